@@ -1,0 +1,132 @@
+"""`make init_aws`: the bucket, the training data and the streams; a second run changes nothing.
+
+With `--keep` it stays and makes them anew whenever they are gone: both AWS emulators forget
+everything when they restart.
+"""
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from mlstack.contract import Contract
+from mlstack.errors import FeatureStoreError, MlstackError
+from mlstack.feature_store import AWS_CONFIG, FeatureStore
+from mlstack.raw_data import RawTable, decide, decided
+from mlstack.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_kinesis import KinesisClient
+
+log = logging.getLogger(__name__)
+
+_KEEP_SECONDS = 5.0
+_STREAM_SECONDS = 60.0
+
+
+class StreamError(MlstackError):
+    """Kinesis can not be reached or refuses."""
+
+
+def init_aws(settings: Settings, tables: Sequence[RawTable], say: Callable[[str], None]) -> bool:
+    """Makes what is missing.
+
+    Args:
+        settings: Names of bucket and streams.
+        tables: What the feature store has to hold.
+        say: Is told every change, as a sentence.
+
+    Returns:
+        Whether anything had to be changed.
+
+    Raises:
+        FeatureStoreError, StreamError: AWS can not be reached or refuses.
+    """
+    store = FeatureStore(settings.feature_store_bucket)
+    changes = []
+    if store.create():
+        changes.append(f"made bucket {settings.feature_store_bucket}")
+    for table in tables:
+        content = table.path.read_bytes()
+        if store.upload(table.key, content):
+            address = f"s3://{settings.feature_store_bucket}/{table.key}"
+            changes.append(f"sent {table.origin} ({len(content):,} bytes) to {address}")
+    for name, shards in (
+        (settings.predictions_stream, settings.predictions_shards),
+        (settings.results_stream, 1),
+        (settings.dead_letter_stream, 1),
+    ):
+        if _create_stream(name, shards):
+            changes.append(f"made stream {name} ({shards} shard{'s' if shards > 1 else ''})")
+    for change in changes:
+        say(change)
+    return bool(changes)
+
+
+def _create_stream(name: str, shards: int) -> bool:
+    kinesis = boto3.client("kinesis", config=AWS_CONFIG)
+    try:
+        try:
+            kinesis.create_stream(StreamName=name, ShardCount=shards)
+            created = True
+        except kinesis.exceptions.ResourceInUseException:
+            created = False
+        _wait_until_active(kinesis, name)
+    except (BotoCoreError, ClientError) as error:
+        raise StreamError(f"stream {name} can not be made: {error}") from error
+    return created
+
+
+def _wait_until_active(kinesis: "KinesisClient", name: str) -> None:
+    deadline = time.monotonic() + _STREAM_SECONDS
+    while True:
+        summary = kinesis.describe_stream_summary(StreamName=name)
+        status = summary["StreamDescriptionSummary"]["StreamStatus"]
+        if status == "ACTIVE":
+            return
+        if time.monotonic() > deadline:
+            raise StreamError(f"stream {name} is {status} for {_STREAM_SECONDS:g} s")
+        time.sleep(0.2)
+
+
+def keep(settings: Settings) -> None:
+    """Makes what is missing again and again; does not return.
+
+    Until `make init_aws` has decided on the data for the first time there is nothing to keep.
+    """
+    while True:
+        try:
+            if tables := decided(settings):
+                init_aws(settings, tables, log.info)
+        except (FeatureStoreError, StreamError) as error:
+            log.warning("%s; trying again", error)
+        time.sleep(_KEEP_SECONDS)
+
+
+def main() -> int:
+    """Entry point: `python -m aws.init_aws [--keep]`."""
+    parser = argparse.ArgumentParser(prog="init_aws", description=__doc__)
+    parser.add_argument("--keep", action="store_true", help="stay, and make what goes missing")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    settings = Settings.load()
+    if arguments.keep:
+        keep(settings)
+    table = decide(settings, Contract.load(settings.contract_path))
+    if table.synthetic:
+        log.warning("this is the synthetic sample: set DATA_FILE to your own table")
+    if not init_aws(settings, [table], print):
+        print("bucket, training data and streams are there: nothing to do")  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except MlstackError as error:
+        sys.exit(f"init_aws: {error}")

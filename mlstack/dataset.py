@@ -1,0 +1,182 @@
+"""The raw table: reading, clean-up, validation against the contract, and the split."""
+
+import io
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mlstack.contract import CategoryFeature, Contract, Feature, IntegerFeature, OrdinalFeature
+from mlstack.errors import DataError, DataFault
+
+_FIRST_BAD_ROWS = 5
+_SHOWN_CHARACTERS = 64
+
+
+def read_raw(source: Path | bytes) -> pd.DataFrame:
+    """Reads a raw CSV table, every value as the text that stands in the file.
+
+    Returns:
+        One row a customer, indexed by its 1-based row without the header.
+
+    Raises:
+        DataError: the file is no CSV table, is empty, or names a column twice.
+    """
+    content = source if isinstance(source, bytes) else source.read_bytes()
+    try:
+        table = pd.read_csv(
+            io.BytesIO(content),
+            header=None,
+            dtype=str,
+            keep_default_na=False,
+            encoding="utf-8-sig",
+        )
+    except pd.errors.EmptyDataError:
+        raise DataError(DataFault("the table is empty")) from None
+    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise DataError(DataFault(f"the table is no CSV file in UTF-8: {error}")) from error
+    header = [str(name).strip() for name in table.iloc[0]]
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise DataError(*(DataFault("stands twice in the header", column=c) for c in twice))
+    if len(table) == 1:
+        raise DataError(DataFault("the table has a header and no rows"))
+    # A row that ends early has no text at all in its last columns.
+    rows = table.iloc[1:].fillna("").set_axis(header, axis="columns")
+    stripped: pd.DataFrame = rows.apply(lambda column: column.str.strip())
+    return stripped
+
+
+def unlisted_columns(raw: pd.DataFrame, contract: Contract) -> list[str]:
+    """Columns that the contract neither uses nor drops: somebody should decide on them."""
+    known = {*_used_columns(contract), *contract.clean_up.drop_columns}
+    return [column for column in raw.columns if column not in known]
+
+
+def clean(raw: pd.DataFrame, contract: Contract) -> pd.DataFrame:
+    """Turns raw rows into clean ones, by the contract.
+
+    Args:
+        raw: Texts, as `read_raw` returns them.
+        contract: What a customer is.
+
+    Returns:
+        The features in the contract's order and the target (1: positive class), indexed as
+        `raw`. Whole numbers are int64 (float64 where a value may be missing), categories
+        text; a missing value is NaN in a number and None in a category.
+
+    Raises:
+        DataError: everything in which the table does not fit the contract.
+    """
+    absent = [column for column in _used_columns(contract) if column not in raw.columns]
+    if absent:
+        raise DataError(*(DataFault("is not in the table", column=c) for c in absent))
+    if raw.empty:
+        raise DataError(DataFault("the table has no rows"))
+    void = raw[_used_columns(contract)].isin(contract.clean_up.void_row_values).any(axis=1)
+    rows = raw[~void]
+    if rows.empty:
+        raise DataError(DataFault("no row is left after the clean-up"))
+
+    faults: list[DataFault] = []
+    columns = {f.name: _clean_feature(rows[f.raw], f, contract, faults) for f in contract.features}
+    target = contract.target
+    classes = {target.positive: 1, target.negative: 0}
+    churned = rows[target.raw].map(classes)
+    _note(
+        faults, rows[target.raw], churned.isna(), f"is neither {' nor '.join(map(repr, classes))}"
+    )
+    if faults:
+        raise DataError(*faults)
+    for value, label in ((1, target.positive), (0, target.negative)):
+        if not (churned == value).any():
+            raise DataError(DataFault(f"no row is {label!r}", column=target.raw))
+    return pd.DataFrame({**columns, target.name: churned.astype("int64")}, index=rows.index)
+
+
+def _used_columns(contract: Contract) -> list[str]:
+    return [contract.target.raw, *(feature.raw for feature in contract.features)]
+
+
+def _clean_feature(
+    raw: "pd.Series[str]", feature: Feature, contract: Contract, faults: list[DataFault]
+) -> "pd.Series":
+    missing = (raw == "") | raw.isin(contract.clean_up.missing_values)
+    if not feature.may_be_missing:
+        _note(faults, raw, missing, "is missing")
+    given = ~missing
+    if isinstance(feature, CategoryFeature | OrdinalFeature):
+        values = raw.where(given).map(feature.raw_values)
+        allowed = ", ".join(map(repr, feature.raw_values))
+        _note(faults, raw, given & values.isna(), f"is an unknown category; known are {allowed}")
+        if isinstance(feature, CategoryFeature):
+            return values.astype(object).where(values.notna(), None)
+        return _as_whole(values)
+    numbers = pd.to_numeric(raw.where(given), errors="coerce").astype("float64")
+    # pandas reads 'inf' and 'nan' as numbers; a table that holds them is broken
+    no_number = given & ~np.isfinite(numbers)
+    _note(faults, raw, no_number, "is no number")
+    low, high = feature.range
+    outside = given & ~no_number & ~numbers.between(low, high)
+    _note(faults, raw, outside, f"is out of range: {low} to {high}")
+    if isinstance(feature, IntegerFeature):
+        _note(faults, raw, given & ~no_number & (numbers % 1 != 0), "is no whole number")
+        return _as_whole(numbers)
+    return numbers
+
+
+def _as_whole(values: "pd.Series") -> "pd.Series":
+    numbers = pd.to_numeric(values).astype("float64")
+    whole = bool(((numbers % 1) == 0).all())
+    return numbers.astype("int64") if whole else numbers
+
+
+def _note(
+    faults: list[DataFault], raw: "pd.Series[str]", bad: "pd.Series[bool]", reason: str
+) -> None:
+    count = int(bad.sum())
+    if count:
+        first = raw[bad].head(_FIRST_BAD_ROWS)
+        rows = tuple(
+            (int(str(row)), str(value)[:_SHOWN_CHARACTERS]) for row, value in first.items()
+        )
+        faults.append(DataFault(reason, column=str(raw.name), rows=rows, count=count))
+
+
+class Split(NamedTuple):
+    """Clean rows by their use; no row is in two of them."""
+
+    train: pd.DataFrame
+    validation: pd.DataFrame
+    test: pd.DataFrame
+
+
+def split(rows: pd.DataFrame, contract: Contract) -> Split:
+    """Splits clean rows, stratified by the target, by the contract's shares and seed.
+
+    The same rows in the same order are always split the same way.
+
+    Raises:
+        DataError: a class has too few rows to be in each part.
+    """
+    shares = contract.split
+    rng = np.random.default_rng(shares.seed)
+    part_of = np.empty(len(rows), dtype=np.int8)
+    target = rows[contract.target.name].to_numpy()
+    for value in (0, 1):
+        members: NDArray[np.intp] = rng.permutation(np.flatnonzero(target == value))
+        cuts = np.rint(np.cumsum([shares.train, shares.validation]) * len(members)).astype(int)
+        for part, chosen in enumerate(np.split(members, cuts)):
+            if len(chosen) == 0:
+                label = contract.target.positive if value else contract.target.negative
+                raise DataError(
+                    DataFault(
+                        f"only {len(members)} rows are {label!r}: too few for training, "
+                        "validation and test",
+                        column=contract.target.raw,
+                    )
+                )
+            part_of[chosen] = part
+    return Split(*(rows[part_of == part] for part in range(3)))

@@ -1,0 +1,78 @@
+"""Features -> the float32 matrix that the model sees; the same code trains and serves."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mlstack.contract import CategoryFeature, Contract
+
+Matrix = NDArray[np.float32]
+
+
+class Encoder:
+    """Encodes customers by a contract.
+
+    Numbers and ordinals take a column each, categories one column a value (one-hot). A
+    missing value is NaN in each of its feature's columns.
+
+    Args:
+        contract: Names, kinds and order of the features.
+    """
+
+    def __init__(self, contract: Contract) -> None:
+        columns: list[str] = []
+        self._numeric: list[tuple[str, int]] = []
+        self._one_hot: list[tuple[str, int, dict[Any, int], int]] = []
+        for feature in contract.features:
+            start = len(columns)
+            if isinstance(feature, CategoryFeature):
+                columns += [f"{feature.name}={value}" for value in feature.values]
+                codes = {value: start + i for i, value in enumerate(feature.values)}
+                self._one_hot.append((feature.name, start, codes, len(columns)))
+            else:
+                columns.append(feature.name)
+                self._numeric.append((feature.name, start))
+        self.columns = tuple(columns)
+        """Names of the matrix's columns, in order."""
+
+    def encode(self, customers: Sequence[Mapping[str, Any]]) -> Matrix:
+        """Encodes validated customers; an absent or null feature is missing.
+
+        Returns:
+            Matrix of shape (n_customers, n_columns).
+        """
+        width = len(self.columns)
+        matrix = []
+        for customer in customers:
+            row: list[Any] = [0.0] * width
+            for name, column in self._numeric:
+                value = customer.get(name)
+                row[column] = np.nan if value is None else value
+            for name, start, codes, end in self._one_hot:
+                value = customer.get(name)
+                if value is None:
+                    row[start:end] = [np.nan] * (end - start)
+                else:
+                    row[codes[value]] = 1.0
+            matrix.append(row)
+        return np.array(matrix, dtype=np.float32).reshape(len(matrix), width)
+
+    def encode_frame(self, frame: pd.DataFrame) -> Matrix:
+        """As `encode`, for a clean table with the features as columns (see `dataset.clean`).
+
+        Returns:
+            Matrix of shape (n_rows, n_columns).
+        """
+        matrix = np.empty((len(frame), len(self.columns)), dtype=np.float32)
+        for name, column in self._numeric:
+            matrix[:, column] = frame[name].to_numpy(dtype=np.float32, na_value=np.nan)
+        for name, start, codes, end in self._one_hot:
+            values = frame[name]
+            missing = values.isna().to_numpy()
+            for value, column in codes.items():
+                matrix[:, column] = (values == value).to_numpy(dtype=np.float32, na_value=0)
+            matrix[missing, start:end] = np.nan
+        return matrix

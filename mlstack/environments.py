@@ -1,0 +1,113 @@
+"""The environments' files: `.env.<name>` is edited by people, `.env` is in force.
+
+`.env` is the chosen environment's file with what was given to make when it was set up. Our
+own settings are taken from the process environment first, so `make train TRAIN_TRIALS=5`
+wins; everything else (`AWS_*`, `MLFLOW_TRACKING_URI`, `PREFECT_API_URL`) from the file
+first, so that a developer's own AWS profile is never reached from the emulated environment.
+"""
+
+import os
+import re
+from pathlib import Path
+from string import Template
+
+from dotenv import dotenv_values
+
+from mlstack.errors import SettingsError
+from mlstack.settings import ROOT, Settings
+
+NAMES = ("embedded", "local", "cloud")
+ACTIVE_FILE = ROOT / ".env"
+NAME_VARIABLE = "MLSTACK_ENV"
+
+OWN_VARIABLES = frozenset(name.upper() for name in Settings.model_fields)
+# A choice of model is made once per deploy: keeping it would redeploy it at every start.
+_KEPT_VARIABLES = OWN_VARIABLES - {"RUN_ID"}
+
+
+def active_name() -> str | None:
+    """Name of the environment that was last set up; None: none is."""
+    return _raw_values(ACTIVE_FILE).get(NAME_VARIABLE) if ACTIVE_FILE.exists() else None
+
+
+def load(name: str) -> Settings:
+    """Brings an environment into the process environment.
+
+    Args:
+        name: One of `NAMES`.
+
+    Returns:
+        The settings that are now in force.
+
+    Raises:
+        SettingsError: there is no such environment in this version, or a setting is bad.
+    """
+    return _bring_in(name, _kept(name))
+
+
+def set_up(name: str) -> Settings:
+    """Makes an environment the active one: as `load`, and writes `.env`.
+
+    Our own settings that the process environment gives with another value than the file
+    are kept in `.env` until the environment is reset, all but `RUN_ID`.
+    """
+    file = _raw_values(_path(name))
+    kept = _kept(name) | {
+        key: os.environ[key]
+        for key in _KEPT_VARIABLES & os.environ.keys()
+        if os.environ[key] != file.get(key, "")
+    }
+    settings = _bring_in(name, kept)
+    text = _path(name).read_text()
+    for key, value in sorted(kept.items()):
+        line = f"{key}={value}"
+        text, found = re.subn(rf"(?m)^{key}=.*$", lambda _, line=line: line, text)  # type: ignore[misc]
+        text += "" if found else f"{line}\n"
+    new = ACTIVE_FILE.with_suffix(".new")
+    new.write_text(
+        f"# Written by make from .env.{name}: edit that one, not this one.\n"
+        f"{NAME_VARIABLE}={name}\n{text}"
+    )
+    new.replace(ACTIVE_FILE)
+    return settings
+
+
+def forget() -> None:
+    """Removes `.env`: no environment is set up any more."""
+    ACTIVE_FILE.unlink(missing_ok=True)
+
+
+def _path(name: str) -> Path:
+    path = ROOT / f".env.{name}"
+    if name not in NAMES or not path.exists():
+        there = ", ".join(n for n in NAMES if (ROOT / f".env.{n}").exists())
+        raise SettingsError(f"env={name}: no such environment; there is env={there}")
+    return path
+
+
+def _raw_values(path: Path) -> dict[str, str]:
+    return {key: value or "" for key, value in dotenv_values(path, interpolate=False).items()}
+
+
+def _kept(name: str) -> dict[str, str]:
+    """What `.env` says otherwise than its environment's file."""
+    if active_name() != name:
+        return {}
+    file = _raw_values(_path(name))
+    return {
+        key: value
+        for key, value in _raw_values(ACTIVE_FILE).items()
+        if key in _KEPT_VARIABLES and value != file.get(key, "")
+    }
+
+
+def _bring_in(name: str, kept: dict[str, str]) -> Settings:
+    given = {key: os.environ[key] for key in OWN_VARIABLES & os.environ.keys()}
+    values = _raw_values(_path(name)) | kept | given | {NAME_VARIABLE: name}
+    try:
+        os.environ.update(
+            {key: Template(value).substitute(values) for key, value in values.items()}
+        )
+    except (KeyError, ValueError) as error:
+        raise SettingsError(f".env.{name}: a value names the unknown variable {error}") from error
+    return Settings.load()

@@ -1,0 +1,118 @@
+"""The model that a server's worker uses: follows the deployment record while it runs."""
+
+import logging
+import os
+import threading
+import time
+
+from mlstack.contract import Contract
+from mlstack.deployment import (
+    STATEMENT_SECONDS,
+    DeploymentState,
+    Statement,
+    check_contract,
+)
+from mlstack.errors import MlstackError
+from mlstack.model_store import ModelStore
+from mlstack.predictor import Predictor
+from mlstack.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 30.0
+"""How long until a model that could not be loaded is tried again."""
+
+
+def model_store(settings: Settings) -> ModelStore:
+    """The models that this state folder keeps."""
+    return ModelStore(settings.state_path / "models")
+
+
+class ModelWatcher:
+    """Loads the deployed model and every one that replaces it, beside the one in use.
+
+    Args:
+        settings: State folder, contract and, when nothing is deployed, the run id.
+        server: Name of the server, as deploys show it.
+    """
+
+    def __init__(self, settings: Settings, server: str) -> None:
+        self._settings = settings
+        self._state = DeploymentState(settings.state_path)
+        self._store = model_store(settings)
+        self._server, self._worker = server, f"{os.uname().nodename}-{os.getpid()}"
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="model-watcher", daemon=True)
+        self._refused: tuple[str, str, float] | None = None
+        self.predictor: Predictor | None = None
+        """In use; read it once a request, so that an answer comes whole from one model."""
+        self.reason = "the model is being loaded"
+        """Why there is no predictor, or why it is not the one that was asked for."""
+
+    @property
+    def run_id(self) -> str | None:
+        """Run id of the model in use."""
+        predictor = self.predictor
+        return predictor.model.run_id if predictor else None
+
+    def start(self) -> None:
+        """Starts to follow; returns at once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread and withdraws the worker's statement."""
+        self._stopping.set()
+        self._thread.join()
+        self._state.withdraw(self._server, self._worker)
+
+    def _follow(self) -> None:
+        while True:
+            try:
+                self._look()
+                self._make_statement()
+            except Exception:
+                # This thread is the only one that can ever make the worker ready again.
+                log.exception("looking for the deployed model failed; trying again")
+            if self._stopping.wait(STATEMENT_SECONDS / 2):
+                return
+
+    def _look(self) -> None:
+        """Swaps in the wanted model when it is another one than the one in use."""
+        try:
+            record = self._state.record()
+        except MlstackError as error:
+            self.reason = str(error)
+            return
+        wanted = record.run_id if record else self._settings.run_id
+        if not wanted:
+            self._refused = None
+            self.reason = "no model is deployed; run: make deploy RUN_ID=..."
+            return
+        if wanted == self.run_id:
+            self._refused, self.reason = None, ""
+            return
+        if self._refused and self._refused[0] == wanted and time.monotonic() < self._refused[2]:
+            return
+        try:
+            model = self._store.load(wanted)
+            check_contract(model, Contract.load(self._settings.contract_path))
+        except MlstackError as error:
+            log.error("run %s can not be served: %s", wanted, error)  # noqa: TRY400 - a sentence
+            self._refused = (wanted, str(error), time.monotonic() + _RETRY_SECONDS)
+            self.reason = str(error)
+            return
+        self.predictor = Predictor(model)
+        self._refused, self.reason = None, ""
+        log.info("serving the model of run %s", wanted)
+
+    def _make_statement(self) -> None:
+        refused = self._refused
+        self._state.state(
+            Statement(
+                server=self._server,
+                worker=self._worker,
+                run_id=self.run_id,
+                refused_run_id=refused[0] if refused else None,
+                reason=refused[1] if refused else None,
+            )
+        )

@@ -1,0 +1,118 @@
+"""JSON as it is written: refuses what parsers tend to let through silently.
+
+A duplicate key, NaN or Infinity, half a surrogate pair or a number of a thousand digits
+is a mistake of the sender's, and a guess at its meaning would be answered as if it were right.
+"""
+
+import json
+import math
+import re
+from typing import Any
+
+from mlstack.errors import MlstackError
+
+MAX_DEPTH = 16
+"""Objects and arrays inside of each other."""
+
+MAX_NUMBER_LENGTH = 64
+"""Characters of a number."""
+
+_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BRACKET = re.compile(r"[\[\]{}]")
+_LONG_NUMBER = re.compile(rf"[-+.0-9eE]{{{MAX_NUMBER_LENGTH + 1}}}")
+
+
+class InvalidJson(MlstackError):
+    """A text that is no acceptable JSON.
+
+    Args:
+        code: Stable name of the fault: `empty_body`, `not_utf8`, `malformed_json`,
+            `duplicate_key`, `not_a_number`, `too_deep`, `number_too_long`.
+        detail: The fault as a sentence.
+    """
+
+    def __init__(self, code: str, detail: str) -> None:
+        self.code, self.detail = code, detail
+        super().__init__(detail)
+
+
+def parse(body: bytes) -> Any:
+    """Parses a JSON document.
+
+    Args:
+        body: The document, in UTF-8.
+
+    Returns:
+        The value; its texts are all valid Unicode, its numbers finite.
+
+    Raises:
+        InvalidJson: says what is wrong, and where the text breaks off.
+    """
+    if not body.strip(b" \t\r\n"):
+        raise InvalidJson("empty_body", "the body is empty; send a JSON document")
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidJson("not_utf8", f"the body is not UTF-8 at byte {error.start}") from None
+    _check_shape(text)
+    try:
+        value = json.loads(
+            text,
+            object_pairs_hook=_object,
+            parse_float=_real,
+            parse_constant=_constant,
+        )
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise InvalidJson(
+            "malformed_json", f"the body is no JSON: {error.msg} at {where}"
+        ) from None
+    if "\\u" in text:
+        _check_unicode(value)
+    return value
+
+
+def _check_shape(text: str) -> None:
+    """Refuses, before anything is built, what would be costly to build."""
+    bare = _TEXT.sub("", text)
+    depth = 0
+    # Every level opens with a bracket, so few brackets need no closer look.
+    if bare.count("{") + bare.count("[") > MAX_DEPTH:
+        for bracket in _BRACKET.findall(bare):
+            depth += 1 if bracket in "{[" else -1
+            if depth > MAX_DEPTH:
+                raise InvalidJson("too_deep", f"the body nests deeper than {MAX_DEPTH} levels")
+    if _LONG_NUMBER.search(bare):
+        detail = f"a number has more than {MAX_NUMBER_LENGTH} characters"
+        raise InvalidJson("number_too_long", detail)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                shown = ascii(key[:64])
+                raise InvalidJson("duplicate_key", f"the key {shown} stands twice in an object")
+            seen.add(key)
+    return value
+
+
+def _real(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise InvalidJson("number_too_long", "a number is too large to be represented")
+    return value
+
+
+def _constant(text: str) -> Any:
+    raise InvalidJson("not_a_number", f"{text} is no JSON number; leave the field out or send null")
+
+
+def _check_unicode(value: Any) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        detail = "a text holds half a surrogate pair (\\ud800 to \\udfff by itself)"
+        raise InvalidJson("not_utf8", detail) from None
