@@ -184,11 +184,11 @@ class Data(_Strict):
 class CleanUp(_Strict):
     """What happens to raw rows before they are validated."""
 
-    void_row_values: tuple[str, ...] = Field((), strict=False)
+    void_row_values: tuple[str, ...] = Field(default=(), strict=False)
     """A row that holds one of these in a column in use is dropped."""
-    missing_values: tuple[str, ...] = Field((), strict=False)
+    missing_values: tuple[str, ...] = Field(default=(), strict=False)
     """Texts that mean 'missing', beside the empty one."""
-    drop_columns: tuple[str, ...] = Field((), strict=False)
+    drop_columns: tuple[str, ...] = Field(default=(), strict=False)
     """Columns known to be of no use; a column that is in neither list is reported."""
 
 
@@ -284,6 +284,8 @@ class Contract(_Strict):
             cause = fault.get("ctx", {}).get("error")
             at = cause.location if isinstance(cause, _FaultAt) else fault["loc"]
             location = tuple(part for part in at if part not in _KINDS)
+            if fault["type"].startswith("union_tag"):
+                location = (*location, "kind")
             where = ".".join(map(str, location))
             reason = fault["msg"].removeprefix("Value error, ")
             raise ContractError(

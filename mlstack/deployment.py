@@ -103,7 +103,7 @@ class DeploymentState:
             return None
         except ValidationError as error:
             raise DeploymentError(
-                f"{self._record} is no deployment record; deploy again to replace it ({error})"
+                f"{self._record} is no deployment record: remove it and deploy again ({error})"
             ) from error
 
     def write_record(self, run_id: str, by: str) -> None:

@@ -19,6 +19,9 @@ from mlstack.settings import ROOT, Settings
 NAMES = ("embedded", "local", "cloud")
 ACTIVE_FILE = ROOT / ".env"
 NAME_VARIABLE = "MLSTACK_ENV"
+# Names of the settings in `.env` that were given to make, so that every other one follows
+# its environment's file when people edit that.
+_GIVEN_VARIABLE = "MLSTACK_GIVEN"
 
 OWN_VARIABLES = frozenset(name.upper() for name in Settings.model_fields)
 # A choice of model is made once per deploy: keeping it would redeploy it at every start.
@@ -66,10 +69,16 @@ def set_up(name: str) -> Settings:
     new = ACTIVE_FILE.with_suffix(".new")
     new.write_text(
         f"# Written by make from .env.{name}: edit that one, not this one.\n"
-        f"{NAME_VARIABLE}={name}\n{text}"
+        f"{NAME_VARIABLE}={name}\n{_GIVEN_VARIABLE}={','.join(sorted(kept))}\n{text}"
     )
     new.replace(ACTIVE_FILE)
     return settings
+
+
+def variables(name: str) -> dict[str, str]:
+    """What a loaded environment consists of, for processes that must inherit nothing else."""
+    names = _raw_values(_path(name)).keys() | OWN_VARIABLES | {NAME_VARIABLE}
+    return {key: os.environ[key] for key in sorted(names & os.environ.keys())}
 
 
 def forget() -> None:
@@ -90,15 +99,12 @@ def _raw_values(path: Path) -> dict[str, str]:
 
 
 def _kept(name: str) -> dict[str, str]:
-    """What `.env` says otherwise than its environment's file."""
+    """What was given when the environment was set up."""
     if active_name() != name:
         return {}
-    file = _raw_values(_path(name))
-    return {
-        key: value
-        for key, value in _raw_values(ACTIVE_FILE).items()
-        if key in _KEPT_VARIABLES and value != file.get(key, "")
-    }
+    active = _raw_values(ACTIVE_FILE)
+    given = set(active.get(_GIVEN_VARIABLE, "").split(","))
+    return {key: active[key] for key in sorted(_KEPT_VARIABLES & given & active.keys())}
 
 
 def _bring_in(name: str, kept: dict[str, str]) -> Settings:
@@ -106,7 +112,10 @@ def _bring_in(name: str, kept: dict[str, str]) -> Settings:
     values = _raw_values(_path(name)) | kept | given | {NAME_VARIABLE: name}
     try:
         os.environ.update(
-            {key: Template(value).substitute(values) for key, value in values.items()}
+            {
+                key: Template(value).substitute(values, PROJECT_ROOT=str(ROOT))
+                for key, value in values.items()
+            }
         )
     except (KeyError, ValueError) as error:
         raise SettingsError(f".env.{name}: a value names the unknown variable {error}") from error

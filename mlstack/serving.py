@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 
 from mlstack.contract import Contract
 from mlstack.deployment import (
@@ -34,13 +35,20 @@ class ModelWatcher:
     Args:
         settings: State folder, contract and, when nothing is deployed, the run id.
         server: Name of the server, as deploys show it.
+        on_swap: Told the run id of each model that comes into use.
     """
 
-    def __init__(self, settings: Settings, server: str) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        server: str,
+        on_swap: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._settings = settings
         self._state = DeploymentState(settings.state_path)
         self._store = model_store(settings)
-        self._server, self._worker = server, f"{os.uname().nodename}-{os.getpid()}"
+        self._server, self._on_swap = server, on_swap
+        self._looked = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="model-watcher", daemon=True)
         self._refused: tuple[str, str, float] | None = None
@@ -55,9 +63,18 @@ class ModelWatcher:
         predictor = self.predictor
         return predictor.model.run_id if predictor else None
 
+    @property
+    def _worker(self) -> str:
+        # Asked for at every use: a watcher may be made before the worker is forked.
+        return f"{os.uname().nodename}-{os.getpid()}"
+
     def start(self) -> None:
         """Starts to follow; returns at once."""
         self._thread.start()
+
+    def wait_for_first_look(self, seconds: float) -> None:
+        """Waits until a first model is in use, or is known not to be there."""
+        self._looked.wait(seconds)
 
     def stop(self) -> None:
         """Ends the thread and withdraws the worker's statement."""
@@ -73,6 +90,7 @@ class ModelWatcher:
             except Exception:
                 # This thread is the only one that can ever make the worker ready again.
                 log.exception("looking for the deployed model failed; trying again")
+            self._looked.set()
             if self._stopping.wait(STATEMENT_SECONDS / 2):
                 return
 
@@ -103,6 +121,7 @@ class ModelWatcher:
             return
         self.predictor = Predictor(model)
         self._refused, self.reason = None, ""
+        self._on_swap(wanted)
         log.info("serving the model of run %s", wanted)
 
     def _make_statement(self) -> None:

@@ -25,7 +25,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    run_id: str = Field("", pattern=r"^([0-9a-f]{32})?$")
+    run_id: str = Field(default="", pattern=r"^([0-9a-f]{32})?$")
     """MLflow run whose model people have decided to deploy; empty: none chosen."""
 
     contract: Path = Path("contracts/credit_card_churn.yaml")
@@ -43,12 +43,12 @@ class Settings(BaseModel):
     predictions_stream: str = "predictions"
     results_stream: str = "results"
     dead_letter_stream: str = "predictions-dead-letter"
-    predictions_shards: int = Field(2, ge=1)
+    predictions_shards: int = Field(default=2, ge=1)
 
-    train_trials: int = Field(50, ge=1, le=10_000)
+    train_trials: int = Field(default=50, ge=1, le=10_000)
     """Models per search."""
 
-    train_every_minutes: int = Field(180, ge=1)
+    train_every_minutes: int = Field(default=180, ge=1)
     """Period of the training schedule."""
 
     train_seed: int = 20221
@@ -57,16 +57,16 @@ class Settings(BaseModel):
     bind_address: str = "127.0.0.1"
     """Address that published ports listen on."""
 
-    api_port: int = Field(9696, ge=1, le=65535)
-    mlflow_port: int = Field(5051, ge=1, le=65535)
-    prefect_port: int = Field(4200, ge=1, le=65535)
-    aws_port: int = Field(4566, ge=1, le=65535)
-    mongo_port: int = Field(27018, ge=1, le=65535)
+    api_port: int = Field(default=9696, ge=1, le=65535)
+    mlflow_port: int = Field(default=5051, ge=1, le=65535)
+    prefect_port: int = Field(default=4200, ge=1, le=65535)
+    aws_port: int = Field(default=4566, ge=1, le=65535)
+    mongo_port: int = Field(default=27018, ge=1, le=65535)
 
-    api_workers: int = Field(2, ge=1)
+    api_workers: int = Field(default=2, ge=1)
     """Worker processes of the HTTP server."""
 
-    api_threads: int = Field(8, ge=1)
+    api_threads: int = Field(default=8, ge=1)
     """Requests that each worker takes at a time."""
 
     @classmethod

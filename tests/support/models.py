@@ -1,0 +1,49 @@
+"""Small real models, laid down as MLflow lays them down."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import xgboost
+
+from mlstack.contract import Contract
+from mlstack.encoder import Encoder, Matrix
+from mlstack.generator import CustomerGenerator
+from mlstack.model import EXTRA_FOLDER, MODEL_FILE, write_extra_files
+from mlstack.settings import ROOT
+
+ROWS = 300
+
+
+def contract_text(contract: Contract) -> str:
+    """The YAML of one of the project's contracts."""
+    return (ROOT / "contracts" / f"{contract.name}.yaml").read_text(encoding="utf-8")
+
+
+@cache
+def _customers(contract_name: str) -> Matrix:
+    contract = Contract.load(ROOT / "contracts" / f"{contract_name}.yaml")
+    return Encoder(contract).encode(CustomerGenerator(contract, seed=1).draw(ROWS))
+
+
+def train(contract: Contract, seed: int) -> xgboost.Booster:
+    """A model of random outcomes: another seed is a model with other answers."""
+    matrix = _customers(contract.name)
+    outcomes = np.random.default_rng(seed).integers(0, 2, ROWS)
+    data = xgboost.DMatrix(matrix, outcomes, feature_names=list(Encoder(contract).columns))
+    parameters = {"objective": "binary:logistic", "nthread": 1, "seed": seed}
+    return xgboost.train(parameters, data, num_boost_round=5)
+
+
+def write_model(folder: Path, contract: Contract, seed: int) -> Path:
+    """Writes a model's folder; returns it."""
+    folder.mkdir(parents=True)
+    booster = train(contract, seed)
+    booster.save_model(folder / MODEL_FILE)
+    write_extra_files(booster, contract_text(contract), folder / EXTRA_FOLDER)
+    return folder
+
+
+def keep_model(state: Path, run_id: str, contract: Contract, seed: int) -> Path:
+    """Puts a model where `model_store` keeps verified copies, as if it had been fetched."""
+    return write_model(state / "models" / run_id, contract, seed)

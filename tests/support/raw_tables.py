@@ -1,0 +1,28 @@
+"""Raw tables made for tests, by the contract."""
+
+import random
+
+import pandas as pd
+
+from mlstack.contract import CategoryFeature, Contract, Feature, NumberFeature, OrdinalFeature
+
+
+def raw_table(contract: Contract, rows: int, seed: int = 1) -> pd.DataFrame:
+    """A valid raw table of texts, about a third of it positive, indexed from 1."""
+    chance = random.Random(seed)
+    columns = {
+        feature.raw: [_raw_value(feature, chance) for _ in range(rows)]
+        for feature in contract.features
+    }
+    target = contract.target
+    columns[target.raw] = [target.positive if i % 3 == 0 else target.negative for i in range(rows)]
+    return pd.DataFrame(columns, index=range(1, rows + 1), dtype=str)
+
+
+def _raw_value(feature: Feature, chance: random.Random) -> str:
+    if isinstance(feature, CategoryFeature | OrdinalFeature):
+        return chance.choice(list(feature.raw_values))
+    low, high = feature.range
+    if isinstance(feature, NumberFeature):
+        return str(round(chance.uniform(low, high), 3))
+    return str(chance.randint(int(low), int(high)))

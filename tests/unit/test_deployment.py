@@ -1,0 +1,214 @@
+"""A deploy checks first, moves every worker, and goes back when one can not follow."""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mlstack import deployment
+from mlstack.contract import Contract
+from mlstack.deployment import Deployer, DeploymentState, Statement
+from mlstack.errors import DeploymentError, ModelError
+from mlstack.serving import ModelWatcher, model_store
+from mlstack.settings import Settings
+from support.models import keep_model
+from support.waiting import wait_until
+
+A, B, C = "a" * 32, "b" * 32, "c" * 32
+
+
+@pytest.fixture
+def settings(tmp_path: Path, documented: Contract) -> Settings:
+    for seed, run_id in enumerate((A, B, C)):
+        keep_model(tmp_path, run_id, documented, seed)
+    return Settings(state_dir=tmp_path)
+
+
+@pytest.fixture
+def deployer(settings: Settings) -> Deployer:
+    return Deployer(settings, model_store(settings))
+
+
+@pytest.fixture
+def watcher(settings: Settings) -> Iterator[ModelWatcher]:
+    watcher = ModelWatcher(settings, "some-server")
+    watcher.start()
+    yield watcher
+    watcher.stop()
+
+
+def deployed(deployer: Deployer) -> str | None:
+    record = deployer.state.record()
+    return record.run_id if record else None
+
+
+def test_deploy_moves_a_running_worker(deployer: Deployer, watcher: ModelWatcher) -> None:
+    deployer.deploy(A)
+    wait_until(lambda: watcher.run_id == A, "the worker serves the first model")
+    deployer.deploy(B)
+    assert watcher.run_id == B
+
+
+def test_worker_starts_with_the_deployed_model(deployer: Deployer, settings: Settings) -> None:
+    deployer.deploy(A)
+    watcher = ModelWatcher(settings, "some-server")
+    watcher.start()
+    wait_until(lambda: watcher.run_id == A, "the worker serves the deployed model")
+    watcher.stop()
+
+
+def test_environment_decides_where_nothing_was_deployed(settings: Settings) -> None:
+    watcher = ModelWatcher(settings.model_copy(update={"run_id": B}), "some-server")
+    watcher.start()
+    wait_until(lambda: watcher.run_id == B, "the worker serves the environment's model")
+    watcher.stop()
+
+
+def test_worker_without_a_model_says_what_to_do(watcher: ModelWatcher) -> None:
+    wait_until(lambda: "make deploy" in watcher.reason, "the worker says what to do")
+    assert watcher.predictor is None
+
+
+def test_broken_model_is_refused_before_anything_is_touched(
+    deployer: Deployer, watcher: ModelWatcher, settings: Settings
+) -> None:
+    deployer.deploy(A)
+    wait_until(lambda: watcher.run_id == A, "the worker serves the first model")
+    (settings.state_path / "models" / B / "model.ubj").write_bytes(b"broken")
+    with pytest.raises(ModelError, match="is not the file that was trained"):
+        deployer.deploy(B)
+    assert (deployed(deployer), watcher.run_id) == (A, A)
+    assert deployer.state.history()[-1].result.startswith("refused")
+
+
+def test_model_of_another_contract_is_refused(
+    deployer: Deployer, settings: Settings, full: Contract
+) -> None:
+    other = "d" * 32
+    keep_model(settings.state_path, other, full, seed=1)
+    with pytest.raises(ModelError, match="another contract"):
+        deployer.deploy(other)
+    assert deployed(deployer) is None
+
+
+def test_worker_that_can_not_follow_brings_the_old_model_back(
+    deployer: Deployer, settings: Settings
+) -> None:
+    deployer.deploy(A)
+    follower = _Follower(settings, refuses=B)
+    with follower, pytest.raises(DeploymentError, match=r"can not serve.*out of memory"):
+        deployer.deploy(B)
+    assert deployed(deployer) == A
+    assert deployer.state.history()[-1].result.startswith("taken back")
+
+
+def test_worker_that_does_not_answer_brings_the_old_model_back(
+    deployer: Deployer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deployment, "_FOLLOW_SECONDS", 0.3)
+    deployer.state.state(Statement(server="s", worker="1", run_id=None))
+    with pytest.raises(DeploymentError, match="did not follow"):
+        deployer.deploy(A)
+    assert deployed(deployer) is None
+
+
+def test_dead_worker_is_not_waited_for(deployer: Deployer, settings: Settings) -> None:
+    deployer.state.state(Statement(server="s", worker="dead", run_id=None))
+    (path,) = (settings.state_path / "serving").glob("*.json")
+    long_ago = time.time() - 3600
+    os.utime(path, (long_ago, long_ago))
+    deployer.deploy(A)
+    assert deployed(deployer) == A
+    assert not path.exists()
+
+
+def test_two_deploys_at_once_are_refused(deployer: Deployer, settings: Settings) -> None:
+    other = Deployer(settings, model_store(settings))
+    with other.state.deploying(), pytest.raises(DeploymentError, match="under way"):
+        deployer.deploy(A)
+    assert deployed(deployer) is None
+
+
+def test_rollback_goes_back_step_by_step(deployer: Deployer) -> None:
+    for run_id in (A, B, C):
+        deployer.deploy(run_id)
+    assert [deployer.rollback(), deployer.rollback()] == [B, A]
+    assert deployed(deployer) == A
+    with pytest.raises(DeploymentError, match="no earlier deployment"):
+        deployer.rollback()
+
+
+def test_rollback_passes_over_deployments_that_failed(
+    deployer: Deployer, settings: Settings
+) -> None:
+    deployer.deploy(A)
+    deployer.deploy(B)
+    (settings.state_path / "models" / C / "model.ubj").write_bytes(b"broken")
+    with pytest.raises(ModelError):
+        deployer.deploy(C)
+    assert deployer.rollback() == A
+
+
+def test_decided_model_is_deployed_once(deployer: Deployer) -> None:
+    assert [deployer.ensure(A), deployer.ensure(A), deployer.ensure("")] == [A, A, A]
+    assert len(deployer.state.history()) == 1
+
+
+def test_no_decision_at_all_says_what_to_do(deployer: Deployer) -> None:
+    with pytest.raises(DeploymentError, match=r"RUN_ID.*make deploy"):
+        deployer.ensure("")
+
+
+def test_edited_record_is_reported(watcher: ModelWatcher, settings: Settings) -> None:
+    (settings.state_path / "deployment.json").write_text("{}")
+    wait_until(lambda: "is no deployment record" in watcher.reason, "the worker says so")
+
+
+def test_model_that_appears_later_is_served_after_all(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlstack.serving._RETRY_SECONDS", 0.2)
+    broken = settings.state_path / "models" / A
+    (broken / "model.ubj").rename(broken / "away")
+    watcher = ModelWatcher(settings.model_copy(update={"run_id": A}), "some-server")
+    watcher.start()
+    wait_until(lambda: "missing" in watcher.reason, "the worker says what is missing")
+    (broken / "away").rename(broken / "model.ubj")
+    wait_until(lambda: watcher.run_id == A, "the worker looks again")
+    watcher.stop()
+
+
+class _Follower:
+    """A worker that follows the record, but for one model."""
+
+    def __init__(self, settings: Settings, refuses: str) -> None:
+        self._state, self._refuses = DeploymentState(settings.state_path), refuses
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._follow)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._thread.join()
+
+    def _follow(self) -> None:
+        serving: str | None = None
+        while not self._stopping.wait(0.05):
+            record = self._state.record()
+            wanted = record.run_id if record else None
+            refused = wanted if wanted == self._refuses else None
+            serving = serving if refused else wanted
+            self._state.state(
+                Statement(
+                    server="s",
+                    worker="1",
+                    run_id=serving,
+                    refused_run_id=refused,
+                    reason="out of memory" if refused else None,
+                )
+            )

@@ -1,0 +1,78 @@
+"""Bucket, data and streams are made once, and again when they are gone."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from aws.init_aws import init_aws
+from mlstack.errors import FeatureStoreError
+from mlstack.feature_store import FeatureStore
+from mlstack.raw_data import RawTable
+from mlstack.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def _emulated(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with mock_aws():
+        yield
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> RawTable:
+    path = tmp_path / "mine.csv"
+    path.write_bytes(b"a\n1\n")
+    return RawTable(path=path, key="mine/customers.csv", origin="mine.csv", synthetic=False)
+
+
+def test_first_run_makes_everything_and_says_so(table: RawTable) -> None:
+    said: list[str] = []
+    assert init_aws(Settings(), [table], said.append)
+    assert said == [
+        "made bucket feature-store",
+        "sent mine.csv (4 bytes) to s3://feature-store/mine/customers.csv",
+        "made stream predictions (2 shards)",
+        "made stream results (1 shard)",
+        "made stream predictions-dead-letter (1 shard)",
+    ]
+    assert FeatureStore("feature-store").download("mine/customers.csv") == b"a\n1\n"
+
+
+def test_second_run_changes_nothing(table: RawTable) -> None:
+    init_aws(Settings(), [table], print)
+    before = boto3.client("s3").head_object(Bucket="feature-store", Key=table.key)["LastModified"]
+    said: list[str] = []
+    assert not init_aws(Settings(), [table], said.append)
+    assert said == []
+    after = boto3.client("s3").head_object(Bucket="feature-store", Key=table.key)["LastModified"]
+    assert after == before
+
+
+def test_changed_data_is_sent_again(table: RawTable) -> None:
+    init_aws(Settings(), [table], print)
+    table.path.write_bytes(b"a\n2\n")
+    assert init_aws(Settings(), [table], print)
+    assert FeatureStore("feature-store").download(table.key) == b"a\n2\n"
+
+
+def test_what_is_gone_is_made_again(table: RawTable) -> None:
+    init_aws(Settings(), [table], print)
+    boto3.client("s3").delete_object(Bucket="feature-store", Key=table.key)
+    boto3.client("kinesis").delete_stream(StreamName="results")
+    said: list[str] = []
+    assert init_aws(Settings(), [table], said.append)
+    assert [sentence.split()[0] for sentence in said] == ["sent", "made"]
+
+
+def test_missing_table_is_an_error_that_says_what_to_run(table: RawTable) -> None:
+    init_aws(Settings(), [], print)
+    with pytest.raises(FeatureStoreError, match="make init_aws"):
+        FeatureStore("feature-store").download(table.key)
