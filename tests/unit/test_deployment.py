@@ -191,6 +191,7 @@ class _Follower:
 
     def __enter__(self) -> None:
         self._thread.start()
+        wait_until(self._state.statements, "the worker says what it serves")
 
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
