@@ -18,8 +18,8 @@ MAX_NUMBER_LENGTH = 64
 """Characters of a number."""
 
 _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_BRACKET = re.compile(r"[\[\]{}]")
 _LONG_NUMBER = re.compile(rf"[-+.0-9eE]{{{MAX_NUMBER_LENGTH + 1}}}")
+_TOO_DEEP = f"the body nests deeper than {MAX_DEPTH} levels"
 
 
 class InvalidJson(MlstackError):
@@ -54,37 +54,37 @@ def parse(body: bytes) -> Any:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InvalidJson("not_utf8", f"the body is not UTF-8 at byte {error.start}") from None
-    _check_shape(text)
+    # Texts may look like long numbers; only then is it worth taking them out.
+    if _LONG_NUMBER.search(text) and _LONG_NUMBER.search(_TEXT.sub('""', text)):
+        detail = f"a number has more than {MAX_NUMBER_LENGTH} characters"
+        raise InvalidJson("number_too_long", detail)
     try:
-        value = json.loads(
-            text,
-            object_pairs_hook=_object,
-            parse_float=_real,
-            parse_constant=_constant,
-        )
+        value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise InvalidJson(
             "malformed_json", f"the body is no JSON: {error.msg} at {where}"
         ) from None
+    except RecursionError:
+        raise InvalidJson("too_deep", _TOO_DEEP) from None
+    # Every level opens with a bracket, so few brackets need no closer look.
+    if text.count("{") + text.count("[") > MAX_DEPTH and _is_too_deep(value):
+        raise InvalidJson("too_deep", _TOO_DEEP)
     if "\\u" in text:
         _check_unicode(value)
     return value
 
 
-def _check_shape(text: str) -> None:
-    """Refuses, before anything is built, what would be costly to build."""
-    bare = _TEXT.sub("", text)
-    depth = 0
-    # Every level opens with a bracket, so few brackets need no closer look.
-    if bare.count("{") + bare.count("[") > MAX_DEPTH:
-        for bracket in _BRACKET.findall(bare):
-            depth += 1 if bracket in "{[" else -1
-            if depth > MAX_DEPTH:
-                raise InvalidJson("too_deep", f"the body nests deeper than {MAX_DEPTH} levels")
-    if _LONG_NUMBER.search(bare):
-        detail = f"a number has more than {MAX_NUMBER_LENGTH} characters"
-        raise InvalidJson("number_too_long", detail)
+def _is_too_deep(value: Any) -> bool:
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for container in level
+            for inner in (container.values() if isinstance(container, dict) else container)
+            if isinstance(inner, dict | list)
+        ]
+    return bool(level)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -108,6 +108,9 @@ def _real(text: str) -> float:
 
 def _constant(text: str) -> Any:
     raise InvalidJson("not_a_number", f"{text} is no JSON number; leave the field out or send null")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_real, parse_constant=_constant)
 
 
 def _check_unicode(value: Any) -> None:
