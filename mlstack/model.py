@@ -6,6 +6,7 @@ tools load; the servers read only the three of them.
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -54,7 +55,7 @@ def write_extra_files(booster: xgboost.Booster, contract_text: str, folder: Path
     Returns:
         The files written.
     """
-    contract = Contract.parse(contract_text)
+    contract = _parsed(contract_text)
     encoder = Encoder(contract)
     manifest = Manifest(
         columns=encoder.columns,
@@ -68,6 +69,12 @@ def write_extra_files(booster: xgboost.Booster, contract_text: str, folder: Path
     files[0].write_text(contract_text, encoding="utf-8")
     files[1].write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
     return files
+
+
+@lru_cache(maxsize=1)
+def _parsed(contract_text: str) -> Contract:
+    """A search writes the same contract beside each of its models."""
+    return Contract.parse(contract_text)
 
 
 class Model:

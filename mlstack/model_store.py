@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from filelock import FileLock
@@ -64,10 +65,12 @@ def _download(run_id: str, folder: Path) -> None:
         run = MlflowClient().get_run(run_id)
         if run.info.status != "FINISHED":
             raise ModelError(f"run {run_id} is {run.info.status}: only a finished run is deployed")
-        folder.mkdir()
-        mlflow.artifacts.download_artifacts(
-            artifact_uri=f"runs:/{run_id}/model", dst_path=str(folder)
-        )
+        # MLflow makes a folder of its own choice inside of the one that it is given.
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            copy = mlflow.artifacts.download_artifacts(
+                artifact_uri=f"runs:/{run_id}/model", dst_path=scratch
+            )
+            Path(copy).rename(folder)
     except MlflowException as error:
         if error.error_code == _NO_SUCH_RUN:
             raise ModelError(f"MLflow knows no run {run_id}") from error

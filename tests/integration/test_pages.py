@@ -1,0 +1,179 @@
+"""The pages in a real browser: what a person sees, and that nothing comes from elsewhere."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from conftest import CONTRACTS
+from mlstack.contract import CategoryFeature, Contract, IntegerFeature, OrdinalFeature
+from mlstack.deployment import DeploymentState
+from mlstack.model import Model
+from mlstack.settings import ROOT
+from support.api_server import ApiServer
+from support.models import keep_model
+
+RUN_ID = "a" * 32
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here")
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+DESKTOP, PHONE = (1280, 900), (390, 844)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module", params=CONTRACTS)
+def serving(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[ApiServer, Contract, Model]]:
+    contract = Contract.load(ROOT / "contracts" / f"{request.param}.yaml")
+    state = tmp_path_factory.mktemp(request.param)
+    folder = keep_model(state, RUN_ID, contract, seed=1)
+    DeploymentState(state).write_record(RUN_ID, "test")
+    name = f"contracts/{request.param}.yaml"
+    with ApiServer(state, CONTRACT=name, API_WORKERS="1") as server:
+        yield server, contract, Model.load(folder, RUN_ID)
+
+
+class Watched:
+    """A page, and all that it asked for or complained of."""
+
+    def __init__(self, context: BrowserContext, server: ApiServer) -> None:
+        self.page: Page = context.new_page()
+        self.hosts: set[str] = set()
+        self.complaints: list[str] = []
+        self.page.on("request", lambda request: self.hosts.add(urlsplit(request.url).netloc))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("console", self._console)
+        self._address = f"127.0.0.1:{server.port}"
+
+    def _console(self, message: object) -> None:
+        text = getattr(message, "text", "")
+        # Chromium tells of every answer that is no 200, which is what some tests are about.
+        if getattr(message, "type", "") == "error" and "Failed to load resource" not in text:
+            self.complaints.append(text)
+
+    def open(self, path: str) -> Page:
+        self.page.goto(f"http://{self._address}{path}")
+        return self.page
+
+    def check(self) -> None:
+        """Nothing was asked of another host, and nothing was complained of."""
+        self.hosts.discard("")  # data: addresses
+        assert self.hosts == {self._address}
+        assert self.complaints == []
+
+
+@pytest.fixture(params=[DESKTOP, PHONE], ids=["desktop", "phone"])
+def watched(
+    request: pytest.FixtureRequest, browser: Browser, serving: tuple[ApiServer, Contract, Model]
+) -> Iterator[Watched]:
+    width, height = request.param
+    with browser.new_context(viewport={"width": width, "height": height}) as context:
+        watched = Watched(context, serving[0])
+        yield watched
+        watched.check()
+
+
+def fits(page: Page) -> bool:
+    """Whether there is nothing to scroll sideways for."""
+    width: bool = page.evaluate(
+        "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+    )
+    return width
+
+
+def test_filled_form_shows_what_the_model_says(
+    watched: Watched, serving: tuple[ApiServer, Contract, Model], tmp_path: Path
+) -> None:
+    _, contract, model = serving
+    page = watched.open("/")
+    customer = dict(contract.example)
+    for feature in contract.features:
+        if isinstance(feature, CategoryFeature | OrdinalFeature):
+            customer[feature.name] = feature.values[-1]
+            page.get_by_label(feature.meaning).select_option(label=feature.labels[-1])
+        elif isinstance(feature, IntegerFeature):
+            customer[feature.name] = feature.example + 1
+            page.get_by_label(feature.meaning).fill(str(feature.example + 1))
+    page.get_by_role("button", name="Predict").click()
+    chance = model.score([customer])[0]
+    expect(page.locator("#chance")).to_have_text(f"{100 * chance:.1f} %")
+    expect(page.locator("#run-id")).to_have_text(RUN_ID)
+    expect(page.locator("#prediction-id")).to_have_text(_UUID)
+    expect(page.locator("#problem")).to_be_hidden()
+    assert fits(page)
+    page.screenshot(path=tmp_path / "answer.png", full_page=True)
+
+
+def test_faults_are_shown_at_their_fields_and_go_when_put_right(
+    watched: Watched, serving: tuple[ApiServer, Contract, Model], tmp_path: Path
+) -> None:
+    _, contract, _ = serving
+    low, empty = [f for f in contract.features if isinstance(f, IntegerFeature)][:2]
+    page = watched.open("/")
+    page.get_by_label(low.meaning).fill(str(low.range[0] - 1))
+    page.get_by_label(empty.meaning).fill("")
+    page.get_by_role("button", name="Predict").click()
+    expect(page.locator(f"#{low.name}-error")).to_contain_text(f"from {low.range[0]} to")
+    expect(page.locator(f"#{empty.name}-error")).to_contain_text("is missing")
+    expect(page.locator(".error:visible")).to_have_count(2)
+    assert page.evaluate("document.activeElement.id") == low.name
+    expect(page.get_by_role("alert")).to_contain_text("no customer")
+    expect(page.locator("#answer")).to_be_hidden()
+    assert fits(page)
+    page.screenshot(path=tmp_path / "faults.png", full_page=True)
+    for feature in (low, empty):
+        page.get_by_label(feature.meaning).fill(str(feature.example))
+    page.get_by_role("button", name="Predict").click()
+    expect(page.locator("#answer")).to_be_visible()
+    expect(page.locator(".error:visible")).to_have_count(0)
+
+
+def test_documentation_lists_every_operation_and_loads_nothing_from_elsewhere(
+    watched: Watched, serving: tuple[ApiServer, Contract, Model], tmp_path: Path
+) -> None:
+    page = watched.open("/docs")
+    paths = serving[0].request("GET", "/openapi.json").json()["paths"]
+    expect(page.locator(".opblock")).to_have_count(len(paths))
+    expect(page.locator("#operations-predictions-predict")).to_be_visible()
+    page.locator("#operations-predictions-predict button.opblock-summary-control").click()
+    expect(page.locator("#operations-predictions-predict")).to_contain_text("Idempotency-Key")
+    expect(page.locator("#problem-invalid_customer")).to_be_visible()
+    assert fits(page)
+    page.screenshot(path=tmp_path / "docs.png", full_page=True)
+
+
+def test_documentation_can_be_tried_out(
+    watched: Watched, serving: tuple[ApiServer, Contract, Model]
+) -> None:
+    page = watched.open("/docs")
+    operation = page.locator("#operations-predictions-predict")
+    operation.locator("button.opblock-summary-control").click()
+    operation.get_by_role("button", name="Try it out").click()
+    operation.get_by_role("button", name="Execute").click()
+    expect(operation.locator(".live-responses-table")).to_contain_text(serving[1].answer)
+
+
+def test_page_is_dark_for_who_wants_it_dark(
+    browser: Browser, serving: tuple[ApiServer, Contract, Model], tmp_path: Path
+) -> None:
+    with browser.new_context(color_scheme="dark") as context:
+        page = Watched(context, serving[0]).open("/")
+        colour = "getComputedStyle(document.body).backgroundColor"
+        assert max(map(int, page.evaluate(colour)[4:-1].split(","))) < 64
+        page.screenshot(path=tmp_path / "dark.png", full_page=True)

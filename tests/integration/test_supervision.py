@@ -1,0 +1,239 @@
+"""The embedded services under supervision: killed, orphaned, started twice, reset."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+import psutil
+import pytest
+
+from embedded import processes
+from embedded.probes import mongo_answers, url_answers
+from support.project_copy import ProjectCopy, free_ports, project_copy
+from support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from mypy_boto3_kinesis import KinesisClient
+
+SMALL = ("aws", "mongo")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProjectCopy]:
+    """A copy of the project, in a folder too deep for a Unix socket in it."""
+    deep = tmp_path_factory.mktemp("project") / ("deep" * 20) / "project with spaces"
+    deep.mkdir(parents=True)
+    with project_copy(deep) as copy:
+        yield copy
+
+
+@pytest.fixture
+def stack(project: ProjectCopy) -> ProjectCopy:
+    """The copy with its two smallest services up."""
+    started = project.supervise("start", *SMALL)
+    assert started.returncode == 0, started.stdout
+    return project
+
+
+def _answers(project: ProjectCopy, service: str) -> bool:
+    if service == "mongo":
+        return mongo_answers("127.0.0.1", project.port("MONGO_PORT")).ready
+    return url_answers(f"http://127.0.0.1:{project.port('AWS_PORT')}/moto-api/").ready
+
+
+def _kill(pid: int | None) -> None:
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+
+
+def _alive(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.parametrize("service", SMALL)
+def test_a_killed_service_comes_back_and_answers(stack: ProjectCopy, service: str) -> None:
+    before = stack.pid(service)
+    _kill(before)
+    wait_until(
+        lambda: stack.pid(service) not in (None, before) and _answers(stack, service),
+        f"{service} is back",
+    )
+
+
+def test_what_a_killed_service_left_behind_is_ended(stack: ProjectCopy) -> None:
+    """A child that carries the service's marker goes; a process that does not stays."""
+    marker = processes.marker(stack.folder / ".embedded", "aws")
+    sleep = [sys.executable, "-c", "import signal; signal.pause()"]
+    orphan = subprocess.Popen(sleep, env={**os.environ, **marker})
+    stranger = subprocess.Popen(sleep)
+    try:
+        _kill(stack.pid("aws"))
+        wait_until(lambda: orphan.poll() is not None, "the orphan is ended")
+        wait_until(lambda: _answers(stack, "aws"), "aws is back")
+        assert stranger.poll() is None
+    finally:
+        for process in (orphan, stranger):
+            process.kill()
+            process.wait()
+
+
+def test_a_killed_supervisord_does_not_block_the_next_start(stack: ProjectCopy) -> None:
+    orphans = {service: stack.pid(service) for service in SMALL}
+    _kill(stack.pid("supervisord"))
+    wait_until(lambda: stack.pid("supervisord") is None, "supervisord is gone")
+    assert "supervisord was killed" in stack.make("status").stdout
+
+    started = stack.supervise("start", *SMALL)
+
+    assert started.returncode == 0, started.stdout
+    for service, orphan in orphans.items():
+        assert orphan is not None
+        assert not _alive(orphan)
+        assert _answers(stack, service)
+    assert len(stack.processes()["supervisord"]) == 1
+
+
+def test_a_forgotten_control_socket_does_not_block_the_next_start(stack: ProjectCopy) -> None:
+    """Temporary folders get tidied up: then supervisord runs, and can not be reached."""
+    Path((stack.folder / ".embedded/run/socket").read_text()).unlink()
+    started = stack.supervise("start", *SMALL)
+    assert started.returncode == 0, started.stdout
+    assert all(_answers(stack, service) for service in SMALL)
+    assert len(stack.processes()["supervisord"]) == 1
+
+
+def test_two_starts_at_once_start_one_supervisord(project: ProjectCopy) -> None:
+    project.make("reset_all", env="embedded")
+    command = [sys.executable, "-m", "mlstack.with_environment", "--set-up", "embedded"]
+    starts = [
+        subprocess.Popen(
+            [*command, "-m", "embedded.supervise", "start", "aws"],
+            cwd=project.folder,
+            env={**os.environ, **project.variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    outputs = [start.communicate(timeout=60)[0] for start in starts]
+    assert [start.returncode for start in starts] == [0, 0], outputs
+    assert sum("supervisord started" in output for output in outputs) == 1, outputs
+    assert len(project.processes()["supervisord"]) == 1
+
+
+def test_stopping_the_last_service_ends_supervisord(stack: ProjectCopy) -> None:
+    stack.supervise("stop", "mongo")
+    assert stack.pid("mongo") is None
+    assert _answers(stack, "aws")
+    stack.supervise("stop", "aws")
+    assert stack.processes() == {}
+
+
+def test_changed_settings_restart_what_they_change(stack: ProjectCopy) -> None:
+    """A service that is up under another port moves; the other one is left alone."""
+    aws = stack.pid("aws")
+    stack.variables["MONGO_PORT"] = str(free_ports(1)[0])
+    started = stack.supervise("start", *SMALL)
+    assert started.returncode == 0, started.stdout
+    assert _answers(stack, "mongo")
+    assert stack.pid("aws") == aws
+
+
+def test_a_taken_port_fails_the_start_and_says_who_has_it(project: ProjectCopy) -> None:
+    project.make("reset_all", env="embedded")
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", project.port("MONGO_PORT")))
+        other.listen()
+        started = project.supervise("start", "mongo")
+        doctor = project.make("doctor")
+    assert started.returncode != 0
+    assert f"port {project.port('MONGO_PORT')} is taken by process {os.getpid()}" in started.stdout
+    assert doctor.returncode != 0
+    assert "make demo MONGO_PORT=" in doctor.stdout
+
+
+def test_a_reset_leaves_nothing_behind(stack: ProjectCopy) -> None:
+    control = Path((stack.folder / ".embedded/run/socket").read_text())
+    before = {path.name for path in stack.folder.iterdir()}
+    reset = stack.make("reset_all", env="embedded")
+    assert reset.returncode == 0, reset.stdout
+    assert stack.processes() == {}
+    assert not control.parent.exists()
+    assert control.parent.parent == Path(tempfile.gettempdir())
+    assert not any(_answers(stack, service) for service in SMALL)
+    assert {path.name for path in stack.folder.iterdir()} == before - {".embedded", ".env"}
+
+
+def test_a_reset_where_nothing_is_does_nothing(project: ProjectCopy) -> None:
+    for _ in range(2):
+        reset = project.make("reset_all", env="embedded")
+        assert reset.returncode == 0, reset.stdout
+
+
+def test_a_reset_after_supervisord_was_killed_ends_the_orphans(stack: ProjectCopy) -> None:
+    _kill(stack.pid("supervisord"))
+    reset = stack.make("reset_all", env="embedded")
+    assert reset.returncode == 0, reset.stdout
+    assert stack.processes() == {}
+
+
+def test_a_reset_never_follows_a_link_out_of_the_project(
+    project: ProjectCopy, tmp_path: Path
+) -> None:
+    project.make("reset_all", env="embedded")
+    (tmp_path / "precious").write_text("kept")
+    (project.folder / ".embedded").symlink_to(tmp_path)
+    reset = project.make("reset_all", env="embedded")
+    assert reset.returncode == 0, reset.stdout
+    assert not (project.folder / ".embedded").is_symlink()
+    assert (tmp_path / "precious").read_text() == "kept"
+
+
+def test_an_idle_connection_does_not_hold_up_the_aws_emulator(stack: ProjectCopy) -> None:
+    """A browser opens connections ahead and sends nothing on them."""
+    with socket.create_connection(("127.0.0.1", stack.port("AWS_PORT"))):
+        assert _answers(stack, "aws")
+
+
+def test_concurrent_puts_lose_no_record(stack: ProjectCopy) -> None:
+    """What Kinesis has acknowledged is there, with several producers at once."""
+
+    def client() -> "KinesisClient":
+        return boto3.client(
+            "kinesis",
+            endpoint_url=f"http://127.0.0.1:{stack.port('AWS_PORT')}",
+            region_name="us-east-1",
+            aws_access_key_id="any",
+            aws_secret_access_key="any",  # noqa: S106
+        )
+
+    client().create_stream(StreamName="many", ShardCount=1)
+
+    def put(producer: int) -> list[str]:
+        kinesis = client()
+        return [
+            kinesis.put_record(
+                StreamName="many", Data=f"{producer}-{n}".encode(), PartitionKey=str(n)
+            )["SequenceNumber"]
+            for n in range(100)
+        ]
+
+    with ThreadPoolExecutor(4) as producers:
+        acknowledged = [number for numbers in producers.map(put, range(4)) for number in numbers]
+    kinesis = client()
+    shard = kinesis.list_shards(StreamName="many")["Shards"][0]["ShardId"]
+    iterator = kinesis.get_shard_iterator(
+        StreamName="many", ShardId=shard, ShardIteratorType="TRIM_HORIZON"
+    )["ShardIterator"]
+    read = kinesis.get_records(ShardIterator=iterator, Limit=1000)["Records"]
+    assert {record["SequenceNumber"] for record in read} == set(acknowledged)
+    assert len(read) == 400

@@ -1,0 +1,170 @@
+"""The HTTP server as people run it: gunicorn on a free port, its state in a folder."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any, Self
+
+import psutil
+
+from mlstack.settings import ROOT
+from support.waiting import wait_until
+
+_STOP_SECONDS = 40
+
+
+@dataclass
+class Answer:
+    """What came back: status, headers with their names in lower case, body."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class ApiServer:
+    """A running server; a context manager that ends it.
+
+    Args:
+        state: Its state folder.
+        settings: More settings, as environment variables.
+    """
+
+    def __init__(self, state: Path, **settings: str) -> None:
+        self.port = free_port()
+        self.log = state / "server.log"
+        known = {"PATH", "HOME", "LANG", "TMPDIR"}
+        self._environment = {
+            **{name: value for name, value in os.environ.items() if name in known},
+            "STATE_DIR": str(state),
+            "API_PORT": str(self.port),
+            **settings,
+        }
+
+    def __enter__(self) -> Self:
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "gunicorn", "-c", "server/gunicorn_conf.py"),
+                    "server.predict_api_server:app",
+                ],
+                cwd=ROOT,
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            wait_until(self.answers, f"the server answers; {self.log}")
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        children = [] if self.process.poll() is not None else self.workers()
+        self.process.terminate()
+        try:
+            self.process.wait(_STOP_SECONDS)
+        finally:
+            # Nothing of it is left, not even after a test that failed.
+            for process in children:
+                if process.is_running():
+                    process.kill()
+            if self.process.poll() is None:
+                self.process.kill()
+                self.process.wait()
+
+    def stop(self) -> int:
+        """Tells it to stop and waits; returns its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(_STOP_SECONDS)
+
+    def workers(self) -> list[psutil.Process]:
+        """Its worker processes."""
+        return psutil.Process(self.process.pid).children()
+
+    def connect(self, timeout: float = 30) -> socket.socket:
+        """A bare connection."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | str | None = None,
+        headers: Iterable[tuple[str, str]] = (),
+    ) -> Answer:
+        """One request on a connection of its own."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            return send(connection, method, path, body, headers)
+        finally:
+            connection.close()
+
+    def post(self, path: str, document: Any) -> Answer:
+        """Sends a JSON document."""
+        body = json.dumps(document)
+        return self.request("POST", path, body, [("Content-Type", "application/json")])
+
+    def answers(self) -> bool:
+        """Whether it is ready to predict."""
+        if self.process.poll() is not None:
+            raise AssertionError(f"the server ended: {self.log.read_text()}")
+        try:
+            return self.request("GET", "/health/ready").status == 200
+        except OSError:
+            return False
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Sum of a metric's samples that have these labels."""
+        total = 0.0
+        for line in self.request("GET", "/metrics").body.decode().splitlines():
+            match = re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line)
+            if not match or match[1] != name:
+                continue
+            found = dict(re.findall(r'(\w+)="([^"]*)"', match[2] or ""))
+            if labels.items() <= found.items():
+                total += float(match[3])
+        return total
+
+
+def send(
+    connection: HTTPConnection,
+    method: str,
+    path: str,
+    body: bytes | str | None = None,
+    headers: Iterable[tuple[str, str]] = (),
+) -> Answer:
+    """One request on a connection that stays open."""
+    connection.putrequest(method, path, skip_accept_encoding=True)
+    content = body.encode() if isinstance(body, str) else body
+    for name, value in headers:
+        connection.putheader(name, value)
+    if content is not None:
+        connection.putheader("Content-Length", str(len(content)))
+    connection.endheaders(content)
+    response = connection.getresponse()
+    found = {name.lower(): value for name, value in response.getheaders()}
+    return Answer(response.status, found, response.read())
+
+
+def free_port() -> int:
+    """A port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

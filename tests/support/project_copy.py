@@ -1,0 +1,148 @@
+"""A copy of the project that a test may run as a whole, beside a developer's own stack."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import psutil
+
+from embedded import processes
+from mlstack.environments import OWN_VARIABLES
+from mlstack.settings import ROOT
+
+PORT_VARIABLES = ("API_PORT", "MLFLOW_PORT", "PREFECT_PORT", "AWS_PORT", "MONGO_PORT")
+
+
+class ProjectCopy:
+    """The working tree in a folder of its own, with free ports and the packages of this one.
+
+    Args:
+        folder: Where the copy is.
+        variables: Given to every make.
+    """
+
+    def __init__(self, folder: Path, variables: dict[str, str]) -> None:
+        self.folder = folder
+        self.variables = variables
+
+    def port(self, variable: str) -> int:
+        """A service's port."""
+        return int(self.variables[variable])
+
+    def make(
+        self, *targets: str, timeout: float = 300, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs make in the copy; output and errors are together in `stdout`."""
+        return self._run("make", *targets, timeout=timeout, **variables)
+
+    def start_make(self, *targets: str) -> subprocess.Popen[str]:
+        """Starts make in the copy."""
+        return subprocess.Popen(
+            ["make", *targets, *self._given({})],
+            cwd=self.folder,
+            env=_environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def supervise(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+        """Runs the embedded environment's own command line in the copy."""
+        python = str(self.folder / ".venv/bin/python")
+        module = ("-m", "mlstack.with_environment", "--set-up", "embedded")
+        return subprocess.run(
+            [python, *module, "-m", "embedded.supervise", *arguments],
+            cwd=self.folder,
+            env={**_environment(), **self.variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def processes(self) -> dict[str, list[psutil.Process]]:
+        """What runs of the copy's stack, by service."""
+        return processes.marked(self.folder / ".embedded")
+
+    def pid(self, service: str) -> int | None:
+        """Pid of a service, as its launcher recorded it; None: it does not run."""
+        record = self.folder / f".embedded/run/{service}.pid.json"
+        identity = processes.Identity.read(record)
+        return identity.pid if identity and identity.process() else None
+
+    def _run(
+        self, *command: str, timeout: float, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*command, *self._given(variables)],
+            cwd=self.folder,
+            env=_environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def _given(self, variables: dict[str, str]) -> list[str]:
+        return [f"{key}={value}" for key, value in {**self.variables, **variables}.items()]
+
+
+@contextmanager
+def project_copy(folder: Path) -> Iterator[ProjectCopy]:
+    """Makes a copy in a folder; at the end everything that it started is ended."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    for name in filter(None, os.fsdecode(listed.stdout).split("\0")):
+        if (ROOT / name).is_file():  # a deleted file is listed until the deletion is committed
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes((ROOT / name).read_bytes())
+            target.chmod((ROOT / name).stat().st_mode)
+    _lend_packages(folder)
+    ports = map(str, free_ports(len(PORT_VARIABLES)))
+    copy = ProjectCopy(folder, dict(zip(PORT_VARIABLES, ports, strict=True)))
+    try:
+        yield copy
+    finally:
+        copy.make("reset_all", env="embedded")
+        processes.end_service(folder / ".embedded", None, grace_seconds=1)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on, all different."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def _lend_packages(folder: Path) -> None:
+    """Makes a `.venv` of links: make finds all in place, and notes that down in the copy only."""
+    lent = folder / ".venv"
+    lent.mkdir()
+    for name in ("bin", "lib", "pyvenv.cfg"):
+        (lent / name).symlink_to(Path(sys.prefix) / name)
+    listing = subprocess.run(
+        ["make", "-pn", "help"], cwd=folder, capture_output=True, text=True, check=True
+    )
+    for line in listing.stdout.splitlines():
+        name, _, value = line.partition(" := ")
+        if name in ("RUNTIME", "DEV"):
+            (folder / value.replace("$(VENV)", ".venv")).touch()
+
+
+def _environment() -> dict[str, str]:
+    """The test's own environment, without what a make around it would hand on."""
+    hidden = {*OWN_VARIABLES, "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "VENV"}
+    return {key: value for key, value in os.environ.items() if key not in hidden}
