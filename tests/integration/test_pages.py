@@ -133,7 +133,7 @@ def test_faults_are_shown_at_their_fields_and_go_when_put_right(
     expect(page.locator(f"#{empty.name}-error")).to_contain_text("is missing")
     expect(page.locator(".error:visible")).to_have_count(2)
     assert page.evaluate("document.activeElement.id") == low.name
-    expect(page.get_by_role("alert")).to_contain_text("no customer")
+    expect(page.get_by_role("alert")).to_contain_text("marked fields")
     expect(page.locator("#answer")).to_be_hidden()
     assert fits(page)
     page.screenshot(path=tmp_path / "faults.png", full_page=True)

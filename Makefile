@@ -1,0 +1,154 @@
+# The one vocabulary of this project: `make help` lists it.
+#
+# Variables given to make (DATA_FILE, CONTRACT, RUN_ID, TRAIN_TRIALS, API_PORT, ...) reach
+# every module as environment variables and win over the environment's file.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# embedded, local or cloud; empty: the one that was last set up, else local
+env ?=
+# one service for `make logs`; empty: all
+service ?=
+
+VENV ?= .venv
+PY := $(VENV)/bin/python
+RUN = $(PY) -m mlstack.with_environment "$(env)"
+SET_UP = $(PY) -m mlstack.with_environment --set-up "$(env)"
+
+# Python 3.11 to 3.13, the newest on the PATH that really starts.
+SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,\
+	$(if $(shell $(name) -c '$(SUITABLE)' 2>/dev/null && echo yes),$(name))))
+
+# What is installed is told by the locks' content: dates change with every checkout.
+LOCKS := $(shell cat requirements/*.txt | cksum | tr ' ' -)
+RUNTIME := $(VENV)/.runtime-$(LOCKS)
+DEV := $(VENV)/.dev-$(LOCKS)
+
+##@ Start here
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} \
+		/^##@ / {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-zA-Z_-]+( [a-zA-Z_-]+)*:.*## / {printf "  %-24s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: demo
+demo: $(RUNTIME) ## Everything from nothing, without Docker: services, data, training, predictions
+	@$(PY) -m mlstack.with_environment embedded -m embedded.demo
+
+.PHONY: doctor
+doctor: $(RUNTIME) ## Check this machine: ports, disk, memory, Python, installed packages
+	@$(PY) -m mlstack.with_environment embedded -m embedded.doctor
+
+##@ Model registry and training (env=embedded)
+
+.PHONY: setup-model-registry
+setup-model-registry: $(RUNTIME) ## Make env= the active environment; start MLflow, Prefect, AWS, MongoDB
+	@$(SET_UP) -m embedded.supervise start model-registry
+
+.PHONY: init_aws
+init_aws: $(RUNTIME) ## Create bucket and streams and send the training data (DATA_FILE=...)
+	@$(RUN) -m aws.init_aws
+
+.PHONY: apply-model-train-flow
+apply-model-train-flow: $(RUNTIME) ## Apply the training flow and its schedule
+	@$(RUN) -m model_orchestration.apply_flow
+
+.PHONY: train
+train: $(RUNTIME) ## Train now and follow it to its end (TRAIN_TRIALS=...)
+	@$(RUN) -m model_orchestration.quick_run
+
+##@ Serving
+
+.PHONY: setup-model-serve
+setup-model-serve: $(RUNTIME) ## Deploy RUN_ID, else what was deployed last, and start the server
+	@$(RUN) -m server.deploy ensure
+	@$(SET_UP) -m embedded.supervise start serve
+
+.PHONY: start-serve
+start-serve: $(RUNTIME) ## The same after stop-serve
+	@$(RUN) -m server.deploy ensure
+	@$(RUN) -m embedded.supervise start serve
+
+.PHONY: stop-serve
+stop-serve: $(RUNTIME) ## Stop the server; everything else stays up
+	@$(RUN) -m embedded.supervise stop serve
+
+.PHONY: deploy
+deploy: $(RUNTIME) ## Check the model of RUN_ID=... and let the running server change to it
+	@$(RUN) -m server.deploy to "$${RUN_ID:-}"
+
+.PHONY: rollback
+rollback: $(RUNTIME) ## Go back to the model that was deployed before
+	@$(RUN) -m server.deploy rollback
+
+.PHONY: deployments
+deployments: $(RUNTIME) ## List what was deployed, and when
+	@$(RUN) -m server.deploy history
+
+##@ Everyday
+
+.PHONY: status
+status: $(RUNTIME) ## Show every service: state, pid, memory, address, ready or why not
+	@$(RUN) -m embedded.supervise status
+
+.PHONY: logs
+logs: $(RUNTIME) ## Follow the logs of all services, or of one (service=mlflow)
+	@$(RUN) -m embedded.supervise logs "$(service)"
+
+.PHONY: reset_all
+reset_all: $(RUNTIME) ## Stop everything and delete its data (models too); nothing stays behind
+	@$(RUN) -m embedded.supervise reset
+
+##@ Development
+
+.PHONY: test run_tests
+test run_tests: $(DEV) ## Run all tests
+	@$(PY) -m pytest
+
+.PHONY: lint
+lint: $(DEV) ## Check format, types, shell, YAML and this file
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/mypy .
+	@git ls-files -co --exclude-standard -- '*.sh' .ci/run | xargs -r $(VENV)/bin/shellcheck
+	@git ls-files -co --exclude-standard -- '*.yml' '*.yaml' | xargs -r $(VENV)/bin/yamllint --strict
+	@$(VENV)/bin/mbake validate Makefile
+	@$(VENV)/bin/mbake format --check --config .bake.toml Makefile
+
+.PHONY: bench
+bench: $(DEV) ## Measure model quality, tracking and serving against their targets
+	@for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(PY) "$$benchmark"; done
+
+# --universal: the locks hold for every platform and Python that we support.
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --custom-compile-command 'make lock'
+
+.PHONY: lock
+lock: $(DEV) ## Lock the requirements anew after requirements/*.in was edited
+	@cd requirements && export PATH="$(abspath $(VENV)/bin):$$PATH" && \
+		$(COMPILE) uv.in -o uv.txt && \
+		$(COMPILE) dev.in -o dev.txt && \
+		$(COMPILE) embedded.in -c dev.txt -o embedded.txt
+
+# The environment: made by the first target that needs it. What is there for development
+# serves to run the stack as well, so that the two never take turns in installing.
+$(PY):
+	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.13 is needed, and the PATH has none: install one, or name it: make demo PYTHON=/path/to/python3.12"; exit 1; }
+	@"$(PYTHON)" -c '$(SUITABLE)' || { echo "PYTHON=$(PYTHON) does not start or is not Python 3.11 to 3.13"; exit 1; }
+	@"$(PYTHON)" embedded/before_install.py
+	@"$(PYTHON)" -m venv --clear $(VENV)
+
+$(RUNTIME): | $(PY)
+	@rm -f $(VENV)/.runtime-* $(VENV)/.dev-*
+	@$(PY) requirements/install.py requirements/embedded.txt
+	@touch $@
+
+$(DEV): | $(PY)
+	@rm -f $(VENV)/.runtime-* $(VENV)/.dev-*
+	@$(PY) requirements/install.py requirements/dev.txt
+	@touch $@ $(RUNTIME)

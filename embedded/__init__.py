@@ -1,0 +1,1 @@
+"""The embedded environment: every service as a native process, no Docker needed."""

@@ -1,0 +1,230 @@
+"""`make demo`: all of it, from nothing to predictions from a model that was just trained.
+
+Usage: python -m embedded.demo
+
+Every step runs the code of the target that does it alone. What is there from a former run is
+taken as it is: the second demo only starts what is down.
+"""
+
+import hashlib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import requests
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from aws.init_aws import init_aws
+from embedded import doctor
+from embedded.errors import StackError
+from embedded.services import GROUPS, HERE, MODEL_REGISTRY, SERVE, all_services
+from embedded.supervise import ENVIRONMENT, Stack
+from mlstack import environments
+from mlstack.contract import Contract
+from mlstack.deployment import Deployer
+from mlstack.errors import MlstackError, ModelError
+from mlstack.generator import CustomerGenerator
+from mlstack.raw_data import RawTable, decide
+from mlstack.serving import model_store
+from mlstack.settings import ROOT, Settings
+
+_PREDICTIONS = 5
+_ANSWER_SECONDS = 10
+_SYNTHETIC = (
+    "The data is the project's own synthetic sample: the public file could not be fetched.\n"
+    "What is learnt from it shows how the stack works, and says nothing about real customers.\n"
+    "Your own table: make demo DATA_FILE=/path/to/table.csv"
+)
+
+
+class _Steps:
+    """Headings, and the time that each step took."""
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+        self.taken: list[tuple[str, float]] = []
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[None]:
+        _say(f"\n== {title}")
+        began = time.monotonic()
+        yield
+        self.taken.append((title, time.monotonic() - began))
+        _say(f"   {self.taken[-1][1]:.1f} s")
+
+    def summary(self) -> str:
+        lines = [f"  {seconds:6.1f} s  {title}" for title, seconds in self.taken]
+        return "\n".join([*lines, f"  {time.monotonic() - self.began:6.1f} s  in all"])
+
+
+def demo() -> None:
+    """Brings everything up, trains when there is no model yet, and predicts.
+
+    Raises:
+        MlstackError: a step fails; its sentence says what to do.
+    """
+    steps = _Steps()
+    with steps.step("Check this machine"):
+        settings = environments.load(ENVIRONMENT)
+        if not doctor.report(doctor.examine(settings), _say):
+            raise StackError("Something stands in the way: see the lines with NO.")
+        settings = environments.set_up(ENVIRONMENT)
+        contract = Contract.load(settings.contract_path)
+    stack = Stack(settings)
+    with steps.step("Start the services"):
+        # The HTTP server as well: it is up by the time there is a model for it.
+        stack.start(GROUPS, wait=False)
+        stack.wait_until_ready(["aws"])
+    with steps.step("Bring the data into the feature store"):
+        table = _bring_data(settings, contract)
+    with steps.step("Wait for the other services"):
+        stack.wait_until_ready(
+            service.name
+            for service in stack.services
+            if service.group == MODEL_REGISTRY and service.name != "aws"
+        )
+    with steps.step("Apply the training flow"):
+        _run_target("model_orchestration.apply_flow")
+    trained = _needs_training(settings, contract, table)
+    if trained:
+        with steps.step(f"Train {settings.train_trials} models and register the best"):
+            _run_target("model_orchestration.quick_run")
+    with steps.step("Deploy a model"):
+        run_id = _deploy(settings, contract, trained=trained)
+        stack.wait_until_ready([SERVE])
+    with steps.step("Predict"):
+        _predict(settings, contract)
+    _say(_closing(settings, contract, table, run_id, steps))
+
+
+def _bring_data(settings: Settings, contract: Contract) -> RawTable:
+    table = decide(settings, contract)
+    _say(f"   data: {table.origin}")
+    if table.synthetic:
+        _say(_boxed(_SYNTHETIC))
+    if not init_aws(settings, [table], lambda change: _say(f"   {change}")):
+        _say("   bucket, training data and streams are there")
+    return table
+
+
+def _registered(contract: Contract) -> dict[str, Run]:
+    """The runs whose models the registry calls `champion` and `challenger`, by alias."""
+    client = MlflowClient()
+    return {
+        alias: client.get_run(str(client.get_model_version(model.name, version).run_id))
+        for model in client.search_registered_models(f"name = '{contract.name}'")
+        for alias, version in model.aliases.items()
+    }
+
+
+def _needs_training(settings: Settings, contract: Contract, table: RawTable) -> bool:
+    """Whether no model was decided on, and none was trained on this data by this contract."""
+    if settings.run_id:
+        return False
+    wanted = {
+        "data_sha256": hashlib.sha256(table.path.read_bytes()).hexdigest(),
+        "contract_digest": contract.digest,
+    }
+    return not any(
+        wanted.items() <= run.data.tags.items() for run in _registered(contract).values()
+    )
+
+
+def _deploy(settings: Settings, contract: Contract, *, trained: bool) -> str:
+    """Deploys what people decided on, else what is deployed already, else the champion."""
+    deployer = Deployer(settings, model_store(settings))
+    run_id = settings.run_id
+    record = deployer.state.record()
+    if not run_id and record is not None and not trained:
+        try:
+            deployer.check(record.run_id)
+            run_id = record.run_id
+        except ModelError as error:
+            _say(f"   what was deployed can not stay: {error}")
+    if not run_id:
+        champion = _registered(contract).get("champion")
+        if champion is None:
+            raise StackError(f"{contract.name} has no champion: make train, or choose a RUN_ID")
+        run_id = champion.info.run_id
+    deployer.ensure(run_id)
+    _say(f"   run {run_id} is deployed")
+    return run_id
+
+
+def _predict(settings: Settings, contract: Contract) -> None:
+    session = requests.Session()
+    session.trust_env = False  # no proxy between this machine and itself
+    for customer in CustomerGenerator(contract, seed=settings.train_seed).draw(_PREDICTIONS):
+        answer = session.post(
+            f"http://{HERE}:{settings.api_port}/predict", json=customer, timeout=_ANSWER_SECONDS
+        )
+        if not answer.ok:
+            raise StackError(f"the server answered with {answer.status_code}: {answer.text[:500]}")
+        _say(f"   {json.dumps(customer)}")
+        _say(f"   -> {json.dumps(answer.json())}")
+
+
+def _closing(
+    settings: Settings, contract: Contract, table: RawTable, run_id: str, steps: _Steps
+) -> str:
+    api = f"http://{HERE}:{settings.api_port}"
+    address = {service.name: service.address for service in all_services(settings)}
+    example = json.dumps(dict(contract.example), separators=(",", ":"))
+    parts = [
+        "== All of it is up",
+        f"Time:\n{steps.summary()}",
+        f"Data:     {table.origin}",
+        f"Deployed: run {run_id}",
+        (
+            "Open:\n"
+            f"  try it       {api}/\n"
+            f"  API pages    {api}/docs\n"
+            f"  health       {api}/health/ready\n"
+            f"  MLflow       {address['mlflow']}\n"
+            f"  Prefect      {address['prefect-server']}\n"
+            f"  S3, Kinesis  {address['aws']} (for boto3 or the aws command, any key)\n"
+            f"  MongoDB      {address['mongo']}"
+        ),
+        f"Ask it:\n  curl -X POST -H 'Content-Type: application/json' {api}/predict -d '{example}'",
+        (
+            "Next:\n"
+            "  make status                    what runs, and whether it is ready\n"
+            "  make train                     search again; the better model becomes champion\n"
+            "  make deploy RUN_ID=...         serve another run's model, without a gap\n"
+            "  make logs service=agent        what a service says\n"
+            "  make reset_all env=embedded    stop everything and leave nothing behind"
+        ),
+    ]
+    if table.synthetic:
+        parts.append(_boxed(_SYNTHETIC))
+    return "\n" + "\n\n".join(parts)
+
+
+def _run_target(module: str) -> None:
+    """Runs what a target runs; as there, in a process of its own."""
+    if subprocess.run([sys.executable, "-m", module], cwd=ROOT, check=False).returncode:
+        raise StackError(f"{module} failed: see above")
+
+
+def _boxed(text: str) -> str:
+    lines = text.splitlines()
+    width = max(map(len, lines))
+    edge = "!" * (width + 4)
+    return "\n".join([edge, *(f"! {line:<{width}} !" for line in lines), edge])
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - what the target shows
+
+
+if __name__ == "__main__":
+    try:
+        demo()
+    except MlstackError as error:
+        sys.exit(f"\n{error}")
+    except KeyboardInterrupt:
+        sys.exit("\nStopped. What was started runs on: make status, make reset_all env=embedded")

@@ -1,0 +1,47 @@
+"""Ports: is one free, and who holds it."""
+
+import socket
+
+import psutil
+
+
+def is_free(host: str, port: int) -> bool:
+    """Whether a server could listen there now."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # As servers do: connections of a server that ended may linger.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+        return True
+
+
+def next_free(host: str, port: int) -> int | None:
+    """The first free port above a taken one; None: there is none."""
+    return next((higher for higher in range(port + 1, 65536) if is_free(host, higher)), None)
+
+
+def holder(port: int) -> str:
+    """Who listens on a port, as far as this user may know."""
+    process = holding_process(port)
+    if process is None:
+        return "another user's process, or a container"
+    return f"process {process.pid} ({process.name()})"
+
+
+def holding_process(port: int) -> psutil.Process | None:
+    """The process that listens on a port; None: nobody does, or the system does not tell."""
+    try:
+        connections = psutil.net_connections(kind="tcp")
+    except psutil.AccessDenied:  # macOS tells this to root only
+        return None
+    for connection in connections:
+        if (
+            connection.status == psutil.CONN_LISTEN
+            and connection.laddr
+            and connection.laddr.port == port
+        ):
+            return psutil.Process(connection.pid) if connection.pid else None
+    return None

@@ -1,0 +1,185 @@
+"""The services of the embedded environment: what each runs, needs, and answers to."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from embedded.layout import STACK, record
+from embedded.probes import (
+    Probe,
+    mlflow_searches,
+    model_is_served,
+    mongo_answers,
+    nothing_to_ask,
+    url_answers,
+    worker_is_online,
+)
+from mlstack.settings import Settings
+
+WORK_POOL = "local"
+HERE = "127.0.0.1"
+
+MODEL_REGISTRY = "model-registry"
+SERVE = "serve"
+GROUPS = (MODEL_REGISTRY, SERVE)
+
+# Nothing is reported to anyone, and no colour codes go into log files.
+_PREFECT = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_HOME": str(STACK / "prefect"),
+    "PREFECT_LOGGING_COLORS": "false",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One supervised process and all that descends from it."""
+
+    name: str
+    group: str
+    command: tuple[str, ...]
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """What it needs beyond the common environment (`PATH` and the like)."""
+
+    follows_settings: bool = False
+    """Our own code, which reads the active environment's variables."""
+
+    probe: Probe = nothing_to_ask
+
+    address: str = ""
+    """What people open or clients connect to."""
+
+    host: str = HERE
+    port: int = 0
+    """Where it listens; port 0: nowhere."""
+
+    port_variable: str = ""
+    """The setting that its port comes from."""
+
+    waits_for: str = ""
+    """URL that must answer before it is started."""
+
+    stop_seconds: int = 10
+    """What it gets to end after SIGTERM; then it is ended by SIGKILL."""
+
+
+def all_services(settings: Settings) -> tuple[Service, ...]:
+    """Every service, those that need others after them."""
+    bind = settings.bind_address
+    mlflow = f"http://{HERE}:{settings.mlflow_port}"
+    prefect = f"http://{HERE}:{settings.prefect_port}"
+    aws = f"http://{HERE}:{settings.aws_port}"
+    api = f"http://{HERE}:{settings.api_port}"
+    return (
+        Service(
+            name="mlflow",
+            group=MODEL_REGISTRY,
+            command=(
+                *_module("mlflow", "server", "--host", bind, "--port", settings.mlflow_port),
+                *("--workers", "1", "--serve-artifacts"),
+                # Relative to the project's root: whatever its path, it fits into a URI.
+                *("--backend-store-uri", "sqlite:///.embedded/mlflow/mlflow.db"),
+                *("--artifacts-destination", ".embedded/mlflow/artifacts"),
+                *("--default-artifact-root", "mlflow-artifacts:/"),
+            ),
+            environment={
+                "DO_NOT_TRACK": "1",
+                "MLFLOW_DISABLE_TELEMETRY": "true",
+                # Eight more processes, for features that are not used here.
+                "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            },
+            probe=partial(mlflow_searches, mlflow),
+            address=mlflow,
+            host=bind,
+            port=settings.mlflow_port,
+            port_variable="MLFLOW_PORT",
+        ),
+        Service(
+            name="prefect-server",
+            group=MODEL_REGISTRY,
+            command=_module(
+                "prefect", "server", "start", "--host", bind, "--port", settings.prefect_port
+            ),
+            environment={
+                **_PREFECT,
+                # Its pages call the address that they were loaded from, whatever its name.
+                "PREFECT_SERVER_UI_API_URL": "/api",
+                "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+            },
+            probe=partial(url_answers, f"{prefect}/api/health"),
+            address=prefect,
+            host=bind,
+            port=settings.prefect_port,
+            port_variable="PREFECT_PORT",
+        ),
+        Service(
+            name="aws",
+            group=MODEL_REGISTRY,
+            # Without a login: never beyond this machine.
+            command=_module("embedded.aws_emulator", HERE, settings.aws_port),
+            probe=partial(url_answers, f"{aws}/moto-api/"),
+            address=aws,
+            port=settings.aws_port,
+            port_variable="AWS_PORT",
+        ),
+        Service(
+            name="mongo",
+            group=MODEL_REGISTRY,
+            command=(
+                str(Path(sys.executable).with_name("secantusd-py")),
+                *("--host", HERE, "--port", str(settings.mongo_port)),
+                *("--storage-path", ".embedded/mongo"),
+                # Without it a kill loses writes that were acknowledged.
+                "--sync-on-commit",
+            ),
+            probe=partial(mongo_answers, HERE, settings.mongo_port),
+            address=f"mongodb://{HERE}:{settings.mongo_port}",
+            port=settings.mongo_port,
+            port_variable="MONGO_PORT",
+        ),
+        Service(
+            name="aws-keeper",
+            group=MODEL_REGISTRY,
+            command=_module("aws.init_aws", "--keep"),
+            follows_settings=True,
+            waits_for=f"{aws}/moto-api/",
+        ),
+        Service(
+            name="agent",
+            group=MODEL_REGISTRY,
+            command=_module("prefect", "worker", "start", "--pool", WORK_POOL, "--type", "process"),
+            environment={
+                **_PREFECT,
+                "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+                "PREFECT_WORKER_QUERY_SECONDS": "2",
+            },
+            follows_settings=True,
+            probe=partial(worker_is_online, f"{prefect}/api", WORK_POOL, record("agent")),
+            waits_for=f"{prefect}/api/health",
+            # A worker ignores the first SIGTERM for as long as its requests hang. The time is
+            # for its flow run, which gets the signal too and reports that it crashed.
+            stop_seconds=5,
+        ),
+        Service(
+            name="model-server-api",
+            group=SERVE,
+            command=_module(
+                "gunicorn", "-c", "server/gunicorn_conf.py", "server.predict_api_server:app"
+            ),
+            follows_settings=True,
+            probe=partial(model_is_served, api),
+            address=api,
+            host=bind,
+            port=settings.api_port,
+            port_variable="API_PORT",
+            stop_seconds=35,
+        ),
+    )
+
+
+def _module(name: str, *arguments: str | int) -> tuple[str, ...]:
+    return (sys.executable, "-m", name, *map(str, arguments))

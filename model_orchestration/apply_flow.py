@@ -1,0 +1,201 @@
+"""Applies the training flow: work pool, deployment with its schedule, crash detection.
+
+What is there already and right is left alone: `make apply-model-train-flow` can be repeated.
+"""
+
+import sys
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
+from prefect.client.schemas.objects import (
+    ConcurrencyLimitStrategy,
+    ConcurrencyOptions,
+    StateType,
+)
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.schedules import IntervalSchedule
+from prefect.events.actions import ChangeFlowRunState
+from prefect.events.schemas.automations import (
+    AutomationCore,
+    EventTrigger,
+    Posture,
+)
+from prefect.events.schemas.events import ResourceSpecification
+from prefect.exceptions import ObjectNotFound
+from prefect.utilities.callables import parameter_schema_from_entrypoint
+
+from mlstack.contract import Contract
+from mlstack.errors import MlstackError
+from mlstack.settings import ROOT, Settings
+from model_orchestration.prefect_api import DEPLOYMENT, FLOW, WORK_POOL, prefect_client
+
+_ENTRYPOINT = f"model_orchestration/model_train_flow.py:{FLOW}"
+_CRASH_AUTOMATION = "crash silent flow runs"
+# A run's process sends a heartbeat every 30 s (PREFECT_FLOWS_HEARTBEAT_FREQUENCY; Prefect takes
+# nothing shorter). Three are missed before it counts as dead, and within 3 minutes it does.
+_SILENCE = timedelta(seconds=90)
+
+
+def main() -> int:
+    """Entry point of `make apply-model-train-flow`."""
+    try:
+        settings = Settings.load()
+        Contract.load(settings.contract_path)
+        with prefect_client() as client:
+            changes = [
+                (f"work pool {WORK_POOL}", _apply_work_pool(client)),
+                (f"deployment {FLOW}/{DEPLOYMENT}", _apply_deployment(client, settings)),
+                (f"automation '{_CRASH_AUTOMATION}'", _apply_automation(client)),
+            ]
+    except MlstackError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - this is a command's answer
+        return 1
+    for what, change in changes:
+        print(f"{what}: {change}")  # noqa: T201 - this is a command's answer
+    return 0
+
+
+def run_parameters(settings: Settings) -> dict[str, Any]:
+    """Parameters of the flow as the settings have them."""
+    return {
+        "contract": str(settings.contract),
+        "trials": settings.train_trials,
+        "seed": settings.train_seed,
+    }
+
+
+def _apply_work_pool(client: SyncPrefectClient) -> str:
+    try:
+        client.read_work_pool(WORK_POOL)
+    except ObjectNotFound:
+        client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type="process"))
+        return "made"
+    return "unchanged"
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What decides on a deployment: equal ones need no change."""
+
+    entrypoint: str | None
+    pull_steps: list[dict[str, Any]] | None
+    parameters: dict[str, Any]
+    parameter_schema: dict[str, Any] | None
+    work_pool: str | None
+    intervals: list[timedelta]
+    limit: int | None
+    on_collision: ConcurrencyLimitStrategy | None
+
+    @classmethod
+    def of(cls, there: DeploymentResponse) -> "_Wanted":
+        limit, options = there.global_concurrency_limit, there.concurrency_options
+        return cls(
+            entrypoint=there.entrypoint,
+            pull_steps=there.pull_steps,
+            parameters=there.parameters,
+            parameter_schema=there.parameter_openapi_schema,
+            work_pool=there.work_pool_name,
+            intervals=[
+                schedule.schedule.interval
+                for schedule in there.schedules
+                if schedule.active and isinstance(schedule.schedule, IntervalSchedule)
+            ],
+            limit=limit.limit if limit else None,
+            on_collision=options.collision_strategy if options else None,
+        )
+
+
+def _apply_deployment(client: SyncPrefectClient, settings: Settings) -> str:
+    wanted = _Wanted(
+        entrypoint=_ENTRYPOINT,
+        # The worker may have been started anywhere, and modules are found from the root.
+        pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": str(ROOT)}}],
+        parameters=run_parameters(settings),
+        parameter_schema=parameter_schema_from_entrypoint(
+            str(ROOT / _ENTRYPOINT)
+        ).model_dump_for_openapi(),
+        work_pool=WORK_POOL,
+        intervals=[timedelta(minutes=settings.train_every_minutes)],
+        limit=1,
+        # A run that comes due while one is going has nothing to add to it.
+        on_collision=ConcurrencyLimitStrategy.CANCEL_NEW,
+    )
+    try:
+        there = client.read_deployment_by_name(f"{FLOW}/{DEPLOYMENT}")
+    except ObjectNotFound:
+        there = None
+    every = f"every {settings.train_every_minutes} min, {settings.train_trials} trials"
+    if there is not None and _Wanted.of(there) == wanted:
+        return f"unchanged ({every})"
+    client.create_deployment(
+        flow_id=client.create_flow_from_name(FLOW),
+        name=DEPLOYMENT,
+        entrypoint=wanted.entrypoint,
+        pull_steps=wanted.pull_steps,
+        parameters=wanted.parameters,
+        parameter_openapi_schema=wanted.parameter_schema,
+        work_pool_name=wanted.work_pool,
+        schedules=[
+            DeploymentScheduleCreate(schedule=IntervalSchedule(interval=interval))
+            for interval in wanted.intervals
+        ],
+        concurrency_limit=wanted.limit,
+        concurrency_options=ConcurrencyOptions(
+            collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW
+        ),
+        description="Raw table -> search -> new version in the model registry",
+    )
+    return f"{'changed' if there else 'made'} ({every})"
+
+
+def _apply_automation(client: SyncPrefectClient) -> str:
+    """A run whose process died would be Running for ever and keep the next ones out."""
+    wanted = AutomationCore(
+        name=_CRASH_AUTOMATION,
+        description="Marks flow runs as Crashed whose process has stopped sending heartbeats.",
+        trigger=EventTrigger(
+            match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
+            for_each={"prefect.resource.id"},
+            # Pending too: the process may die before its first heartbeat.
+            after={"prefect.flow-run.heartbeat", "prefect.flow-run.Pending"},
+            expect={
+                "prefect.flow-run.heartbeat",
+                "prefect.flow-run.Completed",
+                "prefect.flow-run.Failed",
+                "prefect.flow-run.Cancelled",
+                "prefect.flow-run.Crashed",
+            },
+            posture=Posture.Proactive,
+            threshold=1,
+            within=_SILENCE,
+        ),
+        actions=[
+            ChangeFlowRunState(
+                state=StateType.CRASHED,
+                name="Crashed",
+                force=False,
+                message=f"No heartbeat for {_SILENCE.seconds} s: its process has died.",
+            )
+        ],
+    )
+    there = client.read_automations_by_name(_CRASH_AUTOMATION)
+    if not there:
+        client.create_automation(wanted)
+        return "made"
+    if _comparable(there[0]) == _comparable(wanted):
+        return "unchanged"
+    client.update_automation(there[0].id, wanted)
+    return "changed"
+
+
+def _comparable(automation: AutomationCore) -> dict[str, Any]:
+    document = automation.model_dump(include={"description", "enabled", "actions"})
+    # The server gives the trigger an id of its own.
+    return document | {"trigger": automation.trigger.model_dump(exclude={"id"})}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,167 @@
+"""The pictures of a search. Figures are made without pyplot: nothing global, no window."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import xgboost
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+from sklearn.metrics import average_precision_score, precision_recall_curve
+
+from mlstack.contract import Contract
+from mlstack.encoder import Encoder
+from model_orchestration.metrics import Chances, Outcomes, calibration_bins, calibration_error
+from model_orchestration.search import Trial
+
+_INK, _SOFT, _ACCENT, _ALARM = "#22303c", "#8fa3b0", "#1f77b4", "#d1495b"
+_MAX_BARS = 20
+
+
+def all_plots(
+    contract: Contract,
+    trials: Sequence[Trial],
+    best: Trial,
+    outcomes: Outcomes,
+    chances: Chances,
+) -> Mapping[str, Figure]:
+    """Every picture of a search by its file name.
+
+    Args:
+        contract: What the winner was trained with.
+        trials: All of the search.
+        best: Its winner.
+        outcomes: Of the test rows.
+        chances: Which the winner gave the test rows.
+    """
+    assert best.booster is not None  # noqa: S101 - a winner has a model
+    return {
+        "search_history.png": search_history(trials),
+        "calibration.png": calibration(outcomes, chances),
+        "precision_recall.png": precision_recall(outcomes, chances),
+        "importance.png": importance(best.booster, contract),
+    }
+
+
+def search_history(trials: Sequence[Trial]) -> Figure:
+    """Validation rmse by trial, and the best until then."""
+    figure, axes = _figure("Search: validation rmse by trial", "trial", "rmse")
+    done = [trial for trial in trials if trial.failure is None]
+    numbers, losses = [t.number for t in done], [t.loss for t in done]
+    axes.plot(numbers, losses, "o", color=_SOFT, markersize=5, label="trial")
+    axes.step(
+        numbers, np.minimum.accumulate(losses), where="post", color=_ACCENT, label="best until then"
+    )
+    best = int(np.argmin(losses))
+    axes.plot(numbers[best], losses[best], "o", color=_ALARM, markersize=8, label="winner")
+    axes.annotate(
+        f"trial {numbers[best]}: {losses[best]:.4f}",
+        (numbers[best], losses[best]),
+        xytext=(0, -16),
+        textcoords="offset points",
+        ha="center",
+        color=_ALARM,
+    )
+    # A few very bad trials would press all others into one line.
+    low, high = min(losses), float(np.quantile(losses, 0.95))
+    margin = max((high - low) * 0.15, 1e-4)
+    axes.set_ylim(low - 1.5 * margin, high + margin)
+    hidden = sum(loss > high + margin for loss in losses)
+    failed = len(trials) - len(done)
+    if hidden or failed:
+        axes.set_title(f"{hidden} worse than shown, {failed} failed", fontsize=9, color=_SOFT)
+    axes.legend(frameon=False)
+    return figure
+
+
+def calibration(outcomes: Outcomes, chances: Chances) -> Figure:
+    """Share of positive outcomes by chance, with the number of rows below."""
+    error = calibration_error(outcomes, chances)
+    figure, axes = _figure(
+        f"Calibration on the test rows (expected error {error:.3f})",
+        "mean chance given",
+        "share that came true",
+    )
+    means, shares, counts = calibration_bins(outcomes, chances)
+    spread = np.sqrt(shares * (1 - shares) / counts)
+    axes.plot([0, 1], [0, 1], "--", color=_SOFT, label="perfect")
+    axes.errorbar(
+        means,
+        shares,
+        yerr=spread,
+        fmt="o-",
+        color=_ACCENT,
+        capsize=3,
+        label="winner, ± 1 std error",
+    )
+    for mean, share, count in zip(means, shares, counts, strict=True):
+        axes.annotate(
+            f"{count:,}",
+            (mean, share),
+            xytext=(8, -12),
+            textcoords="offset points",
+            fontsize=8,
+            color=_INK,
+        )
+    axes.set(xlim=(0, 1), ylim=(-0.03, 1.03))
+    _as_percent(axes)
+    axes.legend(frameon=False, loc="upper left", title="figures are numbers of rows")
+    return figure
+
+
+def precision_recall(outcomes: Outcomes, chances: Chances) -> Figure:
+    """Precision over recall, beside what guessing would give."""
+    score = average_precision_score(outcomes, chances)
+    figure, axes = _figure(
+        f"Precision and recall on the test rows (average precision {score:.3f})",
+        "recall: share of the positive found",
+        "precision: share of the found positive",
+    )
+    precision, recall, _ = precision_recall_curve(outcomes, chances)
+    base = float(np.mean(outcomes))
+    axes.step(recall, precision, where="post", color=_ACCENT, label="winner")
+    axes.axhline(base, ls="--", color=_SOFT, label=f"guessing: {base:.0%}")
+    axes.set(xlim=(0, 1), ylim=(0, 1.03))
+    _as_percent(axes)
+    axes.legend(frameon=False, loc="upper right")
+    return figure
+
+
+def importance(booster: xgboost.Booster, contract: Contract) -> Figure:
+    """Share of each feature in the gain of all splits; a category's columns count as one."""
+    gains = booster.get_score(importance_type="total_gain")
+    by_feature = dict.fromkeys(contract.feature_names, 0.0)
+    for i, column in enumerate(Encoder(contract).columns):
+        gain = gains.get(f"f{i}", 0.0)
+        assert isinstance(gain, float)  # noqa: S101 - a list only for linear models
+        by_feature[column.split("=")[0]] += gain
+    total = sum(by_feature.values()) or 1.0
+    top = sorted(by_feature.items(), key=lambda item: item[1])[-_MAX_BARS:]
+    figure, axes = _figure("Importance: share of the gain of all splits", "", "")
+    figure.set_size_inches(8, 1.4 + 0.32 * len(top))
+    names, shares = [name for name, _ in top], [gain / total for _, gain in top]
+    bars = axes.barh(names, shares, color=_ACCENT, height=0.7)
+    axes.bar_label(bars, [f"{share:.1%}" for share in shares], padding=4, color=_INK)
+    axes.set_xlim(0, max(shares) * 1.15)
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.grid(visible=False, axis="y")
+    return figure
+
+
+def _figure(title: str, x: str, y: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(8, 5), dpi=120, layout="constrained")
+    figure.suptitle(title, color=_INK, fontsize=13)
+    axes = figure.add_subplot()
+    axes.set_xlabel(x, color=_INK)
+    axes.set_ylabel(y, color=_INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(_SOFT)
+    axes.tick_params(colors=_INK)
+    axes.grid(color="#e6ebef", linewidth=0.8)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def _as_percent(axes: Axes) -> None:
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))

@@ -1,0 +1,60 @@
+"""The way to Prefect's server, and what its things are called."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.exceptions import PrefectHTTPStatusError
+
+from mlstack.errors import MlstackError, SettingsError
+
+WORK_POOL = "local"
+FLOW = "model_tuning_and_uploading"
+DEPLOYMENT = "model_tuning_and_uploading"
+
+
+class PrefectError(MlstackError):
+    """Prefect's server can not be reached, or refuses."""
+
+
+@contextmanager
+def prefect_client() -> Iterator[SyncPrefectClient]:
+    """A client of the server that `PREFECT_API_URL` names.
+
+    Raises:
+        SettingsError: no server is set; Prefect would silently start a private one.
+        PrefectError: it can not be reached or refuses, now or while the client is in use.
+    """
+    address = require_server()
+    try:
+        with get_client(sync_client=True) as client:
+            yield client
+    except PrefectHTTPStatusError as error:
+        raise PrefectError(f"Prefect refuses: {error}") from error
+    # The client asks for the server's version first, and says only this when there is none.
+    except (httpx.HTTPError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "Failed to reach API" not in str(error):
+            raise
+        raise PrefectError(
+            f"Prefect can not be reached at {address} ({error}); is it started? "
+            "make setup-model-registry"
+        ) from error
+
+
+def require_server() -> str:
+    """Address of Prefect's API.
+
+    Raises:
+        SettingsError: `PREFECT_API_URL` is not set.
+    """
+    address = os.environ.get("PREFECT_API_URL")
+    if not address:
+        raise SettingsError("PREFECT_API_URL is not set: there is no Prefect server to talk to")
+    return address
+
+
+def run_address(flow_run_id: object) -> str:
+    """Where people look at a flow run."""
+    return f"{require_server().removesuffix('/api')}/runs/flow-run/{flow_run_id}"

@@ -1,0 +1,191 @@
+"""The search for the best model: TPE over XGBoost's parameters. Knows nothing of tracking."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import hyperopt
+import numpy as np
+import pandas as pd
+import xgboost
+from hyperopt import hp
+from hyperopt.pyll import scope
+
+from mlstack.contract import Contract
+from mlstack.encoder import Encoder, Matrix
+from mlstack.errors import MlstackError
+from model_orchestration.metrics import Outcomes, evaluate
+
+Space = Mapping[str, Any]
+
+# Found by nested 5-fold runs on both contracts (benchmarks/training_quality.py): shallow trees,
+# slow learning and much regularisation, as few rows with a weak signal ask for.
+SPACE: Space = {
+    "max_depth": scope.int(hp.quniform("max_depth", 3, 8, 1)),
+    "eta": hp.loguniform("eta", np.log(0.03), np.log(0.15)),
+    "min_child_weight": hp.loguniform("min_child_weight", np.log(1), np.log(15)),
+    "subsample": hp.uniform("subsample", 0.6, 1.0),
+    "colsample_bytree": hp.uniform("colsample_bytree", 0.4, 1.0),
+    "lambda": hp.loguniform("lambda", np.log(0.1), np.log(30)),
+    "gamma": hp.loguniform("gamma", np.log(0.001), np.log(3)),
+}
+_FIXED = {
+    "objective": "binary:logistic",
+    "eval_metric": "rmse",  # of a chance: the root of the Brier score
+    "tree_method": "hist",
+    "nthread": 1,  # a tree over some thousand rows is too little work to share
+}
+_MAX_ROUNDS = 1000
+_PATIENCE_ROUNDS = 30
+
+
+class SearchError(MlstackError):
+    """No trial of a search gave a model."""
+
+
+class Rows(NamedTuple):
+    """Encoded rows: matrix of shape (n_rows, n_columns), outcomes of shape (n_rows,)."""
+
+    matrix: Matrix
+    outcomes: Outcomes
+
+    @classmethod
+    def encode(cls, rows: pd.DataFrame, contract: Contract) -> "Rows":
+        """Encodes clean rows with their target."""
+        return cls(Encoder(contract).encode_frame(rows), rows[contract.target.name].to_numpy())
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One trial of a search.
+
+    Attributes:
+        number: From 1.
+        of: Trials in the search.
+        params: What the model was trained with; enough to train the same one again.
+        seconds: How long training and scoring took.
+        booster: The model, cut to its best round; None when the trial failed.
+        metrics: On the validation rows; empty when the trial failed.
+        failure: Why it failed; None when it did not.
+    """
+
+    number: int
+    of: int
+    params: Mapping[str, Any]
+    seconds: float
+    booster: xgboost.Booster | None
+    metrics: Mapping[str, float]
+    failure: str | None
+
+    @property
+    def loss(self) -> float:
+        """What the search minimises: the validation rmse."""
+        return self.metrics["rmse"] if self.failure is None else np.inf
+
+
+OnTrial = Callable[[Trial, Trial | None], None]
+"""Called after each trial with it and the best until then (None while all failed)."""
+
+
+def search(
+    train: Rows,
+    validation: Rows,
+    *,
+    trials: int,
+    seed: int,
+    on_trial: OnTrial | None = None,
+    space: Space = SPACE,
+) -> Trial:
+    """Searches for the model with the lowest validation rmse.
+
+    The same rows, number of trials, seed and libraries give the same models.
+
+    Args:
+        train: What trees are grown on.
+        validation: What stops a trial's training, and what trials are compared on.
+        trials: How many models to train.
+        seed: Of the search and of every model.
+        on_trial: What it raises ends the search.
+        space: Parameters of XGBoost, and what each is drawn from.
+
+    Returns:
+        The best trial.
+
+    Raises:
+        SearchError: every trial failed.
+    """
+    objective = _Objective(train, validation, trials, seed, on_trial)
+    hyperopt.fmin(
+        objective,
+        dict(space),
+        algo=hyperopt.tpe.suggest,
+        max_evals=trials,
+        # Its own choice of the best fails with a stack trace when every trial has failed.
+        trials=hyperopt.Trials(),
+        allow_trials_fmin=False,
+        rstate=np.random.default_rng(seed),
+        show_progressbar=False,
+        verbose=False,
+    )
+    return objective.best()
+
+
+class _Objective:
+    """What hyperopt minimises."""
+
+    def __init__(
+        self, train: Rows, validation: Rows, trials: int, seed: int, on_trial: OnTrial | None
+    ) -> None:
+        # Cutting columns into bins costs more than growing some trees: once for all trials.
+        self._train = xgboost.QuantileDMatrix(train.matrix, label=train.outcomes, nthread=1)
+        self._validation = xgboost.QuantileDMatrix(
+            validation.matrix, label=validation.outcomes, ref=self._train, nthread=1
+        )
+        self._validation_rows = validation
+        self._of, self._seed, self._on_trial = trials, seed, on_trial
+        self._number = 0
+        self._best: Trial | None = None
+        self._failure: str | None = None
+
+    def __call__(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
+        self._number += 1
+        trial = self._try({**_FIXED, **drawn, "seed": self._seed})
+        if trial.failure is None and (self._best is None or trial.loss < self._best.loss):
+            self._best = trial
+        self._failure = trial.failure
+        if self._on_trial is not None:
+            self._on_trial(trial, self._best)
+        if trial.failure is not None:
+            return {"status": hyperopt.STATUS_FAIL}
+        return {"status": hyperopt.STATUS_OK, "loss": trial.loss}
+
+    def best(self) -> Trial:
+        """The best trial; raises SearchError when all have failed."""
+        if self._best is None:
+            raise SearchError(f"all {self._of} trials failed, the last one of {self._failure}")
+        return self._best
+
+    def _try(self, params: dict[str, Any]) -> Trial:
+        start = time.perf_counter()
+        booster, metrics, failure = None, dict[str, float](), None
+        try:
+            booster = self._fit(params)
+            rows = self._validation_rows
+            metrics = evaluate(rows.outcomes, booster.inplace_predict(rows.matrix))
+            metrics["trees"] = booster.num_boosted_rounds()
+        except Exception as error:  # noqa: BLE001 - whatever one trial dies of, the next may live
+            failure = f"{type(error).__name__}: {error}"
+        seconds = time.perf_counter() - start
+        return Trial(self._number, self._of, params, seconds, booster, metrics, failure)
+
+    def _fit(self, params: dict[str, Any]) -> xgboost.Booster:
+        booster = xgboost.train(
+            params,
+            self._train,
+            num_boost_round=_MAX_ROUNDS,
+            evals=[(self._validation, "validation")],
+            early_stopping_rounds=_PATIENCE_ROUNDS,
+            verbose_eval=False,
+        )
+        return booster[: booster.best_iteration + 1]

@@ -1,0 +1,1 @@
+"""The HTTP server: a thin door to `mlstack.predictor`."""

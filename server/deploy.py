@@ -1,0 +1,79 @@
+"""Deploys models: `python -m server.deploy to RUN_ID | ensure | rollback | history`."""
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+
+from mlstack.deployment import Deployer, HistoryEntry
+from mlstack.errors import DeploymentError, MlstackError
+from mlstack.serving import model_store
+from mlstack.settings import Settings
+
+_RUN_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Carries out one command; a failure is one sentence and exit code 1."""
+    parser = argparse.ArgumentParser(prog="python -m server.deploy", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    to = commands.add_parser("to", help="deploy the model of an MLflow run")
+    to.add_argument("run_id")
+    commands.add_parser("ensure", help="deploy RUN_ID, or confirm what was deployed last")
+    commands.add_parser("rollback", help="deploy what was deployed before")
+    commands.add_parser("history", help="list all deployments")
+    options = parser.parse_args(arguments)
+    try:
+        print(_carry_out(options, Settings.load()))  # noqa: T201 - a command's answer
+    except MlstackError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+def _carry_out(options: argparse.Namespace, settings: Settings) -> str:
+    deployer = Deployer(settings, model_store(settings))
+    match options.command:
+        case "to":
+            deployer.deploy(_checked(options.run_id))
+            return f"run {options.run_id} is deployed"
+        case "ensure":
+            return f"run {deployer.ensure(settings.run_id)} is deployed"
+        case "rollback":
+            return f"rolled back: run {deployer.rollback()} is deployed"
+        case _:
+            return _table(deployer.state.history())
+
+
+def _checked(run_id: str) -> str:
+    if not _RUN_ID.fullmatch(run_id):
+        raise DeploymentError(
+            f"{run_id!r} is no run id: copy one from MLflow (32 digits and letters a to f)"
+        )
+    return run_id
+
+
+def _table(history: Sequence[HistoryEntry]) -> str:
+    if not history:
+        return "nothing was deployed yet"
+    header = ("when (UTC)", "what", "from run", "to run", "by", "result")
+    rows = [
+        (
+            f"{entry.at:%Y-%m-%d %H:%M:%S}",
+            entry.action,
+            entry.from_run_id or "-",
+            entry.to_run_id,
+            entry.by,
+            entry.result,
+        )
+        for entry in history
+    ]
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    return "\n".join(
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in (header, *rows)
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

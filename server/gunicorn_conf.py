@@ -1,0 +1,104 @@
+"""How gunicorn runs the HTTP server.
+
+Imports of ours stand inside of the functions: they load what has to be loaded after the
+environment is set here, and be the same objects as in the application.
+"""
+
+# ruff: noqa: PLC0415 - see above
+
+import os
+import shutil
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+# Before anything loads XGBoost: one row is too little work for several threads, and
+# threads of the parent process would not exist in its workers.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+from mlstack.errors import MlstackError
+from mlstack.settings import ROOT, Settings
+
+if TYPE_CHECKING:
+    from gunicorn.arbiter import Arbiter
+    from gunicorn.workers.base import Worker
+
+try:
+    _settings = Settings.load()
+except MlstackError as error:
+    sys.exit(str(error))
+
+# One folder a server: replicas may share a state folder.
+_metrics_folder = (
+    _settings.state_path / "metrics" / f"predict-api-{socket.gethostname()}-{_settings.api_port}"
+)
+_metrics_folder.mkdir(parents=True, exist_ok=True)
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_metrics_folder)
+
+_FIRST_MODEL_SECONDS = 10.0
+
+chdir = str(ROOT)
+pythonpath = str(ROOT)
+_host = f"[{_settings.bind_address}]" if ":" in _settings.bind_address else _settings.bind_address
+bind = f"{_host}:{_settings.api_port}"
+
+workers = _settings.api_workers
+threads = _settings.api_threads
+worker_class = "server.worker.Worker"
+preload_app = True
+
+# Longer than Nginx keeps an idle connection (60 s): the one that opened it has to close it,
+# else a request can meet a connection that is just being closed.
+keepalive = 75
+# A connection costs little while it waits; requests that wait too long are refused (routes.py).
+worker_connections = 1000
+timeout = 30
+graceful_timeout = 30
+
+limit_request_line = 4094
+limit_request_fields = 64
+limit_request_field_size = 8190
+# A client must not be able to move the application to another path by a header.
+forwarder_headers = ""
+# Static files are small, and this way each write has its deadline (worker.py).
+sendfile = False
+# gunicorn's own; nothing of ours talks to it, and its thread would be there at the fork.
+control_socket_disable = True
+accesslog = None
+errorlog = "-"
+
+
+def when_ready(_: "Arbiter") -> None:
+    """Begins to count anew, once the port is ours and before the first worker is there."""
+    for file in _metrics_folder.iterdir():
+        file.unlink()
+
+
+def on_exit(_: "Arbiter") -> None:
+    """Leaves no counts behind."""
+    shutil.rmtree(_metrics_folder, ignore_errors=True)
+
+
+def post_worker_init(_: "Worker") -> None:
+    """Starts to follow the deployment, in the worker: a thread does not survive a fork."""
+    from server import logs
+    from server.predict_api_server import watcher
+
+    logs.set_up()
+    watcher.start()
+    # A worker that takes another one's place should not refuse what that one would answer.
+    watcher.wait_for_first_look(_FIRST_MODEL_SECONDS)
+
+
+def worker_exit(_: "Arbiter", __: "Worker") -> None:
+    """Withdraws the worker's statement."""
+    from server.predict_api_server import watcher
+
+    watcher.stop()
+
+
+def child_exit(_: "Arbiter", worker: "Worker") -> None:
+    """Takes what a dead worker had loaded out of the metrics; its counts stay."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]  # it has no types

@@ -1,0 +1,40 @@
+"""What the server writes down: a line a request on stdout, everything else on stderr."""
+
+import json
+import logging
+import sys
+
+_access = logging.getLogger("server.access")
+
+
+def set_up() -> None:
+    """Directs the process's logs."""
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s[%(process)d]: %(message)s",
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter('{"time":"%(asctime)s",%(message)s}'))
+    _access.handlers = [handler]
+    _access.propagate = False
+
+
+def request(request_id: str, method: str, route: str, status: int, seconds: float) -> None:
+    """Writes an answered request's line: one JSON object.
+
+    Args:
+        request_id: Letters, digits and `._-` only.
+        method: As the client sent it.
+        route: The route's template.
+        status: Of the answer.
+        seconds: From the request's head to the answer.
+    """
+    _access.info(
+        '"request_id":"%s","method":%s,"route":"%s","status":%d,"ms":%.2f',
+        request_id,
+        json.dumps(method),
+        route,
+        status,
+        seconds * 1000,
+    )

@@ -1,0 +1,130 @@
+"""What Prometheus is told; one sum over all worker processes, dead ones included."""
+
+import os
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+
+__all__ = ["CONTENT_TYPE", "FOLDER_VARIABLE", "Metrics"]
+
+FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+"""Names the folder in which worker processes keep their counts. prometheus_client decides
+by it at import, so it has to be set before that."""
+
+# A prediction takes half a millisecond, a full batch some ten, a waiting request up to a second.
+_BUCKETS = (
+    *(0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075),
+    *(0.01, 0.02, 0.03, 0.05, 0.075),
+    *(0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0),
+)
+_LOADED = "mlstack_model_loaded"
+
+
+class Metrics:
+    """The HTTP server's metrics.
+
+    With `FOLDER_VARIABLE` in the environment they add up over all processes that share the
+    folder, else they are those of this process.
+    """
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "mlstack_http_requests",
+            "Requests answered, by the route's template.",
+            ("route", "status"),
+            registry=self._registry,
+        )
+        self._duration = Histogram(
+            "mlstack_http_request_duration_seconds",
+            "Time from a request's head to its answer.",
+            ("route", "status"),
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self._predictions = Counter(
+            "mlstack_predictions",
+            "Predictions answered.",
+            ("source", "model_run_id"),
+            registry=self._registry,
+        )
+        self._loaded = Gauge(
+            _LOADED,
+            "1: the model that a worker of this server has in use.",
+            ("model_run_id",),
+            registry=self._registry,
+            multiprocess_mode="livemax",
+        )
+        self._loaded_run_id: str | None = None
+        self._children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+
+    def request(self, route: str, status: int, seconds: float) -> None:
+        """Counts an answered request."""
+        children = self._children.get((route, status))
+        if children is None:
+            labels = (route, str(status))
+            children = self._requests.labels(*labels), self._duration.labels(*labels)
+            self._children[route, status] = children
+        children[0].inc()
+        children[1].observe(seconds)
+
+    def predictions(self, count: int, run_id: str) -> None:
+        """Counts answered predictions."""
+        self._predictions.labels("api", run_id).inc(count)
+
+    def model_loaded(self, run_id: str) -> None:
+        """Notes the model that this process has in use."""
+        if self._loaded_run_id is not None:
+            # Without a value of its own the old series would stay at 1 in the shared files.
+            self._loaded.labels(self._loaded_run_id).set(0)
+        self._loaded.labels(run_id).set(1)
+        self._loaded_run_id = run_id
+
+    def render(self) -> bytes:
+        """The exposition, in Prometheus' text format."""
+        folder = os.environ.get(FOLDER_VARIABLE)
+        registry = CollectorRegistry()
+        registry.register(_Workers(folder) if folder else _Living(self._registry))
+        return generate_latest(registry)
+
+
+class _Living:
+    """A registry's metrics without models that are no longer in use."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterable[Metric]:
+        return _without_unloaded(self._registry.collect())
+
+
+class _Workers(MultiProcessCollector):
+    """Metrics of all processes that share a folder."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(None, folder)  # type: ignore[no-untyped-call]  # it has no types
+        self._folder = Path(folder)
+
+    def collect(self) -> Iterable[Metric]:
+        files = [str(file) for file in self._folder.glob("*.db") if _has_begun(file)]
+        return _without_unloaded(self.merge(files))  # type: ignore[no-untyped-call]  # as above
+
+
+def _has_begun(file: Path) -> bool:
+    """Whether a file can be read: one that a process makes this moment is still empty."""
+    try:
+        return file.stat().st_size >= struct.calcsize("i")
+    except FileNotFoundError:
+        return False
+
+
+def _without_unloaded(metrics: Iterable[Metric]) -> Iterable[Metric]:
+    for metric in metrics:
+        if metric.name == _LOADED:
+            metric.samples = [sample for sample in metric.samples if sample.value]
+        yield metric

@@ -1,0 +1,253 @@
+"""The API's description (OpenAPI 3.1), made from the contract of the model in use."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mlstack.contract import Contract
+from mlstack.customer_schema import MAX_ERRORS, customer_schema
+from mlstack.predictor import MAX_BATCH
+from server.problems import CONTENT_TYPE, KINDS
+
+VERSION = "1"
+"""Of the routes and their answers; what a customer is follows the model."""
+
+_EXAMPLE_RUN_ID = "0123456789abcdef0123456789abcdef"
+_EXAMPLE_PREDICTION_ID = "8d3f4a52-6a0e-4c0c-9d3b-0b0f3e1a7c11"
+
+
+def openapi_document(contract: Contract, run_id: str | None) -> dict[str, Any]:
+    """Describes every route, answer and problem.
+
+    Args:
+        contract: What a customer is.
+        run_id: The model in use; None: none yet.
+    """
+    served = f"Model in use: MLflow run `{run_id}`." if run_id else "No model is in use yet."
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": contract.name,
+            "version": VERSION,
+            "description": (
+                f"{contract.description} `{contract.answer}` is the probability of: "
+                f"{contract.target.meaning}\n\n{served}"
+            ),
+        },
+        "servers": [{"url": "/"}],
+        "tags": [
+            {"name": "predictions"},
+            {"name": "operation", "description": "Health, metrics and documentation."},
+        ],
+        "paths": {
+            "/predict": {"post": _predict()},
+            "/predict/batch": {"post": _predict_batch(contract)},
+            **_operation_paths(run_id or _EXAMPLE_RUN_ID),
+        },
+        "components": {
+            "schemas": {
+                "Customer": customer_schema(contract),
+                "Prediction": _prediction_schema(contract, run_id or _EXAMPLE_RUN_ID),
+                "Problem": _problem_schema(),
+            },
+            "parameters": {
+                "IdempotencyKey": {
+                    "name": "Idempotency-Key",
+                    "in": "header",
+                    "description": (
+                        "Makes a repeat the same prediction: the same key with the same "
+                        "customer on the same model has the same prediction_id."
+                    ),
+                    "schema": {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$"},
+                },
+                "RequestId": {
+                    "name": "X-Request-Id",
+                    "in": "header",
+                    "description": (
+                        "Names the request in the answer and in the server's log; "
+                        "one is made when it is missing or of another form."
+                    ),
+                    "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+                },
+            },
+            "headers": {
+                "RequestId": {
+                    "description": "Names the request in the server's log.",
+                    "schema": {"type": "string"},
+                },
+                "RetryAfter": {
+                    "description": "Seconds after which to try again.",
+                    "schema": {"type": "integer"},
+                },
+            },
+            "responses": {str(status): _problem_response(status) for status in _statuses()},
+        },
+    }
+
+
+def _predict() -> dict[str, Any]:
+    customer, prediction = _ref("schemas", "Customer"), _ref("schemas", "Prediction")
+    return {
+        "operationId": "predict",
+        "tags": ["predictions"],
+        "summary": "Predict one customer",
+        "parameters": [_ref("parameters", "IdempotencyKey"), _ref("parameters", "RequestId")],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": customer}}},
+        "responses": {"200": _ok("The prediction.", prediction), **_problems_of_a_body()},
+    }
+
+
+def _predict_batch(contract: Contract) -> dict[str, Any]:
+    customers = {
+        "type": "array",
+        "items": _ref("schemas", "Customer"),
+        "minItems": 1,
+        "maxItems": MAX_BATCH,
+        "example": [dict(contract.example)],
+    }
+    predictions = {"type": "array", "items": _ref("schemas", "Prediction")}
+    return {
+        "operationId": "predictBatch",
+        "tags": ["predictions"],
+        "summary": f"Predict 1 to {MAX_BATCH:,} customers",
+        "description": "In the same order; when one customer is at fault none is predicted.",
+        "parameters": [_ref("parameters", "IdempotencyKey"), _ref("parameters", "RequestId")],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": customers}}},
+        "responses": {"200": _ok("The predictions.", predictions), **_problems_of_a_body()},
+    }
+
+
+def _operation_paths(run_id: str) -> dict[str, Any]:
+    def path(
+        operation: str, summary: str, media_type: str, schema: Mapping[str, Any], *problems: int
+    ) -> dict[str, Any]:
+        return {
+            "get": {
+                "operationId": operation,
+                "tags": ["operation"],
+                "summary": summary,
+                "responses": {
+                    "200": _ok(summary, schema, media_type),
+                    **{str(status): _ref("responses", str(status)) for status in problems},
+                },
+            }
+        }
+
+    def status(value: str, **more: Mapping[str, Any]) -> dict[str, Any]:
+        properties = {"status": {"const": value}, **more}
+        return {"type": "object", "properties": properties, "required": list(properties)}
+
+    text, json = {"type": "string"}, "application/json"
+    run = {"type": "string", "example": run_id}
+    return {
+        "/health/live": path("live", "The process answers", json, status("alive")),
+        "/health/ready": path(
+            "ready", "A verified model is in use", json, status("ready", model_run_id=run), 503
+        ),
+        "/metrics": path("metrics", "Metrics for Prometheus", "text/plain", text),
+        "/openapi.json": path("openapi", "This description", json, {"type": "object"}, 503),
+        "/docs": path("docs", "This description, as a page", "text/html", text),
+        "/": path("form", "A form to try the model", "text/html", text, 503),
+    }
+
+
+def _prediction_schema(contract: Contract, run_id: str) -> dict[str, Any]:
+    properties = {
+        contract.answer: {
+            "type": "number",
+            "minimum": 0,
+            "maximum": 1,
+            "description": f"Probability of: {contract.target.meaning}",
+        },
+        "model_run_id": {"type": "string", "description": "MLflow run of the model."},
+        "prediction_id": {"type": "string", "description": "Names this prediction for good."},
+    }
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "example": {
+            contract.answer: 0.5,
+            "model_run_id": run_id,
+            "prediction_id": _EXAMPLE_PREDICTION_ID,
+        },
+    }
+
+
+def _problem_schema() -> dict[str, Any]:
+    text = {"type": "string"}
+    fault = {
+        "pointer": {"type": "string", "description": "JSON pointer to the field."},
+        "code": text,
+        "detail": text,
+    }
+    properties = {
+        "type": {"type": "string", "format": "uri-reference"},
+        "title": text,
+        "status": {"type": "integer"},
+        "detail": text,
+        "code": {"type": "string", "description": "What programs should go by."},
+        "request_id": text,
+        "errors": {
+            "type": "array",
+            "maxItems": MAX_ERRORS,
+            "items": {"type": "object", "properties": fault, "required": list(fault)},
+        },
+    }
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _problem_response(status: int) -> dict[str, Any]:
+    kinds = [kind for kind in KINDS.values() if kind.status == status]
+    examples = {
+        kind.code: {
+            "summary": kind.title,
+            "value": {
+                "type": kind.type,
+                "title": kind.title,
+                "status": status,
+                "detail": kind.title,
+                "code": kind.code,
+                "request_id": "5f3c8a",
+                "errors": [],
+            },
+        }
+        for kind in kinds
+    }
+    content = {"schema": _ref("schemas", "Problem"), "examples": examples}
+    headers = {"X-Request-Id": _ref("headers", "RequestId")}
+    if status == _UNAVAILABLE:
+        headers["Retry-After"] = _ref("headers", "RetryAfter")
+    return {
+        "description": " ".join(f"`{kind.code}`: {kind.title}" for kind in kinds),
+        "headers": headers,
+        "content": {CONTENT_TYPE: content},
+    }
+
+
+_UNAVAILABLE = 503
+# These are answered at paths and to methods that the document does not have.
+_ELSEWHERE = {404, 405}
+# A defect is nothing that the API promises.
+_DEFECT = 500
+
+
+def _statuses() -> list[int]:
+    return sorted({kind.status for kind in KINDS.values()} - _ELSEWHERE - {_DEFECT})
+
+
+def _problems_of_a_body() -> dict[str, Any]:
+    return {str(status): _ref("responses", str(status)) for status in _statuses()}
+
+
+def _ok(
+    description: str, schema: Mapping[str, Any], media_type: str = "application/json"
+) -> dict[str, Any]:
+    return {
+        "description": description,
+        "headers": {"X-Request-Id": _ref("headers", "RequestId")},
+        "content": {media_type: {"schema": schema}},
+    }
+
+
+def _ref(section: str, name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/{section}/{name}"}

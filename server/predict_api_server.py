@@ -1,0 +1,120 @@
+"""The HTTP server's application.
+
+Started by `gunicorn -c server/gunicorn_conf.py server.predict_api_server:app`.
+"""
+
+import logging
+import re
+import time
+import uuid
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from mlstack.customer_schema import echo
+from mlstack.errors import ContractError, InvalidCustomer
+from mlstack.serving import ModelWatcher
+from mlstack.settings import Settings
+from mlstack.strict_json import InvalidJson
+from server import logs, problems
+from server.metrics import Metrics
+from server.problems import Problem
+from server.routes import Routes, Served
+
+SERVER_NAME = "predict-api"
+"""What deploys and logs call this server."""
+
+log = logging.getLogger(__name__)
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_ID, _BEGUN = "mlstack.request_id", "mlstack.begun"
+_NO_ROUTE = "unmatched"
+
+# Nothing comes from elsewhere, and no page of ours is shown inside of another one. Swagger UI
+# sets styles of single elements and has its icons in its style sheet.
+_PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'"
+)
+
+
+def create_app(settings: Settings, served: Served, metrics: Metrics) -> Flask:
+    """Builds the application.
+
+    Args:
+        settings: `CONTRACT` describes the API until a model is loaded.
+        served: The model in use.
+        metrics: Where requests and predictions are counted.
+    """
+    app = Flask(__name__)
+    # A path is one of ours as it stands or it is none: a redirect would lose the body.
+    app.url_map.merge_slashes = False
+    app.before_request(_begin)
+    app.register_error_handler(Problem, _problem)
+    app.register_error_handler(InvalidJson, _bad_body)
+    app.register_error_handler(InvalidCustomer, _bad_body)
+    app.register_error_handler(ContractError, _no_contract)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _defect)
+    Routes(settings, served, metrics).register(app)
+
+    @app.after_request
+    def end(response: Response) -> Response:
+        headers = response.headers
+        headers["X-Request-Id"] = request.environ[_ID]
+        headers["X-Content-Type-Options"] = "nosniff"
+        if response.mimetype == "text/html":
+            headers["Content-Security-Policy"] = _PAGE_POLICY
+            headers["Referrer-Policy"] = "no-referrer"
+        route = request.url_rule.rule if request.url_rule else _NO_ROUTE
+        seconds = time.perf_counter() - request.environ[_BEGUN]
+        metrics.request(route, response.status_code, seconds)
+        logs.request(request.environ[_ID], request.method, route, response.status_code, seconds)
+        return response
+
+    return app
+
+
+def _begin() -> None:
+    environ = request.environ
+    environ[_BEGUN] = time.perf_counter()
+    given = environ.get("HTTP_X_REQUEST_ID", "")
+    environ[_ID] = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _problem(problem: Problem) -> Response:
+    return problems.response(
+        problem.kind, problem.detail, request.environ[_ID], headers=problem.headers
+    )
+
+
+def _bad_body(error: InvalidJson | InvalidCustomer) -> Response:
+    return problems.from_error(error, request.environ[_ID])
+
+
+def _no_contract(error: ContractError) -> Response:
+    return problems.response(problems.KINDS["not_ready"], str(error), request.environ[_ID])
+
+
+def _http_error(error: HTTPException) -> Response:
+    kind = problems.http_kind(error.code or 500)
+    headers = {
+        name: value
+        for name, value in error.get_headers(request.environ)
+        if name not in {"Content-Type", "Content-Length"}
+    }
+    detail = f"{echo(request.method)} {echo(request.path)}: {kind.title}"
+    return problems.response(kind, detail, request.environ[_ID], headers=headers)
+
+
+def _defect(error: Exception) -> Response:
+    request_id = request.environ[_ID]
+    log.error("request %s met a defect", request_id, exc_info=error)
+    detail = "the server's log has the details under this request_id; please report it"
+    return problems.response(problems.KINDS["internal_error"], detail, request_id)
+
+
+metrics = Metrics()
+watcher = ModelWatcher(Settings.load(), SERVER_NAME, metrics.model_loaded)
+app = create_app(Settings.load(), watcher, metrics)

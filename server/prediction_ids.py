@@ -1,0 +1,53 @@
+"""Names of predictions: fresh ones, and the same one again for a repeated request."""
+
+import json
+import re
+import uuid
+
+from mlstack.customer_schema import Customer
+from server.problems import Problem
+
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_NAMESPACE = uuid.UUID("6f0c3a52-6a0e-5c0c-9d3b-0b0f3e1a7c11")
+"""Keeps our ids apart from other UUIDs of version 5; must never change."""
+
+
+class PredictionIds:
+    """Gives the predictions of one request their ids.
+
+    Args:
+        key: The request's Idempotency-Key; None: it has none, and every id is fresh.
+
+    Raises:
+        Problem: the key can not be used.
+    """
+
+    def __init__(self, key: str | None) -> None:
+        if key is not None and not _KEY.fullmatch(key):
+            raise Problem(
+                "invalid_idempotency_key",
+                "Idempotency-Key must have 1 to 255 visible ASCII characters",
+            )
+        self._key = key
+
+    def one(self, customer: Customer, run_id: str) -> str:
+        """Id of a single prediction: the same for key, customer and model as before."""
+        return self._make(customer, run_id, None)
+
+    def batch(self, customers: list[Customer], run_id: str) -> list[str]:
+        """Ids of a batch's predictions; the position in the batch counts too."""
+        return [self._make(customer, run_id, i) for i, customer in enumerate(customers)]
+
+    def _make(self, customer: Customer, run_id: str, position: int | None) -> str:
+        if self._key is None:
+            return str(uuid.uuid4())
+        return str(uuid.uuid5(_NAMESPACE, _canonical(self._key, customer, run_id, position)))
+
+
+def _canonical(key: str, customer: Customer, run_id: str, position: int | None) -> str:
+    # 4000 and 4000.0 are the same number, so they have to be the same text.
+    values = {
+        name: int(value) if isinstance(value, float) and value.is_integer() else value
+        for name, value in customer.items()
+    }
+    return json.dumps([key, run_id, position, values], sort_keys=True)

@@ -1,0 +1,83 @@
+"""The body of a request: declared rightly, complete, in time, not too large, strict JSON."""
+
+from typing import Any
+
+from flask import Request
+from gunicorn.http.errors import ParseException
+
+from mlstack import strict_json
+from mlstack.customer_schema import echo
+from server.problems import Problem
+
+CLOSE = "mlstack.close_connection"
+"""Key of the WSGI environment: what is left of the body can not or shall not be read."""
+
+_JSON = "application/json"
+
+
+def check_declaration(request: Request) -> None:
+    """Refuses what is not declared as JSON in UTF-8, and what is compressed.
+
+    A body without a Content-Type is refused as well: what it is would be a guess.
+
+    Raises:
+        Problem: says which declaration is expected.
+    """
+    encoding = request.headers.get("Content-Encoding", "").strip()
+    if encoding.lower() not in {"", "identity"}:
+        detail = f"send the body as it is, without Content-Encoding {echo(encoding)}"
+        raise Problem("unsupported_content_encoding", detail)
+    declared = request.environ.get("CONTENT_TYPE", "")
+    if declared == _JSON:
+        return
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    if request.mimetype != _JSON or charset not in {"utf-8", "utf8"}:
+        got = f"got {echo(declared)}" if declared else "there is none"
+        raise Problem("unsupported_content_type", f"Content-Type must be {_JSON}; {got}")
+
+
+def read_json(request: Request, limit: int) -> Any:
+    """Reads and parses the body.
+
+    Args:
+        request: What is being answered.
+        limit: Bytes that the body may have. A body that says that it has more is not read
+            at all, one that does not say (chunked) no further than this.
+
+    Returns:
+        The JSON value, see `strict_json.parse`.
+
+    Raises:
+        Problem: the body is too large, too slow or breaks off.
+        InvalidJson: it is no acceptable JSON.
+    """
+    try:
+        body = _read(request, limit)
+    except Problem:
+        request.environ[CLOSE] = True
+        raise
+    return strict_json.parse(body)
+
+
+def _read(request: Request, limit: int) -> bytes:
+    length = request.content_length
+    if length is not None and length > limit:
+        raise _too_large(limit)
+    stream = request.environ["wsgi.input"]
+    try:
+        body: bytes = stream.read(limit + 1 if length is None else length)
+    except TimeoutError as error:
+        raise Problem("body_too_slow", "the body did not arrive in time") from error
+    except (OSError, ParseException) as error:
+        detail = "the body broke off, or its chunks are no chunks"
+        raise Problem("incomplete_body", detail) from error
+    if len(body) > limit:
+        raise _too_large(limit)
+    if length is not None and len(body) < length:
+        detail = f"the body ends after {len(body)} of {length} bytes"
+        raise Problem("incomplete_body", detail)
+    return body
+
+
+def _too_large(limit: int) -> Problem:
+    return Problem("body_too_large", f"the body may have {limit} bytes at most")

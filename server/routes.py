@@ -1,0 +1,181 @@
+"""Every route: takes a request, asks the predictor, words the answer."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import flask_swagger_ui
+from flask import Flask, Response, render_template, request, send_from_directory
+
+from mlstack.contract import Contract
+from mlstack.predictor import Prediction, Predictor
+from mlstack.settings import Settings
+from server import metrics as metrics_module
+from server import problems
+from server.openapi import openapi_document
+from server.prediction_ids import PredictionIds
+from server.problems import Problem
+from server.request_body import check_declaration, read_json
+
+MAX_BODY = 64 * 1024
+"""Bytes of one customer's body."""
+
+MAX_BATCH_BODY = 1024 * 1024
+"""Bytes of a batch's body."""
+
+WAITED = "mlstack.waited_seconds"
+"""Key of the WSGI environment: how long the request waited for a thread."""
+
+MAX_WAIT = 1.0
+"""Seconds after which a request that still waits is refused: its sender would be answered
+late, and everyone behind it later still."""
+
+_SWAGGER_UI = Path(flask_swagger_ui.__file__).parent / "dist"
+_NOT_READY_RETRY = "5"
+_OVERLOADED_RETRY = "1"
+
+
+class Served(Protocol):
+    """What a worker serves; `mlstack.serving.ModelWatcher` is one."""
+
+    @property
+    def predictor(self) -> Predictor | None:
+        """In use; read once a request, so that an answer comes whole from one model."""
+
+    @property
+    def reason(self) -> str:
+        """Why there is no predictor."""
+
+
+class Routes:
+    """The routes' functions.
+
+    Args:
+        settings: `CONTRACT` describes the API until a model is loaded.
+        served: The model in use.
+        metrics: Where requests and predictions are counted.
+    """
+
+    def __init__(self, settings: Settings, served: Served, metrics: metrics_module.Metrics) -> None:
+        self._settings, self._served, self._metrics = settings, served, metrics
+        self._openapi: tuple[str | None, bytes] | None = None
+
+    def register(self, app: Flask) -> None:
+        """Adds every route to the application."""
+        app.add_template_filter(_capitalize_first, "capitalize_first")
+        app.post("/predict")(self.predict)
+        app.post("/predict/batch")(self.predict_batch)
+        app.get("/health/live")(self.live)
+        app.get("/health/ready")(self.ready)
+        app.get("/metrics")(self.show_metrics)
+        app.get("/openapi.json")(self.openapi)
+        app.get("/docs")(self.docs)
+        app.get("/docs/<path:name>")(self.docs_file)
+        app.get("/")(self.form)
+
+    def predict(self) -> Response:
+        """One customer -> its prediction."""
+        predictor = self._accept()
+        ids = PredictionIds(request.headers.get("Idempotency-Key"))
+        customer = predictor.validate(read_json(request, MAX_BODY))
+        run_id = predictor.model.run_id
+        prediction = predictor.predict([customer], [ids.one(customer, run_id)])[0]
+        self._metrics.predictions(1, run_id)
+        return _json(_answer(prediction, predictor.model.contract))
+
+    def predict_batch(self) -> Response:
+        """An array of customers -> their predictions in the same order, all or none."""
+        predictor = self._accept()
+        ids = PredictionIds(request.headers.get("Idempotency-Key"))
+        customers = predictor.validate_batch(read_json(request, MAX_BATCH_BODY))
+        run_id = predictor.model.run_id
+        predictions = predictor.predict(customers, ids.batch(customers, run_id))
+        self._metrics.predictions(len(predictions), run_id)
+        contract = predictor.model.contract
+        return _json([_answer(prediction, contract) for prediction in predictions])
+
+    def live(self) -> Response:
+        """The process answers."""
+        return _json({"status": "alive"})
+
+    def ready(self) -> Response:
+        """There is a model in use, verified and tried."""
+        return _json({"status": "ready", "model_run_id": self._predictor().model.run_id})
+
+    def show_metrics(self) -> Response:
+        """For Prometheus."""
+        return Response(self._metrics.render(), content_type=metrics_module.CONTENT_TYPE)
+
+    def openapi(self) -> Response:
+        """The API's description, of the model in use."""
+        predictor = self._served.predictor
+        run_id = predictor.model.run_id if predictor else None
+        if self._openapi is None or self._openapi[0] != run_id:
+            document = openapi_document(self._contract(predictor), run_id)
+            self._openapi = run_id, json.dumps(document).encode()
+        return Response(self._openapi[1], content_type="application/json")
+
+    def docs(self) -> Response:
+        """The API's description for people: Swagger UI from files of our own."""
+        return _page("docs.html", kinds=problems.KINDS.values())
+
+    def docs_file(self, name: str) -> Response:
+        """A file of Swagger UI."""
+        return send_from_directory(_SWAGGER_UI, name, max_age=3600)
+
+    def form(self) -> Response:
+        """A form to try the model."""
+        predictor = self._served.predictor
+        return _page(
+            "form.html",
+            contract=self._contract(predictor),
+            run_id=predictor.model.run_id if predictor else None,
+            reason=self._served.reason,
+        )
+
+    def _accept(self) -> Predictor:
+        """Whether there is a point in reading the request's body at all."""
+        if request.environ.get(WAITED, 0.0) > MAX_WAIT:
+            raise Problem(
+                "overloaded",
+                f"the request waited longer than {MAX_WAIT:g} s for its turn; try again later",
+                {"Retry-After": _OVERLOADED_RETRY},
+            )
+        check_declaration(request)
+        return self._predictor()
+
+    def _predictor(self) -> Predictor:
+        predictor = self._served.predictor
+        if predictor is None:
+            raise Problem("not_ready", self._served.reason, {"Retry-After": _NOT_READY_RETRY})
+        return predictor
+
+    def _contract(self, predictor: Predictor | None) -> Contract:
+        return (
+            predictor.model.contract if predictor else Contract.load(self._settings.contract_path)
+        )
+
+
+def _capitalize_first(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _answer(prediction: Prediction, contract: Contract) -> Mapping[str, Any]:
+    return {
+        contract.answer: prediction.chance,
+        "model_run_id": prediction.run_id,
+        "prediction_id": prediction.prediction_id,
+    }
+
+
+def _json(document: Any) -> Response:
+    return Response(json.dumps(document), content_type="application/json")
+
+
+def _page(template: str, **values: Any) -> Response:
+    response = Response(
+        render_template(template, **values), content_type="text/html; charset=utf-8"
+    )
+    response.headers["Cache-Control"] = "no-cache"
+    return response
