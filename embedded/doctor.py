@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 from embedded import layout, ports, processes
 from embedded.before_install import too_little_disk, wrong_python
-from embedded.services import HERE, Service, all_services
+from embedded.services import EVERYWHERE, HERE, Service, all_services
 from mlstack.contract import Contract
 from mlstack.environments import load
 from mlstack.errors import ContractError, MlstackError
@@ -25,7 +25,6 @@ from mlstack.settings import ROOT, Settings
 
 FREE_MEMORY_GIB = 3.0
 _GIB = 1024**3
-_ANYWHERE = "0.0.0.0"  # noqa: S104 - compared with, and only bound to when people say so
 _LOCK = ROOT / "requirements" / "embedded.txt"
 _SHOWN = 5
 
@@ -96,11 +95,11 @@ def shared_ports(services: Iterable[Service]) -> str | None:
 
 def wrong_address(address: str) -> str | None:
     """Why the services can not listen there and find each other; None: they can."""
-    if address in (HERE, _ANYWHERE):
+    if address in (HERE, EVERYWHERE):
         return None
     return (
         f"the services find each other at {HERE}: set BIND_ADDRESS={HERE} (only this machine) or "
-        f"BIND_ADDRESS={_ANYWHERE} (everybody who reaches this machine; there are no logins)"
+        f"BIND_ADDRESS={EVERYWHERE} (everybody who reaches this machine; there are no logins)"
     )
 
 

@@ -17,7 +17,8 @@ from embedded.errors import StackError
 from embedded.orders import Order
 from mlstack.errors import MlstackError
 
-_GRACE_SECONDS = 3.0
+# A flow run whose agent was killed uses it to tell Prefect that it crashed.
+_GRACE_SECONDS = 10.0
 _PORT_SECONDS = 3.0
 _WAIT_SECONDS = 180.0
 

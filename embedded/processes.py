@@ -126,6 +126,18 @@ def end_service(stack: Path, service: str | None, grace_seconds: float) -> int:
     raise StackError(f"these processes do not end, not even by SIGKILL: {pids}")
 
 
+def outside_group(processes: Iterable[psutil.Process], leader: int) -> list[psutil.Process]:
+    """Those of the processes that are not in the process group of a leader."""
+    outside = []
+    for process in processes:
+        try:
+            if os.getpgid(process.pid) != leader:
+                outside.append(process)
+        except ProcessLookupError:
+            continue
+    return outside
+
+
 def memory_bytes(processes: Iterable[psutil.Process]) -> int:
     """Resident memory of processes together; pages that they share count for each."""
     total = 0

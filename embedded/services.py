@@ -1,10 +1,13 @@
 """The services of the embedded environment: what each runs, needs, and answers to."""
 
+import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+
+import psutil
 
 from embedded.layout import STACK, record
 from embedded.probes import (
@@ -20,6 +23,7 @@ from mlstack.settings import Settings
 
 WORK_POOL = "local"
 HERE = "127.0.0.1"
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - bound to only when BIND_ADDRESS says so
 
 MODEL_REGISTRY = "model-registry"
 SERVE = "serve"
@@ -63,6 +67,10 @@ class Service:
     waits_for: str = ""
     """URL that must answer before it is started."""
 
+    runs_jobs: bool = False
+    """It starts jobs in sessions of their own; a stop ends these first, so that they can
+    still report it."""
+
     stop_seconds: int = 10
     """What it gets to end after SIGTERM; then it is ended by SIGKILL."""
 
@@ -85,6 +93,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
                 *("--backend-store-uri", "sqlite:///.embedded/mlflow/mlflow.db"),
                 *("--artifacts-destination", ".embedded/mlflow/artifacts"),
                 *("--default-artifact-root", "mlflow-artifacts:/"),
+                *(_mlflow_names(settings.mlflow_port) if bind == EVERYWHERE else ()),
             ),
             environment={
                 "DO_NOT_TRACK": "1",
@@ -160,8 +169,8 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
             follows_settings=True,
             probe=partial(worker_is_online, f"{prefect}/api", WORK_POOL, record("agent")),
             waits_for=f"{prefect}/api/health",
-            # A worker ignores the first SIGTERM for as long as its requests hang. The time is
-            # for its flow run, which gets the signal too and reports that it crashed.
+            runs_jobs=True,
+            # A worker ignores the first SIGTERM for as long as its requests hang.
             stop_seconds=5,
         ),
         Service(
@@ -179,6 +188,24 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
             stop_seconds=35,
         ),
     )
+
+
+def _mlflow_names(port: int) -> tuple[str, ...]:
+    """Names that MLflow may be opened by: this machine's own, where it refuses all others.
+
+    It would let in every page on the Internet that a person on this network opens, were any
+    name allowed.
+    """
+    addresses = {
+        address.address
+        for each in psutil.net_if_addrs().values()
+        for address in each
+        if address.family == socket.AF_INET
+    }
+    names = sorted({"localhost", HERE, socket.gethostname(), *addresses})
+    hosts = ",".join(f"{name}:{port}" for name in names)
+    origins = ",".join(f"http://{name}:{port}" for name in names)
+    return ("--allowed-hosts", hosts, "--cors-allowed-origins", origins)
 
 
 def _module(name: str, *arguments: str | int) -> tuple[str, ...]:

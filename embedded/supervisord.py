@@ -32,6 +32,7 @@ _SOCKET_LIMIT = 90
 _START_SECONDS = 20.0
 _ANSWER_SECONDS = 5.0
 _GRACE_SECONDS = 5.0
+_JOB_SECONDS = 10.0
 # Of the caller's environment, what could turn our processes to something else.
 _FOREIGN_PREFIXES = ("AWS_", "GUNICORN_", "MAKE", "MFLAGS", "MLFLOW_", "PREFECT_", "SUPERVISOR_")
 
@@ -135,6 +136,9 @@ class Supervisord:
         """Stops services together, and ends what they leave behind."""
         stopping = list(services)
         for service in stopping:
+            if service.runs_jobs:
+                self._end_jobs(service)
+        for service in stopping:
             self._call("stopProcess", f"{service.group}:{service.name}", False)  # noqa: FBT003
         deadline = time.monotonic() + max(s.stop_seconds for s in stopping) + _GRACE_SECONDS
         while left := [s.name for s in stopping if self.states()[s.name].pid]:
@@ -143,6 +147,11 @@ class Supervisord:
             time.sleep(0.1)
         for service in stopping:
             processes.end_service(self._stack, service.name, _GRACE_SECONDS)
+
+    def _end_jobs(self, service: Service) -> None:
+        own = processes.marked(self._stack).get(service.name, [])
+        jobs = processes.outside_group(own, self.states()[service.name].pid)
+        processes.end(jobs, _JOB_SECONDS)
 
     def _start(self, foreign: set[str]) -> None:
         socket = self._make_socket_folder() / "control"

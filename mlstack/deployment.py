@@ -178,6 +178,7 @@ class Deployer:
     def __init__(self, settings: Settings, registry: ModelStore) -> None:
         self._contract_path = settings.contract_path
         self._registry = registry
+        self._mlflow = f"http://{settings.bind_address}:{settings.mlflow_port}"
         self.state = DeploymentState(settings.state_path)
 
     def deploy(self, run_id: str) -> None:
@@ -222,8 +223,8 @@ class Deployer:
             return run_id
         if record is None:
             raise DeploymentError(
-                "no model is chosen: copy the run id of one from MLflow into RUN_ID in the "
-                "environment's file (.env.<env>), or run: make deploy RUN_ID=..."
+                f"no model is chosen: pick a run at {self._mlflow} and copy its id into RUN_ID "
+                "in the environment's file (.env.<env>), or run: make deploy RUN_ID=..."
             )
         self.check(record.run_id)
         return record.run_id

@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 _RETRY_SECONDS = 30.0
 """How long until a model that could not be loaded is tried again."""
 
+_STOP_SECONDS = 2.0
+"""How long the thread may take to end what it is doing."""
+
 
 def model_store(settings: Settings) -> ModelStore:
     """The models that this state folder keeps."""
@@ -79,7 +82,8 @@ class ModelWatcher:
     def stop(self) -> None:
         """Ends the thread and withdraws the worker's statement."""
         self._stopping.set()
-        self._thread.join()
+        # A download may be under way; it ends with the process.
+        self._thread.join(_STOP_SECONDS)
         self._state.withdraw(self._server, self._worker)
 
     def _follow(self) -> None:

@@ -34,9 +34,10 @@ from model_orchestration.prefect_api import DEPLOYMENT, FLOW, WORK_POOL, prefect
 
 _ENTRYPOINT = f"model_orchestration/model_train_flow.py:{FLOW}"
 _CRASH_AUTOMATION = "crash silent flow runs"
-# A run's process sends a heartbeat every 30 s (PREFECT_FLOWS_HEARTBEAT_FREQUENCY; Prefect takes
-# nothing shorter). Three are missed before it counts as dead, and within 3 minutes it does.
-_SILENCE = timedelta(seconds=90)
+# Prefect takes nothing shorter.
+_HEARTBEAT = timedelta(seconds=30)
+# A busy machine or a restart of the server may cost a heartbeat or two, not three.
+_SILENCE = 3 * _HEARTBEAT
 
 
 def main() -> int:
@@ -82,19 +83,21 @@ class _Wanted:
 
     entrypoint: str | None
     pull_steps: list[dict[str, Any]] | None
+    job_variables: dict[str, Any]
     parameters: dict[str, Any]
     parameter_schema: dict[str, Any] | None
     work_pool: str | None
     intervals: list[timedelta]
     limit: int | None
-    on_collision: ConcurrencyLimitStrategy | None
+    on_collision: ConcurrencyOptions | None
 
     @classmethod
     def of(cls, there: DeploymentResponse) -> "_Wanted":
-        limit, options = there.global_concurrency_limit, there.concurrency_options
+        limit = there.global_concurrency_limit
         return cls(
             entrypoint=there.entrypoint,
             pull_steps=there.pull_steps,
+            job_variables=there.job_variables,
             parameters=there.parameters,
             parameter_schema=there.parameter_openapi_schema,
             work_pool=there.work_pool_name,
@@ -104,7 +107,7 @@ class _Wanted:
                 if schedule.active and isinstance(schedule.schedule, IntervalSchedule)
             ],
             limit=limit.limit if limit else None,
-            on_collision=options.collision_strategy if options else None,
+            on_collision=there.concurrency_options,
         )
 
 
@@ -113,6 +116,9 @@ def _apply_deployment(client: SyncPrefectClient, settings: Settings) -> str:
         entrypoint=_ENTRYPOINT,
         # The worker may have been started anywhere, and modules are found from the root.
         pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": str(ROOT)}}],
+        job_variables={
+            "env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(_HEARTBEAT.seconds)},
+        },
         parameters=run_parameters(settings),
         parameter_schema=parameter_schema_from_entrypoint(
             str(ROOT / _ENTRYPOINT)
@@ -121,7 +127,7 @@ def _apply_deployment(client: SyncPrefectClient, settings: Settings) -> str:
         intervals=[timedelta(minutes=settings.train_every_minutes)],
         limit=1,
         # A run that comes due while one is going has nothing to add to it.
-        on_collision=ConcurrencyLimitStrategy.CANCEL_NEW,
+        on_collision=ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
     )
     try:
         there = client.read_deployment_by_name(f"{FLOW}/{DEPLOYMENT}")
@@ -135,6 +141,7 @@ def _apply_deployment(client: SyncPrefectClient, settings: Settings) -> str:
         name=DEPLOYMENT,
         entrypoint=wanted.entrypoint,
         pull_steps=wanted.pull_steps,
+        job_variables=wanted.job_variables,
         parameters=wanted.parameters,
         parameter_openapi_schema=wanted.parameter_schema,
         work_pool_name=wanted.work_pool,
@@ -143,9 +150,7 @@ def _apply_deployment(client: SyncPrefectClient, settings: Settings) -> str:
             for interval in wanted.intervals
         ],
         concurrency_limit=wanted.limit,
-        concurrency_options=ConcurrencyOptions(
-            collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW
-        ),
+        concurrency_options=wanted.on_collision,
         description="Raw table -> search -> new version in the model registry",
     )
     return f"{'changed' if there else 'made'} ({every})"

@@ -30,8 +30,8 @@ def model_tuning_and_uploading(contract: str, trials: int, seed: int) -> None:
         trials: Models to train in the search.
         seed: Of the search.
     """
+    described = Contract.load(ROOT / contract)
     contract_text = (ROOT / contract).read_text(encoding="utf-8")
-    described = Contract.parse(contract_text, contract)
     raw = load(described)
     rows = clean(raw, described)
     parts = split(rows, described)

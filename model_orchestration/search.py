@@ -116,19 +116,22 @@ def search(
         SearchError: every trial failed.
     """
     objective = _Objective(train, validation, trials, seed, on_trial)
-    hyperopt.fmin(
-        objective,
-        dict(space),
-        algo=hyperopt.tpe.suggest,
-        max_evals=trials,
-        # Its own choice of the best fails with a stack trace when every trial has failed.
-        trials=hyperopt.Trials(),
-        allow_trials_fmin=False,
-        rstate=np.random.default_rng(seed),
-        show_progressbar=False,
-        verbose=False,
-    )
-    return objective.best()
+    try:
+        hyperopt.fmin(
+            objective,
+            dict(space),
+            algo=hyperopt.tpe.suggest,
+            max_evals=trials,
+            rstate=np.random.default_rng(seed),
+            show_progressbar=False,
+            verbose=False,
+        )
+    except hyperopt.exceptions.AllTrialsFailed as error:
+        raise SearchError(
+            f"all {trials} trials failed, the last one: {objective.failure}"
+        ) from error
+    assert objective.best is not None  # noqa: S101 - hyperopt raises when there is none
+    return objective.best
 
 
 class _Objective:
@@ -145,26 +148,22 @@ class _Objective:
         self._validation_rows = validation
         self._of, self._seed, self._on_trial = trials, seed, on_trial
         self._number = 0
-        self._best: Trial | None = None
-        self._failure: str | None = None
+        self.best: Trial | None = None
+        """The best trial until now."""
+        self.failure: str | None = None
+        """Why the last trial failed."""
 
     def __call__(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
         self._number += 1
         trial = self._try({**_FIXED, **drawn, "seed": self._seed})
-        if trial.failure is None and (self._best is None or trial.loss < self._best.loss):
-            self._best = trial
-        self._failure = trial.failure
+        if trial.failure is None and (self.best is None or trial.loss < self.best.loss):
+            self.best = trial
+        self.failure = trial.failure
         if self._on_trial is not None:
-            self._on_trial(trial, self._best)
+            self._on_trial(trial, self.best)
         if trial.failure is not None:
             return {"status": hyperopt.STATUS_FAIL}
         return {"status": hyperopt.STATUS_OK, "loss": trial.loss}
-
-    def best(self) -> Trial:
-        """The best trial; raises SearchError when all have failed."""
-        if self._best is None:
-            raise SearchError(f"all {self._of} trials failed, the last one of {self._failure}")
-        return self._best
 
     def _try(self, params: dict[str, Any]) -> Trial:
         start = time.perf_counter()
@@ -175,7 +174,7 @@ class _Objective:
             metrics = evaluate(rows.outcomes, booster.inplace_predict(rows.matrix))
             metrics["trees"] = booster.num_boosted_rounds()
         except Exception as error:  # noqa: BLE001 - whatever one trial dies of, the next may live
-            failure = f"{type(error).__name__}: {error}"
+            booster, failure = None, f"{type(error).__name__}: {error}"
         seconds = time.perf_counter() - start
         return Trial(self._number, self._of, params, seconds, booster, metrics, failure)
 

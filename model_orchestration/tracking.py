@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -130,7 +130,8 @@ class SearchTracking:
             if error is None:
                 self._client.set_terminated(self.run_id)
             else:
-                self._client.set_tag(self.run_id, FAILURE, str(error)[:_MAX_TAG])
+                reason = f"{type(error).__name__}: {error}"
+                self._client.set_tag(self.run_id, FAILURE, reason[:_MAX_TAG])
                 self._client.set_terminated(self.run_id, RunStatus.to_string(RunStatus.FAILED))
         except MlflowException as second:
             if error is None:
@@ -154,7 +155,7 @@ class SearchTracking:
             _, pending = wait(pending, return_when=FIRST_COMPLETED)
         self._waiting += time.perf_counter() - start
         self._raise_failures()
-        self._trials.append(trial)
+        self._trials.append(replace(trial, booster=None))
         self._sending[trial.number] = self._senders.submit(self._send, trial)
 
     def all_sent(self) -> Seconds:
@@ -188,7 +189,7 @@ class SearchTracking:
 
     @property
     def trials(self) -> Sequence[Trial]:
-        """All that were taken."""
+        """All that were taken, without their models."""
         return self._trials
 
     def winner(self, best: Trial, test_metrics: Mapping[str, float]) -> Winner:

@@ -15,6 +15,10 @@ from typing import TYPE_CHECKING
 # Before anything loads XGBoost: one row is too little work for several threads, and
 # threads of the parent process would not exist in its workers.
 os.environ["OMP_NUM_THREADS"] = "1"
+# The watcher asks again by itself, and meanwhile has to be able to say why there is no model;
+# MLflow's client would go on trying for minutes.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 from mlstack.errors import MlstackError
 from mlstack.settings import ROOT, Settings
@@ -35,7 +39,7 @@ _metrics_folder = (
 _metrics_folder.mkdir(parents=True, exist_ok=True)
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_metrics_folder)
 
-_FIRST_MODEL_SECONDS = 10.0
+_FIRST_MODEL_SECONDS = 5.0
 
 chdir = str(ROOT)
 pythonpath = str(ROOT)

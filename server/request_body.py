@@ -23,7 +23,8 @@ def check_declaration(request: Request) -> None:
     Raises:
         Problem: says which declaration is expected.
     """
-    encoding = request.headers.get("Content-Encoding", "").strip()
+    # The environment is read as it is: these are asked of every prediction.
+    encoding = request.environ.get("HTTP_CONTENT_ENCODING", "").strip()
     if encoding.lower() not in {"", "identity"}:
         detail = f"send the body as it is, without Content-Encoding {echo(encoding)}"
         raise Problem("unsupported_content_encoding", detail)

@@ -77,7 +77,7 @@ class Routes:
     def predict(self) -> Response:
         """One customer -> its prediction."""
         predictor = self._accept()
-        ids = PredictionIds(request.headers.get("Idempotency-Key"))
+        ids = PredictionIds(request.environ.get("HTTP_IDEMPOTENCY_KEY"))
         customer = predictor.validate(read_json(request, MAX_BODY))
         run_id = predictor.model.run_id
         prediction = predictor.predict([customer], [ids.one(customer, run_id)])[0]
@@ -87,7 +87,7 @@ class Routes:
     def predict_batch(self) -> Response:
         """An array of customers -> their predictions in the same order, all or none."""
         predictor = self._accept()
-        ids = PredictionIds(request.headers.get("Idempotency-Key"))
+        ids = PredictionIds(request.environ.get("HTTP_IDEMPOTENCY_KEY"))
         customers = predictor.validate_batch(read_json(request, MAX_BATCH_BODY))
         run_id = predictor.model.run_id
         predictions = predictor.predict(customers, ids.batch(customers, run_id))

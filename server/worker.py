@@ -107,7 +107,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         def wsgi(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
             environ[WAITED] = self._exchange.waited
             answer = app(environ, start_response)
-            if environ.get(CLOSE):
+            # Told to stop meanwhile: the client should know that this was the last answer here.
+            if environ.get(CLOSE) or not self.alive:
                 self._exchange.request.force_close()
             return answer
 
@@ -137,7 +138,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._exchange.waited = begun - conn.queued_at
         conn.sock.deadline = begun + EXCHANGE_SECONDS
         result = super().handle(conn)
-        if result is False:
+        if result is False or not self.alive:
             conn.sock.linger()
         return result
 
@@ -160,6 +161,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         if self.alive:
             self.method_queue.defer(self._stop_listening)
         super().handle_exit(sig, frame)
+
+    def is_parent_alive(self) -> bool:
+        """Whether the master lives; without it the port has to be free for the next one."""
+        if super().is_parent_alive():
+            return True
+        self.alive = False
+        self._stop_listening()
+        return False
 
     def _stop_listening(self) -> None:
         """Takes in who is waiting at the door, closes it, and whatever is idle."""

@@ -18,6 +18,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from conftest import CONTRACTS
@@ -27,7 +28,7 @@ from mlstack.generator import CustomerGenerator
 from mlstack.model import Model
 from mlstack.serving import model_store
 from mlstack.settings import ROOT, Settings
-from support.api_server import Answer, ApiServer, send
+from support.api_server import Answer, ApiServer, free_port, send
 from support.bad_requests import JSON, bad_requests
 from support.models import keep_model
 from support.raw_requests import raw_requests
@@ -319,10 +320,30 @@ def test_stopping_server_answers_what_was_asked(server: ApiServer, documented: C
             connection.sendall(body[10:])
         answers = [read_answer(connection) for connection in asking]
         assert [answer.status for answer in answers if answer] == [200] * 3
+        assert {answer.headers["connection"] for answer in answers if answer} == {"close"}
         assert server.process.wait(30) == 0
-        assert time.monotonic() - begun < 15, "idle connections are not waited for"
+        assert time.monotonic() - begun < 5, "idle connections are not waited for"
     statements = list((server.log.parent / "serving").glob("*.json"))
     assert statements == [], "no worker says any more that it serves"
+
+
+def test_killed_master_leaves_no_worker_that_blocks_the_next_start(
+    server: ApiServer, state: Path
+) -> None:
+    workers = server.workers()
+    with contextlib.closing(HTTPConnection("127.0.0.1", server.port, timeout=30)) as idle:
+        assert send(idle, "GET", "/health/live").status == 200
+        server.process.send_signal(signal.SIGKILL)
+        server.process.wait(10)
+        wait_until(lambda: _refuses(server), "the port is free", seconds=10)
+        wait_until(lambda: not any(map(_lives, workers)), "the workers are gone", seconds=15)
+    with ApiServer(state, API_PORT=str(server.port)) as next_one:
+        assert next_one.process.poll() is None
+
+
+def _lives(process: psutil.Process) -> bool:
+    # Whoever inherited it may not have collected it yet.
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
 def _refuses(server: ApiServer) -> bool:
@@ -386,20 +407,25 @@ def test_server_without_a_model_is_alive_and_becomes_ready_by_a_deploy(
     tmp_path: Path, documented: Contract
 ) -> None:
     keep_model(tmp_path, A, documented, seed=1)
-    server = ApiServer(tmp_path)
     settings = Settings(state_dir=tmp_path)
-
-    def answers() -> bool:
-        try:
-            return server.request("GET", "/health/live").status == 200
-        except OSError:
-            return False
-
-    server.answers = answers  # type: ignore[method-assign]
-    with server:
+    with ApiServer(tmp_path, "/health/live") as server:
         ready = server.request("GET", "/health/ready")
         assert (ready.status, ready.json()["code"]) == (503, "not_ready")
         assert "make deploy" in ready.json()["detail"]
         assert server.post("/predict", dict(documented.example)).status == 503
         Deployer(settings, model_store(settings)).deploy(A)
         assert server.post("/predict", dict(documented.example)).status == 200
+
+
+def test_server_that_can_not_reach_mlflow_is_alive_says_so_and_stops_at_once(
+    tmp_path: Path,
+) -> None:
+    nobody = f"http://127.0.0.1:{free_port()}"
+    with ApiServer(tmp_path, "/health/live", RUN_ID=B, MLFLOW_TRACKING_URI=nobody) as server:
+        wait_until(
+            lambda: "MLflow" in server.request("GET", "/health/ready").json()["detail"],
+            "the server says that MLflow can not be reached",
+        )
+        begun = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - begun < 15

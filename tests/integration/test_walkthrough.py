@@ -162,7 +162,7 @@ def test_killed_service_comes_back(demo: Demo, service: str) -> None:
 
     def ready() -> bool:
         status = demo.project.supervise("status").stdout
-        return bool(re.search(rf"^{service}\s.*\bready\b", status, re.MULTILINE))
+        return bool(re.search(rf"^{service}\s.*\byes\b", status, re.MULTILINE))
 
     wait_until(ready, f"{service} is ready", seconds=90)
     assert demo.served_run() == served

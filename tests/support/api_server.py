@@ -38,11 +38,13 @@ class ApiServer:
 
     Args:
         state: Its state folder.
+        awaited: What has to answer with 200 before the test begins.
         settings: More settings, as environment variables.
     """
 
-    def __init__(self, state: Path, **settings: str) -> None:
-        self.port = free_port()
+    def __init__(self, state: Path, awaited: str = "/health/ready", **settings: str) -> None:
+        self._awaited = awaited
+        self.port = int(settings.get("API_PORT") or free_port())
         self.log = state / "server.log"
         known = {"PATH", "HOME", "LANG", "TMPDIR"}
         self._environment = {
@@ -121,11 +123,11 @@ class ApiServer:
         return self.request("POST", path, body, [("Content-Type", "application/json")])
 
     def answers(self) -> bool:
-        """Whether it is ready to predict."""
+        """Whether what is awaited answers."""
         if self.process.poll() is not None:
             raise AssertionError(f"the server ended: {self.log.read_text()}")
         try:
-            return self.request("GET", "/health/ready").status == 200
+            return self.request("GET", self._awaited).status == 200
         except OSError:
             return False
 

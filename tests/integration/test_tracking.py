@@ -1,0 +1,262 @@
+"""Tracking and registration against a real MLflow store, without a server."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+
+from conftest import CONTRACTS
+from mlstack import dataset
+from mlstack.contract import Contract
+from mlstack.dataset import Split
+from mlstack.model_store import ModelStore
+from mlstack.settings import ROOT
+from model_orchestration.conclusion import conclude
+from model_orchestration.mlflow_api import TrackingError, connect
+from model_orchestration.names import (
+    BEST_RUN,
+    CHALLENGER,
+    CHAMPION,
+    FAILURE,
+    PREDICTION,
+    REFERENCE_FILE,
+)
+from model_orchestration.registration import Registered, register
+from model_orchestration.search import Rows, Trial, search
+from model_orchestration.tracking import SearchTracking, Winner
+from support.models import contract_text
+from support.raw_tables import raw_table
+
+TRIALS = 2
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A search that has ended, in MLflow and in memory."""
+
+    contract: Contract
+    parts: Split
+    tracking: SearchTracking
+    best: Trial
+    winner: Winner
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Address of an empty store; making one takes seconds."""
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
+
+
+@pytest.fixture(scope="module", params=CONTRACTS)
+def searched(
+    request: pytest.FixtureRequest, store: str, tmp_path_factory: pytest.TempPathFactory
+) -> Searched:
+    """A search with each of the contracts."""
+    contract = Contract.load(ROOT / "contracts" / f"{request.param}.yaml")
+    rows = dataset.clean(raw_table(contract, rows=300), contract)
+    parts = dataset.split(rows, contract)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", store)
+        patch.chdir(tmp_path_factory.mktemp("artifacts"))
+        with _tracking(connect(), contract) as tracking:
+            best = search(
+                Rows.encode(parts.train, contract),
+                Rows.encode(parts.validation, contract),
+                trials=TRIALS,
+                seed=1,
+                on_trial=lambda trial, _: tracking.take(trial),
+            )
+            tracking.all_sent()
+            winner = conclude(tracking, contract, parts, best)
+    return Searched(contract, parts, tracking, best, winner)
+
+
+@pytest.fixture
+def client(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+    """A client of the store."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    monkeypatch.chdir(tmp_path)
+    return connect()
+
+
+@pytest.fixture
+def registry(client: MlflowClient, searched: Searched) -> Iterator[MlflowClient]:
+    """A client of the store, in which the contract has no version yet."""
+    yield client
+    client.delete_registered_model(searched.contract.name)
+
+
+def _tracking(client: MlflowClient, contract: Contract) -> SearchTracking:
+    return SearchTracking(
+        client,
+        contract_text(contract),
+        tags={"data_sha256": "d" * 64},
+        params={"trials": TRIALS},
+        name="some search",
+    )
+
+
+def _trials_of(client: MlflowClient, tracking: SearchTracking) -> list[Run]:
+    found = client.search_runs(
+        [tracking.experiment_id], f"tags.mlflow.parentRunId = '{tracking.run_id}'"
+    )
+    return sorted(found, key=lambda run: str(run.info.run_name))
+
+
+def test_a_search_is_a_parent_run_with_a_finished_run_for_every_trial(
+    client: MlflowClient, searched: Searched
+) -> None:
+    tracking, winner = searched.tracking, searched.winner
+    parent, trials = client.get_run(tracking.run_id), _trials_of(client, tracking)
+    assert [run.info.run_name for run in trials] == ["trial 1 of 2", "trial 2 of 2"]
+    assert {run.info.status for run in (parent, *trials)} == {"FINISHED"}
+    assert all(run.data.tags["data_sha256"] == "d" * 64 for run in (parent, *trials))
+    assert parent.data.tags[BEST_RUN] == winner.run_id
+    assert winner.run_id == trials[searched.best.number - 1].info.run_id
+    assert parent.data.params["trials"] == str(TRIALS)
+    assert {"seconds_training", "seconds_sending", "seconds_waiting"} <= parent.data.metrics.keys()
+
+
+def test_test_figures_are_on_the_winner_and_the_parent_and_on_no_other_run(
+    client: MlflowClient, searched: Searched
+) -> None:
+    trials = _trials_of(client, searched.tracking)
+    with_test = {run.info.run_id for run in trials if "test_auc" in run.data.metrics}
+    assert with_test == {searched.winner.run_id}
+    parent = client.get_run(searched.tracking.run_id)
+    assert parent.data.metrics["test_auc"] == pytest.approx(searched.winner.test_metrics["auc"])
+
+
+def test_every_trial_s_model_loads_as_ours_and_gives_the_logged_figures(
+    client: MlflowClient, searched: Searched, tmp_path: Path
+) -> None:
+    validation = searched.parts.validation
+    outcomes = validation[searched.contract.target.name].to_numpy()
+    for run in _trials_of(client, searched.tracking):
+        model = ModelStore(tmp_path / "models").load(run.info.run_id)
+        scores = model.score_matrix(model.encoder.encode_frame(validation))
+        assert ((scores - outcomes) ** 2).mean() == pytest.approx(run.data.metrics["mse"], rel=1e-5)
+
+
+@pytest.mark.usefixtures("client")
+def test_mlflow_gives_the_same_numbers_on_encoded_rows_as_our_model_on_customers(
+    searched: Searched, tmp_path: Path
+) -> None:
+    run_id, test = searched.winner.run_id, searched.parts.test
+    ours = ModelStore(tmp_path / "models").load(run_id)
+    theirs = mlflow.pyfunc.load_model(f"runs:/{run_id}/model")
+    encoded = pd.DataFrame(ours.encoder.encode_frame(test), columns=list(ours.encoder.columns))
+    features = test[list(ours.contract.feature_names)].astype(object)
+    customers = features.where(features.notna(), None).to_dict("records")
+    answers = ours.score([{str(k): v for k, v in customer.items()} for customer in customers])
+    assert theirs.predict(encoded).tolist() == answers
+
+
+@pytest.mark.usefixtures("client")
+def test_the_parent_run_carries_the_reference_and_the_pictures(searched: Searched) -> None:
+    contract, train = searched.contract, searched.parts.train
+    folder = Path(mlflow.artifacts.download_artifacts(run_id=searched.tracking.run_id))
+    header, *rows = (folder / REFERENCE_FILE).read_text().splitlines()
+    assert header.split(",") == [*contract.feature_names, contract.target.name, PREDICTION]
+    assert len(rows) == len(train)
+    assert searched.best.booster is not None
+    first = searched.best.booster.inplace_predict(Rows.encode(train, contract).matrix)[0]
+    assert float(rows[0].split(",")[-1]) == pytest.approx(float(first))
+    for name in ("search_history", "calibration", "precision_recall", "importance"):
+        assert (folder / f"plots/{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_failed_trial_is_a_failed_run_with_its_reason(
+    client: MlflowClient, documented: Contract
+) -> None:
+    trial = Trial(1, 1, {"max_depth": -1}, 0.1, None, {}, "ValueError: no such depth")
+    with _tracking(client, documented) as tracking:
+        tracking.take(trial)
+        tracking.all_sent()
+    [run] = _trials_of(client, tracking)
+    assert run.info.status == "FAILED"
+    assert run.data.tags[FAILURE] == "ValueError: no such depth"
+    assert run.data.params["max_depth"] == "-1"
+    assert client.get_run(tracking.run_id).info.status == "FINISHED"
+
+
+def test_a_trial_that_can_not_be_sent_fails_the_search_and_its_run(
+    client: MlflowClient, documented: Contract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise MlflowException("the disk is full")
+
+    monkeypatch.setattr(MlflowClient, "create_logged_model", refuse)
+    tracking = _tracking(client, documented)
+    rows = Rows.encode(dataset.clean(raw_table(documented, rows=300), documented), documented)
+
+    def track_a_search() -> None:
+        with tracking:
+            search(rows, rows, trials=1, seed=1, on_trial=lambda trial, _: tracking.take(trial))
+            tracking.all_sent()
+
+    with pytest.raises(TrackingError, match=r"trial 1 can not be tracked.*the disk is full"):
+        track_a_search()
+    parent = client.get_run(tracking.run_id)
+    assert parent.info.status == "FAILED"
+    assert "the disk is full" in parent.data.tags[FAILURE]
+
+
+def test_runs_of_a_search_whose_process_died_are_ended_by_the_next_one(
+    client: MlflowClient, documented: Contract
+) -> None:
+    dead = _tracking(client, documented)
+    dead.__enter__()
+    with _tracking(client, documented):
+        assert client.get_run(dead.run_id).info.status == "KILLED"
+
+
+def _register(client: MlflowClient, searched: Searched, rmse: float | None = None) -> Registered:
+    """Registers the search's winner, with another test rmse if one is given."""
+    winner = searched.winner
+    if rmse is not None:
+        winner = replace(winner, test_metrics={**winner.test_metrics, "rmse": rmse})
+    return register(client, searched.contract, winner, searched.parts.test)
+
+
+def _holders(client: MlflowClient, searched: Searched) -> dict[str, str]:
+    aliases = client.get_registered_model(searched.contract.name).aliases
+    return {alias: str(version) for alias, version in aliases.items()}
+
+
+def test_the_first_version_is_challenger_and_champion_and_says_its_run(
+    registry: MlflowClient, searched: Searched
+) -> None:
+    done = _register(registry, searched)
+    version = registry.get_model_version_by_alias(searched.contract.name, CHAMPION)
+    assert done.aliases == (CHALLENGER, CHAMPION)
+    assert version.run_id == version.tags["run_id"] == searched.winner.run_id
+    auc = searched.winner.test_metrics["auc"]
+    assert float(version.tags["test_auc"]) == pytest.approx(auc, abs=1e-6)
+
+
+def test_a_version_that_is_as_good_becomes_champion_and_a_worse_one_does_not(
+    registry: MlflowClient, searched: Searched
+) -> None:
+    _register(registry, searched)
+    _register(registry, searched)
+    assert _holders(registry, searched) == {CHALLENGER: "2", CHAMPION: "2"}
+    done = _register(registry, searched, rmse=0.9)
+    assert _holders(registry, searched) == {CHALLENGER: "3", CHAMPION: "2"}
+    assert done.reason.startswith("worse: test rmse 0.9000, version 2")
+
+
+def test_a_champion_of_another_contract_is_replaced_even_by_a_worse_version(
+    registry: MlflowClient, searched: Searched
+) -> None:
+    _register(registry, searched)
+    other = Contract.parse(contract_text(searched.contract).replace("seed: 20221", "seed: 1"))
+    done = _register(registry, replace(searched, contract=other), rmse=0.9)
+    assert CHAMPION in done.aliases
+    assert "was trained by another contract" in done.reason

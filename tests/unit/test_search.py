@@ -1,0 +1,113 @@
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from hyperopt import hp
+
+from model_orchestration.metrics import evaluate
+from model_orchestration.search import SPACE, Rows, SearchError, Trial, search
+
+TRIALS = 6
+
+
+def _rows(count: int, seed: int) -> Rows:
+    """Outcomes that a tree can learn in part."""
+    chance = np.random.default_rng(seed)
+    matrix = chance.random((count, 4), dtype=np.float32)
+    outcomes = (matrix[:, 0] + 0.5 * chance.random(count) > 1).astype(np.int64)
+    return Rows(matrix, outcomes)
+
+
+TRAIN, VALIDATION = _rows(400, seed=1), _rows(200, seed=2)
+
+
+def _search(
+    trials: int = TRIALS, seed: int = 1, space: Mapping[str, Any] = SPACE
+) -> tuple[Trial, list[tuple[Trial, Trial | None]]]:
+    seen: list[tuple[Trial, Trial | None]] = []
+    best = search(
+        TRAIN,
+        VALIDATION,
+        trials=trials,
+        seed=seed,
+        on_trial=lambda trial, best: seen.append((trial, best)),
+        space=space,
+    )
+    return best, seen
+
+
+def test_the_same_seed_gives_the_same_trials_and_the_same_models() -> None:
+    first, second = _search()[1], _search()[1]
+    assert [t.params for t, _ in first] == [t.params for t, _ in second]
+    models = [[_model(t).save_raw("ubj") for t, _ in seen] for seen in (first, second)]
+    assert models[0] == models[1]
+
+
+def test_another_seed_gives_other_trials() -> None:
+    assert _search(seed=1)[1][0][0].params != _search(seed=2)[1][0][0].params
+
+
+def test_the_best_trial_has_the_lowest_validation_rmse_of_all() -> None:
+    best, seen = _search()
+    assert best.loss == min(trial.metrics["rmse"] for trial, _ in seen)
+
+
+def test_every_trial_is_reported_once_with_the_best_until_then() -> None:
+    _, seen = _search()
+    assert [(t.number, t.of) for t, _ in seen] == [(n, TRIALS) for n in range(1, TRIALS + 1)]
+    losses = [trial.loss for trial, _ in seen]
+    assert [b.loss for _, b in seen if b] == np.minimum.accumulate(losses).tolist()
+
+
+def test_metrics_are_those_of_the_reported_model_on_the_validation_rows() -> None:
+    """The model is cut to its best round: what was measured is what is kept."""
+    for trial, _ in _search()[1]:
+        scores = _model(trial).inplace_predict(VALIDATION.matrix)
+        assert trial.metrics == {
+            **evaluate(VALIDATION.outcomes, scores),
+            "trees": _model(trial).num_boosted_rounds(),
+        }
+
+
+def test_a_reported_trial_can_be_trained_again_from_its_parameters() -> None:
+    space = {name: hp.choice(name, [value]) for name, value in _drawn(_search()[0]).items()}
+    again, _ = _search(trials=1, space=space)
+    assert _model(again).save_raw("ubj") == _model(_search()[0]).save_raw("ubj")
+
+
+def test_a_failing_trial_is_reported_with_its_reason_and_the_search_goes_on() -> None:
+    best, seen = _search(trials=10, space={"max_depth": hp.choice("max_depth", [2, -1])})
+    failed = [trial for trial, _ in seen if trial.failure is not None]
+    assert 0 < len(failed) < len(seen) == 10
+    for trial in failed:
+        assert "max_depth" in str(trial.failure)
+        assert trial.booster is None
+        assert trial.params["max_depth"] == -1
+    assert best.params["max_depth"] == 2
+
+
+def test_a_search_whose_trials_all_fail_raises_with_the_last_reason() -> None:
+    with pytest.raises(SearchError, match=r"(?s)all 3 trials failed.*max_depth"):
+        _search(trials=3, space={"max_depth": hp.choice("max_depth", [-1, -2])})
+
+
+def test_what_the_callback_raises_ends_the_search() -> None:
+    calls: list[int] = []
+
+    def stop(trial: Trial, _: Trial | None) -> None:
+        calls.append(trial.number)
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        search(TRAIN, VALIDATION, trials=5, seed=1, on_trial=stop)
+    assert calls == [1]
+
+
+def _model(trial: Trial) -> Any:
+    assert trial.booster is not None
+    return trial.booster
+
+
+def _drawn(trial: Trial) -> dict[str, Any]:
+    return {name: trial.params[name] for name in SPACE}
