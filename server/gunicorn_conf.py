@@ -1,7 +1,7 @@
 """How gunicorn runs the HTTP server.
 
-Imports of ours stand inside of the functions: they load what has to be loaded after the
-environment is set here, and be the same objects as in the application.
+What the functions need is imported inside of them: it must not be loaded before the
+environment is set here.
 """
 
 # ruff: noqa: PLC0415 - see above
