@@ -27,6 +27,7 @@ PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,\
 LOCKS := $(shell cat requirements/*.txt | cksum | tr ' ' -)
 RUNTIME := $(VENV)/.runtime-$(LOCKS)
 DEV := $(VENV)/.dev-$(LOCKS)
+BENCH := $(VENV)/.bench-$(LOCKS)
 
 ##@ Start here
 
@@ -121,8 +122,8 @@ lint: $(DEV) ## Check format, types, shell, YAML and this file
 	@$(VENV)/bin/mbake format --check --config .bake.toml Makefile
 
 .PHONY: bench
-bench: $(DEV) ## Measure model quality, tracking and serving against their targets
-	@for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(PY) "$$benchmark"; done
+bench: $(BENCH) ## Measure model quality, tracking and serving against their targets
+	@for benchmark in benchmarks/*.py; do echo "== $$benchmark"; PYTHONPATH=. $(PY) "$$benchmark"; done
 
 # --universal: the locks hold for every platform and Python that we support.
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -133,7 +134,8 @@ lock: $(DEV) ## Lock the requirements anew after requirements/*.in was edited
 	@cd requirements && export PATH="$(abspath $(VENV)/bin):$$PATH" && \
 		$(COMPILE) uv.in -o uv.txt && \
 		$(COMPILE) dev.in -o dev.txt && \
-		$(COMPILE) embedded.in -c dev.txt -o embedded.txt
+		$(COMPILE) embedded.in -c dev.txt -o embedded.txt && \
+		$(COMPILE) bench.in -c dev.txt -o bench.txt
 
 # The environment: made by the first target that needs it. What is there for development
 # serves to run the stack as well, so that the two never take turns in installing.
@@ -144,11 +146,16 @@ $(PY):
 	@"$(PYTHON)" -m venv --clear $(VENV)
 
 $(RUNTIME): | $(PY)
-	@rm -f $(VENV)/.runtime-* $(VENV)/.dev-*
+	@rm -f $(VENV)/.runtime-* $(VENV)/.dev-* $(VENV)/.bench-*
 	@$(PY) requirements/install.py requirements/embedded.txt
 	@touch $@
 
 $(DEV): | $(PY)
-	@rm -f $(VENV)/.runtime-* $(VENV)/.dev-*
+	@rm -f $(VENV)/.runtime-* $(VENV)/.dev-* $(VENV)/.bench-*
 	@$(PY) requirements/install.py requirements/dev.txt
 	@touch $@ $(RUNTIME)
+
+$(BENCH): | $(PY)
+	@rm -f $(VENV)/.runtime-* $(VENV)/.dev-* $(VENV)/.bench-*
+	@$(PY) requirements/install.py requirements/bench.txt
+	@touch $@ $(DEV) $(RUNTIME)

@@ -131,8 +131,8 @@ def importance(booster: xgboost.Booster, contract: Contract) -> Figure:
     """Share of each feature in the gain of all splits; a category's columns count as one."""
     gains = booster.get_score(importance_type="total_gain")
     by_feature = dict.fromkeys(contract.feature_names, 0.0)
-    for i, column in enumerate(Encoder(contract).columns):
-        gain = gains.get(f"f{i}", 0.0)
+    for column in Encoder(contract).columns:
+        gain = gains.get(column, 0.0)
         assert isinstance(gain, float)  # noqa: S101 - a list only for linear models
         by_feature[column.split("=")[0]] += gain
     total = sum(by_feature.values()) or 1.0
@@ -142,7 +142,7 @@ def importance(booster: xgboost.Booster, contract: Contract) -> Figure:
     names, shares = [name for name, _ in top], [gain / total for _, gain in top]
     bars = axes.barh(names, shares, color=_ACCENT, height=0.7)
     axes.bar_label(bars, [f"{share:.1%}" for share in shares], padding=4, color=_INK)
-    axes.set_xlim(0, max(shares) * 1.15)
+    axes.set_xlim(0, max(shares) * 1.15 or 1)
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.grid(visible=False, axis="y")
     return figure

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.exceptions import PrefectHTTPStatusError
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY
 
 from mlstack.errors import MlstackError, SettingsError
 
@@ -29,14 +30,16 @@ def prefect_client() -> Iterator[SyncPrefectClient]:
     """
     address = require_server()
     try:
-        with get_client(sync_client=True) as client:
+        # Never `get_client`: without an address it starts a server.
+        with SyncPrefectClient(
+            address,
+            auth_string=PREFECT_API_AUTH_STRING.value(),
+            api_key=PREFECT_API_KEY.value(),
+        ) as client:
             yield client
     except PrefectHTTPStatusError as error:
         raise PrefectError(f"Prefect refuses: {error}") from error
-    # The client asks for the server's version first, and says only this when there is none.
-    except (httpx.HTTPError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "Failed to reach API" not in str(error):
-            raise
+    except httpx.HTTPError as error:
         raise PrefectError(
             f"Prefect can not be reached at {address} ({error}); is it started? "
             "make setup-model-registry"

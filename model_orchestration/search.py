@@ -19,16 +19,17 @@ from model_orchestration.metrics import Outcomes, evaluate
 
 Space = Mapping[str, Any]
 
-# Found by nested 5-fold runs on both contracts (benchmarks/training_quality.py): shallow trees,
-# slow learning and much regularisation, as few rows with a weak signal ask for.
+# Chosen by nested 5-fold runs on both contracts (benchmarks/training_quality.py). Slow learning
+# suits both; a weak signal in few rows asks for large leaves and a strong lambda, a strong one
+# for leaves of rows that are all but certain, which weigh far less than 1 each.
 SPACE: Space = {
     "max_depth": scope.int(hp.quniform("max_depth", 3, 8, 1)),
-    "eta": hp.loguniform("eta", np.log(0.03), np.log(0.15)),
-    "min_child_weight": hp.loguniform("min_child_weight", np.log(1), np.log(15)),
+    "eta": hp.loguniform("eta", np.log(0.03), np.log(0.12)),
+    "min_child_weight": hp.loguniform("min_child_weight", np.log(0.1), np.log(10)),
     "subsample": hp.uniform("subsample", 0.6, 1.0),
     "colsample_bytree": hp.uniform("colsample_bytree", 0.4, 1.0),
     "lambda": hp.loguniform("lambda", np.log(0.1), np.log(30)),
-    "gamma": hp.loguniform("gamma", np.log(0.001), np.log(3)),
+    "gamma": hp.loguniform("gamma", np.log(0.001), np.log(1)),
 }
 _FIXED = {
     "objective": "binary:logistic",
@@ -49,11 +50,15 @@ class Rows(NamedTuple):
 
     matrix: Matrix
     outcomes: Outcomes
+    columns: tuple[str, ...] | None = None
+    """Names of the matrix's columns; a model keeps them."""
 
     @classmethod
     def encode(cls, rows: pd.DataFrame, contract: Contract) -> "Rows":
         """Encodes clean rows with their target."""
-        return cls(Encoder(contract).encode_frame(rows), rows[contract.target.name].to_numpy())
+        encoder = Encoder(contract)
+        outcomes = rows[contract.target.name].to_numpy()
+        return cls(encoder.encode_frame(rows), outcomes, encoder.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +146,15 @@ class _Objective:
         self, train: Rows, validation: Rows, trials: int, seed: int, on_trial: OnTrial | None
     ) -> None:
         # Cutting columns into bins costs more than growing some trees: once for all trials.
-        self._train = xgboost.QuantileDMatrix(train.matrix, label=train.outcomes, nthread=1)
+        self._train = xgboost.QuantileDMatrix(
+            train.matrix, train.outcomes, feature_names=train.columns, nthread=1
+        )
         self._validation = xgboost.QuantileDMatrix(
-            validation.matrix, label=validation.outcomes, ref=self._train, nthread=1
+            validation.matrix,
+            validation.outcomes,
+            feature_names=validation.columns,
+            ref=self._train,
+            nthread=1,
         )
         self._validation_rows = validation
         self._of, self._seed, self._on_trial = trials, seed, on_trial

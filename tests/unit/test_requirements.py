@@ -19,7 +19,7 @@ def test_what_runs_the_stack_has_the_same_versions_when_it_is_developed() -> Non
     assert embedded.items() <= dev.items()
 
 
-@pytest.mark.parametrize("lock", ["uv.txt", "embedded.txt", "dev.txt"])
+@pytest.mark.parametrize("lock", ["uv.txt", "embedded.txt", "dev.txt", "bench.txt"])
 def test_every_package_is_locked_with_hashes(lock: str) -> None:
     text = (FOLDER / lock).read_text()
     blocks = re.split(r"(?m)^(?=[\w.-]+==)", text)[1:]
@@ -27,7 +27,7 @@ def test_every_package_is_locked_with_hashes(lock: str) -> None:
     assert all("--hash=sha256:" in block for block in blocks)
 
 
-@pytest.mark.parametrize("lock", ["uv.txt", "embedded.txt", "dev.txt"])
+@pytest.mark.parametrize("lock", ["uv.txt", "embedded.txt", "dev.txt", "bench.txt"])
 def test_no_lock_names_a_machine_or_an_index(lock: str) -> None:
     text = (FOLDER / lock).read_text()
     assert not re.search(r"https?://|file:|(?m:^\s*-[if] )|--(extra-)?index-url|--find-links", text)

@@ -76,6 +76,13 @@ def test_a_reported_trial_can_be_trained_again_from_its_parameters() -> None:
     assert _model(again).save_raw("ubj") == _model(_search()[0]).save_raw("ubj")
 
 
+def test_a_model_keeps_the_names_of_its_columns() -> None:
+    """MLflow's own tools then refuse a table whose columns are others, or in another order."""
+    columns = ("a", "b", "c", "d")
+    train, validation = TRAIN._replace(columns=columns), VALIDATION._replace(columns=columns)
+    assert _model(search(train, validation, trials=1, seed=1)).feature_names == list(columns)
+
+
 def test_a_failing_trial_is_reported_with_its_reason_and_the_search_goes_on() -> None:
     best, seen = _search(trials=10, space={"max_depth": hp.choice("max_depth", [2, -1])})
     failed = [trial for trial, _ in seen if trial.failure is not None]
