@@ -109,7 +109,7 @@ reset_all: $(RUNTIME) ## Stop everything and delete its data (models too); nothi
 
 .PHONY: test run_tests
 test run_tests: $(DEV) ## Run all tests
-	@$(PY) -m pytest
+	@$(PY) -m pytest --numprocesses 2 --dist loadfile
 
 .PHONY: lint
 lint: $(DEV) ## Check format, types, shell, YAML and this file
