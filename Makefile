@@ -29,6 +29,12 @@ RUNTIME := $(VENV)/.runtime-$(LOCKS)
 DEV := $(VENV)/.dev-$(LOCKS)
 BENCH := $(VENV)/.bench-$(LOCKS)
 
+# When the system's Python was replaced or removed, what was installed for it is of no use.
+STARTS := import os, sys; sys.exit(not os.path.isdir("$(VENV)/lib/python%d.%d" % sys.version_info[:2]))
+ifneq ($(shell $(PY) -ISc '$(STARTS)' 2>/dev/null || case $$? in (1|127) echo no ;; esac),)
+.PHONY: $(PY) $(RUNTIME) $(DEV) $(BENCH)
+endif
+
 ##@ Start here
 
 .PHONY: help
@@ -109,7 +115,12 @@ reset_all: $(RUNTIME) ## Stop everything and delete its data (models too); nothi
 
 .PHONY: test run_tests
 test run_tests: $(DEV) ## Run all tests
-	@$(PY) -m pytest --numprocesses 2 --dist loadfile
+	@$(PY) -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+
+.PHONY: test-ledger
+test-ledger: $(DEV) ## The long form of the ledger tests: 20 kills of each process, a minute of hanging
+	@LEDGER_KILLS=20 LEDGER_SECONDS=60 LEDGER_RECORDS=100000 $(PY) -m pytest --timeout 1800 tests/integration/test_ledger_api.py \
+		tests/integration/test_stream_server.py tests/integration/test_stream_resharding.py tests/integration/test_stream_kcl.py
 
 .PHONY: lint
 lint: $(DEV) ## Check format, types, shell, YAML and this file
@@ -122,7 +133,7 @@ lint: $(DEV) ## Check format, types, shell, YAML and this file
 	@$(VENV)/bin/mbake format --check --config .bake.toml Makefile
 
 .PHONY: bench
-bench: $(BENCH) ## Measure model quality, tracking and serving against their targets
+bench: $(BENCH) ## Measure model quality and what tracking, log and stream cost (docs/benchmarks.md)
 	@for benchmark in benchmarks/*.py; do echo "== $$benchmark"; PYTHONPATH=. $(PY) "$$benchmark"; done
 
 # --universal: the locks hold for every platform and Python that we support.

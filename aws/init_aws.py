@@ -69,8 +69,8 @@ def init_aws(settings: Settings, tables: Sequence[RawTable], say: Callable[[str]
 
 
 def _create_stream(name: str, shards: int) -> bool:
-    kinesis = boto3.client("kinesis", config=AWS_CONFIG)
     try:
+        kinesis = boto3.client("kinesis", config=AWS_CONFIG)
         try:
             kinesis.create_stream(StreamName=name, ShardCount=shards)
             created = True

@@ -9,7 +9,10 @@ import sys
 from pathlib import Path
 
 OLDEST, NEWEST = (3, 11), (3, 13)
-FREE_DISK_GIB = 3.0
+RUN_GIB = 1.0
+"""Free disk that models, data and logs want."""
+INSTALL_GIB = 2.0
+"""Free disk that the packages and their downloads want on top, until they are installed."""
 _GIB = 1024**3
 
 
@@ -29,18 +32,23 @@ def wrong_python() -> str | None:
     return None
 
 
-def too_little_disk(folder: Path) -> str | None:
-    """What is wrong with the disk that a folder is on; None: nothing."""
+def too_little_disk(folder: Path, needed: float) -> str | None:
+    """What is wrong with the disk that a folder is on; None: nothing.
+
+    Args:
+        folder: Where the project is.
+        needed: GiB that have to be free.
+    """
     free = shutil.disk_usage(folder).free / _GIB
-    if free >= FREE_DISK_GIB:
+    if free >= needed:
         return None
     return (
-        f"{free:.1f} GiB are free where the project is, and {FREE_DISK_GIB:g} are needed: make "
+        f"{free:.1f} GiB are free where the project is, and {needed:g} are needed: make "
         "room, or move the project to a larger disk"
     )
 
 
 if __name__ == "__main__":
-    faults = [fault for fault in (wrong_python(), too_little_disk(Path.cwd())) if fault]
-    if faults:
+    found = (wrong_python(), too_little_disk(Path.cwd(), INSTALL_GIB + RUN_GIB))
+    if faults := [fault for fault in found if fault]:
         sys.exit("\n".join(faults))

@@ -13,10 +13,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, get_args
 
 import requests
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from pymongo import DESCENDING, MongoClient
+from pymongo.collection import Collection
 
 from aws.init_aws import init_aws
 from embedded import doctor
@@ -28,12 +31,16 @@ from mlstack.contract import Contract
 from mlstack.deployment import Deployer
 from mlstack.errors import MlstackError, ModelError
 from mlstack.generator import CustomerGenerator
+from mlstack.mongo_sink import DATABASE
+from mlstack.prediction import Source
 from mlstack.raw_data import RawTable, decide
 from mlstack.serving import model_store
 from mlstack.settings import ROOT, Settings
 
 _PREDICTIONS = 5
+_SEED = 1
 _ANSWER_SECONDS = 10
+_KEPT_SECONDS = 30
 _SYNTHETIC = (
     "The data is the project's own synthetic sample: the public file could not be fetched.\n"
     "What is learnt from it shows how the stack works, and says nothing about real customers.\n"
@@ -96,8 +103,12 @@ def demo() -> None:
     with steps.step("Deploy a model"):
         run_id = _deploy(settings, contract, trained=trained)
         stack.wait_until_ready([SERVE])
-    with steps.step("Predict"):
+    with steps.step("Predict over HTTP"):
         _predict(settings, contract)
+    with steps.step("Predict on the stream"):
+        _run_target("simulation_business.send_data_kinesis", "--once", "--rate", str(_PREDICTIONS))
+    with steps.step("Look into the prediction log"):
+        _show_kept(settings, contract)
     _say(_closing(settings, contract, table, run_id, steps))
 
 
@@ -158,7 +169,7 @@ def _deploy(settings: Settings, contract: Contract, *, trained: bool) -> str:
 def _predict(settings: Settings, contract: Contract) -> None:
     session = requests.Session()
     session.trust_env = False  # no proxy between this machine and itself
-    for customer in CustomerGenerator(contract, seed=settings.train_seed).draw(_PREDICTIONS):
+    for customer in CustomerGenerator(contract, seed=_SEED).draw(_PREDICTIONS):
         answer = session.post(
             f"http://{HERE}:{settings.api_port}/predict", json=customer, timeout=_ANSWER_SECONDS
         )
@@ -204,9 +215,34 @@ def _closing(
     return "\n" + "\n\n".join(parts)
 
 
-def _run_target(module: str) -> None:
+def _show_kept(settings: Settings, contract: Contract) -> None:
+    """Shows the newest prediction that MongoDB has from each door."""
+    with MongoClient[dict[str, Any]](settings.mongo_uri, timeoutMS=5000) as client:
+        kept = client[DATABASE]["data"]
+        for source in get_args(Source):
+            newest = _newest(kept, source)
+            customer = {name: newest.get(name) for name in contract.feature_names}
+            _say(f"   {source}: {json.dumps(customer)}")
+            _say(f"   -> {newest['prediction']:.4f} by run {newest['model_run_id']}")
+        _say(f"   {kept.estimated_document_count():,} predictions are kept")
+
+
+def _newest(kept: Collection[dict[str, Any]], source: Source) -> dict[str, Any]:
+    """What was predicted last; it is there a moment after it was answered."""
+    deadline = time.monotonic() + _KEPT_SECONDS
+    while True:
+        newest = kept.find_one({"source": source}, sort=[("created_at", DESCENDING)])
+        if newest is not None:
+            return newest
+        if time.monotonic() > deadline:
+            raise StackError(f"MongoDB has no prediction from {source} after {_KEPT_SECONDS} s")
+        time.sleep(0.2)
+
+
+def _run_target(module: str, *arguments: str) -> None:
     """Runs what a target runs; as there, in a process of its own."""
-    if subprocess.run([sys.executable, "-m", module], cwd=ROOT, check=False).returncode:
+    command = [sys.executable, "-m", module, *arguments]
+    if subprocess.run(command, cwd=ROOT, check=False).returncode:
         raise StackError(f"{module} failed: see above")
 
 

@@ -15,8 +15,8 @@ import psutil
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from embedded import layout, ports, processes
-from embedded.before_install import too_little_disk, wrong_python
+from embedded import layout, memory, ports, processes
+from embedded.before_install import RUN_GIB, too_little_disk, wrong_python
 from embedded.services import EVERYWHERE, HERE, Service, all_services
 from mlstack.contract import Contract
 from mlstack.environments import load
@@ -44,7 +44,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     own = [process for group in processes.marked(layout.STACK).values() for process in group]
     yield Finding("Python", wrong_python())
     yield Finding("packages", _wrong_packages(_LOCK.read_text()))
-    yield Finding("disk", too_little_disk(ROOT))
+    yield Finding("disk", too_little_disk(ROOT, RUN_GIB))
     yield Finding("memory", _too_little_memory(own))
     yield Finding("contract", _bad_contract(settings))
     address = wrong_address(settings.bind_address)
@@ -144,7 +144,7 @@ def _wrong_packages(lock: str) -> str | None:
 
 def _too_little_memory(own: list[psutil.Process]) -> str | None:
     # What the stack itself uses already is not in its way.
-    available = psutil.virtual_memory().available + processes.memory_bytes(own)
+    available = memory.available_bytes() + processes.memory_bytes(own)
     if available >= FREE_MEMORY_GIB * _GIB:
         return None
     return (
@@ -154,10 +154,10 @@ def _too_little_memory(own: list[psutil.Process]) -> str | None:
 
 
 def _bad_contract(settings: Settings) -> str | None:
+    if not settings.contract_path.is_file():
+        return f"CONTRACT={settings.contract}: there is no such file"
     try:
         Contract.load(settings.contract_path)
-    except FileNotFoundError:
-        return f"CONTRACT={settings.contract}: there is no such file"
     except ContractError as error:
         return str(error)
     if settings.data_file is not None and not (ROOT / settings.data_file).is_file():

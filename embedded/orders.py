@@ -8,6 +8,7 @@ from typing import Self
 
 from embedded.errors import StackError
 from embedded.services import Service
+from mlstack.files import write_atomically
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +60,8 @@ class Order:
         text = json.dumps(asdict(self), indent=1, sort_keys=True)
         if path.exists() and path.read_text() == text:
             return False
-        new = path.with_suffix(".new")
-        new.touch(mode=0o600)  # it may carry keys
-        new.write_text(text)
-        new.replace(path)
+        # It may carry keys; and the next start writes it again.
+        write_atomically(path, text.encode(), sync=False, mode=0o600)
         return True
 
 

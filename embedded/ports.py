@@ -28,7 +28,10 @@ def holder(port: int) -> str:
     process = holding_process(port)
     if process is None:
         return "another user's process, or a container"
-    return f"process {process.pid} ({process.name()})"
+    try:
+        return f"process {process.pid} ({process.name()})"
+    except psutil.NoSuchProcess:
+        return f"process {process.pid}, which has just ended"
 
 
 def holding_process(port: int) -> psutil.Process | None:
@@ -43,5 +46,8 @@ def holding_process(port: int) -> psutil.Process | None:
             and connection.laddr
             and connection.laddr.port == port
         ):
-            return psutil.Process(connection.pid) if connection.pid else None
+            try:
+                return psutil.Process(connection.pid) if connection.pid else None
+            except psutil.NoSuchProcess:  # it ended since it was listed
+                return None
     return None

@@ -2,8 +2,10 @@
 
 import http.client
 import json
+import re
 import socket
 import struct
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from typing import Any
 from embedded.processes import Identity
 
 _SECONDS = 3.0
+_STALE_SECONDS = 15.0
 _OK = 200
 
 
@@ -69,6 +72,27 @@ def model_is_served(address: str) -> Answer:
     if status != _OK:
         return Answer(ready=False, detail=_why(status, body))
     return Answer(ready=True, detail=json.loads(body)["model_run_id"])
+
+
+def stream_is_served(address: str) -> Answer:
+    """Ready when the stream server has a model; the detail is its run id."""
+    status, body = _ask(f"{address}/metrics", None)
+    if status != _OK:
+        return Answer(ready=False, detail=_why(status, body))
+    served = re.search(rb'^mlstack_model_loaded\{model_run_id="(\w+)"\} 1', body, re.MULTILINE)
+    if served is None:
+        return Answer(ready=False, detail="it has no model yet")
+    return Answer(ready=True, detail=served[1].decode())
+
+
+def file_is_renewed(path: Path) -> Answer:
+    """Ready when a heartbeat file was written lately: for what serves no port."""
+    try:
+        age = time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return Answer(ready=False, detail="no sign of life yet")
+    fresh = age < _STALE_SECONDS
+    return Answer(ready=fresh, detail="" if fresh else f"no sign of life for {age:.0f} s")
 
 
 def mongo_answers(host: str, port: int) -> Answer:

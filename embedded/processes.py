@@ -17,6 +17,7 @@ from typing import Self
 import psutil
 
 from embedded.errors import StackError
+from mlstack.files import write_atomically
 
 STACK_VARIABLE = "MLSTACK_STACK"
 SERVICE_VARIABLE = "MLSTACK_SERVICE"
@@ -59,9 +60,8 @@ class Identity:
 
     def write(self, path: Path) -> None:
         """Records the identity; readers see the old record or the new one, never a part."""
-        new = path.with_suffix(".new")
-        new.write_text(json.dumps(asdict(self)))
-        new.replace(path)
+        # After a power cut the process is gone, and the record with it.
+        write_atomically(path, json.dumps(asdict(self)).encode(), sync=False)
 
     def process(self) -> psutil.Process | None:
         """The process, when it is still the one that was recorded and has not ended."""

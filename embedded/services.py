@@ -12,16 +12,19 @@ import psutil
 from embedded.layout import STACK, record
 from embedded.probes import (
     Probe,
+    file_is_renewed,
     mlflow_searches,
     model_is_served,
     mongo_answers,
     nothing_to_ask,
+    stream_is_served,
     url_answers,
     worker_is_online,
 )
+from mlstack.orchestration import HEARTBEAT_SECONDS, WORK_POOL
 from mlstack.settings import Settings
+from simulation_business.pulse import heartbeat_path
 
-WORK_POOL = "local"
 HERE = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - bound to only when BIND_ADDRESS says so
 
@@ -82,6 +85,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
     prefect = f"http://{HERE}:{settings.prefect_port}"
     aws = f"http://{HERE}:{settings.aws_port}"
     api = f"http://{HERE}:{settings.api_port}"
+    metrics = f"http://{HERE}:{settings.stream_metrics_port}"
     return (
         Service(
             name="mlflow",
@@ -163,7 +167,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
             command=_module("prefect", "worker", "start", "--pool", WORK_POOL, "--type", "process"),
             environment={
                 **_PREFECT,
-                "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+                "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
                 "PREFECT_WORKER_QUERY_SECONDS": "2",
             },
             follows_settings=True,
@@ -186,6 +190,31 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
             port=settings.api_port,
             port_variable="API_PORT",
             stop_seconds=35,
+        ),
+        Service(
+            name="model-server-streams",
+            group=SERVE,
+            command=_module("server.serve_kinesis"),
+            follows_settings=True,
+            probe=partial(stream_is_served, metrics),
+            address=f"{metrics}/metrics",
+            host=bind,
+            port=settings.stream_metrics_port,
+            port_variable="STREAM_METRICS_PORT",
+            waits_for=f"{aws}/moto-api/",
+        ),
+        *(
+            Service(
+                name=name,
+                group=SERVE,
+                command=_module(f"simulation_business.{module}"),
+                follows_settings=True,
+                probe=partial(file_is_renewed, heartbeat_path(settings, module)),
+            )
+            for name, module in (
+                ("send_data-api", "send_data_api"),
+                ("send_data-kinesis", "send_data_kinesis"),
+            )
         ),
     )
 

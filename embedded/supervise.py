@@ -64,7 +64,7 @@ class Stack:
         chosen = self._of(names)
         active = environments.variables(ENVIRONMENT)
         with _turn():
-            if self._daemon.ensure(active):
+            if self._daemon.ensure(active, _say):
                 _say("supervisord started")
             self._start(chosen, active)
             if wait:
@@ -132,10 +132,6 @@ class Stack:
         total = processes.memory_bytes(process for group in own.values() for process in group)
         lines.append(f"together {total / _MIB:.0f} MiB (shared pages count for each process)")
         _say("\n".join(lines))
-
-    def running(self) -> set[str]:
-        """Names of the services that have a process."""
-        return {name for name, state in self._daemon.states().items() if state.pid}
 
     def logs(self, service: str) -> None:
         """Becomes `tail` on a service's log or, for an empty name, on all; follows on a terminal.

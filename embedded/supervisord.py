@@ -7,6 +7,7 @@ left behind is ended, and a fresh one starts.
 import fcntl
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -14,12 +15,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
-from xmlrpc.client import Fault, ServerProxy
-
-from supervisor.xmlrpc import SupervisorTransport
+from xmlrpc.client import Fault, ServerProxy, Transport
 
 from embedded import processes
 from embedded.errors import StackError
@@ -31,8 +30,13 @@ NAME = "supervisord"
 _SOCKET_LIMIT = 90
 _START_SECONDS = 20.0
 _ANSWER_SECONDS = 5.0
+# On a machine that swaps, say: ending it would end every service.
+_PATIENCE_SECONDS = 30.0
+_LEAST_SECONDS = 0.1
 _GRACE_SECONDS = 5.0
 _JOB_SECONDS = 10.0
+# A service comes back as soon as what it lacked is there again, be it after weeks.
+_RETRIES = 1_000_000
 # Of the caller's environment, what could turn our processes to something else.
 _FOREIGN_PREFIXES = ("AWS_", "GUNICORN_", "MAKE", "MFLAGS", "MLFLOW_", "PREFECT_", "SUPERVISOR_")
 
@@ -74,11 +78,12 @@ class Supervisord:
         identity = processes.Identity.read(self._record)
         return identity is not None and identity.process() is not None
 
-    def ensure(self, foreign: Iterable[str]) -> bool:
+    def ensure(self, foreign: Iterable[str], say: Callable[[str], None]) -> bool:
         """Makes sure that it runs and answers; call it under `lock`.
 
         Args:
             foreign: Variables of the caller that services must not inherit.
+            say: Is told when it takes long.
 
         Returns:
             Whether a fresh one was started.
@@ -86,7 +91,7 @@ class Supervisord:
         Raises:
             StackError: it does not start.
         """
-        if self.is_running and self._answers_within(_ANSWER_SECONDS):
+        if self.is_running and self._answers_in_the_end(say):
             return False
         self.end()
         self._run.mkdir(parents=True, exist_ok=True)
@@ -130,6 +135,9 @@ class Supervisord:
 
     def start(self, service: Service) -> None:
         """Starts a service that is down; does not wait for it."""
+        if self.states()[service.name].name == "BACKOFF":
+            # It would be tried again by itself, but after a pause that may be long by now.
+            self._call("stopProcess", f"{service.group}:{service.name}", False)  # noqa: FBT003
         self._call("startProcess", f"{service.group}:{service.name}", False)  # noqa: FBT003 - RPC
 
     def stop(self, services: Iterable[Service]) -> None:
@@ -154,9 +162,9 @@ class Supervisord:
         processes.end(jobs, _JOB_SECONDS)
 
     def _start(self, foreign: set[str]) -> None:
-        socket = self._make_socket_folder() / "control"
+        control = self._make_socket_folder() / "control"
         configuration = self._run / f"{NAME}.conf"
-        configuration.write_text(_configuration(self._stack, socket, self._services))
+        configuration.write_text(_configuration(self._stack, control, self._services))
         inherited = {
             key: value
             for key, value in os.environ.items()
@@ -180,11 +188,29 @@ class Supervisord:
             self.end()
             raise StackError(f"supervisord did not start: {why}")
 
+    def _answers_in_the_end(self, say: Callable[[str], None]) -> bool:
+        """Whether it answers, with all patience while there is a way to it."""
+        if self._answers_within(_ANSWER_SECONDS):
+            return True
+        if not self._is_reachable():
+            return False
+        say(
+            f"supervisord does not answer; if it does not within {_PATIENCE_SECONDS:g} s, it is "
+            "started anew, with every service"
+        )
+        return self._answers_within(_PATIENCE_SECONDS, self._is_reachable)
+
+    def _is_reachable(self) -> bool:
+        """Whether its socket is where it was: temporary folders get tidied up."""
+        if not self.is_running or not self._socket_record.exists():
+            return False
+        return Path(self._socket_record.read_text()).exists()
+
     def _answers_within(self, seconds: float, alive: Callable[[], bool] = lambda: True) -> bool:
         deadline = time.monotonic() + seconds
         while alive() and time.monotonic() < deadline:
             try:
-                self._proxy().getState()
+                self._proxy(max(deadline - time.monotonic(), _LEAST_SECONDS)).getState()
             except (OSError, HTTPException):
                 time.sleep(0.05)
             else:
@@ -193,7 +219,7 @@ class Supervisord:
 
     def _call(self, method: str, *arguments: Any) -> Any:
         try:
-            return getattr(self._proxy(), method)(*arguments)
+            return getattr(self._proxy(_PATIENCE_SECONDS), method)(*arguments)
         except Fault as fault:
             # A service that is already where it is sent: somebody else was faster.
             if fault.faultString.startswith(("ALREADY_STARTED", "NOT_RUNNING")):
@@ -202,11 +228,9 @@ class Supervisord:
         except (OSError, HTTPException) as error:
             raise StackError(f"supervisord does not answer ({error}); start it again") from error
 
-    def _proxy(self) -> Any:
-        address = self._socket_record.read_text()
-        return ServerProxy(
-            "http://127.0.0.1", transport=SupervisorTransport(serverurl=f"unix://{address}")
-        ).supervisor
+    def _proxy(self, seconds: float) -> Any:
+        transport = _UnixTransport(self._socket_record.read_text(), seconds)
+        return ServerProxy("http://127.0.0.1", transport=transport).supervisor
 
     def _make_socket_folder(self) -> Path:
         parent = tempfile.gettempdir()
@@ -222,6 +246,35 @@ class Supervisord:
             if folder.name.startswith("mlstack-"):
                 shutil.rmtree(folder, ignore_errors=True)
             self._socket_record.unlink()
+
+
+class _UnixConnection(HTTPConnection):
+    """HTTP over a Unix socket.
+
+    Args:
+        path: The socket.
+        seconds: What each step of a request may take.
+    """
+
+    def __init__(self, path: str, seconds: float) -> None:
+        super().__init__("127.0.0.1", timeout=seconds)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class _UnixTransport(Transport):
+    """What supervisor's own transport does, but never for ever. As `_UnixConnection`."""
+
+    def __init__(self, path: str, seconds: float) -> None:
+        super().__init__()
+        self._path, self._seconds = path, seconds
+
+    def make_connection(self, host: object) -> HTTPConnection:  # noqa: ARG002 - there is but one
+        return _UnixConnection(self._path, self._seconds)
 
 
 @contextmanager
@@ -244,10 +297,10 @@ def lock(folder: Path, waiting: Callable[[], None]) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _configuration(stack: Path, socket: Path, services: Iterable[Service]) -> str:
+def _configuration(stack: Path, control: Path, services: Iterable[Service]) -> str:
     """Configuration file of supervisord."""
     sections: list[tuple[str, Mapping[str, object]]] = [
-        ("unix_http_server", {"file": socket, "chmod": "0700"}),
+        ("unix_http_server", {"file": control, "chmod": "0700"}),
         (
             "supervisord",
             {
@@ -279,7 +332,7 @@ def _configuration(stack: Path, socket: Path, services: Iterable[Service]) -> st
                     "autorestart": "true",
                     # What ends sooner than this is tried again after a pause that grows.
                     "startsecs": 5,
-                    "startretries": 20,
+                    "startretries": _RETRIES,
                     "stopsignal": "TERM",
                     "stopwaitsecs": service.stop_seconds,
                     "stopasgroup": "true",

@@ -9,12 +9,12 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from mlstack.errors import ContractError
+from mlstack.strict_yaml import FaultAt, StrictModel, YamlFile
 
 Value = int | float | str
 """A feature's value as a request carries it."""
@@ -24,22 +24,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Text = Annotated[str, Field(min_length=1)]
 
 
-_Location = tuple[str | int, ...]
-
-
-class _FaultAt(ValueError):
-    """A fault that a check across several nodes found at one of them."""
-
-    def __init__(self, location: _Location, reason: str) -> None:
-        self.location = location
-        super().__init__(reason)
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class _FeatureBase(_Strict):
+class _FeatureBase(StrictModel):
     name: Name
     missing: Literal["refuse", "allow"]
     meaning: Text
@@ -159,7 +144,7 @@ Feature = Annotated[
 _KINDS = ("integer", "number", "category", "ordinal")
 
 
-class PublicData(_Strict):
+class PublicData(StrictModel):
     """Where the real table is published, and by what it is recognised.
 
     Copies in the wild differ byte for byte, so it is checked by header and counts.
@@ -171,7 +156,7 @@ class PublicData(_Strict):
     positives: Annotated[int, Field(gt=0)]
 
 
-class Data(_Strict):
+class Data(StrictModel):
     """Where the raw table comes from and where the feature store keeps it."""
 
     key: Text
@@ -181,7 +166,7 @@ class Data(_Strict):
     public: PublicData | None = None
 
 
-class CleanUp(_Strict):
+class CleanUp(StrictModel):
     """What happens to raw rows before they are validated."""
 
     void_row_values: tuple[str, ...] = Field(default=(), strict=False)
@@ -192,13 +177,13 @@ class CleanUp(_Strict):
     """Columns known to be of no use; a column that is in neither list is reported."""
 
 
-class Split(_Strict):
+class Split(StrictModel):
     """Shares of the rows, stratified by the target."""
 
     train: Annotated[float, Field(gt=0)]
     validation: Annotated[float, Field(gt=0)]
     test: Annotated[float, Field(gt=0)]
-    seed: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
 
     @model_validator(mode="after")
     def _check_sum(self) -> Self:
@@ -208,7 +193,7 @@ class Split(_Strict):
         return self
 
 
-class Target(_Strict):
+class Target(StrictModel):
     """What is predicted: 1 for the positive class."""
 
     name: Name
@@ -224,7 +209,16 @@ class Target(_Strict):
         return self
 
 
-class Contract(_Strict):
+RESERVED_NAMES = frozenset(
+    {
+        *("prediction", "prediction_id", "model_run_id", "contract", "source", "created_at"),
+        *("shard_id", "sequence_number", "target", "target_at"),
+    }
+)
+"""What else stands in an answer or a stored prediction: no feature may be called so."""
+
+
+class Contract(StrictModel):
     """One tabular data set."""
 
     name: Name
@@ -242,22 +236,24 @@ class Contract(_Strict):
         names, raws = {self.target.name}, {self.target.raw}
         dropped = self.clean_up.drop_columns
         if self.target.raw in dropped:
-            raise _FaultAt(("target", "raw"), "the target's raw column is dropped")
+            raise FaultAt(("target", "raw"), "the target's raw column is dropped")
         for i, feature in enumerate(self.features):
             if self.target.name == feature.name or self.target.raw == feature.raw:
-                raise _FaultAt(("features", i), f"the target is a feature: {feature.name!r}")
+                raise FaultAt(("features", i), f"the target is a feature: {feature.name!r}")
+            if feature.name in RESERVED_NAMES:
+                raise FaultAt(("features", i, "name"), f"{feature.name!r} is a reserved name")
             if feature.name in names:
-                raise _FaultAt(("features", i, "name"), f"{feature.name!r} stands twice")
+                raise FaultAt(("features", i, "name"), f"{feature.name!r} stands twice")
             if feature.raw in raws:
-                raise _FaultAt(("features", i, "raw"), f"{feature.raw!r} stands twice")
+                raise FaultAt(("features", i, "raw"), f"{feature.raw!r} stands twice")
             if feature.raw in dropped:
-                raise _FaultAt(("features", i, "raw"), f"{feature.raw!r} is a dropped column")
+                raise FaultAt(("features", i, "raw"), f"{feature.raw!r} is a dropped column")
             names.add(feature.name)
             raws.add(feature.raw)
         both = set(self.clean_up.void_row_values) & set(self.clean_up.missing_values)
         if both:
             reason = f"{min(both)!r} both voids a row and is a missing value"
-            raise _FaultAt(("clean_up", "missing_values"), reason)
+            raise FaultAt(("clean_up", "missing_values"), reason)
         return self
 
     @classmethod
@@ -267,30 +263,12 @@ class Contract(_Strict):
         Raises:
             ContractError: the file breaks a rule; carries file, line and reason.
         """
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ContractError(path, None, f"can not be read: {error}") from error
-        return cls.parse(text, path)
+        return YamlFile.read(path, ContractError).validate(cls, _KINDS)
 
     @classmethod
     def parse(cls, text: str, path: Path | str = "contract") -> Self:
         """As `load`, for a contract's text; `path` is named in errors."""
-        document, lines = _read_yaml(text, path)
-        try:
-            return cls.model_validate(document)
-        except ValidationError as error:
-            fault = error.errors()[0]
-            cause = fault.get("ctx", {}).get("error")
-            at = cause.location if isinstance(cause, _FaultAt) else fault["loc"]
-            location = tuple(part for part in at if part not in _KINDS)
-            if fault["type"].startswith("union_tag"):
-                location = (*location, "kind")
-            where = ".".join(map(str, location))
-            reason = fault["msg"].removeprefix("Value error, ")
-            raise ContractError(
-                path, _line_of(location, lines), f"{where}: {reason}" if where else reason
-            ) from error
+        return YamlFile(text, path, ContractError).validate(cls, _KINDS)
 
     @cached_property
     def digest(self) -> str:
@@ -315,48 +293,3 @@ class Contract(_Strict):
     def example(self) -> Mapping[str, Value]:
         """A valid customer, made of the features' examples."""
         return {feature.name: feature.example for feature in self.features}
-
-
-def _read_yaml(text: str, path: Path | str) -> tuple[Any, dict[_Location, int]]:
-    """Parses YAML strictly: the document, and the 1-based line of each of its nodes."""
-    lines: dict[_Location, int] = {}
-    loader = yaml.SafeLoader(text)
-
-    def build(node: yaml.Node, location: _Location) -> Any:
-        lines[location] = node.start_mark.line + 1
-        if isinstance(node, yaml.SequenceNode):
-            return [build(item, (*location, i)) for i, item in enumerate(node.value)]
-        if isinstance(node, yaml.MappingNode):
-            mapping = {}
-            for key_node, value_node in node.value:
-                key = key_node.value
-                if not isinstance(key, str):
-                    raise ContractError(path, key_node.start_mark.line + 1, "a key is no text")
-                if key in mapping:
-                    raise ContractError(
-                        path, key_node.start_mark.line + 1, f"key {key!r} stands twice"
-                    )
-                mapping[key] = build(value_node, (*location, key))
-                lines[(*location, key)] = key_node.start_mark.line + 1
-            return mapping
-        return loader.construct_object(node)
-
-    try:
-        root = loader.get_single_node()
-        return (None if root is None else build(root, ())), lines
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        raise ContractError(
-            path, mark.line + 1 if mark else None, f"is no YAML: {error.problem}"
-        ) from error
-    except yaml.YAMLError as error:
-        raise ContractError(path, None, f"is no YAML: {error}") from error
-    finally:
-        loader.dispose()
-
-
-def _line_of(location: _Location, lines: dict[_Location, int]) -> int | None:
-    """Line of the nearest node at or above a location."""
-    while location and location not in lines:
-        location = location[:-1]
-    return lines.get(location)

@@ -51,7 +51,7 @@ def describe(feature: Feature) -> str:
     else:
         kind = "a whole number" if isinstance(feature, IntegerFeature) else "a number"
         low, high = feature.range
-        text = f"{kind} from {low:g} to {high:.15g}{unit}"
+        text = f"{kind} from {low:.15g} to {high:.15g}{unit}"
     return f"{text}, or null" if feature.may_be_missing else text
 
 
@@ -126,34 +126,35 @@ class CustomerValidator:
         if isinstance(kind, jsonschema_rs.ValidationErrorKind.AdditionalProperties):
             for name in kind.unexpected:
                 detail = f"is no feature of this model: {echo(name)}"
-                yield FieldError(_pointer([*path, name]), "unknown_field", detail)
+                yield FieldError(pointer([*path, name]), "unknown_field", detail)
         elif isinstance(kind, jsonschema_rs.ValidationErrorKind.Required):
             name = kind.property
             detail = f"is missing; must be {describe(self._features[name])}"
-            yield FieldError(_pointer([*path, name]), "missing", detail)
+            yield FieldError(pointer([*path, name]), "missing", detail)
         elif not path or isinstance(path[-1], int):
             array = getattr(kind, "types", None) == ["array"]
             wanted = "array of customers" if array else "object with a customer's features"
-            detail = f"must be a JSON {wanted}, is {_kind(error.instance)}"
-            yield FieldError(_pointer(path), "wrong_type", detail)
+            detail = f"must be a JSON {wanted}, is {json_kind(error.instance)}"
+            yield FieldError(pointer(path), "wrong_type", detail)
         else:
             feature = self._features[str(path[-1])]
             value = error.instance
             detail = f"must be {describe(feature)}; got {echo(value)}"
-            yield FieldError(_pointer(path), _code(feature, value), detail)
+            yield FieldError(pointer(path), _code(feature, value), detail)
 
 
 def echo(value: Any) -> str:
     """A request's value as an error may repeat it."""
     if isinstance(value, dict | list):
-        return _kind(value)
+        return json_kind(value)
     text = repr(value) if isinstance(value, str) else str(value)
     if value is None or isinstance(value, bool):
         text = {None: "null", True: "true", False: "false"}[value]
     return text if len(text) <= MAX_ECHO else text[: MAX_ECHO - 3] + "..."
 
 
-def _kind(value: Any) -> str:
+def json_kind(value: Any) -> str:
+    """What a JSON value is, in words."""
     match value:
         case None:
             return "null"
@@ -180,7 +181,7 @@ def _code(feature: Feature, value: Any) -> str:
     return "unknown_category" if isinstance(feature, OrdinalFeature) else "out_of_range"
 
 
-def _pointer(path: Sequence[str | int]) -> str:
+def pointer(path: Sequence[str | int]) -> str:
     """JSON pointer (RFC 6901), no part longer than an error may repeat."""
     parts = (str(part)[:MAX_ECHO].replace("~", "~0").replace("/", "~1") for part in path)
     return "".join(f"/{part}" for part in parts)

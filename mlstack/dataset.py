@@ -1,5 +1,6 @@
 """The raw table: reading, clean-up, validation against the contract, and the split."""
 
+import hashlib
 import io
 from pathlib import Path
 from typing import NamedTuple
@@ -27,11 +28,12 @@ def read_raw(source: Path | bytes) -> pd.DataFrame:
     content = source if isinstance(source, bytes) else source.read_bytes()
     try:
         table = pd.read_csv(
-            io.BytesIO(content),
+            io.BytesIO(content.lstrip(b"\r\n")),
             header=None,
             dtype=str,
             keep_default_na=False,
             encoding="utf-8-sig",
+            skip_blank_lines=False,
         )
     except pd.errors.EmptyDataError:
         raise DataError(DataFault("the table is empty")) from None
@@ -41,12 +43,14 @@ def read_raw(source: Path | bytes) -> pd.DataFrame:
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise DataError(*(DataFault("stands twice in the header", column=c) for c in twice))
-    if len(table) == 1:
-        raise DataError(DataFault("the table has a header and no rows"))
     # A row that ends early has no text at all in its last columns.
     rows = table.iloc[1:].fillna("").set_axis(header, axis="columns")
     stripped: pd.DataFrame = rows.apply(lambda column: column.str.strip())
-    return stripped
+    # Only now, so that a row's number is the one that people find it by.
+    filled: pd.DataFrame = stripped[(stripped != "").any(axis=1)]
+    if filled.empty:
+        raise DataError(DataFault("the table has a header and no rows"))
+    return filled
 
 
 def unlisted_columns(raw: pd.DataFrame, contract: Contract) -> list[str]:
@@ -156,17 +160,19 @@ class Split(NamedTuple):
 def split(rows: pd.DataFrame, contract: Contract) -> Split:
     """Splits clean rows, stratified by the target, by the contract's shares and seed.
 
-    The same rows in the same order are always split the same way.
+    A row's part is decided by its content: rows that are added or removed move few others,
+    so that what a model was trained on hardly ever becomes what it is judged by.
 
     Raises:
         DataError: a class has too few rows to be in each part.
     """
     shares = contract.split
-    rng = np.random.default_rng(shares.seed)
+    order = _hashes(rows, shares.seed)
     part_of = np.empty(len(rows), dtype=np.int8)
     target = rows[contract.target.name].to_numpy()
     for value in (0, 1):
-        members: NDArray[np.intp] = rng.permutation(np.flatnonzero(target == value))
+        members = np.flatnonzero(target == value)
+        members = members[np.argsort(order[members], kind="stable")]
         cuts = np.rint(np.cumsum([shares.train, shares.validation]) * len(members)).astype(int)
         for part, chosen in enumerate(np.split(members, cuts)):
             if len(chosen) == 0:
@@ -180,3 +186,13 @@ def split(rows: pd.DataFrame, contract: Contract) -> Split:
                 )
             part_of[chosen] = part
     return Split(*(rows[part_of == part] for part in range(3)))
+
+
+def _hashes(rows: pd.DataFrame, seed: int) -> NDArray[np.uint64]:
+    """A number for each row, drawn from its content."""
+    key = seed.to_bytes(8, "big")
+    digests = [
+        hashlib.blake2b(repr(row).encode(), digest_size=8, key=key).digest()
+        for row in rows.itertuples(index=False, name=None)
+    ]
+    return np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)

@@ -119,19 +119,21 @@ class DeploymentState:
         """Every deployment that was tried, oldest first."""
         if not self._history.exists():
             return []
-        lines = self._history.read_text(encoding="utf-8").splitlines()
-        return [HistoryEntry.model_validate_json(line) for line in lines]
+        # What a power cut left of the last line has no end, and is no entry.
+        *lines, _ = self._history.read_text(encoding="utf-8").split("\n")
+        return [HistoryEntry.model_validate_json(line) for line in lines if line]
 
     def add_to_history(self, entry: HistoryEntry) -> None:
         """Appends one entry."""
-        self._history.parent.mkdir(parents=True, exist_ok=True)
-        with self._history.open("a", encoding="utf-8") as file:
-            file.write(entry.model_dump_json() + "\n")
+        lines = [*self.history(), entry]
+        text = "".join(f"{line.model_dump_json()}\n" for line in lines)
+        write_atomically(self._history, text.encode())
 
     def state(self, statement: Statement) -> None:
         """Writes, or renews, a worker's statement."""
         path = self._statements / f"{statement.server}-{statement.worker}.json"
-        write_atomically(path, statement.model_dump_json().encode())
+        # After a power cut there is no worker that it could speak for.
+        write_atomically(path, statement.model_dump_json().encode(), sync=False)
 
     def withdraw(self, server: str, worker: str) -> None:
         """Removes the statement of a worker that ends."""
@@ -245,8 +247,12 @@ class Deployer:
                 continue
             if entry.action == "rollback" and len(stack) > 1:
                 stack.pop()
-            else:
+            elif stack[-1:] != [entry.to_run_id]:
                 stack.append(entry.to_run_id)
+        record = self.state.record()
+        if stack and record is not None and record.run_id != stack[-1]:
+            # A deploy that was killed half-way: before it there was what the history says.
+            return stack[-1]
         if len(stack) < 2:  # noqa: PLR2004 - the present one and one before
             raise DeploymentError("there is no earlier deployment to go back to")
         return stack[-2]
@@ -287,6 +293,7 @@ class Deployer:
         note(DEPLOYED)
 
     def _wait_for_workers(self, run_id: str) -> None:
+        """Waits until every worker that lives serves the model; one that dies need not."""
         deadline = time.monotonic() + _FOLLOW_SECONDS
         while True:
             statements = self.state.statements()

@@ -14,6 +14,7 @@ from string import Template
 from dotenv import dotenv_values
 
 from mlstack.errors import SettingsError
+from mlstack.files import write_atomically
 from mlstack.settings import ROOT, Settings
 
 NAMES = ("embedded", "local", "cloud")
@@ -22,6 +23,9 @@ NAME_VARIABLE = "MLSTACK_ENV"
 # Names of the settings in `.env` that were given to make, so that every other one follows
 # its environment's file when people edit that.
 _GIVEN_VARIABLE = "MLSTACK_GIVEN"
+
+# What reads the same with quotes and without.
+_BARE = re.compile(r"[\w./:@%+,=-]*", re.ASCII)
 
 OWN_VARIABLES = frozenset(name.upper() for name in Settings.model_fields)
 # A choice of model is made once per deploy: keeping it would redeploy it at every start.
@@ -54,24 +58,20 @@ def set_up(name: str) -> Settings:
     Our own settings that the process environment gives with another value than the file
     are kept in `.env` until the environment is reset, all but `RUN_ID`.
     """
-    file = _raw_values(_path(name))
-    kept = _kept(name) | {
-        key: os.environ[key]
-        for key in _KEPT_VARIABLES & os.environ.keys()
-        if os.environ[key] != file.get(key, "")
+    taken = _kept(name) | _given()
+    file = _of_file(name, taken)
+    kept = {
+        key: taken[key] for key in _KEPT_VARIABLES & taken.keys() if taken[key] != file.get(key, "")
     }
     settings = _bring_in(name, kept)
     text = _path(name).read_text()
     for key, value in sorted(kept.items()):
-        line = f"{key}={value}"
+        line = f"{key}={_quoted(value)}"
         text, found = re.subn(rf"(?m)^{key}=.*$", lambda _, line=line: line, text)  # type: ignore[misc]
         text += "" if found else f"{line}\n"
-    new = ACTIVE_FILE.with_suffix(".new")
-    new.write_text(
-        f"# Written by make from .env.{name}: edit that one, not this one.\n"
-        f"{NAME_VARIABLE}={name}\n{_GIVEN_VARIABLE}={','.join(sorted(kept))}\n{text}"
-    )
-    new.replace(ACTIVE_FILE)
+    head = f"# Written by make from .env.{name}: edit that one, not this one.\n"
+    given = f"{NAME_VARIABLE}={name}\n{_GIVEN_VARIABLE}={','.join(sorted(kept))}\n"
+    write_atomically(ACTIVE_FILE, f"{head}{given}{text}".encode())
     return settings
 
 
@@ -108,15 +108,31 @@ def _kept(name: str) -> dict[str, str]:
 
 
 def _bring_in(name: str, kept: dict[str, str]) -> Settings:
-    given = {key: os.environ[key] for key in OWN_VARIABLES & os.environ.keys()}
-    values = _raw_values(_path(name)) | kept | given | {NAME_VARIABLE: name}
-    try:
-        os.environ.update(
-            {
-                key: Template(value).substitute(values, PROJECT_ROOT=str(ROOT))
-                for key, value in values.items()
-            }
-        )
-    except (KeyError, ValueError) as error:
-        raise SettingsError(f".env.{name}: a value names the unknown variable {error}") from error
+    taken = kept | _given()
+    os.environ.update(_of_file(name, taken) | taken | {NAME_VARIABLE: name})
     return Settings.load()
+
+
+def _given() -> dict[str, str]:
+    return {key: os.environ[key] for key in OWN_VARIABLES & os.environ.keys()}
+
+
+def _of_file(name: str, taken: dict[str, str]) -> dict[str, str]:
+    """Values of an environment's file, which may name each other and what was given."""
+    file = _raw_values(_path(name))
+    named = file | taken | {NAME_VARIABLE: name, "PROJECT_ROOT": str(ROOT)}
+    try:
+        return {key: Template(value).substitute(named) for key, value in file.items()}
+    except KeyError as error:
+        raise SettingsError(f".env.{name}: a value names the unknown variable {error}") from error
+    except ValueError as error:
+        reason = "a value has a $ that begins no ${NAME}: write $$"
+        raise SettingsError(f".env.{name}: {reason} ({error})") from error
+
+
+def _quoted(value: str) -> str:
+    """A value as it is read back: what single quotes hold, Docker Compose does not expand."""
+    if _BARE.fullmatch(value):
+        return value
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

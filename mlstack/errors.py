@@ -16,11 +16,11 @@ class SettingsError(MlstackError):
     """A setting is missing or has no usable value."""
 
 
-class ContractError(MlstackError):
-    """A dataset contract breaks its own rules.
+class FileError(MlstackError):
+    """A file that people edit breaks its rules.
 
     Args:
-        path: The contract's file.
+        path: The file.
         line: 1-based line of the fault; None when the whole file is at fault.
         reason: What is wrong, as a sentence.
     """
@@ -29,6 +29,14 @@ class ContractError(MlstackError):
         self.path, self.line, self.reason = str(path), line, reason
         where = f"{path}, line {line}" if line is not None else str(path)
         super().__init__(f"{where}: {reason}")
+
+
+class ContractError(FileError):
+    """A dataset contract breaks its own rules."""
+
+
+class DriftError(FileError):
+    """A file of drifts breaks its rules, or does not have what was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +99,7 @@ class FieldError:
     Args:
         pointer: JSON pointer (RFC 6901) to the field, from the request's root.
         code: Stable name of the kind of fault: `missing`, `unknown_field`, `wrong_type`,
-            `out_of_range`, `unknown_category`, `too_few`, `too_many`.
+            `out_of_range`, `unknown_category`, `wrong_format`, `too_few`, `too_many`.
         detail: The fault as a sentence that says what is allowed.
     """
 
@@ -100,8 +108,8 @@ class FieldError:
     detail: str
 
 
-class InvalidCustomer(MlstackError):
-    """A request's customer does not fit the contract.
+class InvalidRequest(MlstackError):
+    """What a request carries does not fit the contract.
 
     Args:
         errors: Its faults, at least one; at most `customer_schema.MAX_ERRORS`.
@@ -110,3 +118,11 @@ class InvalidCustomer(MlstackError):
     def __init__(self, errors: tuple[FieldError, ...]) -> None:
         self.errors = errors
         super().__init__("; ".join(f"{e.pointer or '/'}: {e.detail}" for e in errors))
+
+
+class InvalidCustomer(InvalidRequest):
+    """A request's customer is none."""
+
+
+class InvalidFeedback(InvalidRequest):
+    """A request's outcome is none."""

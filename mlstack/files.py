@@ -4,12 +4,28 @@ import os
 from pathlib import Path
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replaces a file at once, synced to disk before it takes its name."""
+def write_atomically(path: Path, content: bytes, *, sync: bool = True, mode: int = 0o666) -> None:
+    """Replaces a file at once.
+
+    Args:
+        path: The file; its folder is made when it is not there.
+        content: All of it.
+        sync: Whether it has to outlive a power cut: synced to disk before it takes its name.
+        mode: Who may read and write it, from its first byte on; less what the umask takes.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f"{path.name}.{os.getpid()}.new")
-    with new.open("wb") as file:
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())
     new.replace(path)
+
+
+def sync_tree(folder: Path) -> None:
+    """Syncs a folder's files to disk, so that they outlive a power cut."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())

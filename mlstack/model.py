@@ -164,4 +164,4 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ModelError(f"a file of the model is missing: {error}") from error
+        raise ModelError(f"{path.name} of the model is missing: {error.strerror}") from error

@@ -1,5 +1,6 @@
 """Verified local copies of MLflow's models: with one, a restart needs no MLflow."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -9,10 +10,12 @@ from pathlib import Path
 from filelock import FileLock
 
 from mlstack.errors import ModelError, RegistryUnavailable
+from mlstack.files import sync_tree
 from mlstack.model import Model
 from mlstack.settings import ROOT
 
 _CHECK_SECONDS = 120
+_ADDRESS = "MLFLOW_TRACKING_URI"
 _NO_SUCH_RUN = "RESOURCE_DOES_NOT_EXIST"
 
 
@@ -33,26 +36,38 @@ class ModelStore:
             RegistryUnavailable: there is no copy, and MLflow can not be reached.
             ModelError: the run is unknown or unfinished, has no model, or it does not verify.
         """
-        return Model.load(self.fetch(run_id), run_id)
-
-    def fetch(self, run_id: str) -> Path:
-        """Makes sure that there is a verified copy; returns its folder. Raises as `load`."""
         copy = self._folder / run_id
-        if copy.exists():
-            return copy
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._folder / f"{run_id}.lock"):
-            if copy.exists():
-                return copy
-            fresh = self._folder / f"{run_id}.new"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(self._folder / f"{run_id}.lock"):
+                if not copy.exists():
+                    self._fetch(run_id, copy)
+                try:
+                    return Model.load(copy, run_id)
+                except ModelError as broken:
+                    # What a power cut or a disk has spoilt is whole in MLflow.
+                    try:
+                        self._fetch(run_id, copy)
+                    except ModelError as error:
+                        raise ModelError(f"{broken}; {error}") from error
+                    return Model.load(copy, run_id)
+        except OSError as error:
+            raise ModelError(
+                f"the model of run {run_id} can not be kept here: {error.strerror}"
+            ) from error
+
+    def _fetch(self, run_id: str, copy: Path) -> None:
+        """Downloads a model, tries it, and puts it in the place of the copy."""
+        fresh = copy.with_suffix(".new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        try:
+            _download(run_id, fresh)
+            _try_in_own_process(fresh, run_id)
+            sync_tree(fresh)
+            shutil.rmtree(copy, ignore_errors=True)
+            fresh.rename(copy)
+        finally:
             shutil.rmtree(fresh, ignore_errors=True)
-            try:
-                _download(run_id, fresh)
-                _try_in_own_process(fresh, run_id)
-                fresh.rename(copy)
-            finally:
-                shutil.rmtree(fresh, ignore_errors=True)
-        return copy
 
 
 def _download(run_id: str, folder: Path) -> None:
@@ -61,10 +76,20 @@ def _download(run_id: str, folder: Path) -> None:
     from mlflow import MlflowClient  # noqa: PLC0415
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
+    if not os.environ.get(_ADDRESS):
+        # Without it MLflow makes a registry of its own in the working directory.
+        raise RegistryUnavailable(f"{_ADDRESS} is not set: there is no MLflow to ask")
     try:
         run = MlflowClient().get_run(run_id)
-        if run.info.status != "FINISHED":
-            raise ModelError(f"run {run_id} is {run.info.status}: only a finished run is deployed")
+    except MlflowException as error:
+        if error.error_code == _NO_SUCH_RUN:
+            raise ModelError(f"MLflow knows no run {run_id}") from error
+        raise RegistryUnavailable(f"MLflow can not be asked for run {run_id}: {error}") from error
+    if run.info.status != "FINISHED":
+        raise ModelError(f"run {run_id} is {run.info.status}: only a finished run is deployed")
+    if not (run.outputs and run.outputs.model_outputs):
+        raise ModelError(f"run {run_id} has no model: choose one of its search's trials")
+    try:
         # MLflow makes a folder of its own choice inside of the one that it is given.
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
             copy = mlflow.artifacts.download_artifacts(
@@ -72,8 +97,7 @@ def _download(run_id: str, folder: Path) -> None:
             )
             Path(copy).rename(folder)
     except MlflowException as error:
-        if error.error_code == _NO_SUCH_RUN:
-            raise ModelError(f"MLflow knows no run {run_id}") from error
+        # It calls every failure of a download a missing file.
         raise RegistryUnavailable(
             f"MLflow can not give the model of run {run_id}: {error}"
         ) from error

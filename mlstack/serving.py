@@ -15,7 +15,7 @@ from mlstack.deployment import (
 )
 from mlstack.errors import MlstackError
 from mlstack.model_store import ModelStore
-from mlstack.predictor import Predictor
+from mlstack.predictor import Keeps, Predictor
 from mlstack.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,7 @@ class ModelWatcher:
     Args:
         settings: State folder, contract and, when nothing is deployed, the run id.
         server: Name of the server, as deploys show it.
+        prediction_log: Where what the models say is kept.
         on_swap: Told the run id of each model that comes into use.
     """
 
@@ -45,15 +46,19 @@ class ModelWatcher:
         self,
         settings: Settings,
         server: str,
+        prediction_log: Keeps,
         on_swap: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._state = DeploymentState(settings.state_path)
         self._store = model_store(settings)
-        self._server, self._on_swap = server, on_swap
+        self._server, self._log, self._on_swap = server, prediction_log, on_swap
         self._looked = threading.Event()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="model-watcher", daemon=True)
+        self._threads = [
+            threading.Thread(target=target, name=f"model-watcher{target.__name__}", daemon=True)
+            for target in (self._follow, self._state_regularly)
+        ]
         self._refused: tuple[str, str, float] | None = None
         self.predictor: Predictor | None = None
         """In use; read it once a request, so that an answer comes whole from one model."""
@@ -73,28 +78,39 @@ class ModelWatcher:
 
     def start(self) -> None:
         """Starts to follow; returns at once."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def wait_for_first_look(self, seconds: float) -> None:
         """Waits until a first model is in use, or is known not to be there."""
         self._looked.wait(seconds)
 
     def stop(self) -> None:
-        """Ends the thread and withdraws the worker's statement."""
+        """Ends the threads and withdraws the worker's statement."""
         self._stopping.set()
         # A download may be under way; it ends with the process.
-        self._thread.join(_STOP_SECONDS)
+        for thread in self._threads:
+            thread.join(_STOP_SECONDS)
         self._state.withdraw(self._server, self._worker)
 
     def _follow(self) -> None:
         while True:
             try:
                 self._look()
-                self._make_statement()
             except Exception:
                 # This thread is the only one that can ever make the worker ready again.
                 log.exception("looking for the deployed model failed; trying again")
             self._looked.set()
+            if self._stopping.wait(STATEMENT_SECONDS / 2):
+                return
+
+    def _state_regularly(self) -> None:
+        """In a thread of its own: a worker that loads for long is no dead one."""
+        while True:
+            try:
+                self._make_statement()
+            except OSError as error:
+                log.error("what is served can not be stated: %s", error)  # noqa: TRY400
             if self._stopping.wait(STATEMENT_SECONDS / 2):
                 return
 
@@ -120,13 +136,19 @@ class ModelWatcher:
             check_contract(model, Contract.load(self._settings.contract_path))
         except MlstackError as error:
             log.error("run %s can not be served: %s", wanted, error)  # noqa: TRY400 - a sentence
-            self._refused = (wanted, str(error), time.monotonic() + _RETRY_SECONDS)
-            self.reason = str(error)
+            self._refuse(wanted, str(error))
             return
-        self.predictor = Predictor(model)
+        except Exception as error:
+            self._refuse(wanted, f"{type(error).__name__}: the server's log has the details")
+            raise
+        self.predictor = Predictor(model, self._log)
         self._refused, self.reason = None, ""
         self._on_swap(wanted)
         log.info("serving the model of run %s", wanted)
+
+    def _refuse(self, run_id: str, reason: str) -> None:
+        self._refused = (run_id, reason, time.monotonic() + _RETRY_SECONDS)
+        self.reason = reason
 
     def _make_statement(self) -> None:
         refused = self._refused

@@ -7,7 +7,7 @@ What differs between the environments stands in `.env.embedded`, `.env.local` an
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -45,14 +45,17 @@ class Settings(BaseModel):
     dead_letter_stream: str = "predictions-dead-letter"
     predictions_shards: int = Field(default=2, ge=1)
 
+    stream_engine: Literal["polling", "kcl"] = "polling"
+    """How the stream server reads: one instance by itself, or several that share the shards."""
+
     train_trials: int = Field(default=50, ge=1, le=10_000)
     """Models per search."""
 
     train_every_minutes: int = Field(default=180, ge=1)
     """Period of the training schedule."""
 
-    train_seed: int = 20221
-    """Seed of the search."""
+    train_seed: int | None = None
+    """Seed of the search; unset: another one each time, noted in MLflow."""
 
     bind_address: str = "127.0.0.1"
     """Address that published ports listen on."""
@@ -62,12 +65,31 @@ class Settings(BaseModel):
     prefect_port: int = Field(default=4200, ge=1, le=65535)
     aws_port: int = Field(default=4566, ge=1, le=65535)
     mongo_port: int = Field(default=27018, ge=1, le=65535)
+    stream_metrics_port: int = Field(default=9697, ge=1, le=65535)
+
+    mongo_uri: str = "mongodb://127.0.0.1:27018"
+    """Where predictions are kept for good."""
+
+    monitor_url: str = ""
+    """The monitoring service; empty: none runs."""
 
     api_workers: int = Field(default=2, ge=1)
     """Worker processes of the HTTP server."""
 
     api_threads: int = Field(default=8, ge=1)
     """Requests that each worker takes at a time."""
+
+    api_url: str = Field(default="http://127.0.0.1:9696", pattern=r"^https?://[^/]")
+    """Where simulators reach the HTTP server."""
+
+    simulation_seconds: float = Field(default=60, gt=0, le=86_400)
+    """From one batch of a simulator's to the next."""
+
+    simulation_outcome_share: float = Field(default=0.5, ge=0, le=1)
+    """Share of their predictions whose outcome the simulators report."""
+
+    simulation_outcome_seconds: float = Field(default=300, ge=0, le=86_400)
+    """From a prediction to its outcome."""
 
     @classmethod
     def load(cls) -> Self:

@@ -29,15 +29,14 @@ from prefect.utilities.callables import parameter_schema_from_entrypoint
 
 from mlstack.contract import Contract
 from mlstack.errors import MlstackError
+from mlstack.orchestration import HEARTBEAT_SECONDS, WORK_POOL
 from mlstack.settings import ROOT, Settings
-from model_orchestration.prefect_api import DEPLOYMENT, FLOW, WORK_POOL, prefect_client
+from model_orchestration.prefect_api import DEPLOYMENT, FLOW, prefect_client
 
 _ENTRYPOINT = f"model_orchestration/model_train_flow.py:{FLOW}"
 _CRASH_AUTOMATION = "crash silent flow runs"
-# Prefect takes nothing shorter.
-_HEARTBEAT = timedelta(seconds=30)
 # A busy machine or a restart of the server may cost a heartbeat or two, not three.
-_SILENCE = 3 * _HEARTBEAT
+_SILENCE = timedelta(seconds=3 * HEARTBEAT_SECONDS)
 
 
 def main() -> int:
@@ -117,7 +116,7 @@ def _apply_deployment(client: SyncPrefectClient, settings: Settings) -> str:
         # The worker may have been started anywhere, and modules are found from the root.
         pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": str(ROOT)}}],
         job_variables={
-            "env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(_HEARTBEAT.seconds)},
+            "env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS)},
         },
         parameters=run_parameters(settings),
         parameter_schema=parameter_schema_from_entrypoint(

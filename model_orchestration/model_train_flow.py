@@ -3,6 +3,8 @@
 Prefect runs it on a schedule and by `make train`; parameters come with the deployment.
 """
 
+import secrets
+
 import pandas as pd
 from prefect import flow, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
@@ -22,13 +24,13 @@ from model_orchestration.tracking import SearchTracking, Winner
 
 
 @flow(name=FLOW)
-def model_tuning_and_uploading(contract: str, trials: int, seed: int) -> None:
+def model_tuning_and_uploading(contract: str, trials: int, seed: int | None = None) -> None:
     """From the raw table in the feature store to a new version in the model registry.
 
     Args:
         contract: File of the dataset contract; a relative name counts from the project's root.
         trials: Models to train in the search.
-        seed: Of the search.
+        seed: Of the search; None: another one each time, as the parent run says.
     """
     described = Contract.load(ROOT / contract)
     contract_text = (ROOT / contract).read_text(encoding="utf-8")
@@ -39,7 +41,8 @@ def model_tuning_and_uploading(contract: str, trials: int, seed: int) -> None:
         parts,
         contract_text,
         trials=trials,
-        seed=seed,
+        # The same seed on the same data would only find the same models again.
+        seed=secrets.randbits(31) if seed is None else seed,
         tags=provenance(raw, described),
     )
     register(winner, described, parts.test)

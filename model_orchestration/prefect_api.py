@@ -11,7 +11,6 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY
 
 from mlstack.errors import MlstackError, SettingsError
 
-WORK_POOL = "local"
 FLOW = "model_tuning_and_uploading"
 DEPLOYMENT = "model_tuning_and_uploading"
 

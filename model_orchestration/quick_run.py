@@ -26,13 +26,13 @@ from prefect.states import Cancelled
 
 from mlstack.contract import Contract
 from mlstack.errors import MlstackError
+from mlstack.orchestration import WORK_POOL
 from mlstack.settings import ROOT, Settings
 from model_orchestration.apply_flow import run_parameters
 from model_orchestration.names import BEST_RUN, FLOW_RUN, TEST_PREFIX
 from model_orchestration.prefect_api import (
     DEPLOYMENT,
     FLOW,
-    WORK_POOL,
     PrefectError,
     prefect_client,
     run_address,

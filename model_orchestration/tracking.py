@@ -27,7 +27,7 @@ from mlstack.contract import Contract
 from mlstack.encoder import Encoder
 from mlstack.model import write_extra_files
 from model_orchestration.mlflow_api import TrackingError, run_address
-from model_orchestration.names import BEST_RUN, FAILURE, MODEL, TEST_PREFIX
+from model_orchestration.names import BEST_RUN, FAILURE, MODEL, SEARCH, TEST_PREFIX
 from model_orchestration.search import Trial
 
 # More threads only wait for each other in the tracking server's database.
@@ -91,7 +91,7 @@ class SearchTracking:
         name: str,
     ) -> None:
         self._client, self._contract_text = client, contract_text
-        self._tags, self._params, self._name = tags, params, name
+        self._tags, self._params, self._name = {**tags, SEARCH: name}, params, name
         contract = Contract.parse(contract_text)
         self._experiment = contract.name
         self._signature = ModelSignature(
@@ -294,7 +294,9 @@ def _experiment(client: MlflowClient, name: str) -> str:
 
 def _end_abandoned_runs(client: MlflowClient, experiment_id: str) -> None:
     """Runs of a search whose process died are RUNNING for ever: there is one search at a time."""
-    running = f"attributes.status = '{RunStatus.to_string(RunStatus.RUNNING)}'"
+    status = RunStatus.to_string(RunStatus.RUNNING)
+    # Not what people run by hand in the same experiment.
+    running = f"attributes.status = '{status}' and tags.{SEARCH} LIKE '%'"
     while runs := client.search_runs([experiment_id], running):
         for run in runs:
             client.set_tag(run.info.run_id, FAILURE, "the process of the search died")

@@ -2,8 +2,10 @@
 
 import argparse
 import re
+import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 
 from mlstack.deployment import Deployer, HistoryEntry
 from mlstack.errors import DeploymentError, MlstackError
@@ -23,12 +25,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("rollback", help="deploy what was deployed before")
     commands.add_parser("history", help="list all deployments")
     options = parser.parse_args(arguments)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # An exception, unlike the signal itself, lets a deploy put the old model back.
+        signal.signal(number, _stop)
     try:
         print(_carry_out(options, Settings.load()))  # noqa: T201 - a command's answer
     except MlstackError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
     return 0
+
+
+def _stop(number: int, _: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 def _carry_out(options: argparse.Namespace, settings: Settings) -> str:

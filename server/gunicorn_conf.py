@@ -86,19 +86,21 @@ def on_exit(_: "Arbiter") -> None:
 def post_worker_init(_: "Worker") -> None:
     """Starts to follow the deployment, in the worker: a thread does not survive a fork."""
     from server import logs
-    from server.predict_api_server import watcher
+    from server.predict_api_server import prediction_log, watcher
 
     logs.set_up()
+    prediction_log.start()
     watcher.start()
     # A worker that takes another one's place should not refuse what that one would answer.
     watcher.wait_for_first_look(_FIRST_MODEL_SECONDS)
 
 
 def worker_exit(_: "Arbiter", __: "Worker") -> None:
-    """Withdraws the worker's statement."""
-    from server.predict_api_server import watcher
+    """Withdraws the worker's statement and drains its log for a moment."""
+    from server.predict_api_server import prediction_log, watcher
 
     watcher.stop()
+    prediction_log.stop()
 
 
 def child_exit(_: "Arbiter", worker: "Worker") -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from mlstack.contract import Contract
 from mlstack.customer_schema import MAX_ERRORS, customer_schema
+from mlstack.feedback import MAX_FEEDBACK, PREDICTION_ID, feedback_schema
 from mlstack.predictor import MAX_BATCH
 from server.problems import CONTENT_TYPE, KINDS
 
@@ -41,11 +42,16 @@ def openapi_document(contract: Contract, run_id: str | None) -> dict[str, Any]:
         "paths": {
             "/predict": {"post": _predict()},
             "/predict/batch": {"post": _predict_batch(contract)},
+            "/feedback": {"post": _feedback(contract)},
             **_operation_paths(run_id or _EXAMPLE_RUN_ID),
         },
         "components": {
             "schemas": {
                 "Customer": customer_schema(contract),
+                "Outcome": {
+                    **feedback_schema(contract),
+                    "example": {PREDICTION_ID: _EXAMPLE_PREDICTION_ID, contract.target.name: True},
+                },
                 "Prediction": _prediction_schema(contract, run_id or _EXAMPLE_RUN_ID),
                 "Problem": _problem_schema(),
             },
@@ -113,6 +119,28 @@ def _predict_batch(contract: Contract) -> dict[str, Any]:
         "parameters": [_ref("parameters", "IdempotencyKey"), _ref("parameters", "RequestId")],
         "requestBody": {"required": True, "content": {"application/json": {"schema": customers}}},
         "responses": {"200": _ok("The predictions.", predictions), **_problems_of_a_body()},
+    }
+
+
+def _feedback(contract: Contract) -> dict[str, Any]:
+    outcome = _ref("schemas", "Outcome")
+    outcomes = {"type": "array", "items": outcome, "minItems": 1, "maxItems": MAX_FEEDBACK}
+    properties = {"accepted": {"type": "integer", "minimum": 1}}
+    accepted = {"type": "object", "properties": properties, "required": list(properties)}
+    return {
+        "operationId": "feedback",
+        "tags": ["predictions"],
+        "summary": "Report what became of customers",
+        "description": (
+            f"`{contract.target.name}`: {contract.target.meaning} Once it is known, in any order; "
+            "of two reports on a prediction the later one counts."
+        ),
+        "parameters": [_ref("parameters", "RequestId")],
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"oneOf": [outcome, outcomes]}}},
+        },
+        "responses": {"202": _ok("Kept.", accepted), **_problems_of_a_body()},
     }
 
 

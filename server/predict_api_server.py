@@ -12,14 +12,16 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from mlstack.customer_schema import echo
-from mlstack.errors import ContractError, InvalidCustomer
+from mlstack.errors import ContractError, InvalidRequest
+from mlstack.prediction_log import PredictionLog
 from mlstack.serving import ModelWatcher
 from mlstack.settings import Settings
+from mlstack.spool import SpoolError
 from mlstack.strict_json import InvalidJson
 from server import logs, problems
 from server.metrics import Metrics
 from server.problems import Problem
-from server.routes import Routes, Served
+from server.routes import NOT_READY_RETRY, KeepsOutcomes, Routes, Served
 
 SERVER_NAME = "predict-api"
 """What deploys and logs call this server."""
@@ -29,6 +31,7 @@ log = logging.getLogger(__name__)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ID, _BEGUN = "mlstack.request_id", "mlstack.begun"
 _NO_ROUTE = "unmatched"
+_NOT_KEPT_RETRY = "5"
 
 # Nothing comes from elsewhere, and no page of ours is shown inside of another one. Swagger UI
 # sets styles of single elements and has its icons in its style sheet.
@@ -39,13 +42,16 @@ _PAGE_POLICY = (
 )
 
 
-def create_app(settings: Settings, served: Served, metrics: Metrics) -> Flask:
+def create_app(
+    settings: Settings, served: Served, metrics: Metrics, prediction_log: KeepsOutcomes
+) -> Flask:
     """Builds the application.
 
     Args:
         settings: `CONTRACT` describes the API until a model is loaded.
         served: The model in use.
         metrics: Where requests and predictions are counted.
+        prediction_log: Where outcomes are kept.
     """
     app = Flask(__name__)
     # A path is one of ours as it stands or it is none: a redirect would lose the body.
@@ -53,11 +59,21 @@ def create_app(settings: Settings, served: Served, metrics: Metrics) -> Flask:
     app.before_request(_begin)
     app.register_error_handler(Problem, _problem)
     app.register_error_handler(InvalidJson, _bad_body)
-    app.register_error_handler(InvalidCustomer, _bad_body)
-    app.register_error_handler(ContractError, _no_contract)
+    app.register_error_handler(InvalidRequest, _bad_body)
+    app.register_error_handler(SpoolError, _not_kept)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _defect)
-    Routes(settings, served, metrics).register(app)
+    Routes(settings, served, metrics, prediction_log).register(app)
+
+    @app.errorhandler(ContractError)
+    def no_contract(error: ContractError) -> Response:
+        log.error("request %s needs the contract: %s", request.environ[_ID], error)
+        return problems.response(
+            problems.KINDS["not_ready"],
+            problems.without_folders(str(error), settings),
+            request.environ[_ID],
+            headers={"Retry-After": NOT_READY_RETRY},
+        )
 
     @app.after_request
     def end(response: Response) -> Response:
@@ -89,12 +105,17 @@ def _problem(problem: Problem) -> Response:
     )
 
 
-def _bad_body(error: InvalidJson | InvalidCustomer) -> Response:
+def _bad_body(error: InvalidJson | InvalidRequest) -> Response:
     return problems.from_error(error, request.environ[_ID])
 
 
-def _no_contract(error: ContractError) -> Response:
-    return problems.response(problems.KINDS["not_ready"], str(error), request.environ[_ID])
+def _not_kept(error: SpoolError) -> Response:
+    log.error("request %s can not be kept: %s", request.environ[_ID], error)
+    detail = "nothing was predicted or taken; try again later"
+    headers = {"Retry-After": _NOT_KEPT_RETRY}
+    return problems.response(
+        problems.KINDS["not_kept"], detail, request.environ[_ID], headers=headers
+    )
 
 
 def _http_error(error: HTTPException) -> Response:
@@ -116,5 +137,7 @@ def _defect(error: Exception) -> Response:
 
 
 metrics = Metrics()
-watcher = ModelWatcher(Settings.load(), SERVER_NAME, metrics.model_loaded)
-app = create_app(Settings.load(), watcher, metrics)
+_settings = Settings.load()
+prediction_log = PredictionLog(_settings, "api", metrics.prediction_log)
+watcher = ModelWatcher(_settings, SERVER_NAME, prediction_log, metrics.model_loaded)
+app = create_app(_settings, watcher, metrics, prediction_log)

@@ -1,13 +1,15 @@
 """What can be wrong with a request, as `application/problem+json` (RFC 9457)."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
 from flask import Response
 
-from mlstack.errors import FieldError, InvalidCustomer, MlstackError
+from mlstack.errors import FieldError, InvalidCustomer, InvalidRequest, MlstackError
+from mlstack.settings import ROOT, Settings
 from mlstack.strict_json import InvalidJson
 
 CONTENT_TYPE = "application/problem+json"
@@ -52,8 +54,10 @@ KINDS = {
         Kind("unsupported_content_type", 415, "The body is not declared as JSON in UTF-8."),
         Kind("unsupported_content_encoding", 415, "The body is compressed or otherwise encoded."),
         Kind("invalid_customer", 422, "The body is no customer of this model."),
+        Kind("invalid_feedback", 422, "The body is no outcome of a prediction."),
         Kind("internal_error", 500, "The server has a defect."),
         Kind("not_ready", 503, "No model is in service."),
+        Kind("not_kept", 503, "The prediction log can not be written."),
         Kind("overloaded", 503, "More requests came than can be answered in time."),
     )
 }
@@ -76,13 +80,14 @@ class Problem(MlstackError):
         super().__init__(detail)
 
 
-def from_error(error: InvalidJson | InvalidCustomer, request_id: str) -> Response:
-    """Answer to a body that is no JSON, or no customer."""
+def from_error(error: InvalidJson | InvalidRequest, request_id: str) -> Response:
+    """Answer to a body that is no JSON, or not what the route takes."""
     if isinstance(error, InvalidJson):
         return response(KINDS[error.code], error.detail, request_id)
     count = len(error.errors)
     detail = "one fault, see errors" if count == 1 else f"{count} faults, see errors"
-    return response(KINDS["invalid_customer"], detail, request_id, errors=error.errors)
+    kind = KINDS["invalid_customer" if isinstance(error, InvalidCustomer) else "invalid_feedback"]
+    return response(kind, detail, request_id, errors=error.errors)
 
 
 def response(
@@ -108,6 +113,22 @@ def response(
     }
     body = json.dumps(document).encode()
     return Response(body, kind.status, dict(headers or {}), content_type=CONTENT_TYPE)
+
+
+def without_folders(sentence: str, settings: Settings) -> str:
+    """A sentence for clients: where this server keeps its files is none of their business.
+
+    Args:
+        sentence: May name files.
+        settings: Where they can be.
+
+    Returns:
+        The same with their paths as they are from the project's root or, outside of it, from
+        the folder that a setting names.
+    """
+    for folder in (ROOT, settings.state_path, settings.contract_path.parent):
+        sentence = re.sub(rf"(?<![\w./-]){re.escape(str(folder))}/", "", sentence)
+    return sentence
 
 
 def http_kind(status: int) -> Kind:

@@ -1,7 +1,8 @@
 """Every route: takes a request, asks the predictor, words the answer."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,7 +10,9 @@ import flask_swagger_ui
 from flask import Flask, Response, render_template, request, send_from_directory
 
 from mlstack.contract import Contract
-from mlstack.predictor import Prediction, Predictor
+from mlstack.feedback import read_feedback
+from mlstack.prediction import Origin, Outcome, Prediction
+from mlstack.predictor import Predictor
 from mlstack.settings import Settings
 from server import metrics as metrics_module
 from server import problems
@@ -31,8 +34,11 @@ MAX_WAIT = 1.0
 """Seconds after which a request that still waits is refused: its sender would be answered
 late, and everyone behind it later still."""
 
+NOT_READY_RETRY = "5"
+"""Seconds after which it is worth asking again whether there is a model."""
+
+_ORIGIN = Origin("api")
 _SWAGGER_UI = Path(flask_swagger_ui.__file__).parent / "dist"
-_NOT_READY_RETRY = "5"
 _OVERLOADED_RETRY = "1"
 
 
@@ -48,6 +54,13 @@ class Served(Protocol):
         """Why there is no predictor."""
 
 
+class KeepsOutcomes(Protocol):
+    """Keeps outcomes; `mlstack.prediction_log.PredictionLog` does."""
+
+    def keep_outcomes(self, outcomes: Sequence[Outcome]) -> None:
+        """Keeps them, all or none. Raises SpoolError."""
+
+
 class Routes:
     """The routes' functions.
 
@@ -55,10 +68,18 @@ class Routes:
         settings: `CONTRACT` describes the API until a model is loaded.
         served: The model in use.
         metrics: Where requests and predictions are counted.
+        prediction_log: Where outcomes are kept.
     """
 
-    def __init__(self, settings: Settings, served: Served, metrics: metrics_module.Metrics) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        served: Served,
+        metrics: metrics_module.Metrics,
+        prediction_log: KeepsOutcomes,
+    ) -> None:
         self._settings, self._served, self._metrics = settings, served, metrics
+        self._log = prediction_log
         self._openapi: tuple[str | None, bytes] | None = None
 
     def register(self, app: Flask) -> None:
@@ -66,6 +87,7 @@ class Routes:
         app.add_template_filter(_capitalize_first, "capitalize_first")
         app.post("/predict")(self.predict)
         app.post("/predict/batch")(self.predict_batch)
+        app.post("/feedback")(self.feedback)
         app.get("/health/live")(self.live)
         app.get("/health/ready")(self.ready)
         app.get("/metrics")(self.show_metrics)
@@ -80,7 +102,7 @@ class Routes:
         ids = PredictionIds(request.environ.get("HTTP_IDEMPOTENCY_KEY"))
         customer = predictor.validate(read_json(request, MAX_BODY))
         run_id = predictor.model.run_id
-        prediction = predictor.predict([customer], [ids.one(customer, run_id)])[0]
+        prediction = predictor.predict([customer], [ids.one(customer, run_id)], [_ORIGIN])[0]
         self._metrics.predictions(1, run_id)
         return _json(_answer(prediction, predictor.model.contract))
 
@@ -90,10 +112,21 @@ class Routes:
         ids = PredictionIds(request.environ.get("HTTP_IDEMPOTENCY_KEY"))
         customers = predictor.validate_batch(read_json(request, MAX_BATCH_BODY))
         run_id = predictor.model.run_id
-        predictions = predictor.predict(customers, ids.batch(customers, run_id))
+        predictions = predictor.predict(
+            customers, ids.batch(customers, run_id), [_ORIGIN] * len(customers)
+        )
         self._metrics.predictions(len(predictions), run_id)
         contract = predictor.model.contract
         return _json([_answer(prediction, contract) for prediction in predictions])
+
+    def feedback(self) -> Response:
+        """What became of customers -> kept; the model need not be in service for that."""
+        self._refuse_when_overloaded()
+        check_declaration(request)
+        contract = self._contract(self._served.predictor)
+        outcomes = read_feedback(read_json(request, MAX_BATCH_BODY), contract)
+        self._log.keep_outcomes(outcomes)
+        return _json({"accepted": len(outcomes)}, HTTPStatus.ACCEPTED)
 
     def live(self) -> Response:
         """The process answers."""
@@ -131,25 +164,31 @@ class Routes:
             "form.html",
             contract=self._contract(predictor),
             run_id=predictor.model.run_id if predictor else None,
-            reason=self._served.reason,
+            reason=self._reason(),
         )
 
     def _accept(self) -> Predictor:
         """Whether there is a point in reading the request's body at all."""
+        self._refuse_when_overloaded()
+        check_declaration(request)
+        return self._predictor()
+
+    def _refuse_when_overloaded(self) -> None:
         if request.environ.get(WAITED, 0.0) > MAX_WAIT:
             raise Problem(
                 "overloaded",
                 f"the request waited longer than {MAX_WAIT:g} s for its turn; try again later",
                 {"Retry-After": _OVERLOADED_RETRY},
             )
-        check_declaration(request)
-        return self._predictor()
 
     def _predictor(self) -> Predictor:
         predictor = self._served.predictor
         if predictor is None:
-            raise Problem("not_ready", self._served.reason, {"Retry-After": _NOT_READY_RETRY})
+            raise Problem("not_ready", self._reason(), {"Retry-After": NOT_READY_RETRY})
         return predictor
+
+    def _reason(self) -> str:
+        return problems.without_folders(self._served.reason, self._settings)
 
     def _contract(self, predictor: Predictor | None) -> Contract:
         return (
@@ -169,8 +208,8 @@ def _answer(prediction: Prediction, contract: Contract) -> Mapping[str, Any]:
     }
 
 
-def _json(document: Any) -> Response:
-    return Response(json.dumps(document), content_type="application/json")
+def _json(document: Any, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    return Response(json.dumps(document), status, content_type="application/json")
 
 
 def _page(template: str, **values: Any) -> Response:

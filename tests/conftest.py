@@ -5,8 +5,13 @@ import pytest
 from mlstack.contract import Contract
 from mlstack.environments import OWN_VARIABLES
 from mlstack.settings import ROOT
+from support.contracts import CONTRACTS
 
-CONTRACTS = ("credit_card_churn", "credit_card_churn_full")
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest begin first; what is short fills the gaps at the end."""
+    items.sort(key=lambda item: (item.path.parent.name, item.path.name), reverse=True)
+    items.sort(key=lambda item: item.path.parent.name != "integration")
 
 
 @pytest.fixture(autouse=True)

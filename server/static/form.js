@@ -66,7 +66,7 @@ form.addEventListener("submit", async (event) => {
   const button = form.querySelector("button");
   button.disabled = true;
   try {
-    const response = await fetch(form.action, {
+    const response = await fetch(form.getAttribute("action"), {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify(customer()),

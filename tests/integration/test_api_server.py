@@ -21,7 +21,6 @@ from typing import Any
 import psutil
 import pytest
 
-from conftest import CONTRACTS
 from mlstack.contract import Contract
 from mlstack.deployment import Deployer, DeploymentState
 from mlstack.generator import CustomerGenerator
@@ -30,6 +29,7 @@ from mlstack.serving import model_store
 from mlstack.settings import ROOT, Settings
 from support.api_server import Answer, ApiServer, free_port, send
 from support.bad_requests import JSON, bad_requests
+from support.contracts import CONTRACTS
 from support.models import keep_model
 from support.raw_requests import raw_requests
 from support.waiting import wait_until
@@ -322,7 +322,8 @@ def test_stopping_server_answers_what_was_asked(server: ApiServer, documented: C
         assert [answer.status for answer in answers if answer] == [200] * 3
         assert {answer.headers["connection"] for answer in answers if answer} == {"close"}
         assert server.process.wait(30) == 0
-        assert time.monotonic() - begun < 5, "idle connections are not waited for"
+        # They would be kept for 75 s; the prediction log tries MongoDB for some, in vain here.
+        assert time.monotonic() - begun < 25, "idle connections are not waited for"
     statements = list((server.log.parent / "serving").glob("*.json"))
     assert statements == [], "no worker says any more that it serves"
 

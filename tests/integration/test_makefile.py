@@ -2,10 +2,13 @@
 
 import re
 import subprocess
+import sys
+import venv
 from pathlib import Path
 
 import pytest
 
+from mlstack.environments import OWN_VARIABLES
 from mlstack.settings import ROOT
 
 TARGETS = (
@@ -13,6 +16,7 @@ TARGETS = (
     "demo",
     "test",
     "run_tests",
+    "test-ledger",
     "lint",
     "bench",
     "doctor",
@@ -51,7 +55,7 @@ def test_help_lists_every_target_with_a_line() -> None:
 
 
 def test_every_phony_target_has_its_line_of_help() -> None:
-    phony = re.findall(r"(?m)^\.PHONY: (.+)$", (ROOT / "Makefile").read_text())
+    phony = re.findall(r"(?m)^\.PHONY: ([^$\n]+)$", (ROOT / "Makefile").read_text())
     assert sorted(name for names in phony for name in names.split()) == sorted(TARGETS)
 
 
@@ -78,6 +82,61 @@ def test_an_unsuitable_python_is_refused_in_a_sentence(tmp_path: Path) -> None:
     assert refused.returncode != 0
     assert "is not Python 3.11 to 3.13" in refused.stdout
     assert not (tmp_path / "venv").exists()
+
+
+class TestReplacedPython:
+    """What was installed for a Python that is gone is of no use: all of it is made anew."""
+
+    def planned(self, environment: Path) -> str:
+        return _make("-n", "status", f"VENV={environment}", f"PYTHON={sys.executable}").stdout
+
+    @pytest.fixture
+    def environment(self, tmp_path: Path) -> Path:
+        """As the first make leaves it behind, with nothing in it."""
+        folder = tmp_path / "venv"
+        venv.create(folder, symlinks=True)
+        listing = _make("-pn", "help", f"VENV={folder}").stdout
+        (stamp,) = re.findall(r"(?m)^RUNTIME := (.+)$", listing)
+        Path(stamp.replace("$(VENV)", str(folder))).touch()
+        return folder
+
+    def test_what_is_installed_and_starts_is_left_alone(self, environment: Path) -> None:
+        planned = self.planned(environment)
+        assert "embedded.supervise status" in planned
+        assert "install.py" not in planned
+
+    def test_one_that_was_removed(self, environment: Path) -> None:
+        python = environment / "bin" / "python"
+        python.unlink()
+        python.symlink_to("/usr/bin/no-such-python")
+        self.check(environment)
+
+    def test_one_that_became_another_version(self, environment: Path) -> None:
+        (folder,) = (environment / "lib").iterdir()
+        folder.rename(folder.with_name("python3.0"))
+        self.check(environment)
+
+    def check(self, environment: Path) -> None:
+        planned = self.planned(environment)
+        made, installed, run = map(
+            planned.index, ("-m venv --clear", "requirements/install.py", "embedded.supervise")
+        )
+        assert made < installed < run
+
+
+def test_every_make_that_the_documents_mention_can_be_given_what_they_say() -> None:
+    """Targets are there, and variables are settings of ours or the Makefile's own."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    variables = OWN_VARIABLES | set(re.findall(r"(?m)^(\w+) \?= ?", makefile))
+    mentioned = set()
+    for document in (*ROOT.glob("*.md"), *ROOT.glob("*/*.md"), ROOT / ".env.embedded"):
+        text = document.read_text(encoding="utf-8")
+        for command in re.findall(r"(?m)(?:^|`)make (?!for\b)([^`\n]+)", text):
+            for word in command.split():
+                name, is_variable, _ = word.partition("=")
+                assert name in (variables if is_variable else TARGETS), f"{document}: {command}"
+                mentioned.add(name)
+    assert {"demo", "CONTRACT", "DATA_FILE", "API_PORT", "PYTHON"} <= mentioned
 
 
 def test_no_python_at_all_says_what_is_needed(tmp_path: Path) -> None:

@@ -9,15 +9,16 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from conftest import CONTRACTS
 from mlstack.contract import CategoryFeature, Contract, IntegerFeature, OrdinalFeature
 from mlstack.deployment import DeploymentState
-from mlstack.model import Model
+from mlstack.model import EXTRA_FOLDER, Model, write_extra_files
 from mlstack.settings import ROOT
 from support.api_server import ApiServer
-from support.models import keep_model
+from support.contracts import CONTRACTS
+from support.models import keep_model, train
 
 RUN_ID = "a" * 32
+ODD_NAMES = ("answer", "action", "customer", "dataset", "problem", "chance", "method", "elements")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here")
@@ -129,10 +130,10 @@ def test_faults_are_shown_at_their_fields_and_go_when_put_right(
     page.get_by_label(low.meaning).fill(str(low.range[0] - 1))
     page.get_by_label(empty.meaning).fill("")
     page.get_by_role("button", name="Predict").click()
-    expect(page.locator(f"#{low.name}-error")).to_contain_text(f"from {low.range[0]} to")
-    expect(page.locator(f"#{empty.name}-error")).to_contain_text("is missing")
+    expect(page.locator(f"#feature-{low.name}-error")).to_contain_text(f"from {low.range[0]} to")
+    expect(page.locator(f"#feature-{empty.name}-error")).to_contain_text("is missing")
     expect(page.locator(".error:visible")).to_have_count(2)
-    assert page.evaluate("document.activeElement.id") == low.name
+    assert page.evaluate("document.activeElement.id") == f"feature-{low.name}"
     expect(page.get_by_role("alert")).to_contain_text("marked fields")
     expect(page.locator("#answer")).to_be_hidden()
     assert fits(page)
@@ -142,6 +143,28 @@ def test_faults_are_shown_at_their_fields_and_go_when_put_right(
     page.get_by_role("button", name="Predict").click()
     expect(page.locator("#answer")).to_be_visible()
     expect(page.locator(".error:visible")).to_have_count(0)
+
+
+def test_features_may_be_called_as_the_form_s_own_parts(browser: Browser, tmp_path: Path) -> None:
+    """An input's name would hide the form's property of that name."""
+    documented = Contract.load(ROOT / "contracts" / "credit_card_churn.yaml")
+    text = (ROOT / "contracts" / "credit_card_churn.yaml").read_text(encoding="utf-8")
+    for old, new in zip(documented.feature_names, ODD_NAMES, strict=False):
+        text = re.sub(rf"\bname: {old}\b", f"name: {new}", text)
+    (tmp_path / "odd.yaml").write_text(text, encoding="utf-8")
+    folder = keep_model(tmp_path, RUN_ID, documented, seed=1)
+    write_extra_files(train(documented, seed=1), text, folder / EXTRA_FOLDER)
+    model = Model.load(folder, RUN_ID)
+    assert set(ODD_NAMES) <= set(model.contract.feature_names)
+    DeploymentState(tmp_path).write_record(RUN_ID, "test")
+    settings = {"CONTRACT": str(tmp_path / "odd.yaml"), "API_WORKERS": "1"}
+    with ApiServer(tmp_path, **settings) as server, browser.new_context() as context:
+        watched = Watched(context, server)
+        page = watched.open("/")
+        page.get_by_role("button", name="Predict").click()
+        chance = model.score([model.contract.example])[0]
+        expect(page.locator("#chance")).to_have_text(f"{100 * chance:.1f} %")
+        watched.check()
 
 
 def test_documentation_lists_every_operation_and_loads_nothing_from_elsewhere(

@@ -10,11 +10,13 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
-from conftest import CONTRACTS
 from mlstack import dataset
 from mlstack.contract import Contract
 from mlstack.dataset import Split
+from mlstack.errors import ModelError, RegistryUnavailable
+from mlstack.model import MODEL_FILE
 from mlstack.model_store import ModelStore
 from mlstack.settings import ROOT
 from model_orchestration.conclusion import conclude
@@ -30,6 +32,7 @@ from model_orchestration.names import (
 from model_orchestration.registration import Registered, register
 from model_orchestration.search import Rows, Trial, search
 from model_orchestration.tracking import SearchTracking, Winner
+from support.contracts import CONTRACTS
 from support.models import contract_text
 from support.raw_tables import raw_table
 
@@ -159,6 +162,35 @@ def test_mlflow_gives_the_same_numbers_on_encoded_rows_as_our_model_on_customers
 
 
 @pytest.mark.usefixtures("client")
+def test_copy_that_was_spoilt_is_fetched_again(searched: Searched, tmp_path: Path) -> None:
+    store, run_id = ModelStore(tmp_path / "models"), searched.winner.run_id
+    store.load(run_id)
+    spoilt = tmp_path / "models" / run_id / MODEL_FILE
+    whole = spoilt.read_bytes()
+    spoilt.write_bytes(whole[:100])
+    store.load(run_id)
+    assert spoilt.read_bytes() == whole
+
+
+@pytest.mark.usefixtures("client")
+def test_run_without_a_model_is_told_as_such(searched: Searched, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="has no model"):
+        ModelStore(tmp_path / "models").load(searched.tracking.run_id)
+
+
+@pytest.mark.usefixtures("client")
+def test_download_that_fails_is_no_unknown_run(
+    searched: Searched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(**_: object) -> str:
+        raise MlflowException("connection reset", error_code=RESOURCE_DOES_NOT_EXIST)
+
+    monkeypatch.setattr("mlflow.artifacts.download_artifacts", broken)
+    with pytest.raises(RegistryUnavailable):
+        ModelStore(tmp_path / "models").load(searched.winner.run_id)
+
+
+@pytest.mark.usefixtures("client")
 def test_the_parent_run_carries_the_reference_and_the_pictures(searched: Searched) -> None:
     contract, train = searched.contract, searched.parts.train
     folder = Path(mlflow.artifacts.download_artifacts(run_id=searched.tracking.run_id))
@@ -213,8 +245,10 @@ def test_runs_of_a_search_whose_process_died_are_ended_by_the_next_one(
 ) -> None:
     dead = _tracking(client, documented)
     dead.__enter__()
+    somebody_s = client.create_run(dead.experiment_id).info.run_id
     with _tracking(client, documented):
         assert client.get_run(dead.run_id).info.status == "KILLED"
+        assert client.get_run(somebody_s).info.status == "RUNNING"
 
 
 def _register(client: MlflowClient, searched: Searched, rmse: float | None = None) -> Registered:

@@ -1,5 +1,6 @@
 """The HTTP application in this process, with a real model."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,8 +8,10 @@ from flask import Flask
 
 from mlstack.contract import Contract
 from mlstack.model import Model
+from mlstack.prediction import Origin, Outcome, Prediction
 from mlstack.predictor import Predictor
 from mlstack.settings import Settings
+from mlstack.spool import SpoolError
 from server.metrics import Metrics
 from server.predict_api_server import create_app
 from support.models import write_model
@@ -24,12 +27,41 @@ class Served:
     reason: str = ""
 
 
-def predictor(folder: Path, contract: Contract, run_id: str = RUN_ID, seed: int = 1) -> Predictor:
+class Kept:
+    """Keeps predictions and outcomes in memory; can be made to fail."""
+
+    def __init__(self) -> None:
+        self.predictions: list[Prediction] = []
+        self.outcomes: list[Outcome] = []
+        self.failure: SpoolError | None = None
+
+    def keep(
+        self, predictions: Sequence[Prediction], _contract: Contract, _origins: Sequence[Origin]
+    ) -> None:
+        if self.failure:
+            raise self.failure
+        self.predictions += predictions
+
+    def keep_outcomes(self, outcomes: Sequence[Outcome]) -> None:
+        if self.failure:
+            raise self.failure
+        self.outcomes += outcomes
+
+
+def predictor(
+    folder: Path,
+    contract: Contract,
+    run_id: str = RUN_ID,
+    seed: int = 1,
+    kept: Kept | None = None,
+) -> Predictor:
     """A predictor with a small model, written to and loaded from a folder."""
-    return Predictor(Model.load(write_model(folder, contract, seed), run_id))
+    return Predictor(Model.load(write_model(folder, contract, seed), run_id), kept or Kept())
 
 
-def application(served: Served, contract: Contract, metrics: Metrics | None = None) -> Flask:
+def application(
+    served: Served, contract: Contract, metrics: Metrics | None = None, kept: Kept | None = None
+) -> Flask:
     """The application, which serves the model from the first request on."""
     settings = Settings(contract=Path("contracts") / f"{contract.name}.yaml")
-    return create_app(settings, served, metrics or Metrics())
+    return create_app(settings, served, metrics or Metrics(), kept or Kept())

@@ -39,11 +39,18 @@ class ApiServer:
     Args:
         state: Its state folder.
         awaited: What has to answer with 200 before the test begins.
+        app: What gunicorn runs.
         settings: More settings, as environment variables.
     """
 
-    def __init__(self, state: Path, awaited: str = "/health/ready", **settings: str) -> None:
-        self._awaited = awaited
+    def __init__(
+        self,
+        state: Path,
+        awaited: str = "/health/ready",
+        app: str = "server.predict_api_server:app",
+        **settings: str,
+    ) -> None:
+        self._awaited, self._app = awaited, app
         self.port = int(settings.get("API_PORT") or free_port())
         self.log = state / "server.log"
         known = {"PATH", "HOME", "LANG", "TMPDIR"}
@@ -59,7 +66,7 @@ class ApiServer:
             self.process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "gunicorn", "-c", "server/gunicorn_conf.py"),
-                    "server.predict_api_server:app",
+                    self._app,
                 ],
                 cwd=ROOT,
                 env=self._environment,

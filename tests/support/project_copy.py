@@ -14,7 +14,14 @@ from embedded import processes
 from mlstack.environments import OWN_VARIABLES
 from mlstack.settings import ROOT
 
-PORT_VARIABLES = ("API_PORT", "MLFLOW_PORT", "PREFECT_PORT", "AWS_PORT", "MONGO_PORT")
+PORT_VARIABLES = (
+    "API_PORT",
+    "MLFLOW_PORT",
+    "PREFECT_PORT",
+    "AWS_PORT",
+    "MONGO_PORT",
+    "STREAM_METRICS_PORT",
+)
 
 
 class ProjectCopy:

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from conftest import CONTRACTS
 from mlstack.contract import Contract
 from mlstack.customer_schema import MAX_ERRORS
 from mlstack.settings import ROOT
 from support.api import Served, application, predictor
 from support.bad_requests import BadRequest, bad_requests
+from support.contracts import CONTRACTS
 
 REQUESTS = {
     name: bad_requests(Contract.load(ROOT / "contracts" / f"{name}.yaml")) for name in CONTRACTS

@@ -74,6 +74,7 @@ def test_example_is_made_of_allowed_values(contract: Contract) -> None:
         ("raw: Gender\n", "raw: Customer_Age\n", "raw: Customer_Age\n    raw_v", "twice"),
         ("raw: Gender\n", "raw: Attrition_Flag\n", "name: gender", "target is a feature"),
         ("name: gender", "name: churned", "name: churned\n    kind", "target is a feature"),
+        ("name: gender", "name: prediction", "name: prediction", "reserved"),
         ("name: gender", "name: Gender of", "name: Gender of", "pattern"),
         ("raw: Gender\n", "raw: CLIENTNUM\n", "raw: CLIENTNUM", "dropped"),
         ("missing: refuse", "missing: refuse\n    missing: allow", "missing: allow", "twice"),

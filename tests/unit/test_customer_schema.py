@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from mlstack.contract import Contract
-from mlstack.customer_schema import MAX_ECHO, MAX_ERRORS, CustomerValidator
+from mlstack.contract import Contract, IntegerFeature
+from mlstack.customer_schema import MAX_ECHO, MAX_ERRORS, CustomerValidator, describe
 from mlstack.errors import FieldError, InvalidCustomer
 from mlstack.generator import CustomerGenerator
 
@@ -65,6 +65,12 @@ def test_bad_value_is_told_at_its_field(
     (fault,) = faults_of(documented, {**documented.example, field: value})
     assert (fault.pointer, fault.code) == (f"/{field}", code)
     assert "must be" in fault.detail
+
+
+def test_limits_are_told_exactly(documented: Contract) -> None:
+    feature = next(f for f in documented.features if isinstance(f, IntegerFeature))
+    wide = feature.model_copy(update={"range": (-1234567, 5), "unit": None})
+    assert describe(wide) == "a whole number from -1234567 to 5"
 
 
 def test_missing_and_unknown_fields_are_told_together(documented: Contract) -> None:

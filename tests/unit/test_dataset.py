@@ -128,6 +128,20 @@ def test_column_nobody_decided_on_is_reported(documented: Contract) -> None:
     assert unlisted_columns(raw, documented) == ["Surprise"]
 
 
+def test_rows_keep_the_number_that_people_find_them_by(documented: Contract) -> None:
+    lines = raw_table(documented, 9).to_csv(index=False).splitlines()
+    lines[3:3] = ["", ""]
+    assert list(read_raw("\n".join(["", *lines, "", ""]).encode()).index) == [1, 2, *range(5, 12)]
+
+
+def test_rows_that_are_added_move_few_others_to_another_part(documented: Contract) -> None:
+    rows = clean(raw_table(documented, 3000), documented)
+    before, after = split(rows.iloc[:2400], documented), split(rows, documented)
+    stayed = set(before.test.index) & set(after.test.index)
+    assert len(stayed) > 0.9 * len(before.test)
+    assert len(set(after.test.index) & set(before.train.index)) < 0.02 * len(after.test)
+
+
 def test_split_takes_every_row_once_in_the_contract_shares(contract: Contract) -> None:
     rows = clean(raw_table(contract, 300), contract)
     parts = split(rows, contract)

@@ -14,6 +14,7 @@ from mlstack.deployment import Deployer, DeploymentState, Statement
 from mlstack.errors import DeploymentError, ModelError
 from mlstack.serving import ModelWatcher, model_store
 from mlstack.settings import Settings
+from support.api import Kept
 from support.models import keep_model
 from support.waiting import wait_until
 
@@ -34,7 +35,7 @@ def deployer(settings: Settings) -> Deployer:
 
 @pytest.fixture
 def watcher(settings: Settings) -> Iterator[ModelWatcher]:
-    watcher = ModelWatcher(settings, "some-server")
+    watcher = ModelWatcher(settings, "some-server", Kept())
     watcher.start()
     yield watcher
     watcher.stop()
@@ -54,14 +55,14 @@ def test_deploy_moves_a_running_worker(deployer: Deployer, watcher: ModelWatcher
 
 def test_worker_starts_with_the_deployed_model(deployer: Deployer, settings: Settings) -> None:
     deployer.deploy(A)
-    watcher = ModelWatcher(settings, "some-server")
+    watcher = ModelWatcher(settings, "some-server", Kept())
     watcher.start()
     wait_until(lambda: watcher.run_id == A, "the worker serves the deployed model")
     watcher.stop()
 
 
 def test_environment_decides_where_nothing_was_deployed(settings: Settings) -> None:
-    watcher = ModelWatcher(settings.model_copy(update={"run_id": B}), "some-server")
+    watcher = ModelWatcher(settings.model_copy(update={"run_id": B}), "some-server", Kept())
     watcher.start()
     wait_until(lambda: watcher.run_id == B, "the worker serves the environment's model")
     watcher.stop()
@@ -141,6 +142,29 @@ def test_rollback_goes_back_step_by_step(deployer: Deployer) -> None:
         deployer.rollback()
 
 
+def test_model_deployed_twice_is_one_step_of_a_rollback(deployer: Deployer) -> None:
+    for run_id in (A, B, B):
+        deployer.deploy(run_id)
+    assert deployer.rollback() == A
+
+
+def test_rollback_after_a_deploy_that_was_killed_goes_to_what_was_deployed_last(
+    deployer: Deployer,
+) -> None:
+    for run_id in (A, B):
+        deployer.deploy(run_id)
+    deployer.state.write_record(C, "a deploy that died right after this")
+    assert deployer.rollback() == B
+
+
+def test_torn_line_of_the_history_is_passed_over(deployer: Deployer, settings: Settings) -> None:
+    deployer.deploy(A)
+    with (settings.state_path / "deployments.jsonl").open("a") as file:
+        file.write('{"at": "2026')
+    deployer.deploy(B)
+    assert [entry.to_run_id for entry in deployer.state.history()] == [A, B]
+
+
 def test_rollback_passes_over_deployments_that_failed(
     deployer: Deployer, settings: Settings
 ) -> None:
@@ -173,7 +197,7 @@ def test_model_that_appears_later_is_served_after_all(
     monkeypatch.setattr("mlstack.serving._RETRY_SECONDS", 0.2)
     broken = settings.state_path / "models" / A
     (broken / "model.ubj").rename(broken / "away")
-    watcher = ModelWatcher(settings.model_copy(update={"run_id": A}), "some-server")
+    watcher = ModelWatcher(settings.model_copy(update={"run_id": A}), "some-server", Kept())
     watcher.start()
     wait_until(lambda: "missing" in watcher.reason, "the worker says what is missing")
     (broken / "away").rename(broken / "model.ubj")

@@ -1,17 +1,19 @@
 """What `make doctor` finds, and what it tells people to do about it."""
 
 import os
+import shutil
 import socket
 import sys
 from collections import namedtuple
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
-from embedded import before_install, doctor, ports
+from embedded import before_install, doctor, memory, ports
 from embedded.services import Service, all_services
-from mlstack.settings import Settings
+from mlstack.settings import ROOT, Settings
 
 LOCK = """\
 # made by a tool
@@ -56,6 +58,17 @@ def test_a_free_port_is_fine(listener: int) -> None:
     assert doctor.taken_port(_service(free), own_pids=set()) is None
 
 
+def test_a_holder_that_has_just_ended_is_no_error(
+    listener: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(pid: int) -> psutil.Process:
+        raise psutil.NoSuchProcess(pid)
+
+    monkeypatch.setattr(psutil, "Process", gone)
+    assert ports.holding_process(listener) is None
+    assert "another user's" in ports.holder(listener)
+
+
 def test_two_services_on_one_port_are_found() -> None:
     services = all_services(Settings(mlflow_port=9000, prefect_port=9000))
     assert "MLFLOW_PORT and PREFECT_PORT" in str(doctor.shared_ports(services))
@@ -82,6 +95,12 @@ def test_missing_and_other_versions_are_named() -> None:
 def test_a_missing_data_file_is_found_before_anything_starts() -> None:
     findings = {f.what: f.fault for f in doctor.examine(Settings(data_file=Path("nowhere.csv")))}
     assert "DATA_FILE=nowhere.csv" in str(findings["contract"])
+
+
+def test_a_missing_contract_is_told_as_people_named_it() -> None:
+    settings = Settings(contract=Path("nowhere.yaml"))
+    findings = {f.what: f.fault for f in doctor.examine(settings)}
+    assert findings["contract"] == "CONTRACT=nowhere.yaml: there is no such file"
 
 
 def test_a_broken_contract_is_found_with_its_reason(tmp_path: Path) -> None:
@@ -114,6 +133,61 @@ def test_only_a_python_that_everything_runs_on_is_taken(
 def test_too_little_disk_says_how_much_is_needed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    assert before_install.too_little_disk(tmp_path) is None
-    monkeypatch.setattr(before_install, "FREE_DISK_GIB", 1e9)
-    assert "are needed: make room" in str(before_install.too_little_disk(tmp_path))
+    free(monkeypatch, gib=2.5)
+    assert before_install.too_little_disk(tmp_path, 2.4) is None
+    assert "2.5 GiB are free where the project is, and 2.6 are needed: make room" in str(
+        before_install.too_little_disk(tmp_path, 2.6)
+    )
+
+
+def test_what_was_installed_is_not_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    free(monkeypatch, gib=before_install.RUN_GIB)
+    findings = {f.what: f.fault for f in doctor.examine(Settings())}
+    assert findings["disk"] is None
+
+
+def test_the_readme_names_the_disk_that_is_asked_for() -> None:
+    install, run = before_install.INSTALL_GIB, before_install.RUN_GIB
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"{install + run:g} GiB of disk ({install:g} to install, {run:g} to run)" in readme
+
+
+def free(monkeypatch: pytest.MonkeyPatch, gib: float) -> None:
+    usage = namedtuple("usage", "free")  # noqa: PYI024 - as shutil's is
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(gib * 1024**3))
+
+
+class TestMemory:
+    """A container is ended at its limit, whatever the machine has left."""
+
+    def available(self, cgroups: Path, listed: str) -> int:
+        own = cgroups / "own"
+        own.write_text(listed)
+        return memory.available_bytes(cgroups, own)
+
+    def group(self, folder: Path, names: tuple[str, str], limit: str, statistics: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / names[0]).write_text(f"{limit}\n")
+        (folder / names[1]).write_text("700\n")
+        (folder / "memory.stat").write_text(statistics)
+
+    def test_no_limit_is_the_machine_s(self, tmp_path: Path) -> None:
+        self.group(tmp_path / "a", ("memory.max", "memory.current"), "max", "inactive_file 1\n")
+        assert self.available(tmp_path, "0::/a\n") > 10_000
+        assert memory.available_bytes(tmp_path, tmp_path / "not_linux") > 10_000
+
+    def test_version_2_of_a_group_around_ours(self, tmp_path: Path) -> None:
+        names = "memory.max", "memory.current"
+        self.group(tmp_path / "a/b", names, "5000", "anon 9\ninactive_file 100\n")
+        self.group(tmp_path / "a", names, "1000", "anon 9\ninactive_file 100\n")
+        assert self.available(tmp_path, "0::/a/b\n") == 1000 - 700 + 100
+
+    def test_version_1_seen_from_within_a_container(self, tmp_path: Path) -> None:
+        names = "memory.limit_in_bytes", "memory.usage_in_bytes"
+        self.group(tmp_path / "memory", names, "1000", "inactive_file 9\ntotal_inactive_file 50\n")
+        listed = "5:cpu,memory:/docker/abc\n1:name=systemd:/docker/abc\n"
+        assert self.available(tmp_path, listed) == 1000 - 700 + 50
+
+    def test_a_limit_that_is_passed_leaves_nothing(self, tmp_path: Path) -> None:
+        self.group(tmp_path, ("memory.max", "memory.current"), "600", "")
+        assert self.available(tmp_path, "0::/\n") == 0

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from dotenv import dotenv_values
 
 from mlstack import environments, with_environment
 from mlstack.errors import SettingsError
@@ -12,6 +13,7 @@ FILE = """\
 # people edit this
 RUN_ID=
 API_PORT=9696
+API_URL=http://127.0.0.1:${API_PORT}
 TRAIN_TRIALS=50
 MLFLOW_PORT=5051
 MLFLOW_TRACKING_URI=http://127.0.0.1:${MLFLOW_PORT}
@@ -89,6 +91,49 @@ def test_a_later_set_up_keeps_what_an_earlier_one_was_given() -> None:
     assert (settings.api_port, settings.train_trials) == (9700, 5)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        "/data/my table #2.csv",
+        "/data/a$b.csv",
+        "/data/${API_PORT}.csv",
+        '/data/it\'s "his".csv',
+        "'quoted'",
+        "/data/back\\slash's.csv",
+        "#first",
+        " blank ",
+    ],
+)
+def test_what_is_given_is_taken_and_kept_as_it_stands(root: Path, given: str) -> None:
+    _next_make({"DATA_FILE": given})
+    assert str(environments.set_up("embedded").data_file) == given
+    assert dotenv_values(root / ".env", interpolate=False)["DATA_FILE"] == given
+    _next_make()
+    assert str(environments.load("embedded").data_file) == given
+    environments.set_up("embedded")
+    _next_make()
+    assert str(environments.load("embedded").data_file) == given
+
+
+def test_an_address_that_follows_from_a_port_is_not_kept() -> None:
+    """A target may set the environment up that it was started in (`make demo`)."""
+    _next_make({"API_PORT": "9700"})
+    environments.load("embedded")
+    environments.set_up("embedded")
+    _next_make({"API_PORT": "9800"})
+    environments.set_up("embedded")
+    assert os.environ["API_URL"] == "http://127.0.0.1:9800"
+
+
+def test_what_is_given_as_the_file_has_it_is_no_longer_kept() -> None:
+    _next_make({"API_PORT": "9700"})
+    environments.set_up("embedded")
+    _next_make({"API_PORT": "9696"})
+    environments.set_up("embedded")
+    _next_make()
+    assert environments.load("embedded").api_port == 9696
+
+
 def test_the_choice_of_a_model_is_not_kept() -> None:
     """It would be deployed again at every start, over every later deploy."""
     _next_make({"RUN_ID": "a" * 32})
@@ -123,6 +168,12 @@ def test_an_unknown_environment_says_which_there_are() -> None:
 def test_a_value_that_names_an_unknown_variable_is_refused(root: Path) -> None:
     (root / ".env.embedded").write_text("A=${NOBODY}")
     with pytest.raises(SettingsError, match="NOBODY"):
+        environments.load("embedded")
+
+
+def test_a_stray_dollar_in_the_file_is_refused_with_what_to_write(root: Path) -> None:
+    (root / ".env.embedded").write_text("A=100$ a day")
+    with pytest.raises(SettingsError, match=r"write \$\$"):
         environments.load("embedded")
 
 

@@ -7,7 +7,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from aws.init_aws import init_aws
+from aws.init_aws import StreamError, init_aws
 from mlstack.errors import FeatureStoreError
 from mlstack.feature_store import FeatureStore
 from mlstack.raw_data import RawTable
@@ -70,6 +70,16 @@ def test_what_is_gone_is_made_again(table: RawTable) -> None:
     said: list[str] = []
     assert init_aws(Settings(), [table], said.append)
     assert [sentence.split()[0] for sentence in said] == ["sent", "made"]
+
+
+def test_missing_region_is_an_error_in_a_sentence(
+    table: RawTable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    init_aws(Settings(), [table], print)
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    with pytest.raises(StreamError, match="region"):
+        init_aws(Settings(), [], print)
 
 
 def test_missing_table_is_an_error_that_says_what_to_run(table: RawTable) -> None:

@@ -1,8 +1,10 @@
 """The HTTP application answers what the model says, and says who asked for what."""
 
+import html
 import io
 import json
 import logging
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +18,8 @@ from werkzeug.test import TestResponse
 from mlstack.contract import Contract
 from mlstack.generator import CustomerGenerator
 from mlstack.predictor import MAX_BATCH, Predictor
+from mlstack.settings import ROOT, Settings
+from server import problems
 from server.metrics import Metrics
 from server.routes import MAX_BODY, MAX_WAIT, WAITED
 from support.api import RUN_ID, Served, application, predictor
@@ -208,7 +212,30 @@ class TestNotReady:
         missing = documented.model_copy(update={"name": "no_such_contract"})
         answer = application(served, missing).test_client().get("/")
         assert (answer.status_code, code(answer)) == (503, "not_ready")
-        assert "no_such_contract.yaml" in answer.get_json()["detail"]
+        assert answer.get_json()["detail"].startswith("contracts/no_such_contract.yaml: can not")
+        assert int(answer.headers["Retry-After"]) > 0
+
+    @pytest.mark.parametrize("path", ["/health/ready", "/"])
+    def test_nobody_is_told_where_this_server_keeps_its_files(
+        self, client: FlaskClient, served: Served, path: str
+    ) -> None:
+        kept = Path(".embedded/state/models") / RUN_ID / "model.ubj"
+        served.reason = f"a file of the model is missing: '{ROOT / kept}'"
+        told = html.unescape(client.get(path).text)
+        assert f"is missing: '{kept}'" in told
+        assert str(ROOT) not in told
+
+
+def test_folders_outside_of_the_project_are_not_told_either(tmp_path: Path) -> None:
+    settings = Settings(contract=tmp_path / "mine.yaml", state_dir=tmp_path / "state")
+    for told, known in (
+        (f"{tmp_path}/mine.yaml, line 3: no", "mine.yaml, line 3: no"),
+        (f"'{tmp_path}/state/models/x'", "'models/x'"),
+        (f"{ROOT}/contracts/a.yaml and {ROOT}/b", "contracts/a.yaml and b"),
+        (f"/other{ROOT}/b", f"/other{ROOT}/b"),
+        ("http://127.0.0.1:5051/api", "http://127.0.0.1:5051/api"),
+    ):
+        assert problems.without_folders(told, settings) == known
 
 
 def test_ready_names_the_model(client: FlaskClient) -> None:
@@ -361,9 +388,29 @@ def test_no_answer_may_be_taken_for_another_type_and_no_page_loads_from_elsewher
 
 def test_form_offers_every_feature_with_its_example(client: FlaskClient) -> None:
     page = client.get("/").text
-    assert 'id="customer_age" name="customer_age" type="number"' in page
+    assert 'data-feature="customer_age" data-kind="integer"' in page
+    assert '<input id="feature-customer_age" type="number"' in page
     assert '<option value="3" selected>Graduate</option>' in page
     assert '<option value="blue" selected>blue</option>' in page
+
+
+def test_features_may_be_called_as_the_form_s_own_parts(
+    tmp_path: Path, documented: Contract
+) -> None:
+    """An input's name hides the form's property of that name, and ids are one to the page."""
+    names = ("answer", "action", "customer", "dataset", "problem", "bar", "chance", "method")
+    features = tuple(
+        feature.model_copy(update={"name": name})
+        for feature, name in zip(documented.features, names, strict=False)
+    )
+    contract = documented.model_copy(update={"features": features})
+    served = predictor(tmp_path / "model", documented)
+    served.model.contract = contract
+    page = application(Served(served), documented).test_client().get("/").text
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(set(ids)) == len(ids)
+    assert set(re.findall(r'<label for="([^"]+)"', page)) == {f"feature-{name}" for name in names}
+    assert "name=" not in page.partition("<form")[2]
 
 
 def test_head_and_options_are_answered_as_http_has_them(client: FlaskClient) -> None:

@@ -29,6 +29,7 @@ from mlstack.strict_json import MAX_DEPTH, MAX_NUMBER_LENGTH, InvalidJson, parse
         (b"[1e999]", "number_too_long"),
         (b"1" * (MAX_NUMBER_LENGTH + 1), "number_too_long"),
         (b"[1." + b"0" * 10_000 + b"]", "number_too_long"),
+        (b"1" * 70 + b'"' + b'\\"' * 30_000, "number_too_long"),
         (b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1), "too_deep"),
         (b'{"a":' * 100_000, "too_deep"),
     ],

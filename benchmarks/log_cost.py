@@ -1,0 +1,77 @@
+"""What the prediction log costs a request: the same server with and without it.
+
+Usage: python benchmarks/log_cost.py [requests]
+
+Both servers are up at the same time and are asked in turn by one client on one connection,
+so that whatever else the machine does meets both alike.
+"""
+
+import json
+import statistics
+import sys
+import tempfile
+import time
+from http.client import HTTPConnection
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from mlstack.contract import Contract  # noqa: E402 - after the path is set
+from mlstack.deployment import DeploymentState  # noqa: E402
+from mlstack.generator import CustomerGenerator  # noqa: E402
+from support.api_server import ApiServer, send  # noqa: E402
+from support.models import keep_model  # noqa: E402
+from support.mongo import MongoServer, free_port  # noqa: E402
+
+RUN_ID = "a" * 32
+MAX_RATIO = 1.10
+WARM_UP = 500
+
+
+def main() -> None:
+    """Prints the figures; fails when the target is missed."""
+    requests = int(sys.argv[1]) if len(sys.argv) > 1 else 5_000
+    contract = Contract.load(ROOT / "contracts" / "credit_card_churn.yaml")
+    bodies = [json.dumps(c) for c in CustomerGenerator(contract, seed=1).draw(1000)]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        states = [folder / "logged", folder / "unlogged"]
+        for state in states:
+            keep_model(state, RUN_ID, contract, seed=0)
+            DeploymentState(state).write_record(RUN_ID, "benchmark")
+        with (
+            MongoServer(folder / "mongo", free_port()) as mongo,
+            ApiServer(states[0], MONGO_URI=mongo.uri) as logged,
+            ApiServer(states[1], app="benchmarks.unlogged_app:app", MONGO_URI=mongo.uri) as bare,
+        ):
+            seconds = measure([logged, bare], bodies, requests)
+    medians = [statistics.median(each) * 1000 for each in seconds]
+    p99 = [statistics.quantiles(each, n=100)[98] * 1000 for each in seconds]
+    ratio = medians[0] / medians[1]
+    print("| server | p50 ms | p99 ms |\n|---|---|---|")
+    print(f"| with the log | {medians[0]:.3f} | {p99[0]:.3f} |")
+    print(f"| log switched off | {medians[1]:.3f} | {p99[1]:.3f} |")
+    print(f"\nratio of the medians {ratio:.3f} (at most {MAX_RATIO})")
+    if ratio > MAX_RATIO:
+        sys.exit("the log costs more than it may")
+
+
+def measure(servers: list[ApiServer], bodies: list[str], requests: int) -> list[list[float]]:
+    """Seconds of each request, by server."""
+    connections = [HTTPConnection("127.0.0.1", server.port, timeout=30) for server in servers]
+    seconds: list[list[float]] = [[] for _ in servers]
+    header = [("Content-Type", "application/json")]
+    for number in range(WARM_UP + requests):
+        for connection, taken in zip(connections, seconds, strict=True):
+            begun = time.perf_counter()
+            answer = send(connection, "POST", "/predict", bodies[number % len(bodies)], header)
+            if answer.status != 200:  # noqa: PLR2004 - HTTP's OK
+                sys.exit(f"answered with {answer.status}: {answer.body[:300]!r}")
+            if number >= WARM_UP:
+                taken.append(time.perf_counter() - begun)
+    return seconds
+
+
+if __name__ == "__main__":
+    main()

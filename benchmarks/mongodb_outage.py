@@ -1,0 +1,80 @@
+"""A long outage of MongoDB under load: latency before, during and after, and the draining.
+
+Usage: python benchmarks/mongodb_outage.py [minutes]    (1 unless told)
+
+50 requests a second all the time. The server of MongoDB's protocol is killed for so many
+minutes and started again. Every answer is looked for in it afterwards.
+"""
+
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from mlstack.contract import Contract  # noqa: E402 - after the path is set
+from mlstack.deployment import DeploymentState  # noqa: E402
+from support.api_server import ApiServer  # noqa: E402
+from support.ledger import Client, assert_ledger_holds  # noqa: E402
+from support.models import keep_model  # noqa: E402
+from support.mongo import MongoServer, free_port  # noqa: E402
+from support.waiting import wait_until  # noqa: E402
+
+RUN_ID = "a" * 32
+SPOOL = "mlstack_spool_records"
+DRAIN_SECONDS = 120
+# New ones come all the time.
+NEARLY_NONE = 100
+
+
+def main() -> None:
+    """Prints the figures; fails when an answer was lost or the spool did not drain in time."""
+    minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
+    contract = Contract.load(ROOT / "contracts" / "credit_card_churn.yaml")
+    with tempfile.TemporaryDirectory() as name:
+        state = Path(name) / "state"
+        keep_model(state, RUN_ID, contract, seed=0)
+        DeploymentState(state).write_record(RUN_ID, "benchmark")
+        with (
+            MongoServer(Path(name) / "mongo", free_port()) as mongo,
+            ApiServer(state, MONGO_URI=mongo.uri) as server,
+        ):
+            with Client(server, contract) as client:
+                backlog, drained = suffer(client, server, mongo, minutes)
+            assert_ledger_holds(client, mongo)
+    print(f"\nbacklog {backlog:,.0f} records, drained in {drained:.1f} s")
+    print(f"answered {len(client.answered):,}, refused {len(client.refused)}, lost 0")
+
+
+def suffer(
+    client: Client, server: ApiServer, mongo: MongoServer, minutes: float
+) -> tuple[float, float]:
+    """The outage; returns the backlog at its end and the seconds that draining took."""
+    print("| | requests | p50 ms | p99 ms |\n|---|---|---|---|")
+    client.wait_for(200, "it has warmed up")
+    phase(client, "before", 60)
+    mongo.kill()
+    phase(client, f"MongoDB gone, {minutes:g} min", minutes * 60)
+    backlog = server.metric(SPOOL)
+    mongo.start()
+    begun = time.monotonic()
+    wait_until(lambda: server.metric(SPOOL) < NEARLY_NONE, "it drains", DRAIN_SECONDS)
+    drained = time.monotonic() - begun
+    phase(client, "after", 30)
+    return backlog, drained
+
+
+def phase(client: Client, name: str, seconds: float) -> None:
+    """Prints a row of what was answered in the next seconds."""
+    first = len(client.latencies)
+    time.sleep(seconds)
+    taken = [each * 1000 for each in client.latencies[first:]]
+    p99 = statistics.quantiles(taken, n=100)[98]
+    print(f"| {name} | {len(taken):,} | {statistics.median(taken):.1f} | {p99:.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""How fast the stream server answers, beside what its emulator allows anyone.
+
+Usage: python benchmarks/stream_throughput.py [records]
+
+Emulator (moto), MongoDB's stand-in and a server of its own are started and ended again.
+Latency comes first: from a put that was acknowledged to the result that can be read, at 100
+records a second. Then a backlog is read by a plain loop that does nothing with it, by one
+that puts an answer of the same size for each record, by one that also stores each record in
+MongoDB, and by the server. All of them share the machine's processors with the emulator and
+MongoDB's stand-in, which on two of them is most of what there is to measure.
+"""
+
+import json
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from pymongo import MongoClient  # noqa: E402 - after the path is set
+
+from mlstack.contract import Contract  # noqa: E402
+from mlstack.deployment import DeploymentState  # noqa: E402
+from support.aws import moto, put, running  # noqa: E402
+from support.models import keep_model  # noqa: E402
+from support.mongo import free_port, mongo_server  # noqa: E402
+from support.stream_server import RUN_ID, StreamServer, customers  # noqa: E402
+from support.waiting import wait_until  # noqa: E402
+
+if TYPE_CHECKING:
+    from mypy_boto3_kinesis import KinesisClient
+    from mypy_boto3_kinesis.type_defs import PutRecordsRequestEntryTypeDef
+    from pymongo.collection import Collection
+
+RATE = 100
+LATENCY_SECONDS = 20
+MAX_MEDIAN_SECONDS = 1.0
+# Five times what AWS takes into one shard a second.
+WANTED_PER_SECOND = 5000
+ANSWER_BYTES = 210
+
+
+def main() -> None:
+    """Prints the figures; fails when a target is missed."""
+    records = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
+    contract = Contract.load(ROOT / "contracts" / "credit_card_churn.yaml")
+    with tempfile.TemporaryDirectory() as name:
+        folder, port, emulator = Path(name), free_port(), moto(Path(name))
+        keep_model(folder / "state", RUN_ID, contract, seed=0)
+        DeploymentState(folder / "state").write_record(RUN_ID, "benchmark")
+        with mongo_server(folder / "mongo", port), running(emulator) as kinesis:
+            uri = f"mongodb://127.0.0.1:{port}"
+            server = StreamServer(folder / "state", MONGO_URI=uri, **emulator.environment)
+            with server:
+                latencies = latency(kinesis, customers(contract, RATE * LATENCY_SECONDS))
+            median, last = statistics.median(latencies), statistics.quantiles(latencies, n=100)[98]
+            print(f"put -> result at {RATE} records/s: p50 {median:.3f} s, p99 {last:.3f} s")
+            bodies = customers(contract, records)
+            put(kinesis, bodies)
+            with MongoClient[dict[str, Any]](uri) as client:
+                scratch = client["benchmark"]["scratch"]
+                read = plain_loop(kinesis, records)
+                print(f"plain loop, reads:                    {read:8,.0f} records/s")
+                answering = plain_loop(kinesis, records, "scratch-1")
+                print(f"plain loop, reads and answers:        {answering:8,.0f} records/s")
+                storing = plain_loop(kinesis, records, "scratch-2", scratch)
+                print(f"plain loop, reads, answers, stores:   {storing:8,.0f} records/s")
+            served, stored = stream_server(server, records)
+            print(f"stream server, answered:              {served:8,.0f} records/s")
+            print(f"stream server, answered and stored:   {stored:8,.0f} records/s")
+    ok = median < MAX_MEDIAN_SECONDS and served >= min(WANTED_PER_SECOND, storing)
+    print("targets met" if ok else "TARGETS MISSED")
+    sys.exit(0 if ok else 1)
+
+
+def latency(kinesis: "KinesisClient", bodies: list[bytes]) -> list[float]:
+    """Seconds from each put's acknowledgement to its result."""
+    put_at: dict[tuple[str, str], float] = {}
+    seen_at: dict[tuple[str, str], float] = {}
+    putting = threading.Thread(target=_put_evenly, args=(kinesis, bodies, put_at))
+    putting.start()
+    iterator = kinesis.get_shard_iterator(
+        StreamName="results", ShardId="shardId-000000000000", ShardIteratorType="TRIM_HORIZON"
+    )["ShardIterator"]
+    deadline = time.monotonic() + 3 * LATENCY_SECONDS
+    while len(seen_at) < len(bodies):
+        if time.monotonic() > deadline:
+            raise SystemExit(f"only {len(seen_at)} of {len(bodies)} records were answered")
+        answer = kinesis.get_records(ShardIterator=iterator)
+        now = time.monotonic()
+        for record in answer["Records"]:
+            result = json.loads(record["Data"])
+            seen_at.setdefault((result["shard_id"], result["sequence_number"]), now)
+        iterator = answer["NextShardIterator"]
+        time.sleep(0.02)
+    putting.join()
+    return [seen_at[place] - at for place, at in put_at.items()]
+
+
+def _put_evenly(
+    kinesis: "KinesisClient", bodies: list[bytes], put_at: dict[tuple[str, str], float]
+) -> None:
+    begun = time.monotonic()
+    for number, body in enumerate(bodies):
+        time.sleep(max(0.0, begun + number / RATE - time.monotonic()))
+        answer = kinesis.put_record(StreamName="predictions", PartitionKey=str(number), Data=body)
+        put_at[answer["ShardId"], answer["SequenceNumber"]] = time.monotonic()
+
+
+def plain_loop(
+    kinesis: "KinesisClient",
+    records: int,
+    results: str | None = None,
+    store: "Collection[dict[str, Any]] | None" = None,
+) -> float:
+    """Records a second of one thread that reads the stream from its start.
+
+    Args:
+        kinesis: Of the emulator.
+        records: How many the backlog has.
+        results: A stream that is made and answered to.
+        store: Where the records are stored.
+    """
+    if results:
+        kinesis.create_stream(StreamName=results, ShardCount=1)
+    iterators = {}
+    for shard in kinesis.list_shards(StreamName="predictions")["Shards"]:
+        iterators[shard["ShardId"]] = kinesis.get_shard_iterator(
+            StreamName="predictions", ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
+        )["ShardIterator"]
+    count, begun = 0, time.monotonic()
+    while count < records:
+        for shard_id, iterator in iterators.items():
+            answer = kinesis.get_records(ShardIterator=iterator, Limit=2000)
+            iterators[shard_id] = answer["NextShardIterator"]
+            found = answer["Records"]
+            count += len(found)
+            entries: list[PutRecordsRequestEntryTypeDef] = [
+                {"PartitionKey": r["SequenceNumber"], "Data": b"x" * ANSWER_BYTES} for r in found
+            ]
+            for start in range(0, len(found), 500):
+                if results:
+                    kinesis.put_records(StreamName=results, Records=entries[start : start + 500])
+                if store is not None:
+                    store.insert_many([json.loads(r["Data"]) for r in found[start : start + 500]])
+    return count / (time.monotonic() - begun)
+
+
+def stream_server(server: StreamServer, records: int) -> tuple[float, float]:
+    """Records a second from the first batch to the last one of the backlog.
+
+    Returns:
+        Until the last one was answered, and until it was stored too.
+    """
+    with server:
+        wait_until(lambda: _answered(server) > 0, "the first batch")
+        first, begun = _answered(server), time.monotonic()
+        wait_until(lambda: _answered(server) >= records, "the backlog is answered", 600)
+        answered = time.monotonic() - begun
+        wait_until(lambda: server.metric("mlstack_spool_records") == 0, "it is stored", 600)
+        stored = time.monotonic() - begun
+        return (records - first) / answered, (records - first) / stored
+
+
+def _answered(server: StreamServer) -> float:
+    return server.metric("mlstack_stream_records_total", outcome="answered")
+
+
+if __name__ == "__main__":
+    main()

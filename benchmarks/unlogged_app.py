@@ -1,0 +1,19 @@
+"""The HTTP server with its prediction log switched off: what `log_cost.py` compares with."""
+
+from mlstack.predictor import Predictor
+from server import predict_api_server
+
+
+class _KeepsNothing:
+    def keep(self, *_: object) -> None:
+        pass
+
+
+def _unlogged(self: Predictor, *args: object, **kwargs: object) -> None:
+    _init(self, *args, **kwargs)  # type: ignore[arg-type]
+    self._log = _KeepsNothing()  # no setting switches it off
+
+
+_init = Predictor.__init__
+Predictor.__init__ = _unlogged  # type: ignore[method-assign]
+app = predict_api_server.app

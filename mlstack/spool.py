@@ -1,0 +1,239 @@
+"""The local spool: what was written to it survives every kill of every process.
+
+A spool is one SQLite file of one process. A write is handed to the kernel before it
+returns, and synced to disk within `SYNC_SECONDS`: a SIGKILL loses nothing, a power cut the
+last of those seconds at most. SQLite's write-ahead log keeps the file whole in both.
+"""
+
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from filelock import FileLock, Timeout
+
+from mlstack.errors import MlstackError
+
+log = logging.getLogger(__name__)
+
+SYNC_SECONDS = 0.1
+"""Longest time that a written entry may stand in the kernel's memory alone."""
+
+_SUFFIX = ".spool"
+_LOG_BYTES = 16 * 1024 * 1024
+"""Size of the write-ahead log from which on it is moved into the spool's file."""
+_INSERT = "INSERT INTO entry (kind, body, written_at) VALUES (?, ?, ?)"
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS entry (
+    number INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,
+    body BLOB NOT NULL,
+    written_at REAL NOT NULL
+)
+"""
+
+
+class SpoolError(MlstackError):
+    """The spool can not be written: what should go into it must not be acknowledged."""
+
+
+class SpoolOwnedError(SpoolError):
+    """The spool belongs to a living process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What stands in a spool.
+
+    Args:
+        number: Its place; later entries have higher ones.
+        kind: What the body is.
+        body: The document.
+        written_at: When it was written, seconds since the epoch.
+    """
+
+    number: int
+    kind: str
+    body: bytes
+    written_at: float
+
+
+class Spool:
+    """A process's spool; safe from several of its threads. The owner holds a file lock.
+
+    Args:
+        path: The spool's file, ending in `.spool`.
+
+    Raises:
+        SpoolError: it is another process's, or can not be opened.
+    """
+
+    def __init__(self, path: Path, *, adopted: bool = False) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._owner = FileLock(path.with_suffix(".lock"))
+        try:
+            self._owner.acquire(timeout=0)
+        except Timeout as error:
+            raise SpoolOwnedError(f"the spool {path} belongs to another process") from error
+        if adopted and not path.exists():
+            # Its last owner emptied and removed it while we were looking.
+            self._release()
+            raise SpoolOwnedError(f"the spool {path} is gone")
+        try:
+            self._writer, self._reader = _open(path), _open(path)
+            self._writer.execute(_SCHEMA)
+            self._pending = int(self._reader.execute("SELECT count(*) FROM entry").fetchone()[0])
+        except sqlite3.Error as error:
+            self._owner.release()
+            raise SpoolError(f"the spool {path} can not be opened: {error}") from error
+        self._lock = threading.Lock()
+        self._written = threading.Event()
+        self._closing = threading.Event()
+        self._syncing = threading.Thread(target=self._sync, name=f"sync {path.name}", daemon=True)
+        self._syncing.start()
+
+    @classmethod
+    def of_this_process(cls, folder: Path, name: str) -> Self:
+        """Makes the spool of this process; its name is never used again."""
+        unique = f"{os.uname().nodename}-{os.getpid()}-{time.time_ns()}"
+        return cls(folder / f"{name}-{unique}{_SUFFIX}")
+
+    @classmethod
+    def adopt(cls, folder: Path) -> list[Self]:
+        """Takes over the folder's spools whose processes are gone."""
+        adopted = []
+        for path in sorted(folder.glob(f"*{_SUFFIX}")):
+            try:
+                adopted.append(cls(path, adopted=True))
+            except SpoolOwnedError:
+                continue  # its process lives, or somebody else was faster
+        return adopted
+
+    def append(self, kind: str, bodies: Sequence[bytes]) -> None:
+        """Writes entries, all or none; they are safe from any kill when this returns.
+
+        Raises:
+            SpoolError: they could not be written (the disk is full, for example).
+        """
+        now = time.time()
+        rows = [(kind, body, now) for body in bodies]
+        try:
+            with self._lock:
+                self._writer.execute("BEGIN IMMEDIATE")
+                try:
+                    self._writer.executemany(_INSERT, rows)
+                    self._writer.execute("COMMIT")
+                except BaseException:
+                    # SQLite takes a transaction back by itself after some errors, not after all.
+                    if self._writer.in_transaction:
+                        self._writer.execute("ROLLBACK")
+                    raise
+                self._pending += len(rows)
+        except sqlite3.Error as error:
+            raise SpoolError(f"the spool can not be written: {error}") from error
+        self._written.set()
+
+    def read(self, most: int) -> list[Entry]:
+        """The oldest entries, `most` at most."""
+        rows = self._reader.execute(
+            "SELECT number, kind, body, written_at FROM entry ORDER BY number LIMIT ?", (most,)
+        )
+        return [Entry(*row) for row in rows.fetchall()]
+
+    def remove(self, entries: Sequence[Entry]) -> None:
+        """Removes entries that are safe elsewhere: the oldest ones, as `read` returned them.
+
+        Raises:
+            SpoolError: they could not be removed; they will be read again.
+        """
+        try:
+            with self._lock:
+                self._writer.execute("DELETE FROM entry WHERE number <= ?", (entries[-1].number,))
+                self._pending -= len(entries)
+        except sqlite3.Error as error:
+            raise SpoolError(f"the spool can not be written: {error}") from error
+
+    @property
+    def pending(self) -> int:
+        """Number of entries."""
+        return self._pending
+
+    def oldest_at(self) -> float | None:
+        """When the oldest entry was written, seconds since the epoch; None: there is none."""
+        row = self._reader.execute(
+            "SELECT written_at FROM entry ORDER BY number LIMIT 1"
+        ).fetchone()
+        return float(row[0]) if row else None
+
+    def wait_for_entries(self, seconds: float) -> None:
+        """Returns when something was written since the last call, or the time is over."""
+        self._written.wait(seconds)
+        self._written.clear()
+
+    def close(self) -> None:
+        """Gives the spool up; when it is empty its file is removed."""
+        self._closing.set()
+        self._syncing.join()
+        with self._lock:
+            empty = self._pending == 0
+            self._reader.close()
+            self._writer.close()
+        if empty:
+            for suffix in ("", "-wal", "-shm"):
+                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+            self._release()
+        else:
+            self._owner.release()
+
+    def _release(self) -> None:
+        # Whoever waits for this lock's file finds the spool gone: names are never used again.
+        Path(self._owner.lock_file).unlink(missing_ok=True)
+        self._owner.release()
+
+    def _sync(self) -> None:
+        """Syncs what was written, and moves it from the log into the file now and then."""
+        checkpoints = _open(self.path)
+        log_path = self.path.with_name(f"{self.path.name}-wal")
+        synced = -1
+        try:
+            while not self._closing.wait(SYNC_SECONDS / 2):
+                try:
+                    changed = checkpoints.execute("PRAGMA data_version").fetchone()[0]
+                    if changed == synced:
+                        continue
+                    _sync_file(log_path)
+                    synced = changed
+                    if log_path.stat().st_size > _LOG_BYTES:
+                        # Most of it while others write, the rest while none does: only a log
+                        # that is moved to its last page begins anew.
+                        checkpoints.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                        with self._lock:
+                            checkpoints.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                except (OSError, sqlite3.Error):
+                    # A full disk, say: appends are refused by themselves, and we try again.
+                    log.exception("the spool %s can not be synced", self.path)
+        finally:
+            checkpoints.close()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
+    # NORMAL syncs at checkpoints alone, and only the syncing thread makes checkpoints: a
+    # request never waits for the disk.
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "wal_autocheckpoint=0"):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+def _sync_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

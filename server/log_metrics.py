@@ -1,0 +1,49 @@
+"""How the prediction log does, for Prometheus; the same names in both servers."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from mlstack.drainer import Backlog
+from mlstack.prediction import Source
+
+
+class LogMetrics:
+    """Observes a prediction log (`mlstack.prediction_log.Observer`).
+
+    Args:
+        registry: Where the metrics are registered.
+        source: The server's door.
+    """
+
+    def __init__(self, registry: CollectorRegistry, source: Source) -> None:
+        # The modes count where several worker processes share a folder of metrics.
+        spool = Gauge(
+            "mlstack_spool_records",
+            "Predictions and outcomes that are not stored yet.",
+            ("source",),
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        oldest = Gauge(
+            "mlstack_spool_oldest_seconds",
+            "Age of the oldest one of them.",
+            ("source",),
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self._stored = Counter(
+            "mlstack_log_stored",
+            "Predictions and outcomes that were stored, or taken by the monitoring service.",
+            ("sink",),
+            registry=registry,
+        )
+        self._source, self._spool, self._oldest = source, spool, oldest
+
+    def backlog(self, backlog: Backlog, stored: int) -> None:
+        """Notes what waits, and what was stored of it."""
+        self._spool.labels(self._source).set(backlog.records)
+        self._oldest.labels(self._source).set(backlog.oldest_seconds)
+        self._stored.labels("mongodb").inc(stored)
+
+    def monitored(self, count: int) -> None:
+        """Counts predictions that the monitoring service took."""
+        self._stored.labels("monitor").inc(count)

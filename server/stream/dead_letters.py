@@ -1,0 +1,60 @@
+"""Dead letters: records that can not be answered, whole and with the reason."""
+
+import base64
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from mlstack.errors import InvalidCustomer, MlstackError
+from mlstack.strict_json import InvalidJson
+from server.stream.records import Record, Stream
+
+PART_BYTES = 600 * 1024
+"""Raw bytes of one letter: in base64, with the reason, they stay below Kinesis' 1 MiB."""
+
+
+class InternalError(MlstackError):
+    """A record that our own code fails on: a defect, but no reason to stop the shard."""
+
+
+def dead_letters(
+    stream: Stream, shard_id: str, record: Record, error: MlstackError
+) -> Iterator[bytes]:
+    """The letter of a record; a large record's bytes are spread over several parts.
+
+    Args:
+        stream: Where the record stood.
+        shard_id: Its shard.
+        record: The record.
+        error: Why it can not be answered.
+    """
+    pieces = [
+        record.data[start : start + PART_BYTES]
+        for start in range(0, max(1, len(record.data)), PART_BYTES)
+    ]
+    for number, piece in enumerate(pieces, 1):
+        letter = {
+            "stream": stream.name,
+            "shard_id": shard_id,
+            "sequence_number": record.sequence_number,
+            "arrived_at": record.arrived_at.isoformat(),
+            "reason": _reason(error),
+            "errors": _errors(error),
+            "part": number,
+            "parts": len(pieces),
+            "data": base64.b64encode(piece).decode(),
+        }
+        yield json.dumps(letter).encode()
+
+
+def _reason(error: MlstackError) -> str:
+    """Stable name of the kind of fault, as the HTTP server's problems have it."""
+    if isinstance(error, InvalidJson):
+        return error.code
+    return "invalid_customer" if isinstance(error, InvalidCustomer) else "internal_error"
+
+
+def _errors(error: MlstackError) -> list[dict[str, str]]:
+    if isinstance(error, InvalidCustomer):
+        return [asdict(fault) for fault in error.errors]
+    return [{"pointer": "", "code": _reason(error), "detail": str(error)}]

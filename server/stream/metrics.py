@@ -1,0 +1,139 @@
+"""What Prometheus is told of the stream server."""
+
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+
+from mlstack.prediction import Source
+from server.log_metrics import LogMetrics
+
+_SOURCE: Source = "kinesis"
+
+
+class ShardGauge:
+    """How far one shard is answered; grows by itself."""
+
+    def __init__(self) -> None:
+        self._lag_seconds = 0.0
+        self._oldest_at: float | None = None
+        self._settled_at = time.monotonic()
+
+    def in_hand(self, oldest: datetime) -> None:
+        """Records are in hand, the oldest of which arrived then."""
+        self._oldest_at = oldest.timestamp()
+
+    def settled(self, lag_seconds: float) -> None:
+        """All that was read is checkpointed; the lag is what Kinesis says."""
+        self._lag_seconds, self._oldest_at = lag_seconds, None
+        self._settled_at = time.monotonic()
+
+    @property
+    def lag_seconds(self) -> float:
+        """How far behind the newest record the answers are."""
+        oldest_at = self._oldest_at
+        return self._lag_seconds if oldest_at is None else max(0.0, time.time() - oldest_at)
+
+    @property
+    def checkpoint_age_seconds(self) -> float:
+        """Time since all that had been read was checkpointed."""
+        return time.monotonic() - self._settled_at
+
+
+class StreamMetrics:
+    """The stream server's metrics; safe from several threads."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        """For the exposition."""
+        self._shards: dict[str, ShardGauge] = {}
+        self._lock = threading.Lock()
+        self.registry.register(_Shards(self._shards, self._lock))
+        self._records = Counter(
+            "mlstack_stream_records",
+            "Records dealt with.",
+            ("outcome",),
+            registry=self.registry,
+        )
+        self._lost = Counter(
+            "mlstack_stream_checkpoint_lost",
+            "Checkpoints that the stream no longer knows; their shards were read from the start.",
+            registry=self.registry,
+        )
+        self._predictions = Counter(
+            "mlstack_predictions",
+            "Predictions answered.",
+            ("source", "model_run_id"),
+            registry=self.registry,
+        )
+        self._loaded = Gauge(
+            "mlstack_model_loaded",
+            "1: the model that is in use.",
+            ("model_run_id",),
+            registry=self.registry,
+        )
+        self.prediction_log = LogMetrics(self.registry, _SOURCE)
+        """Observes the prediction log."""
+        for outcome in ("answered", "dead_letter"):
+            self._records.labels(outcome)
+
+    def answered(self, count: int, run_id: str) -> None:
+        """Counts answered records."""
+        if count:
+            self._records.labels("answered").inc(count)
+            self._predictions.labels(_SOURCE, run_id).inc(count)
+
+    def dead_lettered(self, count: int) -> None:
+        """Counts records that became dead letters."""
+        self._records.labels("dead_letter").inc(count)
+
+    def checkpoint_lost(self, count: int = 1) -> None:
+        """Counts checkpoints that the stream does not know any more."""
+        self._lost.inc(count)
+
+    def model_loaded(self, run_id: str) -> None:
+        """Notes the model in use."""
+        self._loaded.clear()
+        self._loaded.labels(run_id).set(1)
+
+    @contextmanager
+    def reading(self, shard_id: str) -> Iterator[ShardGauge]:
+        """The shard is being read until the block ends."""
+        gauge = ShardGauge()
+        with self._lock:
+            self._shards[shard_id] = gauge
+        try:
+            yield gauge
+        finally:
+            with self._lock:
+                if self._shards.get(shard_id) is gauge:
+                    del self._shards[shard_id]
+
+
+class _Shards:
+    """The shards' gauges, read off at every scrape."""
+
+    def __init__(self, shards: dict[str, ShardGauge], lock: threading.Lock) -> None:
+        self._shards, self._lock = shards, lock
+
+    def collect(self) -> Iterable[Metric]:
+        lag = GaugeMetricFamily(
+            "mlstack_stream_lag_seconds",
+            "How far behind the newest record the shard's answers are.",
+            labels=("shard_id",),
+        )
+        age = GaugeMetricFamily(
+            "mlstack_stream_checkpoint_age_seconds",
+            "Time since all that was read of the shard was checkpointed.",
+            labels=("shard_id",),
+        )
+        with self._lock:
+            gauges = dict(self._shards)
+        for shard_id, gauge in gauges.items():
+            lag.add_metric((shard_id,), gauge.lag_seconds)
+            age.add_metric((shard_id,), gauge.checkpoint_age_seconds)
+        return (lag, age)

@@ -1,0 +1,104 @@
+"""Sends customers to the HTTP server: a batch every minute, each customer a request.
+
+Entry point: `python -m simulation_business.send_data_api [--once] [--rate N] [--drift NAME]
+[--seed N]`. A request is repeated under the same Idempotency-Key until it is answered, so
+that none is lost while the server restarts, and none is predicted twice. A share of the
+predictions gets its outcome some time later (`SIMULATION_OUTCOME_SHARE`, `_SECONDS`).
+"""
+
+import logging
+import math
+from collections.abc import Sequence
+
+from mlstack.contract import Contract
+from mlstack.customer_schema import Customer
+from mlstack.settings import Settings
+from simulation_business import service
+from simulation_business.answers import mean, percentile
+from simulation_business.api_client import Answer, ApiClient, Refused
+from simulation_business.options import Options
+from simulation_business.outcomes import Outcomes
+from simulation_business.pulse import Pulse
+
+NAME = "send_data_api"
+
+log = logging.getLogger(f"simulation_business.{NAME}")  # not `__main__`
+
+_ONCE_SECONDS = 60.0
+"""How long the server may be away in a run that sends one batch."""
+
+_OUTCOME_SECONDS = 1.0
+
+
+class ApiSimulator:
+    """Sends customers, one after the other; see `service.Simulator`.
+
+    Args:
+        client: Of the HTTP server.
+        outcomes: Draws and reports what becomes of the customers.
+        pulse: Knows the order to stop.
+    """
+
+    def __init__(self, client: ApiClient, outcomes: Outcomes, pulse: Pulse) -> None:
+        self._client, self._outcomes, self._pulse = client, outcomes, pulse
+        self._unanswered = 0
+
+    def send(self, customers: Sequence[Customer]) -> None:
+        """Sends a batch and says how it was answered."""
+        answers, sent, refused = list[Answer](), 0, 0
+        for customer in customers:
+            sent += 1
+            try:
+                answer = self._client.predict(customer)
+            except Refused as error:
+                refused += 1
+                if refused == 1:
+                    log.warning("a customer is refused: %s", error)
+                continue
+            if answer is None:
+                break
+            answers.append(answer)
+            self._outcomes.note(answer.prediction_id, answer.chance)
+        self._unanswered = len(customers) - len(answers)
+        self._outcomes.report_due()
+        times = [answer.seconds * 1000 for answer in answers]
+        log.info(
+            "batch sent=%d answered=%d refused=%d retries=%d chance_mean=%.3f p50_ms=%.1f "
+            "p99_ms=%.1f outcomes_reported=%d outcomes_waiting=%d",
+            *(sent, len(answers), refused),
+            *(sum(answer.tries - 1 for answer in answers), mean([a.chance for a in answers])),
+            *(percentile(times, 50), percentile(times, 99)),
+            *(self._outcomes.take_reported(), self._outcomes.waiting),
+        )
+
+    def between(self) -> float:
+        """Reports outcomes that are due."""
+        self._outcomes.report_due()
+        return _OUTCOME_SECONDS
+
+    def finish(self) -> bool:
+        """Reports the outcomes without their delay."""
+        reported = self._outcomes.report_all()
+        log.info("outcomes_reported=%d", self._outcomes.take_reported())
+        return reported and not self._unanswered
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._client.close()
+
+
+def build(settings: Settings, contract: Contract, options: Options, pulse: Pulse) -> ApiSimulator:
+    """Makes the simulator."""
+    give_up = _ONCE_SECONDS if options.once else math.inf
+    client = ApiClient(settings.api_url, contract.answer, contract.target.name, pulse, give_up)
+    outcomes = Outcomes(
+        client,
+        settings.simulation_outcome_share,
+        settings.simulation_outcome_seconds,
+        options.seed,
+    )
+    return ApiSimulator(client, outcomes, pulse)
+
+
+if __name__ == "__main__":
+    service.run(NAME, __doc__ or "", build)

@@ -1,0 +1,52 @@
+"""What several integration tests ask for."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mlstack.contract import Contract
+from mlstack.deployment import DeploymentState
+from support.aws import Emulator, moto, running
+from support.models import keep_model
+from support.mongo import free_port, mongo_server
+from support.stream_server import RUN_ID, StreamServer
+
+if TYPE_CHECKING:
+    from mypy_boto3_kinesis import KinesisClient
+
+
+@pytest.fixture
+def mongo(tmp_path: Path) -> Iterator[str]:
+    """Address of a MongoDB with nothing in it."""
+    port = free_port()
+    with mongo_server(tmp_path / "mongo", port):
+        yield f"mongodb://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def deployed(tmp_path: Path, documented: Contract) -> Path:
+    """A state folder in which a model is deployed."""
+    keep_model(tmp_path / "state", RUN_ID, documented, seed=0)
+    DeploymentState(tmp_path / "state").write_record(RUN_ID, "test")
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def emulator(tmp_path: Path) -> Emulator:
+    """AWS with nothing in it; it does not run yet."""
+    return moto(tmp_path)
+
+
+@pytest.fixture
+def kinesis(emulator: Emulator) -> Iterator["KinesisClient"]:
+    """A client of the emulator, which runs and has the streams."""
+    with running(emulator) as client:
+        yield client
+
+
+@pytest.fixture
+def server(deployed: Path, emulator: Emulator, mongo: str) -> StreamServer:
+    """A stream server that does not run yet."""
+    return StreamServer(deployed, MONGO_URI=mongo, **emulator.environment)

@@ -1,0 +1,162 @@
+"""Answered means kept: the HTTP server under load while processes die around it.
+
+The client writes down every answer. Afterwards MongoDB has each of them, once, with the same
+value. `make test-ledger` kills more often, and hangs MongoDB for longer.
+"""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from mlstack.contract import Contract
+from mlstack.deployment import DeploymentState
+from mlstack.mongo_sink import DATABASE
+from support.api_server import ApiServer
+from support.ledger import RATE, Client, assert_ledger_holds
+from support.models import keep_model
+from support.mongo import MongoServer, free_port
+from support.waiting import wait_until
+
+RUN_ID = "a" * 32
+SECONDS = float(os.environ.get("LEDGER_SECONDS", "6"))
+KILLS = int(os.environ.get("LEDGER_KILLS", "4"))
+
+
+@pytest.fixture
+def mongo(tmp_path: Path) -> Iterator[MongoServer]:
+    with MongoServer(tmp_path / "mongo", free_port()) as server:
+        yield server
+
+
+@pytest.fixture
+def state(tmp_path: Path, documented: Contract) -> Path:
+    state = tmp_path / "state"
+    keep_model(state, RUN_ID, documented, seed=1)
+    DeploymentState(state).write_record(RUN_ID, "a test")
+    return state
+
+
+@pytest.fixture
+def server(state: Path, mongo: MongoServer) -> Iterator[ApiServer]:
+    with ApiServer(state, MONGO_URI=mongo.uri) as server:
+        yield server
+
+
+def test_killed_workers_lose_nothing(
+    server: ApiServer, mongo: MongoServer, documented: Contract
+) -> None:
+    with Client(server, documented) as client:
+        for _ in range(KILLS):
+            client.wait_for(random.randint(1, 60), "answers come")
+            random.choice(server.workers()).kill()
+    assert_ledger_holds(client, mongo)
+    assert client.refused == [] or set(client.refused) == {503}
+
+
+def test_killed_server_loses_nothing(state: Path, mongo: MongoServer, documented: Contract) -> None:
+    """What it had not stored is adopted by the server that takes its place."""
+    with ApiServer(state, MONGO_URI=mongo.uri) as server, Client(server, documented) as client:
+        client.wait_for(50, "answers come")
+        with mongo.stopped():
+            client.wait_for(100, "answers come without MongoDB")
+            for pid in (*(worker.pid for worker in server.workers()), server.process.pid):
+                os.kill(pid, signal.SIGKILL)
+    with ApiServer(state, MONGO_URI=mongo.uri):
+        assert_ledger_holds(client, mongo)
+
+
+def test_mongodb_killed_under_load_loses_nothing(
+    server: ApiServer, mongo: MongoServer, documented: Contract
+) -> None:
+    with Client(server, documented) as client:
+        for _ in range(KILLS):
+            client.wait_for(random.randint(1, 60), "answers come")
+            mongo.kill()
+            client.wait_for(50, "answers come on")
+            mongo.start()
+    assert (client.refused, client.broken) == ([], 0)
+    assert_ledger_holds(client, mongo)
+
+
+def test_mongodb_that_hangs_holds_up_nobody(
+    server: ApiServer, mongo: MongoServer, documented: Contract
+) -> None:
+    with Client(server, documented) as client, mongo.stopped():
+        client.wait_for(int(SECONDS * RATE), "answers come on", seconds=SECONDS * 3 + 30)
+        assert server.metric("mlstack_spool_records") > 0
+    assert (client.refused, client.broken) == ([], 0)
+    assert_ledger_holds(client, mongo)
+    wait_until(lambda: server.metric("mlstack_spool_records") == 0, "the spool is empty")
+
+
+def test_full_disk_is_refused_and_heals(
+    state: Path, mongo: MongoServer, documented: Contract
+) -> None:
+    with small_disk(state / "spool"), ApiServer(state, MONGO_URI=mongo.uri) as server:
+        with mongo.stopped(), Client(server, documented) as client:
+            client.wait_for(20, "answers come")
+            filler = state / "spool" / "filler"
+            with filler.open("wb") as file:
+                fill(file.fileno())
+            wait_until(lambda: len(client.refused) > 20, "what can not be kept is refused")
+            assert set(client.refused) == {503}
+            filler.unlink()
+            client.wait_for(50, "it heals by itself")
+        assert_ledger_holds(client, mongo)
+
+
+def test_outcome_that_comes_before_its_prediction_is_joined(
+    server: ApiServer, mongo: MongoServer, documented: Contract
+) -> None:
+    with mongo.stopped():
+        answer = server.post("/predict", dict(documented.example)).json()
+        outcome = {"prediction_id": answer["prediction_id"], documented.target.name: True}
+        assert server.post("/feedback", outcome).status == 202
+
+    def joined() -> bool:
+        with MongoClient[dict[str, Any]](mongo.uri, timeoutMS=5000) as client:
+            found = client[DATABASE]["data"].find_one({"_id": answer["prediction_id"]})
+        return found is not None and found.get("target") == 1
+
+    wait_until(joined, "the prediction has its outcome")
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[None]:
+    """A file system of a few megabytes at the folder."""
+    folder.mkdir(parents=True)
+    mounted = shutil.which("mount") and os.geteuid() == 0
+    if (
+        not mounted
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)], check=False
+        ).returncode
+    ):
+        pytest.skip("a small file system can only be mounted by root")
+    try:
+        yield
+    finally:
+        wait_until(
+            lambda: subprocess.run(["umount", str(folder)], check=False).returncode == 0,
+            "the small file system can be taken away",
+        )
+
+
+def fill(descriptor: int) -> None:
+    """Writes until the disk is full."""
+    write: Callable[[int, bytes], int] = os.write
+    for size in (65536, 1024, 1):
+        try:
+            while True:
+                write(descriptor, b"x" * size)
+        except OSError:
+            continue

@@ -1,0 +1,87 @@
+"""Stored once, whatever is repeated; an outcome finds its prediction in either order."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from mlstack.mongo_sink import DATABASE, MongoSink, StorageUnavailable
+from support.mongo import free_port, mongo_server
+
+EARLY, LATE = "2026-01-01T10:00:00+00:00", "2026-01-02T10:00:00+00:00"
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    port = free_port()
+    with mongo_server(tmp_path_factory.mktemp("mongo") / "data", port):
+        yield f"mongodb://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def sink(uri: str) -> Iterator[MongoSink]:
+    with MongoClient[dict[str, Any]](uri) as client:
+        client.drop_database(DATABASE)
+    sink = MongoSink(uri)
+    sink.prepare()
+    yield sink
+    sink.close()
+
+
+def stored(uri: str) -> dict[str, dict[str, Any]]:
+    with MongoClient[dict[str, Any]](uri, tz_aware=True) as client:
+        return {document.pop("_id"): document for document in client[DATABASE]["data"].find()}
+
+
+def prediction(prediction_id: str, chance: float = 0.5) -> dict[str, Any]:
+    return {"_id": prediction_id, "prediction": chance, "created_at": EARLY}
+
+
+def outcome(prediction_id: str, target: int, at: str = EARLY) -> dict[str, Any]:
+    return {"_id": prediction_id, "target": target, "target_at": at}
+
+
+def test_repeated_prediction_is_stored_once_and_the_first_stays(uri: str, sink: MongoSink) -> None:
+    sink.store_predictions([prediction("a", 0.1), prediction("b", 0.2), prediction("a", 0.9)])
+    sink.store_predictions([prediction("b", 0.8), prediction("c", 0.3)])
+    assert {i: d["prediction"] for i, d in stored(uri).items()} == {"a": 0.1, "b": 0.2, "c": 0.3}
+
+
+def test_time_is_stored_as_a_date(uri: str, sink: MongoSink) -> None:
+    sink.store_predictions([prediction("a")])
+    assert stored(uri)["a"]["created_at"].isoformat() == EARLY
+
+
+def test_outcome_after_its_prediction_is_joined(uri: str, sink: MongoSink) -> None:
+    sink.store_predictions([prediction("a"), prediction("b")])
+    sink.store_outcomes([outcome("a", 1)])
+    assert stored(uri)["a"]["target"] == 1
+    assert "target" not in stored(uri)["b"]
+
+
+def test_outcome_before_its_prediction_is_kept_and_joined_later(uri: str, sink: MongoSink) -> None:
+    sink.store_outcomes([outcome("a", 1)])
+    assert stored(uri) == {}
+    sink.store_predictions([prediction("a")])
+    assert stored(uri)["a"]["target"] == 1
+
+
+def test_later_outcome_corrects_an_earlier_one_in_any_order(uri: str, sink: MongoSink) -> None:
+    sink.store_predictions([prediction("a"), prediction("b")])
+    sink.store_outcomes([outcome("a", 1, LATE), outcome("a", 0, EARLY), outcome("b", 0, EARLY)])
+    sink.store_outcomes([outcome("a", 0, EARLY), outcome("b", 1, LATE)])
+    assert {i: d["target"] for i, d in stored(uri).items()} == {"a": 1, "b": 1}
+
+
+def test_server_that_is_gone_is_an_error_that_can_be_tried_again() -> None:
+    sink = MongoSink(f"mongodb://127.0.0.1:{free_port()}")
+    with pytest.raises(StorageUnavailable):
+        sink.store_predictions([prediction("a")])
+    sink.close()
+
+
+def test_predictions_are_indexed_by_time(uri: str, sink: MongoSink) -> None:
+    sink.prepare()
+    with MongoClient[dict[str, Any]](uri) as client:
+        assert "created_at_1" in client[DATABASE]["data"].index_information()

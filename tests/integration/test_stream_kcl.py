@@ -1,0 +1,90 @@
+"""Several instances share the shards: the stream server on kcl-rs, leases in DynamoDB."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mlstack.contract import Contract
+from support.aws import Emulator, put, running
+from support.stream_server import Ledger, Load, StreamServer, customers
+from support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from mypy_boto3_kinesis import KinesisClient
+
+# Half a minute to the first record, a lease that expires, and a shard that moves over.
+pytestmark = pytest.mark.timeout(600)
+_START_SECONDS, _TAKEOVER_SECONDS = 120, 120
+
+
+@pytest.fixture
+def server(deployed: Path, emulator: Emulator, mongo: str) -> StreamServer:
+    """A server that is not started yet."""
+    return StreamServer(deployed, MONGO_URI=mongo, STREAM_ENGINE="kcl", **emulator.environment)
+
+
+def answered(server: StreamServer) -> float:
+    return server.metric("mlstack_stream_records_total", outcome="answered")
+
+
+def shards(server: StreamServer) -> int:
+    """Number of shards that an instance reads."""
+    return server.exposition().count("mlstack_stream_lag_seconds{")
+
+
+def test_stop_and_start_lose_and_repeat_nothing(
+    server: StreamServer, kinesis: "KinesisClient", mongo: str, documented: Contract
+) -> None:
+    ledger = Ledger(kinesis, mongo)
+    with Load(kinesis, documented) as load:
+        with server:
+            wait_until(lambda: answered(server) > 200, "it works", _START_SECONDS)
+            assert server.stop() == 0
+        with server:
+            wait_until(lambda: answered(server) > 200, "it works again", _START_SECONDS)
+            load.end()
+            ledger.check([*load.puts, *put(kinesis, customers(documented, 10))], seconds=90)
+    assert ledger.duplicates() == 0
+
+
+def test_instances_share_the_shards_and_take_over_from_a_dead_one(
+    server: StreamServer, kinesis: "KinesisClient", mongo: str, documented: Contract
+) -> None:
+    second = server.another()
+    ledger = Ledger(kinesis, mongo)
+    with server, Load(kinesis, documented) as load:
+        wait_until(lambda: shards(server) == 2, "the first one reads", _START_SECONDS)
+        with second:
+            wait_until(lambda: (shards(server), shards(second)) == (1, 1), "they share", 180)
+            server.kill()
+            wait_until(lambda: shards(second) == 2, "the second takes over", _TAKEOVER_SECONDS)
+            load.end()
+            ledger.check(load.puts, seconds=90)
+
+
+def test_stream_made_anew_is_noticed(
+    server: StreamServer, emulator: Emulator, documented: Contract, mongo: str
+) -> None:
+    with running(emulator) as client, server:
+        wait_until(lambda: shards(server) == 2, "it reads", _START_SECONDS)
+        old = put(client, customers(documented, 50))
+        wait_until(lambda: answered(server) == 50, "it works", _START_SECONDS)
+        emulator.kill()
+        with running(emulator) as new_client:
+            put(new_client, customers(documented, 80))
+            wait_until(lambda: answered(server) == 130, "it works again", _START_SECONDS)
+            assert len(Ledger(new_client, mongo).results()) == 80
+            assert server.metric("mlstack_stream_checkpoint_lost_total") == 1
+    assert len(old) == 50
+    assert "made anew" in server.log.read_text()
+
+
+def test_stop_is_prompt_when_aws_is_gone(
+    server: StreamServer, emulator: Emulator, documented: Contract
+) -> None:
+    with running(emulator) as client, server:
+        put(client, customers(documented, 50))
+        wait_until(lambda: answered(server) == 50, "it works", _START_SECONDS)
+        emulator.kill()
+        assert server.stop() == 0

@@ -1,0 +1,175 @@
+"""Emulators of Kinesis on free ports of the loopback interface."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from mlstack.settings import ROOT
+from support.mongo import free_port
+from support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from mypy_boto3_kinesis import KinesisClient
+    from mypy_boto3_kinesis.type_defs import PutRecordsRequestEntryTypeDef, RecordTypeDef
+
+KEYS = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Where a record that was acknowledged stands."""
+
+    shard_id: str
+    sequence_number: str
+
+
+class Emulator:
+    """An emulator of AWS; a context manager that ends it. It forgets everything then.
+
+    Args:
+        folder: For its log.
+        command: Starts it; `{port}` is the port.
+        environment: More variables.
+    """
+
+    def __init__(self, folder: Path, command: Sequence[str], environment: dict[str, str]) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._log = folder / f"emulator-{self.port}.log"
+        self._command = [word.format(port=self.port) for word in command]
+        self._environment = {k: v.format(port=self.port) for k, v in environment.items()}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, cwd=ROOT, env=self._environment, stdout=log, stderr=log
+            )
+        try:
+            wait_until(self._answers, f"the emulator answers; {self._log}")
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def kill(self) -> None:
+        """Ends it; what it knew is gone."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+
+    def client(self) -> "KinesisClient":
+        """A client of its own."""
+        return boto3.client(
+            "kinesis",
+            endpoint_url=self.url,
+            aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
+            region_name=KEYS["AWS_DEFAULT_REGION"],
+            config=Config(connect_timeout=2, read_timeout=60, retries={"total_max_attempts": 1}),
+        )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process needs to reach it."""
+        return {**KEYS, "AWS_ENDPOINT_URL": self.url}
+
+    def make_streams(self, shards: int = 2) -> "KinesisClient":
+        """Makes the streams; returns a client."""
+        client = self.client()
+        names = {"predictions": shards, "results": 1, "predictions-dead-letter": 1}
+        for name, count in names.items():
+            client.create_stream(StreamName=name, ShardCount=count)
+        wait_until(lambda: all(is_active(client, name) for name in names), "the streams are there")
+        return client
+
+    def _answers(self) -> bool:
+        try:
+            self.client().list_streams()
+        except (BotoCoreError, ClientError):
+            return False
+        return True
+
+
+def moto(folder: Path) -> Emulator:
+    """moto, one request at a time."""
+    command = (sys.executable, "-m", "embedded.aws_emulator", "127.0.0.1", "{port}")
+    return Emulator(folder, command, {"PATH": "/usr/bin:/bin"})
+
+
+def is_active(client: "KinesisClient", name: str) -> bool:
+    """Whether a stream can be used."""
+    summary = client.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]
+    return summary["StreamStatus"] == "ACTIVE"
+
+
+def put(client: "KinesisClient", bodies: Sequence[bytes], hash_key: int | None = None) -> list[Put]:
+    """Puts records, spread over the shards or all into the one of the hash key."""
+    puts = []
+    for start in range(0, len(bodies), 250):
+        entries: list[PutRecordsRequestEntryTypeDef] = []
+        for number, body in enumerate(bodies[start : start + 250]):
+            entry: PutRecordsRequestEntryTypeDef = {
+                "PartitionKey": f"{time.time_ns()}-{number}",
+                "Data": body,
+            }
+            if hash_key is not None:
+                entry["ExplicitHashKey"] = str(hash_key)
+            entries.append(entry)
+        answer = client.put_records(StreamName="predictions", Records=entries)
+        assert answer.get("FailedRecordCount", 0) == 0, answer
+        puts += [Put(r["ShardId"], r["SequenceNumber"]) for r in answer["Records"]]
+    return puts
+
+
+class StreamTail:
+    """Everything that is in a stream, read on at every call.
+
+    Args:
+        client: Of the stream's emulator.
+        name: The stream's name.
+    """
+
+    def __init__(self, client: "KinesisClient", name: str) -> None:
+        self._client, self._name = client, name
+        self._iterators: dict[str, str | None] = {}
+        self.records: list[RecordTypeDef] = []
+
+    def read(self) -> list["RecordTypeDef"]:
+        """Reads to the end of every shard; returns all there ever was, in order per shard."""
+        for shard in self._client.list_shards(StreamName=self._name)["Shards"]:
+            shard_id = shard["ShardId"]
+            if shard_id not in self._iterators:
+                self._iterators[shard_id] = self._client.get_shard_iterator(
+                    StreamName=self._name, ShardId=shard_id, ShardIteratorType="TRIM_HORIZON"
+                )["ShardIterator"]
+            while iterator := self._iterators[shard_id]:
+                answer = self._client.get_records(ShardIterator=iterator, Limit=5000)
+                self._iterators[shard_id] = answer.get("NextShardIterator")
+                self.records += answer["Records"]
+                if not answer["Records"]:
+                    break
+        return self.records
+
+
+@contextmanager
+def running(emulator: Emulator, shards: int = 2) -> Iterator["KinesisClient"]:
+    """Runs an emulator with the project's streams until the block ends."""
+    with emulator:
+        yield emulator.make_streams(shards)

@@ -1,0 +1,88 @@
+"""Answered means kept: a client that writes every answer down, and the comparison afterwards."""
+
+import json
+import random
+import threading
+import time
+from http.client import HTTPConnection, HTTPException
+from typing import Any, Self
+
+from pymongo import MongoClient
+
+from mlstack.contract import Contract
+from mlstack.generator import CustomerGenerator
+from mlstack.mongo_sink import DATABASE
+from support.api_server import ApiServer, send
+from support.mongo import MongoServer
+from support.waiting import wait_until
+
+CLIENTS = 4
+RATE = 50.0
+"""Requests a second, of all clients together."""
+
+
+class Client:
+    """Sends customers at a steady rate from some threads and writes the answers down."""
+
+    def __init__(self, server: ApiServer, contract: Contract) -> None:
+        self._server, self._contract = server, contract
+        self.answered: dict[str, float] = {}
+        self.latencies: list[float] = []
+        """Seconds of each answered request, in order."""
+        self.refused: list[int] = []
+        self.broken = 0
+        self._stopping = threading.Event()
+        self._threads = [threading.Thread(target=self._run, args=(n,)) for n in range(CLIENTS)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+
+    def wait_for(self, more: int, what: str, seconds: float = 60) -> None:
+        """Returns when `more` further customers were answered."""
+        enough = len(self.answered) + more
+        wait_until(lambda: len(self.answered) >= enough, what, seconds)
+
+    def _run(self, number: int) -> None:
+        customers = CustomerGenerator(self._contract, seed=number).draw(1000)
+        connection = HTTPConnection("127.0.0.1", self._server.port, timeout=10)
+        while not self._stopping.wait(CLIENTS / RATE):
+            body = json.dumps(random.choice(customers))
+            begun = time.monotonic()
+            try:
+                answer = send(
+                    connection, "POST", "/predict", body, [("Content-Type", "application/json")]
+                )
+            except (OSError, HTTPException):
+                # Not answered: whether it was kept is nobody's promise.
+                self.broken += 1
+                connection.close()
+                continue
+            if answer.status == 200:
+                self.latencies.append(time.monotonic() - begun)
+                document = answer.json()
+                self.answered[document["prediction_id"]] = document[self._contract.answer]
+            else:
+                self.refused.append(answer.status)
+
+
+def kept(mongo: MongoServer) -> dict[str, float]:
+    with MongoClient[dict[str, Any]](mongo.uri, timeoutMS=20_000) as client:
+        documents = list(client[DATABASE]["data"].find({}, {"prediction": 1}))
+    assert len({document["_id"] for document in documents}) == len(documents)
+    return {document["_id"]: document["prediction"] for document in documents}
+
+
+def assert_ledger_holds(client: Client, mongo: MongoServer) -> None:
+    """Acknowledged minus stored is empty, and the values are equal."""
+    wait_until(
+        lambda: client.answered.keys() <= kept(mongo).keys(), "every answer is stored", seconds=120
+    )
+    stored = kept(mongo)
+    assert {i: stored[i] for i in client.answered} == client.answered

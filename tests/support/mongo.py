@@ -1,0 +1,73 @@
+"""A real server of MongoDB's protocol, on a free port of the loopback interface."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from support.api_server import free_port
+from support.waiting import wait_until
+
+__all__ = ["MongoServer", "free_port", "mongo_server"]
+
+
+class MongoServer:
+    """A server that can be killed and started again; what it stored stays in the folder."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.uri = f"mongodb://127.0.0.1:{port}"
+        self._folder, self._port = folder, port
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        """Starts it and waits until it answers."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        command = [
+            str(Path(sys.executable).with_name("secantusd-py")),
+            *("--host", "127.0.0.1", "--port", str(self._port)),
+            *("--storage-path", str(self._folder), "--sync-on-commit"),
+        ]
+        with (self._folder.parent / f"{self._folder.name}.log").open("ab") as output:
+            self._server = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        wait_until(self._answers, "MongoDB answers")
+
+    def kill(self) -> None:
+        """Ends it without a word of warning."""
+        self._server.kill()
+        self._server.wait()
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """It hangs until the block ends: connections stay open and nothing is answered."""
+        self._server.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._server.send_signal(signal.SIGCONT)
+
+    def _answers(self) -> bool:
+        with MongoClient[dict[str, Any]](self.uri, timeoutMS=500) as client:
+            try:
+                client.admin.command("ping")
+            except PyMongoError:
+                return False
+            return True
+
+
+@contextmanager
+def mongo_server(folder: Path, port: int) -> Iterator[MongoServer]:
+    """Runs a server until the block ends."""
+    with MongoServer(folder, port) as server:
+        yield server

@@ -1,0 +1,247 @@
+"""The stream server as people run it, its state in a folder; and its ledger."""
+
+import base64
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from pymongo import MongoClient
+
+from mlstack.contract import Contract
+from mlstack.generator import CustomerGenerator
+from mlstack.mongo_sink import DATABASE
+from mlstack.settings import ROOT
+from support.aws import Put, StreamTail, put
+from support.mongo import free_port
+from support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from mypy_boto3_kinesis import KinesisClient
+
+RUN_ID = "a" * 32
+"""Of the model that is deployed."""
+
+_STOP_SECONDS = 10
+
+
+def customers(contract: Contract, count: int) -> list[bytes]:
+    """Valid records."""
+    generator = CustomerGenerator(contract, seed=3)
+    return [json.dumps(customer).encode() for customer in generator.draw(count)]
+
+
+class StreamServer:
+    """A running server; a context manager that ends it, and may be entered again.
+
+    Args:
+        state: Its state folder.
+        settings: More settings, as environment variables.
+    """
+
+    def __init__(self, state: Path, **settings: str) -> None:
+        self.port = free_port()
+        self.state = state
+        self.heartbeat = state / "stream" / f"heartbeat-{os.uname().nodename}-{self.port}"
+        self.log = state / f"stream-server-{self.port}.log"
+        known = {"PATH", "HOME", "LANG", "TMPDIR"}
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if name in known},
+            "STATE_DIR": str(state),
+            "STREAM_METRICS_PORT": str(self.port),
+            **settings,
+        }
+
+    def another(self) -> "StreamServer":
+        """A second instance with the same settings."""
+        server = StreamServer(self.state)
+        server.environment = self.environment | {"STREAM_METRICS_PORT": str(server.port)}
+        return server
+
+    def start(self, **environment: str) -> Self:
+        """Starts it; returns at once."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "server.serve_kinesis"],
+                cwd=ROOT,
+                env=self.environment | environment,
+                stdout=log,
+                stderr=log,
+            )
+        return self
+
+    def __enter__(self) -> Self:
+        self.start()
+        try:
+            wait_until(self.answers, f"the server answers; {self.log}")
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            try:
+                self.stop()
+            finally:
+                self.kill()
+
+    def stop(self) -> int:
+        """Tells it to stop and waits; returns its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(_STOP_SECONDS)
+
+    def kill(self) -> None:
+        """Ends it without a word of warning."""
+        self.process.kill()
+        self.process.wait()
+
+    def answers(self) -> bool:
+        """Whether it runs and shows its metrics."""
+        if self.process.poll() is not None:
+            raise AssertionError(f"the server ended: {self.log.read_text()}")
+        try:
+            self.exposition()
+        except (urllib.error.URLError, OSError):
+            return False
+        return True
+
+    def is_healthy(self) -> bool:
+        """What its health check says."""
+        check = subprocess.run(
+            [sys.executable, "-m", "server.stream.heartbeat"],
+            cwd=ROOT,
+            env=self.environment,
+            timeout=30,
+            check=False,
+        )
+        return check.returncode == 0
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Sum of a metric's samples that have these labels."""
+        total = 0.0
+        for line in self.exposition().splitlines():
+            match = re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line)
+            if match and match[1] == name:
+                found = dict(re.findall(r'(\w+)="([^"]*)"', match[2] or ""))
+                if labels.items() <= found.items():
+                    total += float(match[3])
+        return total
+
+    def exposition(self) -> str:
+        """Its metrics, as Prometheus reads them."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
+            text: str = answer.read().decode()
+            return text
+
+
+class Ledger:
+    """What was acknowledged, against what was kept and published.
+
+    Args:
+        client: Of the emulator.
+        mongo_uri: Where predictions are kept.
+    """
+
+    def __init__(self, client: "KinesisClient", mongo_uri: str) -> None:
+        self._mongo_uri = mongo_uri
+        self._results = StreamTail(client, "results")
+        self._letters = StreamTail(client, "predictions-dead-letter")
+
+    def results(self) -> list[dict[str, Any]]:
+        """Every result that was published, in order."""
+        return [json.loads(record["Data"]) for record in self._results.read()]
+
+    def letters(self) -> list[dict[str, Any]]:
+        """Every dead letter that was published, in order."""
+        return [json.loads(record["Data"]) for record in self._letters.read()]
+
+    def stored(self) -> dict[Put, dict[str, Any]]:
+        """Every prediction that was kept, by its record; one a record."""
+        with MongoClient[dict[str, Any]](self._mongo_uri) as client:
+            documents = list(client[DATABASE]["data"].find({"source": "kinesis"}))
+        found = {Put(d["shard_id"], d["sequence_number"]): d for d in documents}
+        assert len(found) == len(documents), "a record is stored twice"
+        return found
+
+    def _count(self) -> int:
+        with MongoClient[dict[str, Any]](self._mongo_uri) as client:
+            return client[DATABASE]["data"].count_documents({"source": "kinesis"})
+
+    def check(self, good: Iterable[Put], poison: Iterable[Put] = (), seconds: float = 60) -> None:
+        """Waits until all is kept and published, then holds it against what was put."""
+        good, poison = set(good), set(poison)
+
+        def complete() -> bool:
+            results = {where(result) for result in self.results()}
+            letters = {where(letter) for letter in self.letters()}
+            return good <= results and poison <= letters and self._count() >= len(good)
+
+        try:
+            wait_until(complete, "every record is dealt with", seconds)
+        finally:
+            results, letters = Counter(map(where, self.results())), set(map(where, self.letters()))
+            stored = self.stored()
+            assert good - stored.keys() == set(), "acknowledged and not stored"
+            assert stored.keys() - good == set(), "stored and never put, or poison"
+            assert poison - letters == set(), "poison that is no dead letter"
+            assert letters - poison == set(), "a dead letter that is no poison"
+            assert good - results.keys() == set(), "acknowledged and never answered"
+            assert results.keys() - good == set(), "answered and never put, or poison"
+        for result in self.results():
+            document = stored[where(result)]
+            assert (result["prediction_id"], result["churn chance"], result["model_run_id"]) == (
+                document["_id"],
+                document["prediction"],
+                document["model_run_id"],
+            )
+
+    def duplicates(self) -> int:
+        """Results beyond the first one of a record."""
+        return sum(count - 1 for count in Counter(map(where, self.results())).values())
+
+
+def where(document: dict[str, Any]) -> Put:
+    """The record that a result or a dead letter is of."""
+    return Put(document["shard_id"], document["sequence_number"])
+
+
+def whole(letters: Iterable[dict[str, Any]]) -> bytes:
+    """The raw bytes of a record's dead letters."""
+    parts = {letter["part"]: base64.b64decode(letter["data"]) for letter in letters}
+    return b"".join(parts[number] for number in sorted(parts))
+
+
+class Load:
+    """Puts customers all the time, two hundred a second at most, until the block ends."""
+
+    def __init__(self, client: "KinesisClient", contract: Contract) -> None:
+        self.puts: list[Put] = []
+        self._client, self._bodies = client, customers(contract, 10)
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Ends it, when what is being put is acknowledged."""
+        self._ending.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ending.wait(0.05):
+            self.puts += put(self._client, self._bodies)
