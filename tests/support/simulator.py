@@ -70,7 +70,7 @@ class Simulator:
             {key: float(value) for key, value in re.findall(r"(\w+)=(\S+)", line)}
             # A line without its end is just being written.
             for line in self.said().splitlines(keepends=True)
-            if " batch " in line and line.endswith("\n")
+            if " batch sent=" in line and line.endswith("\n")
         ]
 
     def total(self, figure: str) -> float:
