@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from mlstack import dataset
 from mlstack.contract import Contract
+from mlstack.quality import calibration_error
 from mlstack.settings import ROOT, Settings
-from model_orchestration.metrics import calibration_error, evaluate
+from model_orchestration.metrics import evaluate
 from model_orchestration.search import Rows, search
 
 Chances = NDArray[np.float64]

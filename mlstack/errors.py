@@ -88,6 +88,14 @@ class RegistryUnavailable(ModelError):
     """MLflow can not be reached just now: the same call may go through later."""
 
 
+class NoReference(MlstackError):
+    """There are no training rows to compare with."""
+
+
+class TooFewRows(MlstackError):
+    """There are too few rows to say anything."""
+
+
 class DeploymentError(MlstackError):
     """A deployment was refused or taken back."""
 

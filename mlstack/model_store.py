@@ -1,6 +1,5 @@
 """Verified local copies of MLflow's models: with one, a restart needs no MLflow."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -9,14 +8,13 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from mlstack.errors import ModelError, RegistryUnavailable
+from mlstack.errors import ModelError
 from mlstack.files import sync_tree
+from mlstack.mlflow_runs import download, find_run
 from mlstack.model import Model
 from mlstack.settings import ROOT
 
 _CHECK_SECONDS = 120
-_ADDRESS = "MLFLOW_TRACKING_URI"
-_NO_SUCH_RUN = "RESOURCE_DOES_NOT_EXIST"
 
 
 class ModelStore:
@@ -71,36 +69,14 @@ class ModelStore:
 
 
 def _download(run_id: str, folder: Path) -> None:
-    # MLflow takes seconds to import; a restart with a local copy does not need it.
-    import mlflow.artifacts  # noqa: PLC0415
-    from mlflow import MlflowClient  # noqa: PLC0415
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415
-
-    if not os.environ.get(_ADDRESS):
-        # Without it MLflow makes a registry of its own in the working directory.
-        raise RegistryUnavailable(f"{_ADDRESS} is not set: there is no MLflow to ask")
-    try:
-        run = MlflowClient().get_run(run_id)
-    except MlflowException as error:
-        if error.error_code == _NO_SUCH_RUN:
-            raise ModelError(f"MLflow knows no run {run_id}") from error
-        raise RegistryUnavailable(f"MLflow can not be asked for run {run_id}: {error}") from error
+    run = find_run(run_id)
     if run.info.status != "FINISHED":
         raise ModelError(f"run {run_id} is {run.info.status}: only a finished run is deployed")
     if not (run.outputs and run.outputs.model_outputs):
         raise ModelError(f"run {run_id} has no model: choose one of its search's trials")
-    try:
-        # MLflow makes a folder of its own choice inside of the one that it is given.
-        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-            copy = mlflow.artifacts.download_artifacts(
-                artifact_uri=f"runs:/{run_id}/model", dst_path=scratch
-            )
-            Path(copy).rename(folder)
-    except MlflowException as error:
-        # It calls every failure of a download a missing file.
-        raise RegistryUnavailable(
-            f"MLflow can not give the model of run {run_id}: {error}"
-        ) from error
+    # MLflow makes a folder of its own choice inside of the one that it is given.
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        download(run_id, "model", Path(scratch)).rename(folder)
 
 
 def _try_in_own_process(folder: Path, run_id: str) -> None:

@@ -2,9 +2,9 @@
 
 from mlstack.contract import Contract
 from mlstack.dataset import Split
+from mlstack.reference import PREDICTION, REFERENCE_FILE
 from model_orchestration import plots
 from model_orchestration.metrics import evaluate
-from model_orchestration.names import PREDICTION, REFERENCE_FILE
 from model_orchestration.search import Rows, Trial
 from model_orchestration.tracking import SearchTracking, Winner
 

@@ -12,11 +12,6 @@ FAILURE = "failure"
 TEST_PREFIX = "test_"
 """Figures on the test rows; those without it are on the validation rows."""
 
-REFERENCE_FILE = "reference/training_rows.csv"
-"""Clean training rows with target and the winner's prediction, on the parent run."""
-PREDICTION = "prediction"
-"""Column of the reference with the winner's prediction."""
-
 CHALLENGER = "challenger"
 """Alias of the newest version."""
 CHAMPION = "champion"

@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from mlstack.contract import Contract
 from mlstack.encoder import Encoder
-from model_orchestration.metrics import Chances, Outcomes, calibration_bins, calibration_error
+from mlstack.quality import Chances, Outcomes, calibration_bins, calibration_error
 from model_orchestration.search import Trial
 
 _INK, _SOFT, _ACCENT, _ALARM = "#22303c", "#8fa3b0", "#1f77b4", "#d1495b"

@@ -15,7 +15,8 @@ from hyperopt.pyll import scope
 from mlstack.contract import Contract
 from mlstack.encoder import Encoder, Matrix
 from mlstack.errors import MlstackError
-from model_orchestration.metrics import Outcomes, evaluate
+from mlstack.quality import Outcomes
+from model_orchestration.metrics import evaluate
 
 Space = Mapping[str, Any]
 

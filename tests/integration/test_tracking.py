@@ -1,5 +1,6 @@
 """Tracking and registration against a real MLflow store, without a server."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,9 +16,10 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 from mlstack import dataset
 from mlstack.contract import Contract
 from mlstack.dataset import Split
-from mlstack.errors import ModelError, RegistryUnavailable
+from mlstack.errors import ModelError, NoReference, RegistryUnavailable
 from mlstack.model import MODEL_FILE
 from mlstack.model_store import ModelStore
+from mlstack.reference import PREDICTION, REFERENCE_FILE, TARGET, ReferenceStore
 from mlstack.settings import ROOT
 from model_orchestration.conclusion import conclude
 from model_orchestration.mlflow_api import TrackingError, connect
@@ -26,8 +28,6 @@ from model_orchestration.names import (
     CHALLENGER,
     CHAMPION,
     FAILURE,
-    PREDICTION,
-    REFERENCE_FILE,
 )
 from model_orchestration.registration import Registered, register
 from model_orchestration.search import Rows, Trial, search
@@ -202,6 +202,87 @@ def test_the_parent_run_carries_the_reference_and_the_pictures(searched: Searche
     assert float(rows[0].split(",")[-1]) == pytest.approx(float(first))
     for name in ("search_history", "calibration", "precision_recall", "importance"):
         assert (folder / f"plots/{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.usefixtures("client")
+def test_the_reference_has_the_training_rows_and_the_winners_own_chances(
+    searched: Searched, tmp_path: Path
+) -> None:
+    store = _references(tmp_path)
+    reference = store.load(searched.winner.run_id)
+    contract, train = searched.contract, searched.parts.train.reset_index(drop=True)
+    names = list(contract.feature_names)
+    assert list(reference.rows.columns) == [*names, PREDICTION, TARGET]
+    pd.testing.assert_frame_equal(reference.rows[names], train[names])
+    assert reference.rows[TARGET].tolist() == train[contract.target.name].tolist()
+    assert searched.best.booster is not None
+    chances = searched.best.booster.inplace_predict(Rows.encode(train, contract).matrix)
+    assert reference.rows[PREDICTION].to_numpy() == pytest.approx(chances)
+
+
+def test_the_reference_of_another_trial_is_scored_by_that_trials_model(
+    client: MlflowClient, searched: Searched, tmp_path: Path
+) -> None:
+    winner = searched.winner.run_id
+    (other,) = (
+        run.info.run_id
+        for run in _trials_of(client, searched.tracking)
+        if run.info.run_id != winner
+    )
+    store = _references(tmp_path)
+    chances = store.load(other).rows[PREDICTION]
+    model = ModelStore(tmp_path / "models").load(other)
+    scored = model.score_matrix(model.encoder.encode_frame(searched.parts.train))
+    assert chances.to_numpy() == pytest.approx(scored)
+    assert not chances.equals(store.load(winner).rows[PREDICTION])
+
+
+@pytest.mark.usefixtures("client")
+def test_a_kept_reference_needs_no_mlflow_and_a_spoilt_one_is_fetched_again(
+    searched: Searched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = searched.winner.run_id
+    store = _references(tmp_path)
+    rows = store.load(run_id).rows
+    (kept,) = (tmp_path / "references").glob("*.csv")
+    kept.write_bytes(kept.read_bytes()[:100])
+    assert store.load(run_id).rows.equals(rows)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert _references(tmp_path).load(run_id).rows.equals(rows)
+    kept.unlink()
+    with pytest.raises(RegistryUnavailable):
+        store.load(run_id)
+
+
+@pytest.mark.usefixtures("client")
+def test_a_reference_that_can_not_be_had_is_told_from_one_that_is_not_there(
+    searched: Searched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(**_: object) -> str:
+        raise MlflowException("no such artifact", error_code=RESOURCE_DOES_NOT_EXIST)
+
+    store, run_id = _references(tmp_path), searched.winner.run_id
+    ModelStore(tmp_path / "models").load(run_id)
+    monkeypatch.setattr("mlflow.artifacts.download_artifacts", broken)
+    with pytest.raises(NoReference, match="no training rows to compare with"):
+        store.load(run_id)
+
+
+@pytest.mark.usefixtures("client")
+def test_a_reference_of_other_columns_is_refused(searched: Searched, tmp_path: Path) -> None:
+    run_id = searched.winner.run_id
+    folder = tmp_path / "references"
+    folder.mkdir()
+    for content, reason in ((b"a,b\n1,2\n", "lack customer_age"), (b"\n", "no table")):
+        kept = folder / f"{run_id}-{hashlib.sha256(content).hexdigest()}.csv"
+        kept.write_bytes(content)
+        with pytest.raises(NoReference, match=reason):
+            _references(tmp_path).load(run_id)
+        kept.unlink()
+
+
+def _references(folder: Path) -> ReferenceStore:
+    return ReferenceStore(folder / "references", ModelStore(folder / "models"))
 
 
 def test_a_failed_trial_is_a_failed_run_with_its_reason(

@@ -1,0 +1,56 @@
+"""What our services read from MLflow: a run, and files of it."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlstack.errors import ModelError, RegistryUnavailable
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+# MLflow takes seconds to import, and a service with local copies does not need it.
+
+_ADDRESS = "MLFLOW_TRACKING_URI"
+_NO_SUCH_RUN = "RESOURCE_DOES_NOT_EXIST"
+
+
+def find_run(run_id: str) -> "Run":
+    """Looks a run up.
+
+    Raises:
+        RegistryUnavailable: MLflow can not be asked.
+        ModelError: it knows no such run.
+    """
+    from mlflow import MlflowClient  # noqa: PLC0415
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+    if not os.environ.get(_ADDRESS):
+        # Without it MLflow makes a registry of its own in the working directory.
+        raise RegistryUnavailable(f"{_ADDRESS} is not set: there is no MLflow to ask")
+    try:
+        return MlflowClient().get_run(run_id)
+    except MlflowException as error:
+        if error.error_code == _NO_SUCH_RUN:
+            raise ModelError(f"MLflow knows no run {run_id}") from error
+        raise RegistryUnavailable(f"MLflow can not be asked for run {run_id}: {error}") from error
+
+
+def download(run_id: str, path: str, folder: Path) -> Path:
+    """Downloads a file or folder of a run into a folder; returns where it is.
+
+    Raises:
+        RegistryUnavailable: MLflow can not give it. It calls every failure of a download a
+            missing file, so that one that is not there can not be told apart.
+    """
+    import mlflow.artifacts  # noqa: PLC0415
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+    try:
+        return Path(
+            mlflow.artifacts.download_artifacts(
+                artifact_uri=f"runs:/{run_id}/{path}", dst_path=str(folder)
+            )
+        )
+    except MlflowException as error:
+        raise RegistryUnavailable(f"MLflow can not give {path} of run {run_id}: {error}") from error

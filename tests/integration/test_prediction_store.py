@@ -1,0 +1,134 @@
+"""Predictions come back from MongoDB as the tables that they were."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+import pytest
+from pymongo import MongoClient
+
+from mlstack.contract import Contract
+from mlstack.customer_schema import Customer
+from mlstack.customer_table import customer_table
+from mlstack.generator import CustomerGenerator
+from mlstack.mongo_sink import DATABASE, MongoSink, StorageUnavailable
+from mlstack.prediction_store import PredictionStore
+from support.customers import contract_named
+from support.mongo import free_port, mongo_server
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+ROWS = 20
+
+
+@pytest.fixture(scope="module")
+def contract() -> Contract:
+    return contract_named("credit_card_churn_full")
+
+
+@pytest.fixture(scope="module")
+def customers(contract: Contract) -> list[Customer]:
+    drawn = CustomerGenerator(contract, seed=1).draw(ROWS)
+    assert any(None in customer.values() for customer in drawn)
+    return drawn
+
+
+@pytest.fixture(scope="module")
+def uri(
+    contract: Contract, customers: list[Customer], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """A prediction a minute, every other one with an outcome, and some of other contracts."""
+    port = free_port()
+    with mongo_server(tmp_path_factory.mktemp("mongo") / "data", port):
+        uri = f"mongodb://127.0.0.1:{port}"
+        sink = MongoSink(uri)
+        sink.prepare()
+        documents = [_document(contract, i, customer) for i, customer in enumerate(customers)]
+        # The order in which they come is not the order in which they were made.
+        sink.store_predictions(documents[::-1])
+        others = [{"name": "other", "hash": contract.digest}, {"name": contract.name, "hash": "0"}]
+        sink.store_predictions(
+            [
+                {**_document(contract, 100 + i, customers[0]), "contract": label}
+                for i, label in enumerate(others)
+            ]
+        )
+        sink.store_outcomes(
+            [
+                {"_id": f"id-{i}", "target": i % 4 // 2, "target_at": START.isoformat()}
+                for i in range(0, ROWS, 2)
+            ]
+        )
+        sink.close()
+        yield uri
+
+
+@pytest.fixture
+def store(uri: str, contract: Contract) -> Iterator[PredictionStore]:
+    store = PredictionStore(uri, contract)
+    yield store
+    store.close()
+
+
+def _document(contract: Contract, number: int, customer: Customer) -> dict[str, Any]:
+    return {
+        "_id": f"id-{number}",
+        **customer,
+        "prediction": number / 1000,
+        "model_run_id": "a" * 32,
+        "contract": {"name": contract.name, "hash": contract.digest},
+        "source": "api",
+        "created_at": (START + timedelta(minutes=number)).isoformat(),
+    }
+
+
+def test_the_newest_come_oldest_first(store: PredictionStore) -> None:
+    found = store.newest(5)
+    assert found["prediction_id"].tolist() == [f"id-{i}" for i in range(15, 20)]
+
+
+def test_a_window_has_its_start_and_not_its_end(store: PredictionStore) -> None:
+    start, end = START + timedelta(minutes=3), START + timedelta(minutes=6)
+    found = store.between(start, end)
+    assert found["prediction_id"].tolist() == ["id-3", "id-4", "id-5"]
+    assert store.between(start, end, most=2)["prediction_id"].tolist() == ["id-4", "id-5"]
+    assert store.count(start, end) == 3
+
+
+def test_columns_are_those_of_clean_rows_and_what_was_said(
+    store: PredictionStore, contract: Contract, customers: list[Customer]
+) -> None:
+    found = store.newest(1000)
+    assert len(found) == ROWS
+    pd.testing.assert_frame_equal(
+        found[list(contract.feature_names)], customer_table(customers, contract)
+    )
+    assert found["prediction"].tolist() == [i / 1000 for i in range(ROWS)]
+    assert found["target"].dropna().tolist() == [i % 4 // 2 for i in range(0, ROWS, 2)]
+    assert found["target"].isna().sum() == ROWS / 2
+    assert set(found["model_run_id"]) == {"a" * 32}
+    assert found["created_at"][1] == START + timedelta(minutes=1)
+
+
+def test_a_window_without_predictions_has_the_same_columns(store: PredictionStore) -> None:
+    empty = store.between(START - timedelta(days=2), START - timedelta(days=1))
+    assert len(empty) == 0
+    assert empty.columns.tolist() == store.newest(1).columns.tolist()
+
+
+def test_outcomes_are_those_that_are_known(store: PredictionStore) -> None:
+    assert store.outcomes(["id-0", "id-1", "id-2", "unknown"]) == {"id-0": 0, "id-2": 1}
+
+
+def test_a_database_that_does_not_answer_is_said_to(contract: Contract) -> None:
+    store = PredictionStore(f"mongodb://127.0.0.1:{free_port()}", contract)
+    for read in (lambda: store.newest(1), lambda: store.outcomes(["a"])):
+        with pytest.raises(StorageUnavailable):
+            read()
+    store.close()
+
+
+def test_an_index_finds_the_newest(uri: str) -> None:
+    with MongoClient[dict[str, Any]](uri) as client:
+        indexes = client[DATABASE]["data"].index_information()
+    assert [("created_at", 1)] in [list(index["key"]) for index in indexes.values()]

@@ -1,0 +1,39 @@
+"""Customers of the project's contracts, as tables."""
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+
+from mlstack.contract import Contract
+from mlstack.customer_table import customer_table
+from mlstack.drift import DriftingCustomers, drifts_path, load_drift
+from mlstack.generator import CustomerGenerator
+from mlstack.reference import PREDICTION, TARGET
+from mlstack.settings import ROOT
+
+
+@cache
+def contract_named(name: str) -> Contract:
+    return Contract.load(ROOT / "contracts" / f"{name}.yaml")
+
+
+@cache
+def _generator(name: str) -> CustomerGenerator:
+    return CustomerGenerator(contract_named(name), seed=1)
+
+
+def customers(contract: Contract, rows: int, *, drift: str = "", seed: int = 1) -> pd.DataFrame:
+    """Customers of the simulators', perhaps after a named drift, with chances and no outcomes."""
+    drawn = _generator(contract.name).draw(rows)
+    if drift:
+        path = drifts_path(ROOT / "contracts" / f"{contract.name}.yaml")
+        drawn = DriftingCustomers(contract, load_drift(contract, path, drift), seed).apply(drawn)
+    chances = np.random.default_rng(seed).beta(1, 5, rows)
+    return customer_table(drawn, contract).assign(**{PREDICTION: chances}, **{TARGET: np.nan})
+
+
+def with_outcomes(rows: pd.DataFrame, seed: int = 1) -> pd.DataFrame:
+    """The same with the outcomes that their chances foretell."""
+    random = np.random.default_rng(seed).random(len(rows))
+    return rows.assign(**{TARGET: (random < rows[PREDICTION]).astype("float64")})
