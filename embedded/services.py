@@ -21,7 +21,7 @@ from embedded.probes import (
     url_answers,
     worker_is_online,
 )
-from mlstack.orchestration import HEARTBEAT_SECONDS, WORK_POOL
+from flows.worker import RUN_VARIABLES, WORK_POOL
 from mlstack.settings import Settings
 from simulation_business.pulse import heartbeat_path
 
@@ -167,7 +167,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
             command=_module("prefect", "worker", "start", "--pool", WORK_POOL, "--type", "process"),
             environment={
                 **_PREFECT,
-                "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
+                **RUN_VARIABLES,
                 "PREFECT_WORKER_QUERY_SECONDS": "2",
             },
             follows_settings=True,

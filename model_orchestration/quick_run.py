@@ -1,207 +1,19 @@
 """`make train`: trains now, or follows the training that is going on, to its end."""
 
 import sys
-import time
-from collections.abc import Iterator
-from datetime import datetime, timedelta
-from uuid import UUID
 
-import httpx
-from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import (
-    DeploymentFilter,
-    DeploymentFilterId,
-    FlowRunFilter,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-    LogFilter,
-    LogFilterFlowRunId,
-    LogFilterLevel,
-    LogFilterTimestamp,
-)
-from prefect.client.schemas.objects import FlowRun, Log, StateType, WorkerStatus
-from prefect.client.schemas.sorting import FlowRunSort, LogSort
-from prefect.exceptions import ObjectNotFound
-from prefect.states import Cancelled
+from prefect.client.schemas.objects import FlowRun
 
+from flows.run import RunFailed, run_command, say
 from mlstack.contract import Contract
-from mlstack.errors import MlstackError
-from mlstack.orchestration import WORK_POOL
-from mlstack.settings import ROOT, Settings
-from model_orchestration.apply_flow import run_parameters
+from mlstack.settings import ROOT
+from model_orchestration.deployment import training_flow
 from model_orchestration.names import BEST_RUN, FLOW_RUN, TEST_PREFIX
-from model_orchestration.prefect_api import (
-    DEPLOYMENT,
-    FLOW,
-    PrefectError,
-    prefect_client,
-    run_address,
-)
-
-_POLL_SECONDS = 1.0
-_GOING_ON = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
-_INFO = 20
-_LOG_PAGE = 200
-_STEP_ENDED = "Finished in state Completed()"
-# Lines of the last moments come in batches, some after the state.
-_LAST_LINES_POLLS = 3
-# A line is sent to the server up to some seconds after the moment that it carries.
-_LOG_DELAY = timedelta(seconds=30)
-
-
-# As long as a restart of the server takes, with time to spare.
-_PATIENCE_SECONDS = 120
-
-
-class RunFailed(MlstackError):
-    """A training run did not end as it should."""
 
 
 def main() -> int:
     """Entry point of `make train`; 0 only when a model was registered."""
-    try:
-        settings = Settings.load()
-        Contract.load(settings.contract_path)
-        with prefect_client() as client:
-            run = _going_on(client) or _start(client, settings)
-            try:
-                run = _follow(client, run)
-            except KeyboardInterrupt:
-                _say(f"no longer followed, but it goes on: {run_address(run.id)}")
-                _say("make train follows it again")
-                return 130
-        _say_result(run)
-    except MlstackError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - this is a command's answer
-        return 1
-    return 0
-
-
-def _going_on(client: SyncPrefectClient) -> FlowRun | None:
-    """The run that keeps others out at the moment."""
-    runs = client.read_flow_runs(
-        deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[_deployment(client)])),
-        flow_run_filter=FlowRunFilter(
-            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_GOING_ON))
-        ),
-        sort=FlowRunSort.START_TIME_DESC,
-        limit=1,
-    )
-    if not runs:
-        return None
-    _say(f"following the run that is going on: {runs[0].name}, {run_address(runs[0].id)}")
-    return runs[0]
-
-
-def _start(client: SyncPrefectClient, settings: Settings) -> FlowRun:
-    _require_worker(client)
-    run = client.create_flow_run_from_deployment(
-        _deployment(client), parameters=run_parameters(settings)
-    )
-    _say(f"started: {run.name}, {run_address(run.id)}")
-    return run
-
-
-def _deployment(client: SyncPrefectClient) -> UUID:
-    try:
-        return client.read_deployment_by_name(f"{FLOW}/{DEPLOYMENT}").id
-    except ObjectNotFound as error:
-        raise PrefectError(
-            "Prefect does not know the training flow yet; run: make apply-model-train-flow"
-        ) from error
-
-
-def _require_worker(client: SyncPrefectClient) -> None:
-    workers = client.read_workers_for_work_pool(WORK_POOL)
-    if not any(worker.status == WorkerStatus.ONLINE for worker in workers):
-        raise PrefectError(
-            f"no worker is online in work pool {WORK_POOL}: nothing would train; "
-            "start it with: make setup-model-registry"
-        )
-
-
-def _follow(client: SyncPrefectClient, run: FlowRun) -> FlowRun:
-    """Shows a run's log until it ends.
-
-    Returns:
-        The run that ended well: the given one, or the one that had kept it out.
-
-    Raises:
-        RunFailed: it failed, crashed or was cancelled.
-        PrefectError: nobody takes the run up, or the server is gone for too long.
-    """
-    log = _LogReader(run.id)
-    last_answer = time.monotonic()
-    while True:
-        try:
-            run = client.read_flow_run(run.id)
-            log.show_new(client)
-            if run.state is not None and run.state.is_scheduled():
-                _withdraw_without_worker(client, run)
-            last_answer = time.monotonic()
-        except httpx.TransportError:
-            if time.monotonic() - last_answer > _PATIENCE_SECONDS:
-                raise
-        if run.state is not None and run.state.is_final():
-            break
-        time.sleep(_POLL_SECONDS)
-    if run.state.is_completed():
-        log.show_rest(client)
-        return run
-    if run.state.is_cancelled() and run.start_time is None:
-        other = _going_on(client)
-        if other is not None:
-            return _follow(client, other)
-    log.show_rest(client)
-    reason = run.state.message or "no reason is known"
-    raise RunFailed(f"{run.name} is {run.state.name}: {reason}\n{run_address(run.id)}")
-
-
-def _withdraw_without_worker(client: SyncPrefectClient, run: FlowRun) -> None:
-    """Takes back a run that nobody takes up: it would come as a surprise later."""
-    try:
-        _require_worker(client)
-    except PrefectError:
-        client.set_flow_run_state(run.id, Cancelled(message="No worker was online."), force=True)
-        raise
-
-
-class _LogReader:
-    """Shows each line of a run's log once, while it comes in."""
-
-    def __init__(self, run_id: UUID) -> None:
-        self._run_id = run_id
-        self._shown: set[UUID] = set()
-        self._newest: datetime | None = None
-
-    def show_new(self, client: SyncPrefectClient) -> bool:
-        """Shows what is new; returns whether anything was."""
-        lines = [line for line in self._read(client) if line.id not in self._shown]
-        for line in lines:
-            self._shown.add(line.id)
-            if line.message != _STEP_ENDED:
-                # A stack trace is for Prefect's own pages.
-                _say(f"{line.timestamp.astimezone():%H:%M:%S} {line.message.splitlines()[0]}")
-            self._newest = max(self._newest or line.timestamp, line.timestamp)
-        return bool(lines)
-
-    def show_rest(self, client: SyncPrefectClient) -> None:
-        """Shows the last lines, which may come in after the run's end."""
-        for _ in range(_LAST_LINES_POLLS):
-            time.sleep(_POLL_SECONDS)
-            self.show_new(client)
-
-    def _read(self, client: SyncPrefectClient) -> Iterator[Log]:
-        since = self._newest and self._newest - _LOG_DELAY
-        wanted = LogFilter(
-            flow_run_id=LogFilterFlowRunId(any_=[self._run_id]),
-            level=LogFilterLevel(ge_=_INFO),
-            timestamp=LogFilterTimestamp.model_validate({"after_": since}),
-        )
-        offset = 0
-        while page := client.read_logs(wanted, _LOG_PAGE, offset, LogSort.TIMESTAMP_ASC):
-            yield from page
-            offset += len(page)
+    return run_command(training_flow, _say_result)
 
 
 def _say_result(run: FlowRun) -> None:
@@ -229,16 +41,12 @@ def _say_result(run: FlowRun) -> None:
         name: parent.data.metrics[f"{TEST_PREFIX}{name}"]
         for name in ("rmse", "logloss", "auc", "average_precision", "ece")
     }
-    _say("")
-    _say(f"search    {mlflow_api.run_address(parent.info.experiment_id, parent.info.run_id)}")
-    _say(f"winner    {winner}")
-    _say("on test   " + "  ".join(f"{name} {value:.4f}" for name, value in figures.items()))
-    _say(f"version   {version.name} {version.version}: {', '.join(sorted(aliases))}")
-    _say(f"deploy it: make deploy RUN_ID={winner}")
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - this is a command's answer
+    say("")
+    say(f"search    {mlflow_api.run_address(parent.info.experiment_id, parent.info.run_id)}")
+    say(f"winner    {winner}")
+    say("on test   " + "  ".join(f"{name} {value:.4f}" for name, value in figures.items()))
+    say(f"version   {version.name} {version.version}: {', '.join(sorted(aliases))}")
+    say(f"deploy it: make deploy RUN_ID={winner}")
 
 
 if __name__ == "__main__":

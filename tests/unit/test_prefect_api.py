@@ -1,9 +1,9 @@
 import pytest
 
+from flows.prefect_api import PrefectError, prefect_client, run_address
 from mlstack.errors import SettingsError
 from model_orchestration import apply_flow, quick_run
 from model_orchestration.mlflow_api import connect
-from model_orchestration.prefect_api import PrefectError, prefect_client, run_address
 
 NOBODY = "http://127.0.0.1:9/api"
 

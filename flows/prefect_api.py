@@ -1,4 +1,4 @@
-"""The way to Prefect's server, and what its things are called."""
+"""The way to Prefect's server."""
 
 import os
 from collections.abc import Iterator
@@ -10,9 +10,6 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY
 
 from mlstack.errors import MlstackError, SettingsError
-
-FLOW = "model_tuning_and_uploading"
-DEPLOYMENT = "model_tuning_and_uploading"
 
 
 class PrefectError(MlstackError):
