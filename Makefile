@@ -136,6 +136,10 @@ lint: $(DEV) ## Check format, types, shell, YAML and this file
 bench: $(BENCH) ## Measure model quality and what tracking, log and stream cost (docs/benchmarks.md)
 	@for benchmark in benchmarks/*.py; do echo "== $$benchmark"; PYTHONPATH=. $(PY) "$$benchmark"; done
 
+.PHONY: notebooks
+notebooks: $(DEV) ## Run the notebooks on the synthetic sample and save them with their output
+	@$(PY) -m analysis.execute
+
 # --universal: the locks hold for every platform and Python that we support.
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command 'make lock'

@@ -6,7 +6,7 @@ import numpy as np
 import xgboost
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from mlstack.contract import Contract
@@ -14,7 +14,8 @@ from mlstack.encoder import Encoder
 from mlstack.quality import Chances, Outcomes, calibration_bins, calibration_error
 from model_orchestration.search import Trial
 
-_INK, _SOFT, _ACCENT, _ALARM = "#22303c", "#8fa3b0", "#1f77b4", "#d1495b"
+INK, SOFT, ACCENT, ALARM = "#22303c", "#8fa3b0", "#1f77b4", "#d1495b"
+"""Colours of every picture: text, what is beside the point, the point, a warning."""
 _MAX_BARS = 20
 
 
@@ -48,19 +49,19 @@ def search_history(trials: Sequence[Trial]) -> Figure:
     figure, axes = _figure("Search: validation rmse by trial", "trial", "rmse")
     done = [trial for trial in trials if trial.failure is None]
     numbers, losses = [t.number for t in done], [t.loss for t in done]
-    axes.plot(numbers, losses, "o", color=_SOFT, markersize=5, label="trial")
+    axes.plot(numbers, losses, "o", color=SOFT, markersize=5, label="trial")
     axes.step(
-        numbers, np.minimum.accumulate(losses), where="post", color=_ACCENT, label="best until then"
+        numbers, np.minimum.accumulate(losses), where="post", color=ACCENT, label="best until then"
     )
     best = int(np.argmin(losses))
-    axes.plot(numbers[best], losses[best], "o", color=_ALARM, markersize=8, label="winner")
+    axes.plot(numbers[best], losses[best], "o", color=ALARM, markersize=8, label="winner")
     axes.annotate(
         f"trial {numbers[best]}: {losses[best]:.4f}",
         (numbers[best], losses[best]),
         xytext=(0, -16),
         textcoords="offset points",
         ha="center",
-        color=_ALARM,
+        color=ALARM,
     )
     # A few very bad trials would press all others into one line.
     low, high = min(losses), float(np.quantile(losses, 0.95))
@@ -69,7 +70,8 @@ def search_history(trials: Sequence[Trial]) -> Figure:
     hidden = sum(loss > high + margin for loss in losses)
     failed = len(trials) - len(done)
     if hidden or failed:
-        axes.set_title(f"{hidden} worse than shown, {failed} failed", fontsize=9, color=_SOFT)
+        axes.set_title(f"{hidden} worse than shown, {failed} failed", fontsize=9, color=SOFT)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
     return figure
 
@@ -84,13 +86,13 @@ def calibration(outcomes: Outcomes, chances: Chances) -> Figure:
     )
     means, shares, counts = calibration_bins(outcomes, chances)
     spread = np.sqrt(shares * (1 - shares) / counts)
-    axes.plot([0, 1], [0, 1], "--", color=_SOFT, label="perfect")
+    axes.plot([0, 1], [0, 1], "--", color=SOFT, label="perfect")
     axes.errorbar(
         means,
         shares,
         yerr=spread,
         fmt="o-",
-        color=_ACCENT,
+        color=ACCENT,
         capsize=3,
         label="winner, ± 1 std error",
     )
@@ -101,7 +103,7 @@ def calibration(outcomes: Outcomes, chances: Chances) -> Figure:
             xytext=(8, -12),
             textcoords="offset points",
             fontsize=8,
-            color=_INK,
+            color=INK,
         )
     axes.set(xlim=(0, 1), ylim=(-0.03, 1.03))
     _as_percent(axes)
@@ -119,8 +121,8 @@ def precision_recall(outcomes: Outcomes, chances: Chances) -> Figure:
     )
     precision, recall, _ = precision_recall_curve(outcomes, chances)
     base = float(np.mean(outcomes))
-    axes.step(recall, precision, where="post", color=_ACCENT, label="winner")
-    axes.axhline(base, ls="--", color=_SOFT, label=f"guessing: {base:.0%}")
+    axes.step(recall, precision, where="post", color=ACCENT, label="winner")
+    axes.axhline(base, ls="--", color=SOFT, label=f"guessing: {base:.0%}")
     axes.set(xlim=(0, 1), ylim=(0, 1.03))
     _as_percent(axes)
     axes.legend(frameon=False, loc="upper right")
@@ -140,8 +142,8 @@ def importance(booster: xgboost.Booster, contract: Contract) -> Figure:
     figure, axes = _figure("Importance: share of the gain of all splits", "", "")
     figure.set_size_inches(8, 1.4 + 0.32 * len(top))
     names, shares = [name for name, _ in top], [gain / total for _, gain in top]
-    bars = axes.barh(names, shares, color=_ACCENT, height=0.7)
-    axes.bar_label(bars, [f"{share:.1%}" for share in shares], padding=4, color=_INK)
+    bars = axes.barh(names, shares, color=ACCENT, height=0.7)
+    axes.bar_label(bars, [f"{share:.1%}" for share in shares], padding=4, color=INK)
     axes.set_xlim(0, max(shares) * 1.15 or 1)
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.grid(visible=False, axis="y")
@@ -150,16 +152,21 @@ def importance(booster: xgboost.Booster, contract: Contract) -> Figure:
 
 def _figure(title: str, x: str, y: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(8, 5), dpi=120, layout="constrained")
-    figure.suptitle(title, color=_INK, fontsize=13)
+    figure.suptitle(title, color=INK, fontsize=13)
     axes = figure.add_subplot()
-    axes.set_xlabel(x, color=_INK)
-    axes.set_ylabel(y, color=_INK)
+    axes.set_xlabel(x, color=INK)
+    axes.set_ylabel(y, color=INK)
+    style_axes(axes)
+    return figure, axes
+
+
+def style_axes(axes: Axes) -> None:
+    """Gives axes the look of every picture of ours: light grid, no frame."""
     axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(_SOFT)
-    axes.tick_params(colors=_INK)
+    axes.spines[["left", "bottom"]].set_color(SOFT)
+    axes.tick_params(colors=INK)
     axes.grid(color="#e6ebef", linewidth=0.8)
     axes.set_axisbelow(True)
-    return figure, axes
 
 
 def _as_percent(axes: Axes) -> None:

@@ -19,6 +19,7 @@ TARGETS = (
     "test-ledger",
     "lint",
     "bench",
+    "notebooks",
     "doctor",
     "reset_all",
     "setup-model-registry",

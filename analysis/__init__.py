@@ -1,0 +1,1 @@
+"""What the notebooks share: their table, the look of their charts, and how they are run."""

@@ -1,0 +1,110 @@
+"""The notebooks run from end to end, and what is committed is their output on the sample."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat import NotebookNode
+
+from analysis.execute import NOTEBOOKS, execute
+from mlstack.contract import Contract
+from mlstack.settings import ROOT
+from support.real_data import real_table
+
+MAX_BYTES = 400_000
+# Figures may differ in their last digits from one processor to another.
+NUMBER = re.compile(r"[-+]?\d[\d,]*(\.\d+)?%?")
+ABSOLUTE_PATH = re.compile(r"(?<![\w.<:])/[A-Za-z]\w*/\w")
+
+each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: str(path.stem))
+
+
+def _read(path: Path) -> NotebookNode:
+    notebook: NotebookNode = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    return notebook
+
+
+def _outputs(notebook: NotebookNode) -> Iterator[NotebookNode]:
+    for cell in notebook.cells:
+        yield from cell.get("outputs", [])
+
+
+def _text(notebook: NotebookNode) -> str:
+    """All that a notebook says, without its pictures."""
+    return "\n".join(
+        output.text
+        if output.output_type == "stream"
+        else output.data["text/plain"]
+        if "text/markdown" not in output.data
+        else output.data["text/markdown"]
+        for output in _outputs(notebook)
+    )
+
+
+def _words(notebook: NotebookNode) -> list[str]:
+    return NUMBER.sub("#", _text(notebook)).split()
+
+
+def _pictures(notebook: NotebookNode) -> int:
+    return sum("image/png" in output.get("data", {}) for output in _outputs(notebook))
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: str(path.stem))
+def committed(request: pytest.FixtureRequest) -> NotebookNode:
+    """A notebook as it is committed."""
+    return _read(request.param)
+
+
+def test_every_notebook_of_the_project_is_one_that_make_notebooks_runs() -> None:
+    found = {p for p in ROOT.glob("*/*.ipynb") if ".ipynb_checkpoints" not in p.parts}
+    assert found == set(NOTEBOOKS)
+
+
+def test_every_cell_was_run_from_first_to_last_and_none_raised(committed: NotebookNode) -> None:
+    code = [cell for cell in committed.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    assert not [o for o in _outputs(committed) if o.output_type == "error"]
+    assert not [o for o in _outputs(committed) if o.get("name") == "stderr"]
+
+
+def test_committed_output_is_of_the_synthetic_sample_as_it_is_now(
+    committed: NotebookNode, documented: Contract
+) -> None:
+    sample = str(documented.data.sample)
+    digest = hashlib.sha256((ROOT / sample).read_bytes()).hexdigest()
+    assert f"The synthetic sample {sample} (SHA-256 {digest[:16]}...)" in _text(committed)
+    assert _pictures(committed) >= 2
+
+
+@each
+def test_notebook_is_small(path: Path) -> None:
+    assert path.stat().st_size < MAX_BYTES
+
+
+def test_output_and_metadata_say_nothing_of_the_machine(committed: NotebookNode) -> None:
+    for output in _outputs(committed):
+        for kind, text in output.get("data", {"text/plain": output.get("text")}).items():
+            assert kind == "image/png" or not ABSOLUTE_PATH.search(text)
+    assert set(committed.metadata) == {"kernelspec", "language_info"}
+    assert not [cell.metadata for cell in committed.cells if cell.metadata]
+
+
+@each
+def test_notebook_runs_on_the_sample_and_says_what_is_committed(path: Path) -> None:
+    """When this fails, the notebook or what it calls has changed: run `make notebooks`."""
+    kept, run = _read(path), execute(path)
+    assert _words(run) == _words(kept)
+    assert _pictures(run) == _pictures(kept)
+
+
+@each
+def test_notebook_runs_on_a_table_of_one_s_own(path: Path) -> None:
+    table = real_table()
+    if table is None:
+        pytest.skip("the real table is not here: name it with DATA_FILE")
+    run = execute(path, data_file=table)
+    assert f"The table is {table.name}" in _text(run)
+    assert _pictures(run) >= 2
