@@ -1,0 +1,82 @@
+"""Scrape configuration and rules: `tests/prometheus/*.yml` say what each rule does."""
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mlstack.settings import ROOT
+
+PROMETHEUS = ROOT / "monitoring" / "prometheus"
+CASES = sorted((ROOT / "tests" / "prometheus").glob("*.yml"))
+
+needs_promtool = pytest.mark.skipif(
+    shutil.which("promtool") is None,
+    reason="promtool is not there: apt-get install --no-install-recommends prometheus",
+)
+
+
+def rules() -> list[dict[str, Any]]:
+    return [
+        rule
+        for file in PROMETHEUS.glob("rules/*.yml")
+        for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]
+        for rule in group["rules"]
+    ]
+
+
+def promtool(*arguments: str, cwd: Path = ROOT) -> None:
+    done = subprocess.run(
+        ["promtool", *arguments],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@needs_promtool
+def test_configuration_targets_and_rules_are_what_prometheus_takes() -> None:
+    promtool("check", "config", "--lint-fatal", "prometheus.yml", cwd=PROMETHEUS)
+
+
+@needs_promtool
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
+def test_rules_do_what_their_cases_say(case: Path) -> None:
+    promtool("test", "rules", case.name, cwd=case.parent)
+
+
+def test_every_rule_has_a_case() -> None:
+    cases = [yaml.safe_load(case.read_text(encoding="utf-8"))["tests"] for case in CASES]
+    checks = [
+        check
+        for case in sum(cases, [])
+        for kind in ("alert_rule_test", "promql_expr_test")
+        for check in case.get(kind, [])
+        if check.get("exp_alerts") or check.get("exp_samples")
+    ]
+    shown = " ".join(str(check) for check in checks)
+    assert len(rules()) > 15
+    for rule in rules():
+        name = rule.get("alert") or rule["record"]
+        assert name in shown, name
+
+
+def test_every_alert_says_what_it_is_what_it_means_and_what_to_do() -> None:
+    for rule in rules():
+        if "alert" in rule:
+            assert rule["labels"]["severity"] in ("critical", "warning")
+            assert set(rule["annotations"]) == {"summary", "description", "runbook"}
+
+
+def test_drift_on_metrics_is_in_an_alert_within_45_seconds() -> None:
+    """The calculation's own period of 15 s leaves that much of a minute."""
+    timing = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text(encoding="utf-8"))["global"]
+    until_it_fires = {rule.get("alert"): rule.get("for", "0s") for rule in rules()}["DataDrifted"]
+    parts = (timing["scrape_interval"], timing["evaluation_interval"], until_it_fires)
+    assert sum(int(part.removesuffix("s")) for part in parts) <= 45
