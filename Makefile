@@ -74,7 +74,7 @@ train: $(RUNTIME) ## Train now and follow it to its end (TRAIN_TRIALS=...)
 .PHONY: setup-model-serve
 setup-model-serve: $(RUNTIME) ## Deploy RUN_ID, else what was deployed last, and start the server
 	@$(RUN) -m server.deploy ensure
-	@$(SET_UP) -m embedded.supervise start serve
+	@$(SET_UP) -m embedded.supervise start serve monitoring
 
 .PHONY: start-serve
 start-serve: $(RUNTIME) ## The same after stop-serve

@@ -36,6 +36,8 @@ class Finding:
     what: str
     fault: str | None
     """What is wrong and what to do; None: nothing."""
+    optional: bool = False
+    """The rest does without it."""
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -54,7 +56,9 @@ def examine(settings: Settings) -> Iterator[Finding]:
         return
     own_pids = {process.pid for process in own}
     for service in services:
-        if service.port:
+        if service.lacks:
+            yield Finding(service.name, service.lacks, optional=True)
+        elif service.port:
             yield Finding(f"port {service.port} ({service.name})", taken_port(service, own_pids))
 
 
@@ -62,9 +66,10 @@ def report(findings: Iterable[Finding], say: Callable[[str], None]) -> bool:
     """Says each finding; returns whether nothing stands in the way."""
     fine = True
     for finding in findings:
-        say(f"  {'ok' if finding.fault is None else 'NO':<3} {finding.what}")
+        verdict = "ok" if finding.fault is None else "--" if finding.optional else "NO"
+        say(f"  {verdict:<3} {finding.what}")
         if finding.fault is not None:
-            fine = False
+            fine = fine and finding.optional
             say(f"      {finding.fault}")
     return fine
 

@@ -1,5 +1,6 @@
 """The services of the embedded environment: what each runs, needs, and answers to."""
 
+import shutil
 import socket
 import sys
 from collections.abc import Mapping
@@ -30,7 +31,8 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104 - bound to only when BIND_ADDRESS says so
 
 MODEL_REGISTRY = "model-registry"
 SERVE = "serve"
-GROUPS = (MODEL_REGISTRY, SERVE)
+MONITORING = "monitoring"
+GROUPS = (MODEL_REGISTRY, SERVE, MONITORING)
 
 # Nothing is reported to anyone, and no colour codes go into log files.
 _PREFECT = {
@@ -39,6 +41,12 @@ _PREFECT = {
     "PREFECT_LOGGING_COLORS": "false",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
 }
+
+_NO_PROMETHEUS = (
+    "prometheus is not installed, so there are no alerts: apt-get install "
+    "--no-install-recommends prometheus (and, where Debian has started one of its own: "
+    "systemctl disable --now prometheus)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +84,10 @@ class Service:
 
     stop_seconds: int = 10
     """What it gets to end after SIGTERM; then it is ended by SIGKILL."""
+
+    lacks: str = ""
+    """What it needs of this machine and does not find, and how to get it. Starts leave such a
+    service out: the others do without it."""
 
 
 def all_services(settings: Settings) -> tuple[Service, ...]:
@@ -215,6 +227,18 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
                 ("send_data-api", "send_data_api"),
                 ("send_data-kinesis", "send_data_kinesis"),
             )
+        ),
+        Service(
+            name="prometheus",
+            group=MONITORING,
+            command=_module("embedded.prometheus"),
+            follows_settings=True,
+            probe=partial(url_answers, f"http://{HERE}:{settings.prometheus_port}/-/ready"),
+            address=f"http://{HERE}:{settings.prometheus_port}",
+            host=bind,
+            port=settings.prometheus_port,
+            port_variable="PROMETHEUS_PORT",
+            lacks="" if shutil.which("prometheus") else _NO_PROMETHEUS,
         ),
     )
 

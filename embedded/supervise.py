@@ -61,7 +61,7 @@ class Stack:
         Raises:
             StackError: one does not become ready; says which, why, and ends with its log.
         """
-        chosen = self._of(names)
+        chosen = self.startable(names)
         active = environments.variables(ENVIRONMENT)
         with _turn():
             if self._daemon.ensure(active, _say):
@@ -70,9 +70,18 @@ class Stack:
             if wait:
                 self.wait_until_ready([service.name for service in chosen])
 
+    def startable(self, names: Iterable[str]) -> list[Service]:
+        """Those services for which this machine has what they need; says which it has not."""
+        chosen = self._of(names)
+        for service in chosen:
+            if service.lacks:
+                _say(f"  {service.name:<17} left out: {service.lacks}")
+        return [service for service in chosen if not service.lacks]
+
     def wait_until_ready(self, names: Iterable[str]) -> None:
         """Waits until each of groups and services answers, and says so. Raises as `start`."""
-        waiting = {service.name: _Waiting(service) for service in self._of(names)}
+        chosen = [service for service in self._of(names) if not service.lacks]
+        waiting = {service.name: _Waiting(service) for service in chosen}
         began = time.monotonic()
         while waiting:
             states = self._daemon.states()
@@ -116,7 +125,11 @@ class Stack:
         )
         for service in self.services:
             state = states[service.name]
-            answer = service.probe() if state.pid else Answer(ready=False, detail=state.reason)
+            answer = (
+                service.probe()
+                if state.pid
+                else Answer(ready=False, detail=service.lacks or state.reason)
+            )
             memory = processes.memory_bytes(own.get(service.name, []))
             lines.append(
                 row.format(

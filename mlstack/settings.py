@@ -66,6 +66,7 @@ class Settings(BaseModel):
     aws_port: int = Field(default=4566, ge=1, le=65535)
     mongo_port: int = Field(default=27018, ge=1, le=65535)
     stream_metrics_port: int = Field(default=9697, ge=1, le=65535)
+    prometheus_port: int = Field(default=9090, ge=1, le=65535)
 
     mongo_uri: str = "mongodb://127.0.0.1:27018"
     """Where predictions are kept for good."""

@@ -7,6 +7,7 @@ part of it is the `DATA_FILE`, and the customers that were left out are predicte
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -42,6 +43,7 @@ SERVICES = (
     "model-server-streams",
     "send_data-api",
     "send_data-kinesis",
+    *(("prometheus",) if shutil.which("prometheus") else ()),
 )
 # Each command of the README is run below, in the README's order; these by other means.
 RUN_ELSEWHERE = {

@@ -21,6 +21,7 @@ PORT_VARIABLES = (
     "AWS_PORT",
     "MONGO_PORT",
     "STREAM_METRICS_PORT",
+    "PROMETHEUS_PORT",
 )
 
 

@@ -118,6 +118,21 @@ def test_the_report_says_ok_or_what_to_do_and_whether_something_is_in_the_way() 
     assert doctor.report(findings[:1], lines.append)
 
 
+def test_what_the_others_do_without_stands_in_nobody_s_way() -> None:
+    lines: list[str] = []
+    findings = [doctor.Finding("prometheus", "install it", optional=True)]
+    assert doctor.report(findings, lines.append)
+    assert lines == ["  --  prometheus", "      install it"]
+
+
+def test_a_missing_prometheus_is_told_instead_of_its_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    findings = {f.what: f for f in doctor.examine(Settings())}
+    assert findings["prometheus"].optional
+    assert "apt-get install" in str(findings["prometheus"].fault)
+    assert "port 9090 (prometheus)" not in findings
+
+
 @pytest.mark.parametrize(("version", "fine"), [((3, 10), False), ((3, 11), True), ((3, 14), False)])
 def test_only_a_python_that_everything_runs_on_is_taken(
     monkeypatch: pytest.MonkeyPatch, version: tuple[int, int], *, fine: bool

@@ -52,10 +52,10 @@ def test_rules_do_what_their_cases_say(case: Path) -> None:
 
 
 def test_every_rule_has_a_case() -> None:
-    cases = [yaml.safe_load(case.read_text(encoding="utf-8"))["tests"] for case in CASES]
     checks = [
         check
-        for case in sum(cases, [])
+        for file in CASES
+        for case in yaml.safe_load(file.read_text(encoding="utf-8"))["tests"]
         for kind in ("alert_rule_test", "promql_expr_test")
         for check in case.get(kind, [])
         if check.get("exp_alerts") or check.get("exp_samples")
