@@ -18,6 +18,20 @@ PY := $(VENV)/bin/python
 RUN = $(PY) -m mlstack.with_environment "$(env)"
 SET_UP = $(PY) -m mlstack.with_environment --set-up "$(env)"
 
+# How an environment runs: as native processes, or in containers. Nothing else decides on it.
+ENVIRONMENT := $(or $(env),$(shell sed -n 's/^MLSTACK_ENV=//p' .env 2>/dev/null),local)
+ifeq ($(ENVIRONMENT),embedded)
+PACKAGES = $(RUNTIME)
+STACK := embedded.supervise
+DOCTOR := embedded.doctor
+JOB := -m
+else
+PACKAGES = $(OPERATE)
+STACK := containers.supervise
+DOCTOR := containers.doctor
+JOB := -m containers.job
+endif
+
 # Python 3.11 to 3.13, the newest on the PATH that really starts.
 SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,\
@@ -25,6 +39,7 @@ PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,\
 
 # What is installed is told by the locks' content: dates change with every checkout.
 LOCKS := $(shell cat requirements/*.txt | cksum | tr ' ' -)
+OPERATE := $(VENV)/.operate-$(LOCKS)
 RUNTIME := $(VENV)/.runtime-$(LOCKS)
 DEV := $(VENV)/.dev-$(LOCKS)
 BENCH := $(VENV)/.bench-$(LOCKS)
@@ -32,7 +47,7 @@ BENCH := $(VENV)/.bench-$(LOCKS)
 # When the system's Python was replaced or removed, what was installed for it is of no use.
 STARTS := import os, sys; sys.exit(not os.path.isdir("$(VENV)/lib/python%d.%d" % sys.version_info[:2]))
 ifneq ($(shell $(PY) -ISc '$(STARTS)' 2>/dev/null || case $$? in (1|127) echo no ;; esac),)
-.PHONY: $(PY) $(RUNTIME) $(DEV) $(BENCH)
+.PHONY: $(PY) $(OPERATE) $(RUNTIME) $(DEV) $(BENCH)
 endif
 
 ##@ Start here
@@ -48,68 +63,68 @@ demo: $(RUNTIME) ## Everything from nothing, without Docker: services, data, tra
 	@$(PY) -m mlstack.with_environment embedded -m embedded.demo
 
 .PHONY: doctor
-doctor: $(RUNTIME) ## Check this machine: ports, disk, memory, Python, installed packages
-	@$(PY) -m mlstack.with_environment embedded -m embedded.doctor
+doctor: $(PACKAGES) ## Check this machine: ports, disk, memory, and what the environment needs
+	@$(RUN) -m $(DOCTOR)
 
-##@ Model registry and training (env=embedded)
+##@ Model registry and training (env=embedded, local or cloud)
 
 .PHONY: setup-model-registry
-setup-model-registry: $(RUNTIME) ## Make env= the active environment; start MLflow, Prefect, AWS, MongoDB
-	@$(SET_UP) -m embedded.supervise start model-registry
+setup-model-registry: $(PACKAGES) ## Make env= the active environment; start MLflow, Prefect, AWS, MongoDB
+	@$(SET_UP) -m $(STACK) start model-registry
 
 .PHONY: init_aws
-init_aws: $(RUNTIME) ## Create bucket and streams and send the training data (DATA_FILE=...)
-	@$(RUN) -m aws.init_aws
+init_aws: $(PACKAGES) ## Create bucket and streams and send the training data (DATA_FILE=...)
+	@$(RUN) $(JOB) aws.init_aws
 
 .PHONY: apply-model-train-flow
-apply-model-train-flow: $(RUNTIME) ## Apply the training flow and its schedule
-	@$(RUN) -m model_orchestration.apply_flow
+apply-model-train-flow: $(PACKAGES) ## Apply the training flow and its schedule
+	@$(RUN) $(JOB) model_orchestration.apply_flow
 
 .PHONY: train
-train: $(RUNTIME) ## Train now and follow it to its end (TRAIN_TRIALS=...)
-	@$(RUN) -m model_orchestration.quick_run
+train: $(PACKAGES) ## Train now and follow it to its end (TRAIN_TRIALS=...)
+	@$(RUN) $(JOB) model_orchestration.quick_run
 
 ##@ Serving
 
 .PHONY: setup-model-serve
-setup-model-serve: $(RUNTIME) ## Deploy RUN_ID, else what was deployed last, and start the server
-	@$(RUN) -m server.deploy ensure
-	@$(SET_UP) -m embedded.supervise start serve monitoring
+setup-model-serve: $(PACKAGES) ## Deploy RUN_ID, else what was deployed last, and start the server
+	@$(RUN) $(JOB) server.deploy ensure
+	@$(SET_UP) -m $(STACK) start serve monitoring
 
 .PHONY: start-serve
-start-serve: $(RUNTIME) ## The same after stop-serve
-	@$(RUN) -m server.deploy ensure
-	@$(RUN) -m embedded.supervise start serve
+start-serve: $(PACKAGES) ## The same after stop-serve
+	@$(RUN) $(JOB) server.deploy ensure
+	@$(RUN) -m $(STACK) start serve
 
 .PHONY: stop-serve
-stop-serve: $(RUNTIME) ## Stop the server; everything else stays up
-	@$(RUN) -m embedded.supervise stop serve
+stop-serve: $(PACKAGES) ## Stop the server; everything else stays up
+	@$(RUN) -m $(STACK) stop serve
 
 .PHONY: deploy
-deploy: $(RUNTIME) ## Check the model of RUN_ID=... and let the running server change to it
-	@$(RUN) -m server.deploy to "$${RUN_ID:-}"
+deploy: $(PACKAGES) ## Check the model of RUN_ID=... and let the running server change to it
+	@$(RUN) $(JOB) server.deploy to "$${RUN_ID:-}"
 
 .PHONY: rollback
-rollback: $(RUNTIME) ## Go back to the model that was deployed before
-	@$(RUN) -m server.deploy rollback
+rollback: $(PACKAGES) ## Go back to the model that was deployed before
+	@$(RUN) $(JOB) server.deploy rollback
 
 .PHONY: deployments
-deployments: $(RUNTIME) ## List what was deployed, and when
-	@$(RUN) -m server.deploy history
+deployments: $(PACKAGES) ## List what was deployed, and when
+	@$(RUN) $(JOB) server.deploy history
 
 ##@ Everyday
 
 .PHONY: status
-status: $(RUNTIME) ## Show every service: state, pid, memory, address, ready or why not
-	@$(RUN) -m embedded.supervise status
+status: $(PACKAGES) ## Show every service: state, pid, memory, address, ready or why not
+	@$(RUN) -m $(STACK) status
 
 .PHONY: logs
-logs: $(RUNTIME) ## Follow the logs of all services, or of one (service=mlflow)
-	@$(RUN) -m embedded.supervise logs "$(service)"
+logs: $(PACKAGES) ## Follow the logs of all services, or of one (service=mlflow)
+	@$(RUN) -m $(STACK) logs "$(service)"
 
 .PHONY: reset_all
-reset_all: $(RUNTIME) ## Stop everything and delete its data (models too); nothing stays behind
-	@$(RUN) -m embedded.supervise reset
+reset_all: $(PACKAGES) ## Stop everything and delete its data (models too); nothing stays behind
+	@$(RUN) -m $(STACK) reset
 
 ##@ Development
 
@@ -144,13 +159,15 @@ notebooks: $(DEV) ## Run the notebooks on the synthetic sample and save them wit
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command 'make lock'
 
+# What each image is built from; all have the versions that are developed with.
+SERVICE_LOCKS := agent api aws core mlflow monitor operate prefect simulate streams
+
 .PHONY: lock
 lock: $(DEV) ## Lock the requirements anew after requirements/*.in was edited
 	@cd requirements && export PATH="$(abspath $(VENV)/bin):$$PATH" && \
 		$(COMPILE) uv.in -o uv.txt && \
 		$(COMPILE) dev.in -o dev.txt && \
-		$(COMPILE) embedded.in -c dev.txt -o embedded.txt && \
-		$(COMPILE) bench.in -c dev.txt -o bench.txt
+		for name in bench embedded $(SERVICE_LOCKS); do $(COMPILE) $$name.in -c dev.txt -o $$name.txt; done
 
 # The environment: made by the first target that needs it. What is there for development
 # serves to run the stack as well, so that the two never take turns in installing.
@@ -160,17 +177,22 @@ $(PY):
 	@"$(PYTHON)" embedded/before_install.py
 	@"$(PYTHON)" -m venv --clear $(VENV)
 
-$(RUNTIME): | $(PY)
-	@rm -f $(VENV)/.runtime-* $(VENV)/.dev-* $(VENV)/.bench-*
-	@$(PY) requirements/install.py requirements/embedded.txt
+$(OPERATE): | $(PY)
+	@rm -f $(VENV)/.operate-* $(VENV)/.runtime-* $(VENV)/.dev-* $(VENV)/.bench-*
+	@$(PY) requirements/install.py requirements/operate.txt
 	@touch $@
 
+$(RUNTIME): | $(PY)
+	@rm -f $(VENV)/.operate-* $(VENV)/.runtime-* $(VENV)/.dev-* $(VENV)/.bench-*
+	@$(PY) requirements/install.py requirements/embedded.txt
+	@touch $@ $(OPERATE)
+
 $(DEV): | $(PY)
-	@rm -f $(VENV)/.runtime-* $(VENV)/.dev-* $(VENV)/.bench-*
+	@rm -f $(VENV)/.operate-* $(VENV)/.runtime-* $(VENV)/.dev-* $(VENV)/.bench-*
 	@$(PY) requirements/install.py requirements/dev.txt
-	@touch $@ $(RUNTIME)
+	@touch $@ $(RUNTIME) $(OPERATE)
 
 $(BENCH): | $(PY)
-	@rm -f $(VENV)/.runtime-* $(VENV)/.dev-* $(VENV)/.bench-*
+	@rm -f $(VENV)/.operate-* $(VENV)/.runtime-* $(VENV)/.dev-* $(VENV)/.bench-*
 	@$(PY) requirements/install.py requirements/bench.txt
-	@touch $@ $(DEV) $(RUNTIME)
+	@touch $@ $(DEV) $(RUNTIME) $(OPERATE)

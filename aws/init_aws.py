@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from aws.heartbeat import heartbeat_path
 from mlstack.contract import Contract
 from mlstack.errors import FeatureStoreError, MlstackError
 from mlstack.feature_store import AWS_CONFIG, FeatureStore
+from mlstack.files import write_atomically
 from mlstack.raw_data import RawTable, decide, decided
 from mlstack.settings import Settings
 
@@ -98,11 +100,14 @@ def keep(settings: Settings) -> None:
     """Makes what is missing again and again; does not return.
 
     Until `make init_aws` has decided on the data for the first time there is nothing to keep.
+    The heartbeat file is renewed whenever nothing is missing any more.
     """
+    heartbeat = heartbeat_path(settings)
     while True:
         try:
             if tables := decided(settings):
                 init_aws(settings, tables, log.info)
+            write_atomically(heartbeat, f"{time.time():.0f}\n".encode(), sync=False)
         except (FeatureStoreError, StreamError) as error:
             log.warning("%s; trying again", error)
         time.sleep(_KEEP_SECONDS)

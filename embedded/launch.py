@@ -12,9 +12,10 @@ import sys
 import time
 from pathlib import Path
 
-from embedded import layout, ports, probes, processes
+from embedded import layout, ports, processes
 from embedded.errors import StackError
 from embedded.orders import Order
+from mlstack import probes
 from mlstack.errors import MlstackError
 
 # A flow run whose agent was killed uses it to tell Prefect that it crashed.

@@ -1,48 +1,11 @@
-"""Whether a service answers: each is asked for something that it can only do when it works."""
+"""Whether the agent answers: what the shared probes can not tell without its process."""
 
-import http.client
 import json
-import re
-import socket
-import struct
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from embedded.processes import Identity
-
-_SECONDS = 3.0
-_STALE_SECONDS = 15.0
-_OK = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a probe found."""
-
-    ready: bool
-    detail: str
-    """What it serves, or why it is not ready."""
-
-
-Probe = Callable[[], Answer]
-
-
-def url_answers(url: str) -> Answer:
-    """Ready when a GET is answered with 200."""
-    status, body = _ask(url, None)
-    return Answer(ready=status == _OK, detail="" if status == _OK else _why(status, body))
-
-
-def mlflow_searches(address: str) -> Answer:
-    """Ready when experiments can be read; `/health` is green even when every call is refused."""
-    status, body = _ask(f"{address}/api/2.0/mlflow/experiments/search", {"max_results": 1})
-    return Answer(ready=status == _OK, detail="" if status == _OK else _why(status, body))
+from mlstack.probes import OK, Answer, ask, why
 
 
 def worker_is_online(api: str, pool: str, record: Path) -> Answer:
@@ -57,97 +20,10 @@ def worker_is_online(api: str, pool: str, record: Path) -> Answer:
     agent = Identity.read(record)
     if agent is None:
         return Answer(ready=False, detail="it was not started")
-    status, body = _ask(f"{api}/work_pools/{pool}/workers/filter", {})
-    if status != _OK:
-        return Answer(ready=False, detail=_why(status, body))
+    status, body = ask(f"{api}/work_pools/{pool}/workers/filter", {})
+    if status != OK:
+        return Answer(ready=False, detail=why(status, body))
     heard = [worker["last_heartbeat_time"] for worker in json.loads(body)]
     if any(datetime.fromisoformat(at).timestamp() >= agent.started for at in heard if at):
         return Answer(ready=True, detail="")
     return Answer(ready=False, detail=f"it has not reached work pool {pool!r} yet")
-
-
-def model_is_served(address: str) -> Answer:
-    """Ready when the server has a model; the detail is its run id, or why there is none."""
-    status, body = _ask(f"{address}/health/ready", None)
-    if status != _OK:
-        return Answer(ready=False, detail=_why(status, body))
-    return Answer(ready=True, detail=json.loads(body)["model_run_id"])
-
-
-def stream_is_served(address: str) -> Answer:
-    """Ready when the stream server has a model; the detail is its run id."""
-    status, body = _ask(f"{address}/metrics", None)
-    if status != _OK:
-        return Answer(ready=False, detail=_why(status, body))
-    served = re.search(rb'^mlstack_model_loaded\{model_run_id="(\w+)"\} 1', body, re.MULTILINE)
-    if served is None:
-        return Answer(ready=False, detail="it has no model yet")
-    return Answer(ready=True, detail=served[1].decode())
-
-
-def file_is_renewed(path: Path) -> Answer:
-    """Ready when a heartbeat file was written lately: for what serves no port."""
-    try:
-        age = time.time() - path.stat().st_mtime
-    except FileNotFoundError:
-        return Answer(ready=False, detail="no sign of life yet")
-    fresh = age < _STALE_SECONDS
-    return Answer(ready=fresh, detail="" if fresh else f"no sign of life for {age:.0f} s")
-
-
-def mongo_answers(host: str, port: int) -> Answer:
-    """Ready when MongoDB's `hello` is answered with ok."""
-    fields = (
-        b"\x10hello\0" + struct.pack("<i", 1) + b"\x02$db\0" + struct.pack("<i", 6) + b"admin\0"
-    )
-    document = struct.pack("<i", len(fields) + 5) + fields + b"\0"
-    # OP_MSG: header (length, request id, response to, opcode), flags, one body section.
-    message = struct.pack("<iiiiIb", 21 + len(document), 1, 0, 2013, 0, 0) + document
-    try:
-        with socket.create_connection((host, port), timeout=_SECONDS) as connection:
-            connection.sendall(message)
-            stream = connection.makefile("rb")
-            (length,) = struct.unpack("<i", stream.read(4))
-            reply = stream.read(length - 4)
-    except (OSError, struct.error) as error:
-        return Answer(ready=False, detail=f"no answer yet ({error})")
-    fine = b"\x01ok\0" + struct.pack("<d", 1.0) in reply
-    return Answer(ready=fine, detail="" if fine else "hello was refused")
-
-
-def nothing_to_ask() -> Answer:
-    """For a service that only runs: it is ready when supervisord says that it runs."""
-    return Answer(ready=True, detail="")
-
-
-def _ask(url: str, data: dict[str, Any] | None) -> tuple[int, bytes]:
-    """Status and body; status 0: no answer, and the body says why."""
-    request = urllib.request.Request(  # noqa: S310 - our own addresses, always http
-        url,
-        data=None if data is None else json.dumps(data).encode(),
-        headers={"Content-Type": "application/json"},
-    )
-    # A proxy set for the outside world must not be asked for 127.0.0.1.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(request, timeout=_SECONDS) as answer:
-            return answer.status, answer.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read()
-    except urllib.error.URLError as error:
-        return 0, str(error.reason).encode()
-    except (OSError, http.client.HTTPException) as error:
-        return 0, (str(error) or type(error).__name__).encode()
-
-
-def _why(status: int, body: bytes) -> str:
-    text = body.decode(errors="replace")
-    if status == 0:
-        return f"no answer yet ({text})"
-    try:
-        problem = json.loads(text)
-        text = problem.get("detail", text)
-    except (ValueError, AttributeError):
-        text = " ".join(text.split())
-    return f"answers with {status}: {text[:300]}"

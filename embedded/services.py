@@ -10,8 +10,11 @@ from pathlib import Path
 
 import psutil
 
+from aws.heartbeat import heartbeat_path as aws_heartbeat_path
 from embedded.layout import STACK, record
-from embedded.probes import (
+from embedded.probes import worker_is_online
+from flows.worker import RUN_VARIABLES, WORK_POOL
+from mlstack.probes import (
     Probe,
     file_is_renewed,
     mlflow_searches,
@@ -20,9 +23,7 @@ from embedded.probes import (
     nothing_to_ask,
     stream_is_served,
     url_answers,
-    worker_is_online,
 )
-from flows.worker import RUN_VARIABLES, WORK_POOL
 from mlstack.settings import Settings
 from simulation_business.pulse import heartbeat_path
 
@@ -171,6 +172,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
             group=MODEL_REGISTRY,
             command=_module("aws.init_aws", "--keep"),
             follows_settings=True,
+            probe=partial(file_is_renewed, aws_heartbeat_path(settings)),
             waits_for=f"{aws}/moto-api/",
         ),
         Service(

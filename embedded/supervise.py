@@ -20,12 +20,12 @@ from pathlib import Path
 from embedded import layout, processes
 from embedded.errors import StackError
 from embedded.orders import Order
-from embedded.probes import Answer
 from embedded.services import GROUPS, Service, all_services
 from embedded.supervisord import NAME as DAEMON
 from embedded.supervisord import State, Supervisord, lock
 from mlstack import environments
 from mlstack.errors import MlstackError
+from mlstack.probes import Answer
 from mlstack.settings import ROOT, Settings
 
 ENVIRONMENT = "embedded"

@@ -10,6 +10,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY
 
 from mlstack.errors import MlstackError, SettingsError
+from mlstack.settings import Settings
 
 
 class PrefectError(MlstackError):
@@ -56,4 +57,4 @@ def require_server() -> str:
 
 def run_address(flow_run_id: object) -> str:
     """Where people look at a flow run."""
-    return f"{require_server().removesuffix('/api')}/runs/flow-run/{flow_run_id}"
+    return f"{Settings.load().prefect_url}/runs/flow-run/{flow_run_id}"

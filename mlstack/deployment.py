@@ -180,7 +180,7 @@ class Deployer:
     def __init__(self, settings: Settings, registry: ModelStore) -> None:
         self._contract_path = settings.contract_path
         self._registry = registry
-        self._mlflow = f"http://{settings.bind_address}:{settings.mlflow_port}"
+        self._mlflow = settings.mlflow_url
         self.state = DeploymentState(settings.state_path)
 
     def deploy(self, run_id: str) -> None:

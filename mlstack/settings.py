@@ -6,8 +6,10 @@ What differs between the environments stands in `.env.embedded`, `.env.local` an
 
 import os
 from functools import cached_property
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal, Self
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -60,6 +62,16 @@ class Settings(BaseModel):
     bind_address: str = "127.0.0.1"
     """Address that published ports listen on."""
 
+    listen_address: str = ""
+    """Where a process listens; empty: `BIND_ADDRESS`. In a container it is everywhere, and the
+    engine publishes what of it `BIND_ADDRESS` says."""
+
+    public_host: str = "127.0.0.1"
+    """Name or address by which people open the pages."""
+
+    feedback_token_file: Path | None = None
+    """File of the token that `/feedback` wants when others than this machine can reach it."""
+
     api_port: int = Field(default=9696, ge=1, le=65535)
     mlflow_port: int = Field(default=5051, ge=1, le=65535)
     prefect_port: int = Field(default=4200, ge=1, le=65535)
@@ -68,8 +80,11 @@ class Settings(BaseModel):
     stream_metrics_port: int = Field(default=9697, ge=1, le=65535)
     prometheus_port: int = Field(default=9090, ge=1, le=65535)
 
-    mongo_uri: str = "mongodb://127.0.0.1:27018"
-    """Where predictions are kept for good."""
+    mongo_uri: str = Field(default="mongodb://127.0.0.1:27018", repr=False)
+    """Where predictions are kept for good; with the password of `MONGO_PASSWORD_FILE` in it."""
+
+    mongo_password_file: Path | None = None
+    """File of the password of the user that `MONGO_URI` names; unset: it needs none."""
 
     monitor_url: str = ""
     """The monitoring service; empty: none runs."""
@@ -105,13 +120,54 @@ class Settings(BaseModel):
             if os.environ.get(name.upper(), "") != ""
         }
         try:
-            return cls.model_validate(values)
+            settings = cls.model_validate(values)
         except ValidationError as error:
             faults = "; ".join(
                 f"{str(fault['loc'][0]).upper()}={fault['input']!r}: {fault['msg']}"
                 for fault in error.errors()
             )
             raise SettingsError(f"settings: {faults}") from error
+        if settings.mongo_password_file is None:
+            return settings
+        password = read_secret("MONGO_PASSWORD_FILE", settings.mongo_password_file)
+        uri = _with_password(settings.mongo_uri, password)
+        return settings.model_copy(update={"mongo_uri": uri})
+
+    @property
+    def listens_on(self) -> str:
+        """Address that a process of ours listens on."""
+        return self.listen_address or self.bind_address
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether others than this machine can reach the published ports."""
+        return not (_is_loopback(self.bind_address) and _is_loopback(self.public_host))
+
+    @property
+    def feedback_token(self) -> str:
+        """What `/feedback` wants of its callers; empty: nothing, only this machine can call.
+
+        Raises:
+            SettingsError: it wants one, and there is none to be read.
+        """
+        if not self.is_exposed:
+            return ""
+        if self.feedback_token_file is None:
+            raise SettingsError(
+                f"BIND_ADDRESS={self.bind_address}, PUBLIC_HOST={self.public_host}: others reach "
+                "/feedback, so FEEDBACK_TOKEN_FILE must name the file of its token"
+            )
+        return read_secret("FEEDBACK_TOKEN_FILE", self.feedback_token_file)
+
+    @property
+    def mlflow_url(self) -> str:
+        """Where people open MLflow."""
+        return f"http://{self.public_host}:{self.mlflow_port}"
+
+    @property
+    def prefect_url(self) -> str:
+        """Where people open Prefect."""
+        return f"http://{self.public_host}:{self.prefect_port}"
 
     @cached_property
     def contract_path(self) -> Path:
@@ -122,3 +178,45 @@ class Settings(BaseModel):
     def state_path(self) -> Path:
         """The state folder; a relative name counts from the project's root."""
         return ROOT / self.state_dir
+
+
+def read_secret(name: str, path: Path) -> str:
+    """Reads a secret's file; a line break at its end is no part of it.
+
+    Args:
+        name: The setting that names the file.
+        path: A relative one counts from the project's root.
+
+    Raises:
+        SettingsError: it can not be read, or is empty. The secret is in no message.
+    """
+    try:
+        secret = (ROOT / path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise SettingsError(f"{name}={path}: it can not be read: {reason}") from error
+    if not secret:
+        raise SettingsError(f"{name}={path}: it is empty")
+    return secret
+
+
+def _with_password(uri: str, password: str) -> str:
+    """Puts a password into an address that names a user.
+
+    Raises:
+        SettingsError: it names none, or has a password already.
+    """
+    user, at, rest = uri.partition("@")
+    if not at or user.count(":") != 1:
+        raise SettingsError(
+            "MONGO_PASSWORD_FILE is the password of a user that MONGO_URI has to name, without "
+            "a password: mongodb://USER@HOST:PORT/?authSource=admin"
+        )
+    return f"{user}:{quote(password, safe='')}@{rest}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -6,6 +6,7 @@ import mlflow.environment_variables
 from mlflow import MlflowClient
 
 from mlstack.errors import MlstackError, SettingsError
+from mlstack.settings import Settings
 
 
 class TrackingError(MlstackError):
@@ -28,4 +29,4 @@ def connect() -> MlflowClient:
 
 def run_address(experiment_id: str, run_id: str) -> str:
     """Where people look at a run."""
-    return f"{os.environ['MLFLOW_TRACKING_URI']}/#/experiments/{experiment_id}/runs/{run_id}"
+    return f"{Settings.load().mlflow_url}/#/experiments/{experiment_id}/runs/{run_id}"

@@ -1,7 +1,9 @@
 # ruff: noqa: INP001 - a script beside what it installs, no package
-"""Installs a lock into the virtual environment whose Python runs this, and nothing else.
+"""Installs a lock into a virtual environment, and nothing else.
 
-Usage: .venv/bin/python requirements/install.py LOCK
+Usage: .venv/bin/python requirements/install.py LOCK [PYTHON]
+
+PYTHON is that of the virtual environment; without it, it is the one that runs this.
 
 uv does it in a tenth of pip's time. It does not read pip's configuration, so a mirror or
 proxy set up for pip is handed on; and where uv can not work, pip does.
@@ -15,8 +17,9 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-_UV = [sys.executable, "-m", "uv", "pip", "sync", "--python", sys.executable]
-_PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+_UV = [sys.executable, "-m", "uv", "pip", "sync", "--quiet"]
+_PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+_INSTALL = ["install", "--quiet", "--require-hashes", "-r"]
 
 
 def pip_configuration(listing: str) -> dict[str, str]:
@@ -56,27 +59,29 @@ def uv_environment(pip: dict[str, str]) -> dict[str, str]:
     }
 
 
-def main(lock: Path) -> None:
+def main(lock: Path, python: str = sys.executable) -> None:
     """Installs the lock, and says how long it took.
+
+    Args:
+        lock: Requirements with hashes.
+        python: Of the virtual environment.
 
     Raises:
         SystemExit: neither uv nor pip could; their own words stand above.
     """
     began = time.monotonic()
-    _say(f"installing {lock.name} into {sys.prefix} (a few minutes the first time)")
-    uv = subprocess.run([*_PIP, "--require-hashes", "-r", str(HERE / "uv.txt")], check=False)
-    listing = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "list"], check=True, capture_output=True, text=True
-    )
+    _say(f"installing {lock.name} into {Path(python).parents[1]} (a few minutes the first time)")
+    uv = subprocess.run([*_PIP, *_INSTALL, str(HERE / "uv.txt")], check=False)
+    listing = subprocess.run([*_PIP, "config", "list"], check=True, capture_output=True, text=True)
     # The bytecode is made once here, and not by each service on its first way up.
     synced = uv.returncode == 0 and subprocess.run(
-        [*_UV, "--quiet", "--require-hashes", "--compile-bytecode", str(lock)],
+        [*_UV, "--python", python, "--require-hashes", "--compile-bytecode", str(lock)],
         env={**os.environ, **uv_environment(pip_configuration(listing.stdout))},
         check=False,
     )
     if not synced or synced.returncode:
         _say("uv could not install it; trying with pip, which takes longer")
-        piped = subprocess.run([*_PIP, "--require-hashes", "-r", str(lock)], check=False)
+        piped = subprocess.run([*_PIP, "--python", python, *_INSTALL, str(lock)], check=False)
         if piped.returncode:
             sys.exit("The packages could not be installed: see above. Is there a network?")
     _say(f"installed after {time.monotonic() - began:.0f} s")
@@ -87,4 +92,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).resolve())
+    main(Path(sys.argv[1]).resolve(), *sys.argv[2:])

@@ -43,8 +43,8 @@ _FIRST_MODEL_SECONDS = 5.0
 
 chdir = str(ROOT)
 pythonpath = str(ROOT)
-_host = f"[{_settings.bind_address}]" if ":" in _settings.bind_address else _settings.bind_address
-bind = f"{_host}:{_settings.api_port}"
+_host = _settings.listens_on
+bind = f"[{_host}]:{_settings.api_port}" if ":" in _host else f"{_host}:{_settings.api_port}"
 
 workers = _settings.api_workers
 threads = _settings.api_threads

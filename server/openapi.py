@@ -80,12 +80,27 @@ def openapi_document(contract: Contract, run_id: str | None) -> dict[str, Any]:
                     "description": "Names the request in the server's log.",
                     "schema": {"type": "string"},
                 },
+                "Authenticate": {
+                    "description": "How to show who one is.",
+                    "schema": {"type": "string"},
+                },
                 "RetryAfter": {
                     "description": "Seconds after which to try again.",
                     "schema": {"type": "integer"},
                 },
             },
-            "responses": {str(status): _problem_response(status) for status in _statuses()},
+            "responses": {
+                str(status): _problem_response(status) for status in (_UNAUTHORIZED, *_statuses())
+            },
+            "securitySchemes": {
+                "feedbackToken": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": (
+                        "Wanted as soon as others than the server's own machine can reach it."
+                    ),
+                }
+            },
         },
     }
 
@@ -135,12 +150,18 @@ def _feedback(contract: Contract) -> dict[str, Any]:
             f"`{contract.target.name}`: {contract.target.meaning} Once it is known, in any order; "
             "of two reports on a prediction the later one counts."
         ),
+        # Either: a server that only its own machine can reach wants no token.
+        "security": [{"feedbackToken": []}, {}],
         "parameters": [_ref("parameters", "RequestId")],
         "requestBody": {
             "required": True,
             "content": {"application/json": {"schema": {"oneOf": [outcome, outcomes]}}},
         },
-        "responses": {"202": _ok("Kept.", accepted), **_problems_of_a_body()},
+        "responses": {
+            "202": _ok("Kept.", accepted),
+            str(_UNAUTHORIZED): _ref("responses", str(_UNAUTHORIZED)),
+            **_problems_of_a_body(),
+        },
     }
 
 
@@ -245,6 +266,8 @@ def _problem_response(status: int) -> dict[str, Any]:
     headers = {"X-Request-Id": _ref("headers", "RequestId")}
     if status == _UNAVAILABLE:
         headers["Retry-After"] = _ref("headers", "RetryAfter")
+    if status == _UNAUTHORIZED:
+        headers["WWW-Authenticate"] = _ref("headers", "Authenticate")
     return {
         "description": " ".join(f"`{kind.code}`: {kind.title}" for kind in kinds),
         "headers": headers,
@@ -252,6 +275,7 @@ def _problem_response(status: int) -> dict[str, Any]:
     }
 
 
+_UNAUTHORIZED = 401
 _UNAVAILABLE = 503
 # These are answered at paths and to methods that the document does not have.
 _ELSEWHERE = {404, 405}
@@ -260,7 +284,8 @@ _DEFECT = 500
 
 
 def _statuses() -> list[int]:
-    return sorted({kind.status for kind in KINDS.values()} - _ELSEWHERE - {_DEFECT})
+    others = {_UNAUTHORIZED, *_ELSEWHERE, _DEFECT}
+    return sorted({kind.status for kind in KINDS.values()} - others)
 
 
 def _problems_of_a_body() -> dict[str, Any]:

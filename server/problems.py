@@ -47,6 +47,7 @@ KINDS = {
         Kind("number_too_long", 400, "A number of the body is too long or too large."),
         Kind("incomplete_body", 400, "The body broke off, or is not framed as HTTP asks."),
         Kind("invalid_idempotency_key", 400, "The Idempotency-Key can not be used."),
+        Kind("unauthorized", 401, "The token is missing or wrong."),
         Kind("not_found", 404, "There is nothing at this path."),
         Kind("method_not_allowed", 405, "The path does not take this method."),
         Kind("body_too_slow", 408, "The body did not arrive in time."),

@@ -1,5 +1,6 @@
 """Every route: takes a request, asks the predictor, words the answer."""
 
+import hmac
 import json
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -69,6 +70,9 @@ class Routes:
         served: The model in use.
         metrics: Where requests and predictions are counted.
         prediction_log: Where outcomes are kept.
+
+    Raises:
+        SettingsError: others can reach `/feedback`, and there is no token.
     """
 
     def __init__(
@@ -80,6 +84,7 @@ class Routes:
     ) -> None:
         self._settings, self._served, self._metrics = settings, served, metrics
         self._log = prediction_log
+        self._feedback_token = settings.feedback_token.encode()
         self._openapi: tuple[str | None, bytes] | None = None
 
     def register(self, app: Flask) -> None:
@@ -122,6 +127,7 @@ class Routes:
     def feedback(self) -> Response:
         """What became of customers -> kept; the model need not be in service for that."""
         self._refuse_when_overloaded()
+        self._refuse_strangers()
         check_declaration(request)
         contract = self._contract(self._served.predictor)
         outcomes = read_feedback(read_json(request, MAX_BATCH_BODY), contract)
@@ -179,6 +185,19 @@ class Routes:
                 "overloaded",
                 f"the request waited longer than {MAX_WAIT:g} s for its turn; try again later",
                 {"Retry-After": _OVERLOADED_RETRY},
+            )
+
+    def _refuse_strangers(self) -> None:
+        """Whoever can say what became of customers decides what the model is judged by."""
+        if not self._feedback_token:
+            return
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        given = token.strip().encode(errors="replace")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given, self._feedback_token):
+            raise Problem(
+                "unauthorized",
+                "send the token that the server was given: Authorization: Bearer ...",
+                {"WWW-Authenticate": 'Bearer realm="feedback"'},
             )
 
     def _predictor(self) -> Predictor:

@@ -104,7 +104,7 @@ def _engine(settings: Settings, surroundings: Surroundings) -> Engine:
 @contextmanager
 def _exposed(settings: Settings, metrics: StreamMetrics) -> Iterator[None]:
     """Metrics on their port."""
-    address, port = settings.bind_address, settings.stream_metrics_port
+    address, port = settings.listens_on, settings.stream_metrics_port
     try:
         server, thread = start_http_server(port, address, metrics.registry)
     except OSError as error:

@@ -74,10 +74,18 @@ class ApiClient:
         target: Key of the outcome in a report.
         pulse: Ends waits.
         give_up_seconds: How long the server may be away; infinite: until the order to stop.
+        feedback_token: What the server wants of those who report outcomes; empty: nothing.
     """
 
     def __init__(
-        self, url: str, answer: str, target: str, pulse: Pulse, give_up_seconds: float = math.inf
+        self,
+        url: str,
+        answer: str,
+        target: str,
+        pulse: Pulse,
+        give_up_seconds: float = math.inf,
+        *,
+        feedback_token: str = "",
     ) -> None:
         self._url, self._answer, self._target = url.rstrip("/"), answer, target
         self._pulse = pulse
@@ -85,6 +93,7 @@ class ApiClient:
         self._session = requests.Session()
         # The server is a neighbour: no proxy of the machine's, no password of its user's.
         self._session.trust_env = False
+        self._reporting = {"Authorization": f"Bearer {feedback_token}"} if feedback_token else {}
 
     def predict(self, customer: Customer) -> Answer | None:
         """Asks for one prediction, the same one however often it has to ask.
@@ -137,7 +146,7 @@ class ApiClient:
             for outcome in outcomes
         ]
         try:
-            self._post("/feedback", json.dumps(document).encode(), {})
+            self._post("/feedback", json.dumps(document).encode(), self._reporting)
         except _Unreachable as error:
             log.debug("outcomes have to wait: %s", error)
             return False

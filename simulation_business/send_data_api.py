@@ -90,7 +90,14 @@ class ApiSimulator:
 def build(settings: Settings, contract: Contract, options: Options, pulse: Pulse) -> ApiSimulator:
     """Makes the simulator."""
     give_up = _ONCE_SECONDS if options.once else math.inf
-    client = ApiClient(settings.api_url, contract.answer, contract.target.name, pulse, give_up)
+    client = ApiClient(
+        settings.api_url,
+        contract.answer,
+        contract.target.name,
+        pulse,
+        give_up,
+        feedback_token=settings.feedback_token,
+    )
     outcomes = Outcomes(
         client,
         settings.simulation_outcome_share,

@@ -199,7 +199,14 @@ def build(
     except (BotoCoreError, ValueError) as error:
         raise SettingsError(f"AWS can not be asked: {error}") from error
     outcomes = Outcomes(
-        ApiClient(settings.api_url, contract.answer, contract.target.name, pulse, give_up),
+        ApiClient(
+            settings.api_url,
+            contract.answer,
+            contract.target.name,
+            pulse,
+            give_up,
+            feedback_token=settings.feedback_token,
+        ),
         settings.simulation_outcome_share,
         settings.simulation_outcome_seconds,
         options.seed,

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from embedded import processes
-from embedded.probes import mongo_answers, url_answers
+from mlstack.probes import mongo_answers, url_answers
 from support.project_copy import ProjectCopy, free_ports, project_copy
 from support.waiting import wait_until
 

@@ -1,0 +1,1 @@
+"""The containers' environments, `local` and `cloud`: every service under Docker compose."""

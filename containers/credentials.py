@@ -1,0 +1,61 @@
+"""Secrets: drawn on first use into a folder that git ignores, and read from there alone.
+
+Containers get each as a file of its own (compose secrets); nobody's environment has one.
+"""
+
+import os
+import secrets
+from pathlib import Path
+
+from containers.errors import ContainerError
+from mlstack.settings import ROOT
+
+FOLDER = ROOT / ".secrets"
+NAMES = (
+    "mongo_root_password",
+    "mongo_password",
+    "grafana_admin_password",
+    "feedback_token",
+)
+CONTAINER_UID = 10001
+"""Who containers run as when root runs make."""
+
+_BYTES = 24
+
+
+def container_uid() -> int:
+    """Who our containers run as: whoever runs make, but never root."""
+    return os.getuid() or CONTAINER_UID
+
+
+def ensure() -> list[str]:
+    """Draws the secrets that are not there yet; returns their names.
+
+    Raises:
+        ContainerError: one that is there belongs to somebody else, who alone may read it.
+    """
+    FOLDER.mkdir(mode=0o700, exist_ok=True)
+    drawn = [name for name in NAMES if _draw(FOLDER / name)]
+    for name in NAMES:
+        path = FOLDER / name
+        owner = path.stat().st_uid
+        if owner != container_uid():
+            raise ContainerError(
+                f"{path} belongs to user {owner}, and the containers run as {container_uid()}, "
+                "who could not read it: run make as the user who set this up"
+            )
+        path.chmod(0o600)
+    return drawn
+
+
+def _draw(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return False
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        # No end of line: what reads the file may take it for a part of the secret.
+        file.write(secrets.token_urlsafe(_BYTES))
+    if os.getuid() == 0:
+        os.chown(path, CONTAINER_UID, CONTAINER_UID)
+    return True
