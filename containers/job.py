@@ -59,7 +59,9 @@ def become(environment: str, settings: Settings, module: str, arguments: list[st
         given["DATA_FILE"] = f"/tmp/{path.name}"  # noqa: S108 - the container's own
         command = ["sh", "-c", _RECEIVE, "receive", *command]
     variables = [word for name, value in given.items() for word in ("--env", f"{name}={value}")]
-    Compose(environment).become("run", "--rm", "--no-deps", *variables, service, *command)
+    Compose(environment).become(
+        "--progress", "quiet", "run", "--rm", "--no-deps", *variables, service, *command
+    )
 
 
 def main(arguments: list[str]) -> None:

@@ -48,7 +48,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield Finding("packages", _wrong_packages(_LOCK.read_text()))
     yield Finding("disk", too_little_disk(ROOT, RUN_GIB))
     yield Finding("memory", _too_little_memory(own))
-    yield Finding("contract", _bad_contract(settings))
+    yield Finding("contract", bad_contract(settings))
     address = wrong_address(settings.bind_address)
     yield Finding("BIND_ADDRESS", address)
     yield Finding("different ports", shared_ports(services))
@@ -158,7 +158,8 @@ def _too_little_memory(own: list[psutil.Process]) -> str | None:
     )
 
 
-def _bad_contract(settings: Settings) -> str | None:
+def bad_contract(settings: Settings) -> str | None:
+    """What is wrong with the files that `CONTRACT` and `DATA_FILE` name; None: nothing."""
     if not settings.contract_path.is_file():
         return f"CONTRACT={settings.contract}: there is no such file"
     try:

@@ -69,9 +69,9 @@ def test_no_target_uses_a_variable_that_nobody_sets(target: str) -> None:
 
 @pytest.mark.parametrize("target", ["setup-model-registry", "init_aws", "train", "status"])
 def test_an_environment_that_is_not_there_is_refused_in_a_sentence(target: str) -> None:
-    refused = _make(target, "env=cloud")
+    refused = _make(target, "env=moon")
     assert refused.returncode != 0
-    assert "env=cloud: no such environment; there is env=embedded" in refused.stdout
+    assert "env=moon: no such environment; there is env=embedded, local, cloud" in refused.stdout
     assert "Traceback" not in refused.stdout
 
 
@@ -89,7 +89,9 @@ class TestReplacedPython:
     """What was installed for a Python that is gone is of no use: all of it is made anew."""
 
     def planned(self, environment: Path) -> str:
-        return _make("-n", "status", f"VENV={environment}", f"PYTHON={sys.executable}").stdout
+        return _make(
+            "-n", "status", "env=embedded", f"VENV={environment}", f"PYTHON={sys.executable}"
+        ).stdout
 
     @pytest.fixture
     def environment(self, tmp_path: Path) -> Path:
@@ -130,7 +132,7 @@ def test_every_make_that_the_documents_mention_can_be_given_what_they_say() -> N
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     variables = OWN_VARIABLES | set(re.findall(r"(?m)^(\w+) \?= ?", makefile))
     mentioned = set()
-    for document in (*ROOT.glob("*.md"), *ROOT.glob("*/*.md"), ROOT / ".env.embedded"):
+    for document in (*ROOT.glob("*.md"), *ROOT.glob("*/*.md"), *ROOT.glob(".env.*")):
         text = document.read_text(encoding="utf-8")
         for command in re.findall(r"(?m)(?:^|`)make (?!for\b)([^`\n]+)", text):
             for word in command.split():

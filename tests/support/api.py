@@ -60,8 +60,13 @@ def predictor(
 
 
 def application(
-    served: Served, contract: Contract, metrics: Metrics | None = None, kept: Kept | None = None
+    served: Served,
+    contract: Contract,
+    metrics: Metrics | None = None,
+    kept: Kept | None = None,
+    settings: Settings | None = None,
 ) -> Flask:
     """The application, which serves the model from the first request on."""
-    settings = Settings(contract=Path("contracts") / f"{contract.name}.yaml")
-    return create_app(settings, served, metrics or Metrics(), kept or Kept())
+    file = Path("contracts") / f"{contract.name}.yaml"
+    in_force = (settings or Settings()).model_copy(update={"contract": file})
+    return create_app(in_force, served, metrics or Metrics(), kept or Kept())

@@ -146,7 +146,7 @@ def _lend_packages(folder: Path) -> None:
     )
     for line in listing.stdout.splitlines():
         name, _, value = line.partition(" := ")
-        if name in ("RUNTIME", "DEV", "BENCH"):
+        if name in ("OPERATE", "RUNTIME", "DEV", "BENCH"):
             (folder / value.replace("$(VENV)", ".venv")).touch()
 
 

@@ -67,7 +67,11 @@ def test_every_kind_of_problem_that_a_body_can_meet_is_described_with_an_example
     document: dict[str, Any],
 ) -> None:
     described = set()
-    for reference in document["paths"]["/predict"]["post"]["responses"].values():
+    references = {
+        **document["paths"]["/predict"]["post"]["responses"],
+        **document["paths"]["/feedback"]["post"]["responses"],
+    }
+    for reference in references.values():
         if "$ref" in reference:
             response = document["components"]["responses"][reference["$ref"].split("/")[-1]]
             described |= set(response["content"]["application/problem+json"]["examples"])

@@ -462,3 +462,32 @@ class TestMetrics:
         metrics.model_loaded(RUN_ID)
         assert self.sample(client, f'mlstack_model_loaded{{model_run_id="{RUN_ID}"}} 1.0')
         assert "b" * 32 not in client.get("/metrics").text
+
+
+class TestFeedbackToken:
+    """Whoever can say what became of customers decides what the model is judged by."""
+
+    BODY = {"prediction_id": "8d3f4a52-6a0e-4c0c-9d3b-0b0f3e1a7c11", "churned": True}  # noqa: RUF012
+
+    @pytest.fixture
+    def client(self, served: Served, documented: Contract, tmp_path: Path) -> FlaskClient:
+        token = tmp_path / "token"
+        token.write_text("opensesame\n")
+        settings = Settings(bind_address="0.0.0.0", feedback_token_file=token)  # noqa: S104
+        return application(served, documented, settings=settings).test_client()
+
+    @pytest.mark.parametrize(
+        "header", [None, "Bearer", "Bearer wrong", "Basic opensesame", "Bearer opensesam\xe9"]
+    )
+    def test_without_it_nothing_is_taken(self, client: FlaskClient, header: str | None) -> None:
+        headers = {} if header is None else {"Authorization": header}
+        answer = client.post("/feedback", json=self.BODY, headers=headers)
+        assert (answer.status_code, code(answer)) == (401, "unauthorized")
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+    def test_with_it_outcomes_are_taken(self, client: FlaskClient) -> None:
+        headers = {"Authorization": "bearer opensesame"}
+        assert client.post("/feedback", json=self.BODY, headers=headers).status_code == 202
+
+    def test_predictions_need_none(self, client: FlaskClient, example: dict[str, Any]) -> None:
+        assert client.post("/predict", json=example).status_code == 200

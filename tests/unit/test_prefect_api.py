@@ -42,6 +42,11 @@ def test_a_command_without_a_server_ends_with_a_sentence_and_not_with_a_trace(
     )
 
 
-def test_a_run_is_looked_at_where_the_pages_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PREFECT_API_URL", "http://prefect:4200/api")
-    assert run_address("some-id") == "http://prefect:4200/runs/flow-run/some-id"
+def test_a_run_is_looked_at_where_people_can_open_the_pages(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Which need not be where services find Prefect: containers have names of their own."""
+    monkeypatch.setenv("PREFECT_API_URL", "http://prefect_server:4200/api")
+    monkeypatch.setenv("PUBLIC_HOST", "ml.example.org")
+    monkeypatch.setenv("PREFECT_PORT", "4300")
+    assert run_address("some-id") == "http://ml.example.org:4300/runs/flow-run/some-id"

@@ -8,18 +8,38 @@ from mlstack.settings import ROOT
 from requirements.install import pip_configuration, uv_environment
 
 FOLDER = ROOT / "requirements"
+LOCKS = sorted(path.name for path in FOLDER.glob("*.txt"))
 
 
 def _pins(lock: str) -> dict[str, str]:
     return dict(re.findall(r"(?m)^([\w.-]+)==([^\s;]+)", (FOLDER / lock).read_text()))
 
 
-def test_what_runs_the_stack_has_the_same_versions_when_it_is_developed() -> None:
-    embedded, dev = _pins("embedded.txt"), _pins("dev.txt")
-    assert embedded.items() <= dev.items()
+def test_there_is_a_lock_for_every_image() -> None:
+    for file in ROOT.glob("*/**/Dockerfile*"):
+        if ".venv" not in file.parts:
+            for lock in re.findall(r"(?m)^COPY .*requirements/(\w+\.txt)", file.read_text()):
+                assert lock in LOCKS, file
 
 
-@pytest.mark.parametrize("lock", ["uv.txt", "embedded.txt", "dev.txt", "bench.txt"])
+@pytest.mark.parametrize("lock", sorted(set(LOCKS) - {"dev.txt", "bench.txt"}))
+def test_what_runs_has_the_same_versions_everywhere_and_when_it_is_developed(lock: str) -> None:
+    assert _pins(lock).items() <= _pins("dev.txt").items()
+
+
+def test_a_service_has_no_more_than_it_needs() -> None:
+    """What is large, or tells the outside: only where it runs."""
+    only_in = {
+        "evidently": {"monitor.txt", "agent.txt"},
+        "prefect": {"prefect.txt", "agent.txt"},
+        "mlflow": {"mlflow.txt"},
+    }
+    of_services = set(LOCKS) - {"bench.txt", "dev.txt", "embedded.txt", "uv.txt"}
+    for package, locks in only_in.items():
+        assert {lock for lock in of_services if package in _pins(lock)} == locks
+
+
+@pytest.mark.parametrize("lock", LOCKS)
 def test_every_package_is_locked_with_hashes(lock: str) -> None:
     text = (FOLDER / lock).read_text()
     blocks = re.split(r"(?m)^(?=[\w.-]+==)", text)[1:]
@@ -27,7 +47,7 @@ def test_every_package_is_locked_with_hashes(lock: str) -> None:
     assert all("--hash=sha256:" in block for block in blocks)
 
 
-@pytest.mark.parametrize("lock", ["uv.txt", "embedded.txt", "dev.txt", "bench.txt"])
+@pytest.mark.parametrize("lock", LOCKS)
 def test_no_lock_names_a_machine_or_an_index(lock: str) -> None:
     text = (FOLDER / lock).read_text()
     assert not re.search(r"https?://|file:|(?m:^\s*-[if] )|--(extra-)?index-url|--find-links", text)
