@@ -13,7 +13,7 @@ URI = "mongodb://mlstack@mongo:27017/?authSource=admin"
 @pytest.fixture
 def password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     file = tmp_path / "password"
-    file.write_text("p@ss/word\n")
+    file.write_text("p@ss/hush\n")
     monkeypatch.setenv("MONGO_URI", URI)
     monkeypatch.setenv("MONGO_PASSWORD_FILE", str(file))
     return file
@@ -22,8 +22,8 @@ def password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.usefixtures("password")
 def test_mongodb_s_password_comes_from_its_file_and_is_not_printed() -> None:
     settings = Settings.load()
-    assert settings.mongo_uri == "mongodb://mlstack:p%40ss%2Fword@mongo:27017/?authSource=admin"
-    assert "word" not in repr(settings)
+    assert settings.mongo_uri == "mongodb://mlstack:p%40ss%2Fhush@mongo:27017/?authSource=admin"
+    assert "hush" not in repr(settings)
 
 
 def test_a_password_for_nobody_is_refused(password: Path, monkeypatch: pytest.MonkeyPatch) -> None:
