@@ -108,6 +108,10 @@ deploy: $(PACKAGES) ## Check the model of RUN_ID=... and let the running server 
 rollback: $(PACKAGES) ## Go back to the model that was deployed before
 	@$(RUN) $(JOB) server.deploy rollback
 
+.PHONY: deployed
+deployed: $(PACKAGES) ## Print the run id that is deployed
+	@$(RUN) $(JOB) server.deploy current
+
 .PHONY: deployments
 deployments: $(PACKAGES) ## List what was deployed, and when
 	@$(RUN) $(JOB) server.deploy history
@@ -144,8 +148,20 @@ lint: $(DEV) ## Check format, types, shell, YAML and this file
 	@$(VENV)/bin/mypy .
 	@git ls-files -co --exclude-standard -- '*.sh' .ci/run | xargs -r $(VENV)/bin/shellcheck
 	@git ls-files -co --exclude-standard -- '*.yml' '*.yaml' | xargs -r $(VENV)/bin/yamllint --strict
+	@$(VENV)/bin/zizmor --offline --quiet --no-progress .github
+	@if command -v actionlint >/dev/null; then actionlint -shellcheck $(VENV)/bin/shellcheck; else \
+		echo "actionlint is not on the PATH: the workflows were checked without it"; fi
 	@$(VENV)/bin/mbake validate Makefile
 	@$(VENV)/bin/mbake format --check --config .bake.toml Makefile
+
+# In an environment of its own, which is made anew: what is looked at has no say in it.
+.PHONY: audit
+audit: ## Ask for known vulnerabilities of every locked package (wants the Internet)
+	@"$(PYTHON)" -m venv --clear .audit
+	@.audit/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/audit.txt
+	@failed=; for lock in requirements/*.txt; do echo "== $$lock"; \
+		.audit/bin/pip-audit --require-hashes --disable-pip --progress-spinner off -r "$$lock" || failed=1; \
+	done; test -z "$$failed"
 
 .PHONY: bench
 bench: $(BENCH) ## Measure model quality and what tracking, log and stream cost (docs/benchmarks.md)
@@ -166,6 +182,7 @@ SERVICE_LOCKS := agent api aws core mlflow monitor operate prefect simulate stre
 lock: $(DEV) ## Lock the requirements anew after requirements/*.in was edited
 	@cd requirements && export PATH="$(abspath $(VENV)/bin):$$PATH" && \
 		$(COMPILE) uv.in -o uv.txt && \
+		$(COMPILE) audit.in -o audit.txt && \
 		$(COMPILE) dev.in -o dev.txt && \
 		for name in bench embedded $(SERVICE_LOCKS); do $(COMPILE) $$name.in -c dev.txt -o $$name.txt; done
 

@@ -173,7 +173,7 @@ class Deployer:
     """Brings models into service.
 
     Args:
-        settings: Where the state folder is, and the contract that requests follow.
+        settings: Where the state folder is, the contract that requests follow, who deploys.
         registry: Where models come from.
     """
 
@@ -181,6 +181,7 @@ class Deployer:
         self._contract_path = settings.contract_path
         self._registry = registry
         self._mlflow = settings.mlflow_url
+        self._by = settings.deployed_by
         self.state = DeploymentState(settings.state_path)
 
     def deploy(self, run_id: str) -> None:
@@ -260,7 +261,7 @@ class Deployer:
     def _replace(self, run_id: str, action: Literal["deploy", "rollback"]) -> None:
         old = self.state.record()
         old_run_id = old.run_id if old else None
-        by = getpass.getuser()
+        by = self._by or getpass.getuser()
 
         def note(result: str) -> None:
             self.state.add_to_history(

@@ -29,7 +29,7 @@ _BARE = re.compile(r"[\w./:@%+,=-]*", re.ASCII)
 
 OWN_VARIABLES = frozenset(name.upper() for name in Settings.model_fields)
 # A choice of model is made once per deploy: keeping it would redeploy it at every start.
-_KEPT_VARIABLES = OWN_VARIABLES - {"RUN_ID"}
+_KEPT_VARIABLES = OWN_VARIABLES - {"RUN_ID", "DEPLOYED_BY"}
 
 
 def active_name() -> str | None:
@@ -56,7 +56,7 @@ def set_up(name: str) -> Settings:
     """Makes an environment the active one: as `load`, and writes `.env`.
 
     Our own settings that the process environment gives with another value than the file
-    are kept in `.env` until the environment is reset, all but `RUN_ID`.
+    are kept in `.env` until the environment is reset, all but `RUN_ID` and `DEPLOYED_BY`.
     """
     taken = _kept(name) | _given()
     file = _of_file(name, taken)

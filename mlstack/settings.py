@@ -30,6 +30,9 @@ class Settings(BaseModel):
     run_id: str = Field(default="", pattern=r"^([0-9a-f]{32})?$")
     """MLflow run whose model people have decided to deploy; empty: none chosen."""
 
+    deployed_by: str = Field(default="", pattern=r"^([0-9A-Za-z][\[\]0-9A-Za-z:._-]{0,63})?$")
+    """Who deploys, for the history; empty: the user that the process runs as."""
+
     contract: Path = Path("contracts/credit_card_churn.yaml")
     """Dataset contract for training and simulators."""
 

@@ -1,4 +1,4 @@
-"""Deploys models: `python -m server.deploy to RUN_ID | ensure | rollback | history`."""
+"""Deploys models: `python -m server.deploy to RUN_ID | ensure | rollback | current | history`."""
 
 import argparse
 import re
@@ -23,13 +23,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     to.add_argument("run_id")
     commands.add_parser("ensure", help="deploy RUN_ID, or confirm what was deployed last")
     commands.add_parser("rollback", help="deploy what was deployed before")
+    commands.add_parser("current", help="print the run id that is deployed; nothing when none is")
     commands.add_parser("history", help="list all deployments")
     options = parser.parse_args(arguments)
     for number in (signal.SIGTERM, signal.SIGHUP):
         # An exception, unlike the signal itself, lets a deploy put the old model back.
         signal.signal(number, _stop)
     try:
-        print(_carry_out(options, Settings.load()))  # noqa: T201 - a command's answer
+        if answer := _carry_out(options, Settings.load()):
+            print(answer)  # noqa: T201
     except MlstackError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
@@ -50,6 +52,9 @@ def _carry_out(options: argparse.Namespace, settings: Settings) -> str:
             return f"run {deployer.ensure(settings.run_id)} is deployed"
         case "rollback":
             return f"rolled back: run {deployer.rollback()} is deployed"
+        case "current":
+            record = deployer.state.record()
+            return record.run_id if record else ""
         case _:
             return _table(deployer.state.history())
 

@@ -1,0 +1,106 @@
+"""A real sshd of our own, on a free port of the loopback interface."""
+
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from support.mongo import free_port
+from support.waiting import wait_until
+
+SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+
+
+@dataclass(frozen=True)
+class Sshd:
+    """One that runs.
+
+    Args:
+        process: The listening process.
+        port: On 127.0.0.1.
+        key: A private key whose holder may run the forced command.
+        known_hosts: The host's line of a known_hosts file.
+    """
+
+    process: psutil.Process
+    port: int
+    key: Path
+    known_hosts: str
+
+    def drop_connections(self) -> None:
+        """Ends every connection as a broken line does: without a word to either side."""
+        for session in self.process.children(recursive=True):
+            if session.name() == "sshd":
+                session.kill()
+
+    def sessions(self) -> int:
+        """How many connections there are."""
+        return sum(child.name() == "sshd" for child in self.process.children())
+
+
+def make_key(path: Path) -> Path:
+    """Makes a key pair without a passphrase; returns the private key's path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", str(path)]
+    subprocess.run(command, check=True)
+    return path
+
+
+def host_line(key: Path, port: int) -> str:
+    """A known_hosts line for a host key."""
+    kind, text, *_ = key.with_suffix(".pub").read_text().split()
+    return f"[127.0.0.1]:{port} {kind} {text}"
+
+
+@contextmanager
+def sshd(folder: Path, command: str) -> Iterator[Sshd]:
+    """Runs one, with the rights of the test's own user.
+
+    Args:
+        folder: For its keys and its log.
+        command: The only command that the key may run.
+    """
+    if os.geteuid() == 0:
+        # As root it wants this folder of the package's service; it stays empty.
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+    key, host_key = make_key(folder / "key"), make_key(folder / "host_key")
+    allowed = folder / "authorized_keys"
+    public = key.with_suffix(".pub").read_text()
+    allowed.write_text(f'restrict,command="{command}" {public}')
+    allowed.chmod(0o600)
+    port = free_port()
+    configuration = folder / "sshd_config"
+    configuration.write_text(
+        f"ListenAddress 127.0.0.1:{port}\n"
+        f"HostKey {host_key}\n"
+        f"AuthorizedKeysFile {allowed}\n"
+        f"AllowUsers {getpass.getuser()}\n"
+        "AuthenticationMethods publickey\n"
+        "PermitRootLogin forced-commands-only\n"
+        "PidFile none\n"
+        # The test's folder lies in one that everybody may write to.
+        "StrictModes no\n"
+        "UsePAM no\n"
+    )
+    log = folder / "sshd.log"
+    assert SSHD is not None, "sshd is not installed"
+    process = psutil.Popen([SSHD, "-D", "-f", str(configuration), "-E", str(log)])
+    try:
+        wait_until(lambda: _listens(port) or process.poll() is not None, "sshd listens")
+        assert process.poll() is None, log.read_text()
+        yield Sshd(process, port, key, host_line(host_key, port))
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
