@@ -56,7 +56,7 @@ endif
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} \
 		/^##@ / {printf "\n%s\n", substr($$0, 5)} \
-		/^[a-zA-Z_-]+( [a-zA-Z_-]+)*:.*## / {printf "  %-24s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+		/^[a-zA-Z_-]+( [a-zA-Z_-]+)*:.*## / {printf "  %-27s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
 demo: $(RUNTIME) ## Everything from nothing, without Docker: services, data, training, predictions
@@ -99,6 +99,14 @@ start-serve: $(PACKAGES) ## The same after stop-serve
 .PHONY: stop-serve
 stop-serve: $(PACKAGES) ## Stop the server; everything else stays up
 	@$(RUN) -m $(STACK) stop serve
+
+.PHONY: apply-prediction-reporting
+apply-prediction-reporting: $(PACKAGES) ## Apply the reporting flow and its schedule
+	@$(RUN) $(JOB) reporting.apply_flow
+
+.PHONY: report
+report: $(PACKAGES) ## Report on the recent predictions now, and print where to read it
+	@$(RUN) $(JOB) reporting.quick_run
 
 .PHONY: deploy
 deploy: $(PACKAGES) ## Check the model of RUN_ID=... and let the running server change to it

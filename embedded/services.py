@@ -98,6 +98,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
     prefect = f"http://{HERE}:{settings.prefect_port}"
     aws = f"http://{HERE}:{settings.aws_port}"
     api = f"http://{HERE}:{settings.api_port}"
+    reports = f"http://{HERE}:{settings.reports_port}"
     metrics = f"http://{HERE}:{settings.stream_metrics_port}"
     return (
         Service(
@@ -241,6 +242,17 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
             port=settings.prometheus_port,
             port_variable="PROMETHEUS_PORT",
             lacks="" if shutil.which("prometheus") else _NO_PROMETHEUS,
+        ),
+        Service(
+            name="nginx",
+            group=MONITORING,
+            command=_module("embedded.report_browser"),
+            follows_settings=True,
+            probe=partial(url_answers, f"{reports}/"),
+            address=reports,
+            host=bind,
+            port=settings.reports_port,
+            port_variable="REPORTS_PORT",
         ),
     )
 

@@ -2,7 +2,7 @@
 
 Usage: python -m embedded.supervise start NAME... | stop NAME... | status | logs [SERVICE] | reset
 
-NAME is a group (`model-registry`, `serve`) or a service.
+NAME is a group (`model-registry`, `serve`, `monitoring`) or a service.
 The active environment must be loaded (`python -m mlstack.with_environment`).
 """
 

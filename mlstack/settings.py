@@ -82,6 +82,7 @@ class Settings(BaseModel):
     mongo_port: int = Field(default=27018, ge=1, le=65535)
     stream_metrics_port: int = Field(default=9697, ge=1, le=65535)
     prometheus_port: int = Field(default=9090, ge=1, le=65535)
+    reports_port: int = Field(default=8888, ge=1, le=65535)
 
     mongo_uri: str = Field(default="mongodb://127.0.0.1:27018", repr=False)
     """Where predictions are kept for good; with the password of `MONGO_PASSWORD_FILE` in it."""
@@ -91,6 +92,12 @@ class Settings(BaseModel):
 
     monitor_url: str = ""
     """The monitoring service; empty: none runs."""
+
+    report_time_window_minutes: int = Field(default=180, ge=1, le=525_600)
+    """Time window of a report, and period of the reporting schedule."""
+
+    reports_dir: Path = Path(".embedded/reports")
+    """Where the reports' pages are."""
 
     api_workers: int = Field(default=2, ge=1)
     """Worker processes of the HTTP server."""
@@ -172,6 +179,11 @@ class Settings(BaseModel):
         """Where people open Prefect."""
         return f"http://{self.public_host}:{self.prefect_port}"
 
+    @property
+    def reports_url(self) -> str:
+        """Where people open the reports."""
+        return f"http://{self.public_host}:{self.reports_port}"
+
     @cached_property
     def contract_path(self) -> Path:
         """The contract's file; a relative name counts from the project's root."""
@@ -181,6 +193,11 @@ class Settings(BaseModel):
     def state_path(self) -> Path:
         """The state folder; a relative name counts from the project's root."""
         return ROOT / self.state_dir
+
+    @cached_property
+    def reports_path(self) -> Path:
+        """The reports' folder; a relative name counts from the project's root."""
+        return ROOT / self.reports_dir
 
 
 def read_secret(name: str, path: Path) -> str:

@@ -30,6 +30,8 @@ TARGETS = (
     "setup-model-serve",
     "stop-serve",
     "start-serve",
+    "apply-prediction-reporting",
+    "report",
     "deploy",
     "rollback",
     "deployed",

@@ -1,0 +1,121 @@
+"""The report browser shows finished pages, and nothing else, whoever serves them."""
+
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from embedded.report_browser import EMPTY, command, nginx
+from mlstack.settings import ROOT, Settings
+from support.api_server import free_port
+from support.waiting import wait_until
+
+NAME = "20261125T093000Z-credit_card_churn.html"
+
+
+@pytest.fixture(params=["nginx", "gunicorn"])
+def browser(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """Address and folder of a browser that runs."""
+    binary = nginx() if request.param == "nginx" else None
+    if request.param == "nginx" and binary is None:
+        pytest.skip("no nginx is installed here")
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    settings = Settings(reports_dir=folder, reports_port=free_port())
+    process = subprocess.Popen(
+        command(settings, tmp_path / "scratch", binary),
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "REPORTS_DIR": str(folder),
+            "REPORTS_PORT": str(settings.reports_port),
+        },
+    )
+    address = f"http://127.0.0.1:{settings.reports_port}"
+
+    def answers() -> bool:
+        assert process.poll() is None
+        try:
+            return requests.get(address, timeout=5).ok
+        except requests.ConnectionError:
+            return False
+
+    try:
+        wait_until(answers, "the browser answers")
+        yield address, folder
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def test_there_is_an_index_before_the_first_report(browser: tuple[str, Path]) -> None:
+    address, folder = browser
+    empty = requests.get(address, timeout=5)
+    assert "There is no report yet" in empty.text
+    assert empty.content == EMPTY.read_bytes()
+    (folder / "index.html").write_text("the first report")
+    assert requests.get(address, timeout=5).text == "the first report"
+    assert requests.get(f"{address}/index.html", timeout=5).text == "the first report"
+
+
+def test_the_index_is_never_kept_and_nothing_is_loaded_from_elsewhere(
+    browser: tuple[str, Path],
+) -> None:
+    address, folder = browser
+    (folder / NAME).write_text("a report")
+    for path, cached in (("/", "no-store"), (f"/{NAME}", "no-cache")):
+        answer = requests.get(f"{address}{path}", timeout=5)
+        assert answer.status_code == 200
+        assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert answer.headers["Cache-Control"] == cached
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/{NAME}.123.new",
+        "/notes.txt",
+        "/notes.html",
+        "/inner/",
+        f"/inner/{NAME}",
+        "/.hidden.html",
+        "/../secret.html",
+        "/%2e%2e/secret.html",
+        "/..%2fsecret.html",
+        "/20990101T000000Z-link.html",
+    ],
+)
+def test_only_whole_reports_are_shown(browser: tuple[str, Path], path: str) -> None:
+    """Not the half-written, not other files, not folders, and nothing outside of the folder."""
+    address, folder = browser
+    (folder / "inner").mkdir()
+    for name in (f"{NAME}.123.new", "notes.txt", "notes.html", f"inner/{NAME}", ".hidden.html"):
+        (folder / name).write_text("secret")
+    (folder.parent / "secret.html").write_text("secret")
+    (folder / "20990101T000000Z-link.html").symlink_to(folder.parent / "secret.html")
+    answer = _get_as_it_stands(int(address.rpartition(":")[2]), path)
+    assert answer.split()[1] in (b"400", b"403", b"404"), answer
+    assert b"secret" not in answer
+
+
+def _get_as_it_stands(port: int, path: str) -> bytes:
+    """The whole answer; a client would tidy up the path first."""
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(
+            f"GET {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n".encode()
+        )
+        with connection.makefile("rb") as answer:
+            return answer.read()
+
+
+def test_nothing_can_be_written(browser: tuple[str, Path]) -> None:
+    address, folder = browser
+    assert requests.put(f"{address}/{NAME}", data=b"x", timeout=5).status_code == 405
+    assert requests.delete(f"{address}/", timeout=5).status_code == 405
+    assert list(folder.iterdir()) == []
