@@ -134,6 +134,10 @@ status: $(PACKAGES) ## Show every service: state, pid, memory, address, ready or
 logs: $(PACKAGES) ## Follow the logs of all services, or of one (service=mlflow)
 	@$(RUN) -m $(STACK) logs "$(service)"
 
+.PHONY: security
+security: $(OPERATE) ## Count what the running containers should have none of: open ports, root, default passwords
+	@$(RUN) -m containers.security
+
 .PHONY: reset_all
 reset_all: $(PACKAGES) ## Stop everything and delete its data (models too); nothing stays behind
 	@$(RUN) -m $(STACK) reset

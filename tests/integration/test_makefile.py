@@ -22,6 +22,7 @@ TARGETS = (
     "bench",
     "notebooks",
     "doctor",
+    "security",
     "reset_all",
     "setup-model-registry",
     "init_aws",

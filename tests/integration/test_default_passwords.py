@@ -1,0 +1,73 @@
+"""Default passwords are really tried, and one that works is found."""
+
+import base64
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from containers.errors import ContainerError
+from containers.security import Inspected, default_passwords
+from support.api_server import free_port
+
+
+def container(service: str, port: int) -> Inspected:
+    ports = {"1/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port)}]}
+    labels = {"com.docker.compose.service": service}
+    document: dict[str, Any] = {
+        "Config": {"Labels": labels},
+        "HostConfig": {},
+        "NetworkSettings": {"Ports": ports},
+    }
+    return Inspected(document, ())
+
+
+@pytest.fixture
+def grafana(request: pytest.FixtureRequest) -> Iterator[int]:
+    """A server that asks for a login as Grafana does; its parameter is the password."""
+    login = base64.b64encode(f"admin:{request.param}".encode()).decode()
+
+    class Grafana(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            fine = self.path == "/api/user" and self.headers["Authorization"] == f"Basic {login}"
+            self.send_response(200 if fine else 401)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Grafana) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+def test_a_mongodb_that_wants_no_login(mongo: str) -> None:
+    found = default_passwords([container("mongo", int(mongo.rpartition(":")[2]))]).found
+    assert "mongo: no login" in found
+
+
+@pytest.mark.parametrize("grafana", ["admin"], indirect=True)
+def test_a_grafana_with_the_password_it_comes_with(grafana: int) -> None:
+    assert default_passwords([container("grafana", grafana)]).found == (
+        "grafana: admin with admin",
+    )
+
+
+@pytest.mark.parametrize("grafana", ["kJ3-drawn"], indirect=True)
+def test_a_grafana_with_a_password_of_its_own(grafana: int) -> None:
+    assert default_passwords([container("grafana", grafana)]).found == ()
+
+
+@pytest.mark.parametrize("service", ["grafana", "mongo"])
+def test_what_can_not_be_asked_is_no_0(service: str) -> None:
+    with pytest.raises(ContainerError, match="can not be asked"):
+        default_passwords([container(service, free_port())])
+
+
+def test_what_has_no_login_is_not_asked() -> None:
+    assert default_passwords([container("prometheus", free_port())]).found == ()
