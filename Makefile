@@ -87,7 +87,7 @@ train: $(PACKAGES) ## Train now and follow it to its end (TRAIN_TRIALS=...)
 ##@ Serving
 
 .PHONY: setup-model-serve
-setup-model-serve: $(PACKAGES) ## Deploy RUN_ID, else what was deployed last, and start the server
+setup-model-serve: $(PACKAGES) ## Deploy RUN_ID, else what was deployed last, and start servers and monitoring
 	@$(RUN) $(JOB) server.deploy ensure
 	@$(SET_UP) -m $(STACK) start serve monitoring
 

@@ -24,7 +24,7 @@ from pymongo.collection import Collection
 from aws.init_aws import init_aws
 from embedded import doctor
 from embedded.errors import StackError
-from embedded.services import GROUPS, HERE, MODEL_REGISTRY, SERVE, all_services
+from embedded.services import GROUPS, HERE, MODEL_REGISTRY, MONITORING, SERVE, all_services
 from embedded.supervise import ENVIRONMENT, Stack
 from mlstack import environments
 from mlstack.contract import Contract
@@ -102,7 +102,7 @@ def demo() -> None:
             _run_target("model_orchestration.quick_run")
     with steps.step("Deploy a model"):
         run_id = _deploy(settings, contract, trained=trained)
-        stack.wait_until_ready([SERVE])
+        stack.wait_until_ready([SERVE, MONITORING])
     with steps.step("Predict over HTTP"):
         _predict(settings, contract)
     with steps.step("Predict on the stream"):

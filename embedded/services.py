@@ -20,6 +20,7 @@ from mlstack.probes import (
     mlflow_searches,
     model_is_served,
     mongo_answers,
+    monitor_watches,
     nothing_to_ask,
     stream_is_served,
     url_answers,
@@ -100,6 +101,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
     api = f"http://{HERE}:{settings.api_port}"
     reports = f"http://{HERE}:{settings.reports_port}"
     metrics = f"http://{HERE}:{settings.stream_metrics_port}"
+    monitor = f"http://{HERE}:{settings.evidently_port}"
     return (
         Service(
             name="mlflow",
@@ -230,6 +232,20 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
                 ("send_data-api", "send_data_api"),
                 ("send_data-kinesis", "send_data_kinesis"),
             )
+        ),
+        Service(
+            name="evidently_service",
+            group=MONITORING,
+            command=_module(
+                *("gunicorn", "-c", "monitoring/evidently_service/gunicorn_conf.py"),
+                "monitoring.evidently_service.app:app",
+            ),
+            follows_settings=True,
+            probe=partial(monitor_watches, monitor),
+            address=monitor,
+            host=bind,
+            port=settings.evidently_port,
+            port_variable="EVIDENTLY_PORT",
         ),
         Service(
             name="prometheus",

@@ -17,10 +17,12 @@ _BATCH = 1000
 _TIMEOUT_SECONDS = 5
 _RETRY_SECONDS = 5.0
 
-# What a stored prediction carries beside the features and what was predicted.
+# What a stored prediction carries beside what the monitor takes: features, prediction, the run,
+# and the id by which it is never counted twice and its outcome is found.
 _NOT_MONITORED = frozenset(
-    {"_id", "contract", "model_run_id", "source", "created_at", "shard_id", "sequence_number"}
+    {"_id", "contract", "source", "created_at", "shard_id", "sequence_number"}
 )
+_SERVER_ERROR = 500
 
 
 class MonitorSink:
@@ -73,6 +75,7 @@ class MonitorSink:
         by_contract: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for prediction in predictions:
             row = {key: value for key, value in prediction.items() if key not in _NOT_MONITORED}
+            row["prediction_id"] = prediction["_id"]
             by_contract[prediction["contract"]["name"]].append(row)
         for name, rows in by_contract.items():
             try:
@@ -84,13 +87,27 @@ class MonitorSink:
                     log.warning("the monitor does not answer: %s", error)
                 self._failing = True
                 return False
+            if answer.status_code >= _SERVER_ERROR:
+                if not self._failing:
+                    log.warning("the monitor answers with %d", answer.status_code)
+                self._failing = True
+                return False
             self._failing = False
-            if answer.ok:
-                self._observe(len(rows))
-            else:
+            self._observe(_accepted(answer, len(rows)))
+            if not answer.ok:
                 # It will not take them another time either.
-                log.warning("the monitor refuses %d rows: %s", len(rows), answer.text[:200])
+                log.warning("the monitor refuses rows: %s", answer.text[:300])
         return True
+
+
+def _accepted(answer: requests.Response, sent: int) -> int:
+    """How many rows the service took: it may refuse single ones."""
+    if answer.ok:
+        return sent
+    try:
+        return int(answer.json()["accepted"])
+    except (ValueError, KeyError, TypeError):
+        return 0
 
 
 class NoMonitor:

@@ -17,9 +17,9 @@ PREDICTION_ID = "prediction_id"
 RUN_ID = "model_run_id"
 CREATED_AT = "created_at"
 
-_TIMEOUT_MS = 5000
-# Some 10,000 documents a second on a busy machine.
-_READ_TIMEOUT_MS = 120_000
+_CONNECT_SECONDS = 5.0
+# A report reads 100,000 documents, some 10,000 a second on a busy machine.
+_READ_SECONDS = 120.0
 
 
 class PredictionStore:
@@ -30,14 +30,15 @@ class PredictionStore:
     Args:
         uri: MongoDB's address.
         contract: What a customer is.
+        seconds: What MongoDB may take for one call.
     """
 
-    def __init__(self, uri: str, contract: Contract) -> None:
+    def __init__(self, uri: str, contract: Contract, seconds: float = _READ_SECONDS) -> None:
         client: MongoClient[dict[str, Any]] = MongoClient(
             uri,
-            serverSelectionTimeoutMS=_TIMEOUT_MS,
-            connectTimeoutMS=_TIMEOUT_MS,
-            timeoutMS=_READ_TIMEOUT_MS,
+            serverSelectionTimeoutMS=int(_CONNECT_SECONDS * 1000),
+            connectTimeoutMS=int(_CONNECT_SECONDS * 1000),
+            timeoutMS=int(seconds * 1000),
             tz_aware=True,
         )
         self._client, self._contract = client, contract

@@ -66,6 +66,14 @@ def stream_is_served(address: str) -> Answer:
     return Answer(ready=True, detail=served[1].decode())
 
 
+def monitor_watches(address: str) -> Answer:
+    """Ready when the monitoring service takes rows; the detail is its verdict, or its wait."""
+    status, body = ask(f"{address}/health/ready", None)
+    if status != OK:
+        return Answer(ready=False, detail=why(status, body))
+    return Answer(ready=True, detail=json.loads(body)["detail"])
+
+
 def file_is_renewed(path: Path | str) -> Answer:
     """Ready when a heartbeat file was written lately: for what serves no port."""
     try:

@@ -2,7 +2,9 @@
 
 import hashlib
 import io
+import json
 import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from mlstack.errors import NoReference, RegistryUnavailable
 from mlstack.files import write_atomically
 from mlstack.mlflow_runs import download, find_run
 from mlstack.model_store import ModelStore
+from mlstack.quality import Quality
 
 REFERENCE_FILE = "reference/training_rows.csv"
 """Artifact of a search's parent run: clean training rows with the target."""
@@ -37,11 +40,14 @@ class Reference:
         contract: What it was trained with.
         rows: The features as `customer_table` gives them, `PREDICTION` (float64) and
             `TARGET` (int64).
+        quality: What MLflow has of the run's figures on its validation rows, which unlike its
+            training rows it had not seen; None: it has none.
     """
 
     run_id: str
     contract: Contract
     rows: pd.DataFrame
+    quality: Quality | None
 
 
 class ReferenceStore:
@@ -70,42 +76,65 @@ class ReferenceStore:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self._folder / f"{run_id}.lock"):
-                content = self._kept(run_id) or self._fetch(run_id)
+                content = self._kept(run_id, ".csv", _fetch_rows)
+                figures = self._kept(run_id, ".json", _fetch_figures)
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise NoReference(
                 f"the training rows of run {run_id} can not be kept here: {reason}"
             ) from error
         rows = _parse(content, run_id, contract)
-        features = customer_table(rows, contract)
+        try:
+            features = customer_table(rows, contract)
+            outcomes = pd.to_numeric(rows[contract.target.name]).astype("int64")
+        except (ValueError, TypeError) as error:
+            raise NoReference(f"the training rows of run {run_id} are broken: {error}") from error
         chances = model.score_matrix(model.encoder.encode_frame(features))
         scored = features.assign(**{PREDICTION: chances.astype("float64")})
-        scored[TARGET] = pd.to_numeric(rows[contract.target.name]).astype("int64")
-        return Reference(run_id, contract, scored)
+        scored[TARGET] = outcomes
+        return Reference(run_id, contract, scored, _quality(json.loads(figures)))
 
-    def _kept(self, run_id: str) -> bytes | None:
-        """The copy, if there is one and it is what was downloaded: its name has its checksum."""
-        for path in self._folder.glob(f"{run_id}-*.csv"):
+    def _kept(self, run_id: str, suffix: str, fetch: Callable[[str], bytes]) -> bytes:
+        """The copy, if it is what was downloaded: its name has its checksum; else a new one."""
+        for path in self._folder.glob(f"{run_id}-*{suffix}"):
             content = path.read_bytes()
             if path.stem == f"{run_id}-{_checksum(content)}":
                 return content
             path.unlink()  # spoilt by a disk; it is whole in MLflow
-        return None
-
-    def _fetch(self, run_id: str) -> bytes:
-        # The run of a search is its trials' parent; a search's own run is asked for its own.
-        parent = find_run(run_id).data.tags.get(_PARENT, run_id)
-        with tempfile.TemporaryDirectory(dir=self._folder) as scratch:
-            try:
-                content = download(parent, REFERENCE_FILE, Path(scratch)).read_bytes()
-            except RegistryUnavailable as error:
-                find_run(parent)  # MLflow answers: what is missing is the file
-                raise NoReference(
-                    f"there are no training rows to compare with: {error}; only runs of this "
-                    "project's training flow have them"
-                ) from error
-        write_atomically(self._folder / f"{run_id}-{_checksum(content)}.csv", content)
+        content = fetch(run_id)
+        write_atomically(self._folder / f"{run_id}-{_checksum(content)}{suffix}", content)
         return content
+
+
+def _fetch_rows(run_id: str) -> bytes:
+    # The run of a search is its trials' parent; a search's own run is asked for its own.
+    parent = find_run(run_id).data.tags.get(_PARENT, run_id)
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            return download(parent, REFERENCE_FILE, Path(scratch)).read_bytes()
+        except RegistryUnavailable as error:
+            find_run(parent)  # MLflow answers: what is missing is the file
+            raise NoReference(
+                f"there are no training rows to compare with: {error}; only runs of this "
+                "project's training flow have them"
+            ) from error
+
+
+def _fetch_figures(run_id: str) -> bytes:
+    return json.dumps(dict(find_run(run_id).data.metrics)).encode()
+
+
+def _quality(figures: Mapping[str, float]) -> Quality | None:
+    """By the names that `model_orchestration.metrics` logs them under."""
+    if not {"rmse", "logloss", "auc", "ece"} <= figures.keys():
+        return None
+    return Quality(
+        rmse=figures["rmse"],
+        logloss=figures["logloss"],
+        auc=figures["auc"],
+        calibration_error=figures["ece"],
+        coverage=1.0,
+    )
 
 
 def _checksum(content: bytes) -> str:

@@ -81,6 +81,7 @@ class Settings(BaseModel):
     aws_port: int = Field(default=4566, ge=1, le=65535)
     mongo_port: int = Field(default=27018, ge=1, le=65535)
     stream_metrics_port: int = Field(default=9697, ge=1, le=65535)
+    evidently_port: int = Field(default=8085, ge=1, le=65535)
     prometheus_port: int = Field(default=9090, ge=1, le=65535)
     reports_port: int = Field(default=8888, ge=1, le=65535)
 
@@ -92,6 +93,15 @@ class Settings(BaseModel):
 
     monitor_url: str = ""
     """The monitoring service; empty: none runs."""
+
+    monitor_window_rows: int = Field(default=1000, ge=30, le=100_000)
+    """Newest predictions that monitoring looks at."""
+
+    monitor_min_rows: int = Field(default=100, ge=30)
+    """With fewer of them it says nothing yet."""
+
+    monitor_period_seconds: float = Field(default=15, ge=0.1, le=3600)
+    """From one calculation of drift and quality to the next."""
 
     report_time_window_minutes: int = Field(default=180, ge=1, le=525_600)
     """Time window of a report, and period of the reporting schedule."""

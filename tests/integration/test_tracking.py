@@ -218,6 +218,10 @@ def test_the_reference_has_the_training_rows_and_the_winners_own_chances(
     assert searched.best.booster is not None
     chances = searched.best.booster.inplace_predict(Rows.encode(train, contract).matrix)
     assert reference.rows[PREDICTION].to_numpy() == pytest.approx(chances)
+    # On rows that the model had not seen.
+    assert reference.quality is not None
+    assert reference.quality.rmse == pytest.approx(searched.best.metrics["rmse"])
+    assert reference.quality.calibration_error == pytest.approx(searched.best.metrics["ece"])
 
 
 def test_the_reference_of_another_trial_is_scored_by_that_trials_model(

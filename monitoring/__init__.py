@@ -1,0 +1,1 @@
+"""What watches the live side, and shows it to people."""

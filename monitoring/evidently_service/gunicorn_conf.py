@@ -1,0 +1,68 @@
+"""How gunicorn runs the service: one process, whose threads share one window."""
+
+# ruff: noqa: PLC0415 - what the functions need must not be loaded before the environment is set
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+# Before anything loads NumPy or XGBoost: a calculation is to take one core, not the machine.
+os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
+# Evidently reports its use to its makers unless it is told not to.
+os.environ.setdefault("DO_NOT_TRACK", "1")
+# The monitor asks again by itself; MLflow's client would go on trying for minutes.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+
+from mlstack.contract import Contract
+from mlstack.errors import MlstackError
+from mlstack.settings import ROOT, Settings
+
+if TYPE_CHECKING:
+    from gunicorn.arbiter import Arbiter
+    from gunicorn.workers.base import Worker
+
+try:
+    _settings = Settings.load()
+    Contract.load(_settings.contract_path)
+except MlstackError as error:
+    sys.exit(str(error))
+
+chdir = str(ROOT)
+pythonpath = str(ROOT)
+_host, _port = _settings.listens_on, _settings.evidently_port
+bind = f"[{_host}]:{_port}" if ":" in _host else f"{_host}:{_port}"
+
+workers = 1
+threads = 8
+worker_class = "gthread"
+keepalive = 75
+timeout = 60
+graceful_timeout = 5
+limit_request_line = 4094
+limit_request_fields = 64
+forwarder_headers = ""
+control_socket_disable = True
+accesslog = None
+errorlog = "-"
+
+
+def post_worker_init(_: "Worker") -> None:
+    """Starts the threads, in the worker: none survives a fork."""
+    import logging
+
+    from monitoring.evidently_service.app import monitor
+
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s[%(process)d]: %(message)s",
+    )
+    monitor.start()
+
+
+def worker_exit(_: "Arbiter", __: "Worker") -> None:
+    """Ends the threads."""
+    from monitoring.evidently_service.app import monitor
+
+    monitor.stop()

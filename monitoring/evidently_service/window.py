@@ -1,0 +1,115 @@
+"""The window: the newest rows, each once."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+
+import numpy as np
+import pandas as pd
+
+from mlstack.contract import Contract
+from mlstack.customer_table import customer_table
+from mlstack.prediction_store import RUN_ID
+from mlstack.reference import PREDICTION, TARGET
+from monitoring.evidently_service.rows import Row
+
+Key = str | int
+"""A prediction's id, or for a row without one its number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The window at a moment.
+
+    Args:
+        version: Another one means other rows or outcomes.
+        rows: Oldest first.
+    """
+
+    version: int
+    rows: Sequence[Row]
+
+    def table(self, contract: Contract) -> pd.DataFrame:
+        """The features as `customer_table` gives them, `PREDICTION`, `TARGET` and `RUN_ID`."""
+        targets = [np.nan if row.target is None else row.target for row in self.rows]
+        return customer_table([row.customer for row in self.rows], contract).assign(
+            **{
+                PREDICTION: pd.Series([row.prediction for row in self.rows], dtype="float64"),
+                TARGET: pd.Series(targets, dtype="float64"),
+                RUN_ID: pd.Series([row.run_id for row in self.rows], dtype=object),
+            }
+        )
+
+
+class Window:
+    """The newest rows; safe from several threads.
+
+    Args:
+        size: How many it holds at most.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._rows: dict[Key, Row] = {}
+        self._numbers = count()
+        self._version = 0
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, rows: Sequence[Row]) -> int:
+        """Adds new rows; returns how many of them were not there yet.
+
+        A row that is there already keeps its place, and gains an outcome if it had none.
+        """
+        with self._lock:
+            added = 0
+            for row in rows:
+                key = self._key(row)
+                known = self._rows.get(key)
+                if known is None:
+                    self._rows[key] = row
+                    added += 1
+                elif known.target is None and row.target is not None:
+                    self._rows[key] = replace(known, target=row.target)
+            self._changed()
+            return added
+
+    def put_before(self, rows: Sequence[Row]) -> None:
+        """Adds rows that are older than all that are there, as far as there is room."""
+        with self._lock:
+            older = {self._key(row): row for row in rows}
+            self._rows = {**{k: r for k, r in older.items() if k not in self._rows}, **self._rows}
+            self._changed()
+
+    def learn(self, outcomes: Mapping[str, int]) -> None:
+        """Notes what became of customers, by prediction id."""
+        with self._lock:
+            news = {
+                key: replace(row, target=outcomes[key])
+                for key, row in self._rows.items()
+                if isinstance(key, str) and key in outcomes and row.target != outcomes[key]
+            }
+            if news:
+                self._rows.update(news)
+                self._changed()
+
+    def prediction_ids(self) -> list[str]:
+        """Of the rows that have one."""
+        with self._lock:
+            return [key for key in self._rows if isinstance(key, str)]
+
+    def content(self) -> Content:
+        """What is in it now."""
+        with self._lock:
+            return Content(self._version, list(self._rows.values()))
+
+    def _key(self, row: Row) -> Key:
+        return next(self._numbers) if row.prediction_id is None else row.prediction_id
+
+    def _changed(self) -> None:
+        self._version += 1
+        while len(self._rows) > self.size:
+            del self._rows[next(iter(self._rows))]
