@@ -145,7 +145,10 @@ def why(status: int, body: bytes) -> str:
 
 _OF_CONTAINERS: dict[str, Callable[[str], Answer]] = {
     probe.__name__: probe
-    for probe in (url_answers, mlflow_searches, model_is_served, stream_is_served, file_is_renewed)
+    for probe in (
+        *(url_answers, mlflow_searches, model_is_served, stream_is_served, monitor_watches),
+        file_is_renewed,
+    )
 }
 
 
