@@ -8,7 +8,7 @@ from containers.errors import ContainerError
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "model-registry": ("mlflow_server", "prefect_server", "agent", "localstack", "aws-keeper"),
     "serve": ("model-server-api", "model-server-streams", "send_data-api", "send_data-kinesis"),
-    "monitoring": ("evidently_service", "prometheus", "grafana", "nginx"),
+    "monitoring": ("evidently_service", "prometheus", "grafana", "nginx", "proxy"),
 }
 """Services by group. MongoDB and its account come with those that depend on them."""
 

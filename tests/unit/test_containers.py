@@ -128,7 +128,7 @@ def test_in_the_cloud_neither_emulator_nor_keys() -> None:
     for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         assert f"\n{name}=" not in text
     left_out = _services("docker-compose-cloud.yml")
-    assert {name for name, service in left_out.items() if service["profiles"]} == {
+    assert {name for name, service in left_out.items() if service["profiles"] == ["emulator"]} == {
         *("localstack", "aws-keeper")
     }
 

@@ -1,0 +1,252 @@
+"""The proxy in front of everything: a real Nginx with the project's own configuration."""
+
+import base64
+import json
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from getpass import getuser
+from http.client import HTTPSConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from string import Template
+
+import pytest
+
+from mlstack.settings import ROOT
+from support.project_copy import free_ports
+from support.waiting import wait_until
+
+NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
+pytestmark = pytest.mark.skipif(NGINX is None, reason="needs nginx (apt-get install nginx-light)")
+
+NAME = "stack.example.org"
+PASSWORD = "a-long-enough-one"  # noqa: S105
+LOGIN = {"Authorization": f"Basic {base64.b64encode(f'ana:{PASSWORD}'.encode()).decode()}"}
+BEHIND = ("api", "grafana", "mlflow", "prefect", "reports")
+
+
+class Behind(BaseHTTPRequestHandler):
+    """A server of ours: it answers with what it was asked."""
+
+    begun: threading.Event
+
+    def do_GET(self) -> None:
+        self.begun.set()
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        told = {"path": self.path, "headers": dict(self.headers), "length": len(body)}
+        answer = json.dumps(told).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    do_POST = do_GET  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@dataclass
+class Proxy:
+    """One that runs."""
+
+    http: int
+    https: int
+    folder: Path
+    begun: threading.Event
+    """Whether a server behind it was asked anything yet."""
+
+    def connect(self, name: str) -> HTTPSConnection:
+        """A connection to a name of it, whose certificate is checked."""
+        trust = ssl.create_default_context(cafile=self.folder / ".secrets/tls/fullchain.pem")
+        connection = HTTPSConnection(name, self.https, context=trust, timeout=10)
+        plain = socket.create_connection(("127.0.0.1", self.https), timeout=10)
+        connection.sock = trust.wrap_socket(plain, server_hostname=name)
+        return connection
+
+    def ask(
+        self, name: str, path: str = "/", method: str = "GET", **headers: str
+    ) -> tuple[int, bytes]:
+        """Status and body of an answer; what is posted is `{}`."""
+        connection = self.connect(name)
+        body = b"{}" if method == "POST" else None
+        connection.request(method, path, body, {"Host": name, **headers})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    folder = tmp_path_factory.mktemp("proxy")
+    scripts = folder / "deployment/nginx-tls"
+    shutil.copytree(ROOT / "deployment/nginx-tls", scripts)
+    subprocess.run([scripts / "certificate.sh", NAME], check=True)
+    subprocess.run([scripts / "user.sh", "ana"], input=PASSWORD, text=True, check=True)
+    (folder / "acme/.well-known/acme-challenge").mkdir(parents=True)
+    (folder / "acme/.well-known/acme-challenge/token").write_text("proof")
+    begun = threading.Event()
+    handler = type("Handler", (Behind,), {"begun": begun})
+    http, https = free_ports(2)
+    with ExitStack() as stack:
+        values = {
+            "PUBLIC_HOST": NAME,
+            "PROXY_HTTP_PORT": f"127.0.0.1:{http}",
+            "PROXY_HTTPS_PORT": f"127.0.0.1:{https}",
+            "PROXY_RESOLVER": "127.0.0.1",
+            "PROXY_TLS": str(folder / ".secrets/tls"),
+            "PROXY_ACME": str(folder / "acme"),
+            "PROXY_USERS": str(folder / ".secrets/proxy_users"),
+        }
+        for name in BEHIND:
+            server = stack.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), handler))
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            stack.callback(server.shutdown)
+            values[f"PROXY_{name.upper()}"] = f"127.0.0.1:{server.server_port}"
+        template = (ROOT / "deployment/nginx-tls/default.conf.template").read_text()
+        (folder / "default.conf").write_text(Template(template).safe_substitute(values))
+        (folder / "nginx.conf").write_text(
+            # One user for all of it, as in the container.
+            f"user {getuser()}; daemon off; pid {folder}/pid; error_log {folder}/errors;\n"
+            "events {}\n"
+            f"http {{ access_log off; client_body_temp_path {folder}/bodies;\n"
+            f"include {folder}/default.conf; }}\n"
+        )
+        assert NGINX is not None
+        process = subprocess.Popen([NGINX, "-c", folder / "nginx.conf", "-p", folder])
+        try:
+            wait_until(lambda: _listens(https) or process.poll() is not None, "Nginx listens")
+            assert process.poll() is None, (folder / "errors").read_text()
+            yield Proxy(http, https, folder, begun)
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _plain(proxy: Proxy, path: str) -> str:
+    with socket.create_connection(("127.0.0.1", proxy.http)) as connection:
+        connection.sendall(f"GET {path} HTTP/1.0\r\nHost: {NAME}\r\n\r\n".encode())
+        return b"".join(iter(lambda: connection.recv(4096), b"")).decode()
+
+
+def test_what_is_not_encrypted_is_sent_to_what_is(proxy: Proxy) -> None:
+    answer = _plain(proxy, "/docs?x=1")
+    assert " 301 " in answer.splitlines()[0]
+    assert f"Location: https://{NAME}/docs?x=1" in answer
+
+
+def test_the_certificate_s_proof_is_served_without(proxy: Proxy) -> None:
+    assert _plain(proxy, "/.well-known/acme-challenge/token").endswith("proof")
+
+
+def test_the_api_wants_no_login_of_the_proxy_and_gets_its_own(proxy: Proxy) -> None:
+    status, body = proxy.ask(NAME, "/feedback", "POST", Authorization="Bearer token")
+    told = json.loads(body)
+    assert (status, told["path"], told["length"]) == (200, "/feedback", 2)
+    assert told["headers"]["Authorization"] == "Bearer token"
+    assert told["headers"]["Host"] == NAME
+    assert told["headers"]["X-Forwarded-Proto"] == "https"
+    assert told["headers"]["X-Forwarded-For"] == "127.0.0.1"
+
+
+def test_figures_of_the_server_are_not_for_everybody(proxy: Proxy) -> None:
+    assert proxy.ask(NAME, "/metrics")[0] == 404
+
+
+@pytest.mark.parametrize("service", ["mlflow", "prefect", "reports"])
+def test_what_has_no_login_gets_one(proxy: Proxy, service: str) -> None:
+    name = f"{service}.{NAME}"
+    assert proxy.ask(name)[0] == 401
+    wrong = base64.b64encode(b"ana:wrong").decode()
+    assert proxy.ask(name, Authorization=f"Basic {wrong}")[0] == 401
+    status, body = proxy.ask(name, "/", "GET", **LOGIN)
+    assert status == 200
+    assert not json.loads(body)["headers"].get("Authorization"), "nobody behind needs to know it"
+
+
+def test_grafana_has_a_login_of_its_own(proxy: Proxy) -> None:
+    status, body = proxy.ask(f"grafana.{NAME}", Upgrade="websocket", Connection="Upgrade")
+    assert status == 200
+    assert json.loads(body)["headers"]["Upgrade"] == "websocket"
+
+
+def test_mlflow_is_asked_by_the_name_that_it_answers_to(proxy: Proxy) -> None:
+    origin = f"https://mlflow.{NAME}"
+    status, body = proxy.ask(f"mlflow.{NAME}", "/ajax-api", "POST", Origin=origin, **LOGIN)
+    assert status == 200
+    headers = json.loads(body)["headers"]
+    assert headers["Host"] == "mlflow_server:5051"
+    assert "Origin" not in headers
+
+
+@pytest.mark.parametrize("service", ["mlflow", "prefect"])
+@pytest.mark.parametrize("origin", ["https://elsewhere.example", "null", f"http://mlflow.{NAME}"])
+def test_a_page_elsewhere_can_not_use_the_login_that_a_browser_remembers(
+    proxy: Proxy, service: str, origin: str
+) -> None:
+    assert proxy.ask(f"{service}.{NAME}", "/x", "POST", Origin=origin, **LOGIN)[0] == 403
+
+
+def test_another_name_gets_no_handshake(proxy: Proxy) -> None:
+    with pytest.raises(ssl.SSLError):
+        proxy.connect("elsewhere.example")
+
+
+def test_a_slow_client_holds_up_the_proxy_alone(proxy: Proxy) -> None:
+    """A server is asked when the whole request is there, and not before."""
+    proxy.begun.clear()
+    connection = proxy.connect(NAME)
+    connection.putrequest("POST", "/predict", skip_host=True)
+    connection.putheader("Host", NAME)
+    connection.putheader("Content-Length", "6")
+    connection.endheaders(b"abc")
+    assert not proxy.begun.wait(0.5)
+    connection.send(b"def")
+    assert json.loads(connection.getresponse().read())["length"] == 6
+    assert proxy.begun.is_set()
+
+
+class TestCertificates:
+    @pytest.fixture
+    def scripts(self, tmp_path: Path) -> Path:
+        copied = tmp_path / "deployment/nginx-tls"
+        shutil.copytree(ROOT / "deployment/nginx-tls", copied)
+        return copied
+
+    def test_a_key_is_for_its_owner_alone(self, scripts: Path, tmp_path: Path) -> None:
+        subprocess.run([scripts / "certificate.sh", NAME], check=True)
+        for name in ("fullchain.pem", "privkey.pem"):
+            assert (tmp_path / ".secrets/tls" / name).stat().st_mode & 0o777 == 0o600
+
+    def test_a_key_of_another_certificate_is_refused(self, scripts: Path, tmp_path: Path) -> None:
+        tls = tmp_path / ".secrets/tls"
+        subprocess.run([scripts / "certificate.sh", NAME], check=True)
+        other = tls.rename(tmp_path / "other")
+        subprocess.run([scripts / "certificate.sh", NAME], check=True)
+        before = (tls / "privkey.pem").read_text()
+        given = [scripts / "certificate.sh", tls / "fullchain.pem", other / "privkey.pem"]
+        refused = subprocess.run(given, capture_output=True, text=True, check=False)
+        assert refused.returncode == 1
+        assert "do not belong together" in refused.stderr
+        assert (tls / "privkey.pem").read_text() == before
+
+    def test_a_password_given_anew_replaces_the_old_one(
+        self, scripts: Path, tmp_path: Path
+    ) -> None:
+        users = tmp_path / ".secrets/proxy_users"
+        for name, password in (("ana", PASSWORD), ("bo", PASSWORD), ("ana", PASSWORD * 2)):
+            subprocess.run([scripts / "user.sh", name], input=password, text=True, check=True)
+        assert [line.partition(":")[0] for line in users.read_text().splitlines()] == ["bo", "ana"]
+        assert users.stat().st_mode & 0o777 == 0o600
+        short = subprocess.run([scripts / "user.sh", "ana"], input="short", text=True, check=False)
+        assert short.returncode == 1
