@@ -12,6 +12,8 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 env ?=
 # one service for `make logs`; empty: all
 service ?=
+# what `make demo-drift` sends, of the contract's drifts; empty: the first one
+DRIFT ?=
 
 VENV ?= .venv
 PY := $(VENV)/bin/python
@@ -61,6 +63,10 @@ help: ## List the targets
 .PHONY: demo
 demo: $(RUNTIME) ## Everything from nothing, without Docker: services, data, training, predictions
 	@$(PY) -m mlstack.with_environment embedded -m embedded.demo
+
+.PHONY: demo-drift
+demo-drift: $(RUNTIME) ## After demo: send customers who have changed and see who notices, when (DRIFT=...)
+	@$(PY) -m mlstack.with_environment embedded -m embedded.demo_drift "$(DRIFT)"
 
 .PHONY: doctor
 doctor: $(PACKAGES) ## Check this machine: ports, disk, memory, and what the environment needs

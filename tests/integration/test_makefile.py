@@ -14,6 +14,7 @@ from mlstack.settings import ROOT
 TARGETS = (
     "help",
     "demo",
+    "demo-drift",
     "test",
     "run_tests",
     "test-ledger",
@@ -88,6 +89,13 @@ def test_an_unsuitable_python_is_refused_in_a_sentence(tmp_path: Path) -> None:
     assert refused.returncode != 0
     assert "is not Python 3.11 to 3.13" in refused.stdout
     assert not (tmp_path / "venv").exists()
+
+
+def test_an_unknown_drift_is_refused_with_those_that_there_are() -> None:
+    refused = _make("demo-drift", "DRIFT=nonsense")
+    assert refused.returncode != 0
+    assert "there is no drift 'nonsense'; there are " in refused.stdout
+    assert "Traceback" not in refused.stdout
 
 
 class TestReplacedPython:
