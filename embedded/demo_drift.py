@@ -3,8 +3,8 @@
 Usage: python -m embedded.demo_drift [DRIFT]
 
 Sends a window full of drifted customers to the running stack, as the simulator does, and
-follows the first of them: stored, seen in the gauges, alarmed about, reported. A window that is not calm
-before is calmed by ordinary customers first, so that it can be run again and again.
+follows the first of them: stored, seen in the gauges, alarmed about, reported. A window that
+is not calm before is calmed by ordinary customers first, so that it can be run again.
 """
 
 import subprocess
@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import requests
 from prometheus_client.parser import text_string_to_metric_families
@@ -163,7 +163,7 @@ class Sender:
         self._first = ""
         self._thread = threading.Thread(target=self._send, name="sender", daemon=True)
 
-    def __enter__(self) -> "Sender":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -216,7 +216,7 @@ class Reporter:
             text=True,
         )
 
-    def __enter__(self) -> "Reporter":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -297,7 +297,9 @@ def demo_drift(name: str) -> None:
     stack.require()
     lack = stack.lack_of_alerts()
     _say(f"== Drift {name}: {drift.meaning}")
-    _say(f"   It is about {drift.share:.0%} of the customers, and about {', '.join(drift.features)}")
+    _say(
+        f"   It is about {drift.share:.0%} of the customers, and about {', '.join(drift.features)}"
+    )
     if lack:
         _say(f"   No alert will be shown: {lack}")
     _calm(stack, settings, contract, alerts=not lack)
@@ -352,9 +354,7 @@ def _if(happened: bool, then: str) -> str:  # noqa: FBT001 - it reads as a sente
     return then if happened else ""
 
 
-def _closing(
-    settings: Settings, services: dict[str, Service], *, alerts: bool
-) -> Iterator[str]:
+def _closing(settings: Settings, services: dict[str, Service], *, alerts: bool) -> Iterator[str]:
     monitor = services["evidently_service"].address
     yield "\nOpen:"
     yield f"  what drifted  {monitor}/"
