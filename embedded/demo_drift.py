@@ -221,8 +221,9 @@ class Reporter:
 
     def __exit__(self, *_: object) -> None:
         # The flow run itself is Prefect's, and goes on.
-        self._process.terminate()
-        self._process.communicate()
+        if self._process.poll() is None:
+            self._process.terminate()
+            self._process.communicate()
 
     def verdict(self) -> str:
         """What the report says, and where it is; empty: it is still being made.

@@ -26,7 +26,9 @@ from mlstack.contract import Contract
 from mlstack.dataset import clean, read_raw
 from mlstack.encoder import Encoder
 from mlstack.settings import ROOT
+from support.dashboards import FILES, load, queries
 from support.project_copy import ProjectCopy, project_copy
+from support.prometheus import Prometheus
 from support.real_data import real_table
 from support.waiting import wait_until
 from support.walkthrough import commands_of
@@ -43,7 +45,13 @@ SERVICES = (
     "model-server-streams",
     "send_data-api",
     "send_data-kinesis",
+    "evidently_service",
+    "nginx",
     *(("prometheus",) if shutil.which("prometheus") else ()),
+)
+needs_prometheus = pytest.mark.skipif(
+    shutil.which("prometheus") is None,
+    reason="prometheus is not there: apt-get install --no-install-recommends prometheus",
 )
 # Each command of the README is run below, in the README's order; these by other means.
 RUN_ELSEWHERE = {
@@ -65,6 +73,7 @@ class Demo:
         self.held_out = clean(held_out, self.contract)
         self.api = f"http://127.0.0.1:{project.port('API_PORT')}"
         self.mlflow = f"http://127.0.0.1:{project.port('MLFLOW_PORT')}"
+        self.prometheus = Prometheus(f"http://127.0.0.1:{project.port('PROMETHEUS_PORT')}")
 
     @property
     def client(self) -> MlflowClient:
@@ -75,15 +84,30 @@ class Demo:
         customers: Any = rows.to_dict("records")
         return list(customers)
 
-    def chances(self) -> list[float]:
+    def answers(self) -> list[dict[str, Any]]:
+        """Of the customers who were left out."""
         customers = self.customers()
-        chances: list[float] = []
+        answers: list[dict[str, Any]] = []
         for start in range(0, len(customers), 1000):
             batch = customers[start : start + 1000]
             answer = requests.post(f"{self.api}/predict/batch", json=batch, timeout=30)
             assert answer.status_code == 200, answer.text
-            chances += [each[self.contract.answer] for each in answer.json()]
-        return chances
+            answers += answer.json()
+        return answers
+
+    def chances(self) -> list[float]:
+        return [answer[self.contract.answer] for answer in self.answers()]
+
+    def report_outcomes(self) -> None:
+        """Of the same customers, once more predicted."""
+        outcomes = [
+            {"prediction_id": answer["prediction_id"], "churned": bool(churned)}
+            for answer, churned in zip(self.answers(), self.held_out["churned"], strict=True)
+        ]
+        for start in range(0, len(outcomes), 500):
+            batch = outcomes[start : start + 500]
+            answer = requests.post(f"{self.api}/feedback", json=batch, timeout=30)
+            assert answer.status_code == 200, answer.text
 
     def served_run(self) -> str | None:
         try:
@@ -158,6 +182,44 @@ def test_second_demo_starts_from_what_is_there(demo: Demo) -> None:
     assert again.returncode == 0, again.stdout
     assert "== Train" not in again.stdout
     assert demo.served_run() == served
+
+
+@needs_prometheus
+def test_drift_is_seen_alarmed_about_and_reported(demo: Demo) -> None:
+    applied = demo.project.make("apply-prediction-reporting")
+    assert applied.returncode == 0, applied.stdout
+    shown = demo.project.make("demo-drift", "DRIFT=limits_are_cut", timeout=600)
+    assert shown.returncode == 0, shown.stdout
+    steps = ("answered", "MongoDB", "gauges", "alert DataDrifted", "report")
+    places = [shown.stdout.index(step, shown.stdout.index("after")) for step in steps]
+    assert places == sorted(places)
+    gauge = next(line for line in shown.stdout.splitlines() if "gauges of" in line)
+    assert "credit_limit" in gauge
+    (report,) = re.findall(r"drift: (http://\S+\.html)", shown.stdout)
+    assert requests.get(report, timeout=10).ok
+    assert "DataDrifted" in demo.prometheus.firing()
+
+
+@needs_prometheus
+def test_every_panel_of_the_dashboards_has_data(demo: Demo) -> None:
+    """Customers who were left out of the training, and what became of them, calm it again."""
+    demo.report_outcomes()
+    wait_until(
+        lambda: demo.prometheus.query("dataset:evidently_quality_rmse:ratio_to_reference"),
+        "quality is measured",
+        seconds=120,
+    )
+    (dataset,) = demo.prometheus.label_values("evidently:window_rows", "dataset")
+    for file in FILES:
+        for query in queries(load(file)):
+            expression = query.filled(dataset=dataset)
+            ask = demo.prometheus.query if query.instant else demo.prometheus.query_range
+            wait_until(lambda ask=ask, of=expression: ask(of), f"{query} has data", seconds=60)  # type: ignore[misc]
+    wait_until(
+        lambda: not demo.prometheus.firing() & {"DataDrifted", "PredictionDrifted", "QualityFell"},
+        "customers like those of the training are no alarm",
+        seconds=150,
+    )
 
 
 @pytest.mark.parametrize("service", SERVICES)

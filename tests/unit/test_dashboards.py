@@ -15,7 +15,7 @@ from support.dashboards import FILES, GRAFANA, load, queries
 
 # The last one of Grafana's classic dashboards, from 12.2 on.
 SCHEMA_VERSION = 42
-PANELS = {"row", "stat", "timeseries", "state-timeline", "table", "barchart"}
+PANELS = {"row", "stat", "timeseries", "state-timeline", "table", "heatmap"}
 COLUMNS = 24
 
 per_dashboard = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
