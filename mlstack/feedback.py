@@ -1,13 +1,12 @@
 """What became of customers, as a client reports it; checked by the contract."""
 
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
 from mlstack.contract import Contract
 from mlstack.customer_schema import MAX_ERRORS, echo, json_kind, pointer
 from mlstack.errors import FieldError, InvalidFeedback
-from mlstack.prediction import Outcome
+from mlstack.prediction import Outcome, is_prediction_id
 
 MAX_FEEDBACK = 1000
 """Outcomes of one request."""
@@ -81,16 +80,7 @@ def _faults(item: Any, path: list[str | int], contract: Contract) -> list[FieldE
     if name in item and not isinstance(item[name], bool):
         note(name, "wrong_type", f"must be true or false; got {echo(item[name])}")
     given = item.get(PREDICTION_ID)
-    if PREDICTION_ID in item and not _is_prediction_id(given):
+    if PREDICTION_ID in item and not is_prediction_id(given):
         code = "wrong_format" if isinstance(given, str) else "wrong_type"
         note(PREDICTION_ID, code, f"must be a prediction_id that was answered; got {echo(given)}")
     return faults
-
-
-def _is_prediction_id(value: Any) -> bool:
-    if not isinstance(value, str):
-        return False
-    try:
-        return str(uuid.UUID(value)) == value
-    except ValueError:
-        return False

@@ -1,7 +1,8 @@
 """What a model said of a customer, and what became of the customer."""
 
+import uuid
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, TypeGuard
 
 from mlstack.customer_schema import Customer
 
@@ -52,3 +53,13 @@ class Outcome:
 
     prediction_id: str
     positive: bool
+
+
+def is_prediction_id(value: Any) -> TypeGuard[str]:
+    """Whether a value of a JSON document is the name of a prediction: a UUID as it is written."""
+    if not isinstance(value, str):
+        return False
+    try:
+        return str(uuid.UUID(value)) == value
+    except ValueError:
+        return False

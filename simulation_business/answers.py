@@ -1,7 +1,6 @@
 """What servers answer: recognised for what it is, and put into figures."""
 
 import math
-import uuid
 from collections.abc import Sequence
 from typing import Any, TypeGuard
 
@@ -11,16 +10,6 @@ import numpy as np
 def is_chance(value: Any) -> TypeGuard[float]:
     """Whether a value of a JSON document is a probability."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
-
-
-def is_prediction_id(value: Any) -> TypeGuard[str]:
-    """Whether a value of a JSON document is the name of a prediction: a UUID as it is written."""
-    if not isinstance(value, str):
-        return False
-    try:
-        return str(uuid.UUID(value)) == value
-    except ValueError:
-        return False
 
 
 def mean(values: Sequence[float]) -> float:

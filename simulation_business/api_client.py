@@ -15,9 +15,9 @@ import urllib3
 
 from mlstack.customer_schema import Customer
 from mlstack.errors import MlstackError
-from mlstack.prediction import Outcome
+from mlstack.prediction import Outcome, is_prediction_id
 from mlstack.strict_json import InvalidJson, parse
-from simulation_business.answers import is_chance, is_prediction_id
+from simulation_business.answers import is_chance
 from simulation_business.pulse import Patience, Pulse
 
 log = logging.getLogger(__name__)
