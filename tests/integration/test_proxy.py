@@ -108,20 +108,16 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
             threading.Thread(target=server.serve_forever, daemon=True).start()
             stack.callback(server.shutdown)
             values[f"PROXY_{name.upper()}"] = f"127.0.0.1:{server.server_port}"
-        template = (ROOT / "deployment/nginx-tls/default.conf.template").read_text()
-        (folder / "default.conf").write_text(Template(template).safe_substitute(values))
-        (folder / "nginx.conf").write_text(
-            # One user for all of it, as in the container.
-            f"user {getuser()}; daemon off; pid {folder}/pid; error_log {folder}/errors;\n"
-            "events {}\n"
-            f"http {{ access_log off; client_body_temp_path {folder}/bodies;\n"
-            f"include {folder}/default.conf; }}\n"
-        )
+        values["PROXY_TMP"] = str(folder)
+        template = (ROOT / "deployment/nginx-tls/nginx.conf.template").read_text()
+        (folder / "nginx.conf").write_text(Template(template).safe_substitute(values))
+        # One user for all of it, as in the container.
+        directives = f"daemon off; user {getuser()};"
         assert NGINX is not None
-        process = subprocess.Popen([NGINX, "-c", folder / "nginx.conf", "-p", folder])
+        process = subprocess.Popen([NGINX, "-c", folder / "nginx.conf", "-g", directives])
         try:
             wait_until(lambda: _listens(https) or process.poll() is not None, "Nginx listens")
-            assert process.poll() is None, (folder / "errors").read_text()
+            assert process.poll() is None, "it says above why not"
             yield Proxy(http, https, folder, begun)
         finally:
             process.terminate()
