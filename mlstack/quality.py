@@ -62,8 +62,8 @@ def estimated_quality(chances: Chances, rows: int) -> Quality | None:
 
     Each figure's expected value over the outcomes that the model's own chances foretell; the
     one of the calibration error is what chance alone does to this many rows. This is
-    confidence-based performance estimation (CBPE; Bialek et al., "Estimating model performance
-    under covariate shift without labels", 2024, arXiv:2401.08348; made known by NannyML).
+    confidence-based performance estimation (CBPE), which NannyML made known; the paper on its
+    younger form is arXiv:2401.08348.
 
     It rests on one assumption: that the chances are still calibrated, so that only who the
     customers are has changed and not how they behave (covariate shift, no concept drift). It

@@ -194,7 +194,8 @@ class Monitor:
         except StorageUnavailable as error:
             if not self.storage_fault:
                 log.warning("%s; rows that are posted are taken as ever", error)
-            self.storage_fault = str(error)
+            # What follows tells of its driver's settings.
+            self.storage_fault = str(error).split(" (configured", 1)[0]
         except Exception as error:
             # This thread is the only one that asks: it reports a defect and goes on.
             log.exception("reading from MongoDB failed; trying again")

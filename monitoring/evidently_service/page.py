@@ -51,7 +51,8 @@ class Page:
         if state.failing:
             mood = "failing"
         elif found is not None:
-            mood = "drifted" if found.drift.drifted else "calm"
+            said = found.prediction is not None and found.prediction.drifted
+            mood = "drifted" if found.drift.drifted or said else "calm"
         return {
             "contract": self._contract,
             "state": state,

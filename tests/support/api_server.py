@@ -1,4 +1,4 @@
-"""The HTTP server as people run it: gunicorn on a free port, its state in a folder."""
+"""The HTTP servers as people run them: gunicorn on a free port, their state in a folder."""
 
 import json
 import os
@@ -33,31 +33,36 @@ class Answer:
         return json.loads(self.body)
 
 
-class ApiServer:
+class _Gunicorn:
     """A running server; a context manager that ends it.
 
     Args:
         state: Its state folder.
+        settings: More settings, as environment variables.
         awaited: What has to answer with 200 before the test begins.
         app: What gunicorn runs.
-        settings: More settings, as environment variables.
+        config: How it runs it.
+        port_variable: The setting that its port comes from.
     """
 
     def __init__(
         self,
         state: Path,
-        awaited: str = "/health/ready",
-        app: str = "server.predict_api_server:app",
-        **settings: str,
+        settings: dict[str, str],
+        *,
+        awaited: str,
+        app: str,
+        config: str,
+        port_variable: str,
     ) -> None:
-        self._awaited, self._app = awaited, app
-        self.port = int(settings.get("API_PORT") or free_port())
-        self.log = state / "server.log"
+        self._awaited, self._app, self._config = awaited, app, config
+        self.port = int(settings.get(port_variable) or free_port())
+        self.log = state / f"{app}.log"
         known = {"PATH", "HOME", "LANG", "TMPDIR"}
         self._environment = {
             **{name: value for name, value in os.environ.items() if name in known},
             "STATE_DIR": str(state),
-            "API_PORT": str(self.port),
+            port_variable: str(self.port),
             **settings,
         }
 
@@ -65,8 +70,7 @@ class ApiServer:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "gunicorn", "-c", "server/gunicorn_conf.py"),
-                    self._app,
+                    *(sys.executable, "-m", "gunicorn", "-c", self._config, self._app),
                 ],
                 cwd=ROOT,
                 env=self._environment,
@@ -142,13 +146,54 @@ class ApiServer:
         """Sum of a metric's samples that have these labels."""
         total = 0.0
         for line in self.request("GET", "/metrics").body.decode().splitlines():
-            match = re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line)
+            match = re.fullmatch(r"([\w:]+)(?:\{(.*)\})? (\S+)", line)
             if not match or match[1] != name:
                 continue
             found = dict(re.findall(r'(\w+)="([^"]*)"', match[2] or ""))
             if labels.items() <= found.items():
                 total += float(match[3])
         return total
+
+
+class ApiServer(_Gunicorn):
+    """The server of predictions; see `_Gunicorn`."""
+
+    def __init__(
+        self,
+        state: Path,
+        awaited: str = "/health/ready",
+        app: str = "server.predict_api_server:app",
+        **settings: str,
+    ) -> None:
+        super().__init__(
+            state,
+            settings,
+            awaited=awaited,
+            app=app,
+            config="server/gunicorn_conf.py",
+            port_variable="API_PORT",
+        )
+
+
+class MonitorService(_Gunicorn):
+    """The monitoring service; see `_Gunicorn`."""
+
+    def __init__(self, state: Path, **settings: str) -> None:
+        super().__init__(
+            state,
+            settings,
+            awaited="/health/ready",
+            app="monitoring.evidently_service.app:app",
+            config="monitoring/evidently_service/gunicorn_conf.py",
+            port_variable="EVIDENTLY_PORT",
+        )
+
+    def kill_worker(self) -> None:
+        """Kills the process that does the work, and waits until another one answers."""
+        (worker,) = self.workers()
+        worker.kill()
+        wait_until(lambda: self.workers() not in ([], [worker]), "another worker is there")
+        wait_until(self.answers, "it answers")
 
 
 def send(

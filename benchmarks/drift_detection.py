@@ -1,0 +1,312 @@
+"""Which test finds drift, and only drift: false alarms, missed drifts, and what a look costs.
+
+Usage: [DATA_FILE=...] python -m benchmarks.drift_detection [windows]
+
+The reference is the training part of the real table, as in the flow. Windows without drift are
+drawn from its other rows, which no model has learnt from, and from the simulators' customers;
+each named drift is applied to both. Without DATA_FILE the real table is looked for beside the
+checkout; else the sample is taken, and says less.
+"""
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from evidently.legacy.calculations.stattests import get_stattest
+from evidently.legacy.core import ColumnType
+
+from benchmarks.training_quality import table_file
+from mlstack import dataset
+from mlstack.contract import Contract
+from mlstack.customer_schema import Customer
+from mlstack.customer_table import customer_table
+from mlstack.drift import Drift, DriftingCustomers, drifts_path, load_drifts
+from mlstack.drift_detection import DriftDetector, Method, comparable, method_of, threshold
+from mlstack.drift_report import drift_html
+from mlstack.encoder import Encoder
+from mlstack.generator import CustomerGenerator
+from mlstack.quality import Quality, estimated_quality, measured_quality
+from mlstack.reference import PREDICTION, TARGET
+from mlstack.settings import ROOT, Settings
+from model_orchestration.search import Rows, search
+
+SIZES = (100, 1000)
+P_VALUES = ("ks", "chisquare")
+SEED, TRIALS, SIGNIFICANCE = 20221, 10, 0.05
+Draw = Callable[[int], list[Customer]]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How a verdict can be come to.
+
+    Args:
+        numbers: Evidently's method for numbers.
+        categories: The same for categories and ordinals.
+        limit: Threshold of a column, by method, rows and rows of the reference.
+        least: Share of the features that have to drift; 0: one is enough.
+    """
+
+    numbers: str
+    categories: str
+    limit: Callable[[str, int, int], float]
+    least: float = 0.0
+
+    def drifted(
+        self, scores: Mapping[str, float], methods: Mapping[str, str], n: int, m: int
+    ) -> bool:
+        """Whether the data set has drifted."""
+        hits = sum(
+            scores[name] < limit if methods[name] in P_VALUES else scores[name] >= limit
+            for name in scores
+            for limit in [self.limit(methods[name], n, m)]
+        )
+        return hits >= max(1, self.least * len(scores))
+
+
+def main() -> None:
+    """Prints the tables."""
+    windows = int(sys.argv[1]) if len(sys.argv) > 1 else 20
+    for path in sorted((ROOT / "contracts").glob("*.yaml")):
+        if not path.name.endswith(".drifts.yaml"):
+            _measure(path, windows)
+
+
+class _Data:
+    """Reference, and customers to draw windows from."""
+
+    def __init__(self, path: Path) -> None:
+        self.contract = contract = Contract.load(path)
+        self.file = table_file(contract)
+        parts = dataset.split(dataset.clean(dataset.read_raw(self.file), contract), contract)
+        train, validation, _ = (Rows.encode(part, contract) for part in parts)
+        best = search(train, validation, trials=TRIALS, seed=SEED)
+        assert best.booster is not None  # noqa: S101 - a winner has a model
+        self._booster, self._encoder = best.booster, Encoder(contract)
+        self.reference = customer_table(parts.train, contract).assign(
+            **{PREDICTION: self._scores(train.matrix), TARGET: train.outcomes.astype("float64")}
+        )
+        self._chance = np.random.default_rng(SEED)
+        unseen = pd.concat([parts.validation, parts.test])
+        values = unseen[list(contract.feature_names)].astype(object)
+        whole = {f.name for f in contract.features if f.kind in ("integer", "ordinal")}
+        self._unseen: list[Customer] = [
+            {
+                str(name): int(value) if name in whole and value is not None else value
+                for name, value in row.items()
+            }
+            for row in values.where(values.notna(), None).to_dict("records")
+        ]
+        self._unseen_outcomes = unseen[contract.target.name].to_numpy(dtype="float64")
+        self._simulated = CustomerGenerator(contract, SEED)
+        self.drifts: dict[str, Drift | None] = {
+            "none": None,
+            **load_drifts(contract, drifts_path(path)),
+        }
+
+    def sources(self) -> dict[str, Draw]:
+        """Where customers come from."""
+        return {"real": self._draw_real, "simulated": self._simulated.draw}
+
+    def window(self, draw: Draw, rows: int, drift: Drift | None, seed: int) -> pd.DataFrame:
+        """Customers with what the model says of them."""
+        customers = draw(rows)
+        if drift is not None:
+            customers = DriftingCustomers(self.contract, drift, seed).apply(customers)
+        chances = self._scores(self._encoder.encode(customers))
+        return customer_table(customers, self.contract).assign(**{PREDICTION: chances})
+
+    def qualities(self, rows: int) -> tuple[Quality, Quality]:
+        """Measured and estimated quality on real customers that no model has learnt from."""
+        chosen = self._chance.choice(len(self._unseen), rows, replace=False)
+        customers = [self._unseen[number] for number in chosen]
+        chances = self._scores(self._encoder.encode(customers))
+        measured = measured_quality(self._unseen_outcomes[chosen], chances)
+        estimated = estimated_quality(chances, rows)
+        assert measured is not None  # noqa: S101 - every outcome is known
+        assert estimated is not None  # noqa: S101 - as above
+        return measured, estimated
+
+    def _draw_real(self, rows: int) -> list[Customer]:
+        chosen = self._chance.choice(len(self._unseen), rows, replace=rows > len(self._unseen))
+        return [self._unseen[number] for number in chosen]
+
+    def _scores(self, matrix: np.ndarray) -> np.ndarray:
+        return self._booster.inplace_predict(matrix).astype("float64")
+
+
+def _measure(path: Path, windows: int) -> None:
+    data = _Data(path)
+    contract = data.contract
+    print(
+        f"\n### {contract.name}: {len(contract.features)} features, {data.file.name}, reference "
+        f"of {len(data.reference):,} rows, {windows} windows each"
+    )
+    _false_alarms_and_misses(data, windows)
+    _other_rules(data, windows)
+    _estimates(data, windows)
+    _cost(data)
+
+
+def _false_alarms_and_misses(data: _Data, windows: int) -> None:
+    contract, count = data.contract, len(data.reference)
+    detector = DriftDetector(contract, data.reference)
+    reference = comparable(data.reference, contract)
+    methods: dict[str, str] = {feature.name: method_of(feature) for feature in contract.features}
+    rule = Rule("wasserstein", "jensenshannon", _our_limit)
+    print("\nWindows that are said to have drifted: features / prediction\n")
+    print("| customers | drift | " + " | ".join(f"{size:,} rows" for size in SIZES) + " |")
+    print("|---|---|" + "---|" * len(SIZES))
+    for source, draw in data.sources().items():
+        for name, drift in data.drifts.items():
+            cells = []
+            for size in SIZES:
+                said = [data.window(draw, size, drift, seed) for seed in range(windows)]
+                scores = [_scores(reference, comparable(w, contract), methods) for w in said]
+                features = [rule.drifted(each, methods, size, count) for each in scores]
+                if detector.features(said[0]).drifted != features[0]:
+                    sys.exit("the detector does not say what is measured here")
+                limit = threshold("wasserstein", size, count)
+                shifts = [_scores(reference, w, {PREDICTION: "wasserstein"}) for w in said]
+                predictions = sum(shift[PREDICTION] >= limit for shift in shifts)
+                cells.append(f"{sum(features)} / {predictions}")
+            print(f"| {source} | {name} | " + " | ".join(cells) + " |", flush=True)
+
+
+def _our_limit(method: str, rows: int, reference_rows: int) -> float:
+    ours: Method = "wasserstein" if method == "wasserstein" else "jensenshannon"
+    return threshold(ours, rows, reference_rows)
+
+
+def _rules(contract: Contract) -> dict[str, Rule]:
+    corrected = SIGNIFICANCE / len(contract.features)
+    return {
+        "ours: Wasserstein and Jensen-Shannon, thresholds that know the rows, one feature": Rule(
+            "wasserstein", "jensenshannon", _our_limit
+        ),
+        "the same with Evidently's 0.1 for both": Rule(
+            "wasserstein", "jensenshannon", lambda *_: 0.1
+        ),
+        "the same, half of the features (Evidently's default)": Rule(
+            "wasserstein", "jensenshannon", lambda *_: 0.1, least=0.5
+        ),
+        "PSI, 0.1": Rule("psi", "psi", lambda *_: 0.1),
+        "p-values (K-S, chi-squared), 0.05": Rule("ks", "chisquare", lambda *_: SIGNIFICANCE),
+        "p-values, Bonferroni": Rule("ks", "chisquare", lambda *_: corrected),
+    }
+
+
+def _other_rules(data: _Data, windows: int) -> None:
+    """The same windows by other rules; rows without drift at a size that a report has, too."""
+    contract = data.contract
+    reference = comparable(data.reference, contract)
+    sizes = (100, 1000, 20_000)
+    weakest = next(name for name, drift in data.drifts.items() if drift is not None)
+    columns: list[tuple[str, Draw, int, str]] = [
+        (f"{source}, {size:,} rows, none", draw, size, "none")
+        for source, draw in data.sources().items()
+        for size in sizes
+    ]
+    columns += [
+        (f"real, {size:,} rows, {weakest}", data.sources()["real"], size, weakest)
+        for size in (100, 1000)
+    ]
+    tables = {
+        label: [data.window(draw, size, data.drifts[name], seed) for seed in range(windows)]
+        for label, draw, size, name in columns
+    }
+    print("\nWindows that other rules say have drifted\n")
+    print("| rule | " + " | ".join(tables) + " |")
+    print("|---|" + "---|" * len(tables))
+    for label, rule in _rules(contract).items():
+        methods = {
+            f.name: rule.numbers if method_of(f) == "wasserstein" else rule.categories
+            for f in contract.features
+        }
+        counts = [
+            sum(
+                rule.drifted(
+                    _scores(reference, comparable(window, contract), methods),
+                    methods,
+                    len(window),
+                    len(data.reference),
+                )
+                for window in said
+            )
+            for said in tables.values()
+        ]
+        print(f"| {label} | " + " | ".join(map(str, counts)) + " |", flush=True)
+
+
+def _scores(
+    reference: pd.DataFrame, window: pd.DataFrame, methods: Mapping[str, str]
+) -> dict[str, float]:
+    """As a report of Evidently's has them, without what it draws.
+
+    Args:
+        reference: Comparable rows.
+        window: The same.
+        methods: Evidently's method by column.
+    """
+    scores = {}
+    for name, method in methods.items():
+        number = pd.api.types.is_float_dtype(reference[name])
+        kind = ColumnType.Numerical if number else ColumnType.Categorical
+        before, now = reference[name].dropna(), window[name].dropna()
+        test = get_stattest(before, now, kind, method)
+        scores[name] = float(test(before, now, kind, None).drift_score)
+    return scores
+
+
+def _estimates(data: _Data, windows: int) -> None:
+    """How far estimates are from what is measured later."""
+    pairs = [data.qualities(1000) for _ in range(windows)]
+    print("\nQuality on real windows of 1,000 rows: mean, and from the lowest to the highest\n")
+    print("| | rmse | logloss | AUC | calibration error |\n|---|---|---|---|---|")
+    for label, side in (("measured", 0), ("estimated", 1)):
+        cells = []
+        for figure in ("rmse", "logloss", "auc", "calibration_error"):
+            values = [getattr(pair[side], figure) for pair in pairs]
+            cells.append(f"{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})")
+        print(f"| {label} | " + " | ".join(cells) + " |", flush=True)
+
+
+def _cost(data: _Data) -> None:
+    draw = data.sources()["real"]
+    begun = time.perf_counter()
+    detector = DriftDetector(data.contract, data.reference)
+    print(f"\nReference prepared in {time.perf_counter() - begun:.2f} s. Best of 5, one core:\n")
+    print("| rows | features, CPU s | prediction, CPU s | HTML, CPU s | HTML, MB |")
+    print("|---|---|---|---|---|")
+    for size in (1000, 10_000, 100_000):
+        print(f"| {size:,} | {_costs_of(data, detector, data.window(draw, size, None, 1))} |")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"\nThis process, which also trained: {peak:.0f} MiB at its largest.")
+    print(f"The service looks at {Settings().monitor_window_rows:,} rows.")
+
+
+def _costs_of(data: _Data, detector: DriftDetector, window: pd.DataFrame) -> str:
+    window[TARGET] = np.arange(len(window)) % 5 // 4
+    page = drift_html(data.contract, data.reference, window)
+    works: dict[Callable[[], object], int] = {
+        lambda: detector.features(window): 5,
+        lambda: detector.prediction(window[PREDICTION]): 5,
+        lambda: drift_html(data.contract, data.reference, window): 1,
+    }
+    seconds = [min(_spent(work) for _ in range(times)) for work, times in works.items()]
+    return " | ".join([*(f"{each:.2f}" for each in seconds), f"{len(page.encode()) / 1e6:.1f}"])
+
+
+def _spent(work: Callable[[], object]) -> float:
+    begun = time.process_time()
+    work()
+    return time.process_time() - begun
+
+
+if __name__ == "__main__":
+    main()

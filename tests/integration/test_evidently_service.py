@@ -1,0 +1,372 @@
+"""The monitoring service as it runs: real process, real MongoDB, rows as the servers send them."""
+
+import re
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlstack.contract import Contract
+from mlstack.customer_schema import Customer
+from mlstack.deployment import DeploymentState
+from mlstack.drift import DriftingCustomers, drifts_path, load_drift
+from mlstack.generator import CustomerGenerator
+from mlstack.model import Model
+from mlstack.mongo_sink import MongoSink
+from mlstack.settings import ROOT
+from support.api_server import ApiServer, MonitorService
+from support.customers import contract_named, customers, with_outcomes
+from support.models import keep_model
+from support.mongo import MongoServer, free_port, mongo_server
+from support.references import QUALITY, keep_reference
+from support.waiting import wait_until as wait_until_within
+
+RUN_ID, OTHER_RUN_ID = "a" * 32, "b" * 32
+STORED = 300
+# Designed in section 10: dashboards and alerts go by these names.
+DESIGNED = {
+    *(f"evidently:data_drift:{name}" for name in ("share_drifted_features", "dataset_drift")),
+    *(f"evidently:data_drift:{name}" for name in ("n_drifted_features", "score", "threshold")),
+    *("evidently:data_drift:drifted", "evidently:window_rows"),
+    *("evidently:prediction_drift:score", "evidently:prediction_drift:drifted"),
+    *(
+        f"evidently:{kind}:{name}"
+        for kind in ("quality", "estimated_quality")
+        for name in ("rmse", "logloss", "auc", "calibration_error", "coverage")
+    ),
+    *("evidently:calculation_age_seconds", "evidently:rows_refused_total"),
+}
+
+
+@pytest.fixture(scope="module")
+def contract() -> Contract:
+    return contract_named("credit_card_churn")
+
+
+@pytest.fixture(scope="module")
+def business(contract: Contract) -> "Business":
+    return Business(contract)
+
+
+class Business:
+    """Predictions of a model's, as the servers send and store them."""
+
+    def __init__(self, contract: Contract) -> None:
+        self.contract = contract
+        self._generator = CustomerGenerator(contract, seed=4)
+
+    def draw(self, count: int, drift: str = "") -> list[Customer]:
+        drawn = self._generator.draw(count)
+        if drift:
+            path = drifts_path(ROOT / f"contracts/{self.contract.name}.yaml")
+            found = load_drift(self.contract, path, drift)
+            drawn = DriftingCustomers(self.contract, found, seed=1).apply(drawn)
+        return drawn
+
+    def rows(self, model: Model, drawn: Sequence[Customer], **more: Any) -> list[dict[str, Any]]:
+        return [
+            {
+                **customer,
+                "prediction": chance,
+                "prediction_id": str(uuid.uuid4()),
+                "model_run_id": model.run_id,
+                **more,
+            }
+            for customer, chance in zip(drawn, model.score(drawn), strict=True)
+        ]
+
+    def store(self, uri: str, rows: Sequence[dict[str, Any]]) -> None:
+        now = datetime.now(UTC) - timedelta(hours=1)
+        sink = MongoSink(uri)
+        sink.prepare()
+        sink.store_predictions(
+            [
+                {
+                    "_id": row["prediction_id"],
+                    **{name: row[name] for name in self.contract.feature_names},
+                    "prediction": row["prediction"],
+                    "model_run_id": row["model_run_id"],
+                    "contract": {"name": self.contract.name, "hash": self.contract.digest},
+                    "source": "api",
+                    "created_at": (now + timedelta(milliseconds=number)).isoformat(),
+                }
+                for number, row in enumerate(rows)
+            ]
+        )
+        sink.close()
+
+    def tell_outcomes(self, uri: str, rows: Sequence[dict[str, Any]]) -> None:
+        now = datetime.now(UTC).isoformat()
+        sink = MongoSink(uri)
+        sink.store_outcomes(
+            [
+                {"_id": row["prediction_id"], "target": number % 5 // 4, "target_at": now}
+                for number, row in enumerate(rows)
+            ]
+        )
+        sink.close()
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    """The service imports Evidently first, which takes a busy machine its time."""
+    wait_until_within(condition, what, 120)
+
+
+def _state(folder: Path, contract: Contract) -> dict[str, Model]:
+    """Two models with their references; none of them is deployed."""
+    models = {}
+    for seed, run_id in enumerate((RUN_ID, OTHER_RUN_ID)):
+        models[run_id] = Model.load(keep_model(folder, run_id, contract, seed), run_id)
+        keep_reference(folder, run_id, contract, with_outcomes(customers(contract, 2000 + seed)))
+    return models
+
+
+def _service(state: Path, **settings: str) -> MonitorService:
+    return MonitorService(state, MONITOR_PERIOD_SECONDS="0.3", **settings)
+
+
+class Watching:
+    """A service that has a model, and whose MongoDB has predictions from before its start."""
+
+    def __init__(self, service: MonitorService, mongo: str, model: Model, state: Path) -> None:
+        self.service, self.mongo, self.model, self.state = service, mongo, model, state
+
+
+@pytest.fixture(scope="module")
+def watching(
+    contract: Contract, business: Business, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Watching]:
+    folder = tmp_path_factory.mktemp("monitor")
+    model = _state(folder / "state", contract)[RUN_ID]
+    DeploymentState(folder / "state").write_record(RUN_ID, "test")
+    with mongo_server(folder / "mongo", free_port()) as mongo:
+        stored = business.rows(model, business.draw(STORED))
+        business.store(mongo.uri, stored)
+        business.tell_outcomes(mongo.uri, stored[: STORED // 2])
+        with _service(folder / "state", MONGO_URI=mongo.uri) as service:
+            yield Watching(service, mongo.uri, model, folder / "state")
+
+
+def test_what_was_predicted_before_the_start_is_in_the_window_with_its_outcomes(
+    watching: Watching, contract: Contract
+) -> None:
+    service = watching.service
+    wait_until(lambda: service.metric("evidently:quality:coverage") == 0.5, "half have outcomes")
+    assert service.metric("evidently:window_rows") == STORED
+    assert service.metric("evidently:data_drift:dataset_drift") == 0
+    assert service.metric("evidently:estimated_quality:coverage") == 1
+    assert service.metric("evidently:reference_quality:rmse") == QUALITY["rmse"]
+    assert service.metric("evidently:reference_rows", model_run_id=RUN_ID) == 2000
+    text = service.request("GET", "/metrics").body.decode()
+    assert set(re.findall(r"^([\w:]+)\{", text, re.MULTILINE)) >= DESIGNED
+    for feature in contract.feature_names:
+        assert (
+            f'evidently:data_drift:score{{dataset="{contract.name}",feature="{feature}"}}' in text
+        )
+    assert service.metric("evidently:prediction:bucket", le="+Inf") == STORED
+
+
+def test_rows_that_do_not_fit_are_refused_counted_and_named(
+    watching: Watching, business: Business, contract: Contract
+) -> None:
+    service = watching.service
+    good, bad = business.rows(watching.model, business.draw(2))
+    before = service.metric("evidently:rows_refused_total")
+    answer = service.post(f"/iterate/{contract.name}", [good, {**bad, "customer_age": 7}])
+    assert answer.status == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert (problem["accepted"], problem["refused"]) == (1, 1)
+    assert problem["errors"][0]["pointer"] == "/1/customer_age"
+    assert "18 to 120" in problem["errors"][0]["detail"]
+    assert service.metric("evidently:rows_refused_total") == before + 1
+
+
+def test_a_row_is_counted_once_however_often_it_comes(
+    watching: Watching, business: Business, contract: Contract
+) -> None:
+    service = watching.service
+    rows = business.rows(watching.model, business.draw(5))
+    before = service.metric("evidently:rows_total")
+    for _ in range(3):
+        assert service.post(f"/iterate/{contract.name}", rows).json()["accepted"] == 5
+    assert service.metric("evidently:rows_total") == before + 5
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "media_type", "expected"),
+    [
+        ("churn", "[]", "application/json", (404, "unknown_dataset")),
+        ("credit_card_churn", "[]", "text/csv", (415, "unsupported_content_type")),
+        ("credit_card_churn", "[", "application/json", (400, "malformed_json")),
+        ("credit_card_churn", "{}", "application/json", (422, "invalid_rows")),
+    ],
+)
+def test_a_request_that_brings_no_rows_is_told_why(
+    watching: Watching, path: str, body: str, media_type: str, expected: tuple[int, str]
+) -> None:
+    headers = [("Content-Type", media_type)]
+    answer = watching.service.request("POST", f"/iterate/{path}", body, headers)
+    assert (answer.status, answer.json()["code"]) == expected
+    assert answer.json()["detail"]
+
+
+def test_a_body_that_is_too_large_is_refused_before_it_is_read(watching: Watching) -> None:
+    head = (
+        b"POST /iterate/credit_card_churn HTTP/1.1\r\nHost: localhost\r\n"
+        b"Content-Type: application/json\r\nContent-Length: 20000000\r\n\r\n"
+    )
+    with watching.service.connect() as connection:
+        connection.sendall(head)
+        assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
+def test_other_paths_and_methods_are_refused_as_http_has_it(watching: Watching) -> None:
+    assert watching.service.request("GET", "/nothing").status == 404
+    answer = watching.service.request("GET", "/iterate/credit_card_churn")
+    assert answer.status == 405
+    assert "POST" in answer.headers["allow"]
+
+
+def test_drift_that_is_in_the_window_is_on_the_metrics_and_the_page(
+    watching: Watching, business: Business, contract: Contract
+) -> None:
+    service = watching.service
+    drifted = business.rows(watching.model, business.draw(800, "incomes_rise"))
+    service.post(f"/iterate/{contract.name}", drifted)
+    wait_until(lambda: service.metric("evidently:data_drift:dataset_drift") == 1, "drift is told")
+    assert service.metric("evidently:data_drift:drifted", feature="credit_limit") == 1
+    assert service.metric("evidently:data_drift:drifted", feature="customer_age") == 0
+    names = service.request("GET", "/health/ready").json()["detail"]
+    assert "income_category" in names
+    page = service.request("GET", "/")
+    assert "Customers have drifted" in page.body.decode()
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+
+
+def test_an_outcome_that_comes_later_finds_its_row(
+    watching: Watching, business: Business, contract: Contract
+) -> None:
+    service = watching.service
+    rows = business.rows(watching.model, business.draw(1000))
+    business.store(watching.mongo, rows)
+    service.post(f"/iterate/{contract.name}", rows)
+    wait_until(lambda: service.metric("evidently:quality:coverage") == 0, "the window is new")
+    business.tell_outcomes(watching.mongo, rows[:250])
+    wait_until(lambda: service.metric("evidently:quality:coverage") == 0.25, "outcomes are joined")
+
+
+def test_a_restart_does_not_empty_the_window(
+    contract: Contract, business: Business, tmp_path: Path, mongo: str
+) -> None:
+    model = _state(tmp_path / "state", contract)[RUN_ID]
+    DeploymentState(tmp_path / "state").write_record(RUN_ID, "test")
+    rows = business.rows(model, business.draw(400, "limits_are_cut"))
+    with _service(tmp_path / "state", MONGO_URI=mongo) as service:
+        service.post(f"/iterate/{contract.name}", rows)
+        business.store(mongo, rows)
+        wait_until(lambda: service.metric("evidently:data_drift:dataset_drift") == 1, "drift")
+        service.kill_worker()
+        wait_until(lambda: service.metric("evidently:rows_total") == 0, "another worker counts")
+        wait_until(lambda: service.metric("evidently:window_rows") == 400, "the window is back")
+        wait_until(lambda: service.metric("evidently:data_drift:dataset_drift") == 1, "drift")
+        # The servers' queue may bring again what was read back.
+        service.post(f"/iterate/{contract.name}", rows[-10:])
+        assert service.metric("evidently:window_rows") == 400
+
+
+def test_the_reference_follows_the_deployment_and_what_fails_is_said(
+    contract: Contract, business: Business, tmp_path: Path, mongo: str
+) -> None:
+    models = _state(tmp_path / "state", contract)
+    deployment = DeploymentState(tmp_path / "state")
+    with _service(tmp_path / "state", MONGO_URI=mongo) as service:
+
+        def word() -> str:
+            return str(service.request("GET", "/health/ready").json()["detail"])
+
+        wait_until(lambda: "no model is deployed" in word(), "it says that there is no model")
+        deployment.write_record(RUN_ID, "test")
+        wait_until(lambda: "0 of 100 rows" in word(), "it says what it waits for")
+        service.post(f"/iterate/{contract.name}", business.rows(models[RUN_ID], business.draw(200)))
+        wait_until(lambda: service.metric("evidently:prediction:bucket", le="1.0") == 200, "rows")
+
+        deployment.write_record(OTHER_RUN_ID, "test")
+        wait_until(
+            lambda: service.metric("evidently:reference_rows", model_run_id=OTHER_RUN_ID) == 2001,
+            "the reference is another one",
+        )
+        # Features are everybody's; what the other model said tells nothing of this one.
+        wait_until(lambda: "no drift in 200 rows" in word(), "features are compared")
+        assert "evidently:prediction_drift:score" not in _families(service)
+        rows = business.rows(models[OTHER_RUN_ID], business.draw(50))
+        service.post(f"/iterate/{contract.name}", rows)
+        wait_until(
+            lambda: "evidently:prediction_drift:score" in _families(service), "its own are compared"
+        )
+
+        unknown = "c" * 32
+        keep_model(tmp_path / "state", unknown, contract, seed=3)
+        deployment.write_record(unknown, "test")
+        wait_until(lambda: service.metric("evidently:calculation_failures_total") >= 2, "failures")
+        assert "there is no MLflow to ask" in service.request("GET", "/").body.decode()
+        assert "there is no MLflow to ask" in service.log.read_text()
+        age = service.metric("evidently:calculation_age_seconds")
+        wait_until(
+            lambda: service.metric("evidently:calculation_age_seconds") > age + 0.5, "it ages"
+        )
+        assert "evidently:data_drift:score" not in _families(service)
+        keep_reference(
+            tmp_path / "state", unknown, contract, with_outcomes(customers(contract, 500))
+        )
+        wait_until(lambda: "no drift in 250 rows" in word(), "it recovers by itself")
+
+
+def test_mongodb_may_be_away_for_as_long_as_it_likes(
+    contract: Contract, business: Business, tmp_path: Path
+) -> None:
+    model = _state(tmp_path / "state", contract)[RUN_ID]
+    DeploymentState(tmp_path / "state").write_record(RUN_ID, "test")
+    mongo = MongoServer(tmp_path / "mongo", free_port())
+    rows = business.rows(model, business.draw(200))
+    with _service(tmp_path / "state", MONGO_URI=mongo.uri) as service:
+        service.post(f"/iterate/{contract.name}", rows)
+        wait_until(lambda: service.metric("evidently:prediction:bucket", le="1.0") == 200, "rows")
+        wait_until(lambda: service.metric("evidently:outcomes_reachable") == 0, "MongoDB is missed")
+        with mongo:
+            business.store(mongo.uri, rows)
+            business.tell_outcomes(mongo.uri, rows[:100])
+            wait_until(lambda: service.metric("evidently:quality:coverage") == 0.5, "outcomes")
+            assert service.metric("evidently:outcomes_reachable") == 1
+
+
+def test_a_prediction_over_http_and_its_feedback_reach_the_figures(
+    contract: Contract, business: Business, tmp_path: Path, mongo: str
+) -> None:
+    """Server, prediction log, monitoring service and MongoDB together."""
+    _state(tmp_path / "state", contract)
+    DeploymentState(tmp_path / "state").write_record(RUN_ID, "test")
+    with _service(tmp_path / "state", MONGO_URI=mongo) as service:
+        settings = {"MONGO_URI": mongo, "MONITOR_URL": f"http://127.0.0.1:{service.port}"}
+        with ApiServer(tmp_path / "state", API_WORKERS="1", **settings) as server:
+            answers = server.post("/predict/batch", business.draw(150)).json()
+            wait_until(
+                lambda: service.metric("evidently:prediction:bucket", le="1.0") == 150, "all"
+            )
+            outcomes = [
+                {"prediction_id": answer["prediction_id"], contract.target.name: number % 3 == 0}
+                for number, answer in enumerate(answers[:75])
+            ]
+            assert server.post("/feedback", outcomes).status == 202
+            wait_until(lambda: service.metric("evidently:quality:coverage") == 0.5, "outcomes")
+            assert service.metric("evidently:window_rows") == 150
+            assert service.metric("evidently:rows_refused_total") == 0
+            assert server.metric("mlstack_log_stored_total", sink="monitor") == 150
+
+
+def _families(service: MonitorService) -> set[str]:
+    text = service.request("GET", "/metrics").body.decode()
+    return set(re.findall(r"^([\w:]+)\{", text, re.MULTILINE))

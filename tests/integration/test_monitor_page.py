@@ -1,0 +1,113 @@
+"""The monitoring page in a real browser: what a person reads there, on a screen and a phone."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from mlstack.contract import Contract
+from mlstack.deployment import DeploymentState
+from mlstack.drift import DriftingCustomers, drifts_path, load_drift
+from mlstack.generator import CustomerGenerator
+from mlstack.model import Model
+from mlstack.settings import ROOT
+from support.api_server import MonitorService
+from support.customers import contract_named, customers, with_outcomes
+from support.models import keep_model
+from support.mongo import free_port
+from support.references import keep_reference
+from support.waiting import wait_until
+
+RUN_ID = "a" * 32
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here")
+
+
+@pytest.fixture(scope="module")
+def contract() -> Contract:
+    return contract_named("credit_card_churn")
+
+
+@pytest.fixture(scope="module")
+def service(
+    contract: Contract, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MonitorService]:
+    state = tmp_path_factory.mktemp("monitor") / "state"
+    keep_model(state, RUN_ID, contract, seed=1)
+    keep_reference(state, RUN_ID, contract, with_outcomes(customers(contract, 2000)))
+    DeploymentState(state).write_record(RUN_ID, "test")
+    nowhere = f"mongodb://127.0.0.1:{free_port()}"
+    with MonitorService(state, MONITOR_PERIOD_SECONDS="0.3", MONGO_URI=nowhere) as service:
+        yield service
+
+
+@pytest.fixture(scope="module", params=SIZES)
+def page(request: pytest.FixtureRequest) -> Iterator[Page]:
+    width, height = SIZES[request.param]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
+        page = browser.new_page(viewport={"width": width, "height": height})
+        page.set_default_timeout(60_000)
+        yield page
+        browser.close()
+
+
+def _post(
+    service: MonitorService, contract: Contract, model: Model, count: int, drift: str = ""
+) -> None:
+    drawn = CustomerGenerator(contract, seed=4).draw(count)
+    if drift:
+        path = drifts_path(ROOT / f"contracts/{contract.name}.yaml")
+        drawn = DriftingCustomers(contract, load_drift(contract, path, drift), 1).apply(drawn)
+    rows = [
+        {**customer, "prediction": chance, "target": number % 2}
+        for number, (customer, chance) in enumerate(zip(drawn, model.score(drawn), strict=True))
+    ]
+    assert service.post(f"/iterate/{contract.name}", rows).status == 200
+
+
+def _open(page: Page, service: MonitorService) -> list[str]:
+    """Opens the page; returns the hosts that it asked."""
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"http://127.0.0.1:{service.port}/")
+    return asked
+
+
+def _fits(page: Page) -> bool:
+    return bool(page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"))
+
+
+@pytest.mark.parametrize("drift", ["", "young_customers_arrive"])
+def test_a_person_reads_the_verdict_first_and_then_what_it_rests_on(
+    service: MonitorService, contract: Contract, page: Page, tmp_path: Path, drift: str
+) -> None:
+    verdict = "Customers have drifted" if drift else "No drift"
+    model = Model.load(service.log.parent / "models" / RUN_ID, RUN_ID)
+    _post(service, contract, model, 1000, drift)
+    wait_until(
+        lambda: verdict in service.request("GET", "/").body.decode(), f"it says {verdict}", 120
+    )
+    asked = _open(page, service)
+    expect(page.get_by_role("status").get_by_role("heading")).to_have_text(verdict)
+    expect(page.locator("dl")).to_contain_text(RUN_ID)
+    expect(page.locator("dl")).to_contain_text("1,000 of 1,000 rows")
+    expect(page.locator("dl")).to_contain_text("2,000 training rows")
+    rows = page.locator("table").first.locator("tbody tr")
+    expect(rows).to_have_count(len(contract.features) + 1)
+    if drift:
+        expect(rows.first).to_contain_text("drifted")
+        expect(rows.filter(has_text="months_on_book")).to_contain_text("drifted")
+    expect(page.locator("table.quality")).to_contain_text("calibration error")
+    assert _fits(page)
+    assert {url.split("/")[2] for url in asked if url.startswith("http")} == {
+        f"127.0.0.1:{service.port}"
+    }
+    page.screenshot(path=tmp_path / "page.png", full_page=True)
+    assert (tmp_path / "page.png").stat().st_size > 0
