@@ -42,7 +42,7 @@ MISSING: Final = "<missing>"
 # two samples of the same customers lie apart, in units of sqrt(1/n + 1/m). Measured:
 # benchmarks/drift_detection.py.
 _SMALLEST: Mapping[Method, float] = {"wasserstein": 0.1, "jensenshannon": 0.05}
-_NOISE = 2.0
+_NOISE = 2.5
 
 
 @dataclass(frozen=True, slots=True)
