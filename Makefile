@@ -178,7 +178,7 @@ audit: ## Ask for known vulnerabilities of every locked package (wants the Inter
 	@"$(PYTHON)" -m venv --clear .audit
 	@.audit/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/audit.txt
 	@failed=; for lock in requirements/*.txt; do echo "== $$lock"; \
-		.audit/bin/pip-audit --require-hashes --disable-pip --progress-spinner off -r "$$lock" || failed=1; \
+		.audit/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r "$$lock" || failed=1; \
 	done; test -z "$$failed"
 
 .PHONY: bench
