@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -139,3 +141,22 @@ def test_no_environment_s_file_holds_a_secret(environment: str) -> None:
     text = (ROOT / f".env.{environment}").read_text(encoding="utf-8")
     assert "PASSWORD=" not in text
     assert "TOKEN=" not in text
+
+
+@pytest.mark.parametrize("module", ["doctor", "job", "security", "supervise"])
+def test_this_machine_needs_only_the_few_packages_of_its_lock(module: str) -> None:
+    """With everything in containers nobody should have to install gigabytes beside them."""
+    lock = (ROOT / "requirements" / "operate.txt").read_text(encoding="utf-8")
+    operate = {name.replace("-", "_") for name in re.findall(r"(?m)^([\w.-]+)==", lock)}
+    others = set()
+    for file in (ROOT / "requirements").glob("*.txt"):
+        others |= set(re.findall(r"(?m)^([\w.-]+)==", file.read_text(encoding="utf-8")))
+    blocked = {name.replace("-", "_") for name in others} - operate
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({sorted(blocked)})); "
+        f"import containers.{module}"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
