@@ -152,7 +152,11 @@ reset_all: $(PACKAGES) ## Stop everything and delete its data (models too); noth
 
 .PHONY: test run_tests
 test run_tests: $(DEV) ## Run all tests
-	@$(PY) -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	@$(PY) -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --ignore tests/compose
+
+.PHONY: test-compose
+test-compose: $(DEV) ## Bring the whole stack up in containers, use it, hurt it, take it down
+	@$(PY) -m pytest --timeout 1800 tests/compose
 
 .PHONY: test-ledger
 test-ledger: $(DEV) ## The long form of the ledger tests: 20 kills of each process, a minute of hanging

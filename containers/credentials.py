@@ -48,6 +48,16 @@ def ensure() -> list[str]:
     return drawn
 
 
+def for_public_images() -> dict[str, str]:
+    """What compose hands to containers whose users can not read our files, by variable."""
+    found = {}
+    for name in ("mongo_root_password", "grafana_admin_password"):
+        path = FOLDER / name
+        if path.exists() and os.access(path, os.R_OK):
+            found[name.upper()] = path.read_text(encoding="ascii")
+    return found
+
+
 def _draw(path: Path) -> bool:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

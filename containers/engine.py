@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NoReturn
 
-from containers.credentials import container_uid
+from containers.credentials import container_uid, for_public_images
 from containers.errors import ContainerError
 from mlstack import environments
 from mlstack.settings import ROOT
@@ -89,7 +89,7 @@ class Compose:
         return subprocess.run(
             ["docker", "compose", *arguments],
             cwd=ROOT,
-            env=self._environment,
+            env={**self._environment, **for_public_images()},
             text=True,
             check=False,
             **options,
@@ -103,7 +103,8 @@ class Compose:
         """
         require_engine()
         os.chdir(ROOT)
-        os.execvpe("docker", ["docker", "compose", *arguments], self._environment)  # noqa: S606
+        environment = {**self._environment, **for_public_images()}
+        os.execvpe("docker", ["docker", "compose", *arguments], environment)  # noqa: S606
 
     @cached_property
     def services(self) -> Mapping[str, Any]:

@@ -17,6 +17,7 @@ TARGETS = (
     "demo-drift",
     "test",
     "run_tests",
+    "test-compose",
     "test-ledger",
     "lint",
     "audit",

@@ -12,24 +12,19 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import Any
 
-import mlflow
-import numpy as np
 import pandas as pd
 import pytest
 import requests
-from mlflow import MlflowClient
-from sklearn.metrics import roc_auc_score
 
-from mlstack.contract import Contract
-from mlstack.dataset import clean, read_raw
-from mlstack.encoder import Encoder
+from mlstack.dataset import read_raw
 from mlstack.settings import ROOT
 from support.dashboards import FILES, load, queries
 from support.project_copy import ProjectCopy, project_copy
 from support.prometheus import Prometheus
 from support.real_data import real_table
+from support.stack import Stack
+from support.stack_behaviour import StackBehaviour, check_killed_service_comes_back
 from support.waiting import wait_until
 from support.walkthrough import commands_of
 
@@ -61,42 +56,14 @@ RUN_ELSEWHERE = {
     "export AWS": "test_aws_lines.py",
 }
 
-Customers = list[dict[str, Any]]
 
-
-class Demo:
+class Demo(Stack):
     """A stack that `make demo` brought up."""
 
     def __init__(self, project: ProjectCopy, output: str, held_out: pd.DataFrame) -> None:
-        self.project, self.output = project, output
-        self.contract = Contract.load(ROOT / "contracts" / "credit_card_churn.yaml")
-        self.held_out = clean(held_out, self.contract)
-        self.api = f"http://127.0.0.1:{project.port('API_PORT')}"
-        self.mlflow = f"http://127.0.0.1:{project.port('MLFLOW_PORT')}"
+        super().__init__(project, Processes(project), held_out)
+        self.output = output
         self.prometheus = Prometheus(f"http://127.0.0.1:{project.port('PROMETHEUS_PORT')}")
-
-    @property
-    def client(self) -> MlflowClient:
-        return MlflowClient(self.mlflow)
-
-    def customers(self) -> Customers:
-        rows = self.held_out[list(self.contract.feature_names)].astype(object)
-        customers: Any = rows.to_dict("records")
-        return list(customers)
-
-    def answers(self) -> list[dict[str, Any]]:
-        """Of the customers who were left out."""
-        customers = self.customers()
-        answers: list[dict[str, Any]] = []
-        for start in range(0, len(customers), 1000):
-            batch = customers[start : start + 1000]
-            answer = requests.post(f"{self.api}/predict/batch", json=batch, timeout=30)
-            assert answer.status_code == 200, answer.text
-            answers += answer.json()
-        return answers
-
-    def chances(self) -> list[float]:
-        return [answer[self.contract.answer] for answer in self.answers()]
 
     def report_outcomes(self) -> None:
         """Of the same customers, once more predicted."""
@@ -109,15 +76,23 @@ class Demo:
             answer = requests.post(f"{self.api}/feedback", json=batch, timeout=30)
             assert answer.status_code == 200, answer.text
 
-    def served_run(self) -> str | None:
-        try:
-            answer = requests.get(f"{self.api}/health/ready", timeout=5)
-        except requests.ConnectionError:
-            return None
-        return answer.json()["model_run_id"] if answer.status_code == 200 else None
 
-    def champion(self, model: str = "credit_card_churn") -> str:
-        return str(self.client.get_model_version_by_alias(model, "champion").run_id)
+class Processes:
+    """Services under supervisord; see `support.stack.Runtime`."""
+
+    def __init__(self, project: ProjectCopy) -> None:
+        self._project = project
+
+    def kill(self, service: str) -> None:
+        pid = self._project.pid(service)
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        restarted = f"{service} is restarted"
+        wait_until(lambda: self._project.pid(service) not in (None, pid), restarted)
+
+    def is_ready(self, service: str) -> bool:
+        status = self._project.supervise("status").stdout
+        return bool(re.search(rf"^{service}\s.*\byes\b", status, re.MULTILINE))
 
 
 @pytest.fixture(scope="module")
@@ -144,36 +119,13 @@ def test_demo_shows_predictions_and_where_to_look(demo: Demo) -> None:
     assert "synthetic" not in demo.output
 
 
-def test_customers_that_were_left_out_are_predicted_well(demo: Demo) -> None:
-    auc = roc_auc_score(demo.held_out["churned"], demo.chances())
-    # Five folds of the real table give .81 with a spread of .02; chance alone gives .5.
-    assert auc > 0.75
+@pytest.fixture
+def stack(demo: Demo) -> Demo:
+    return demo
 
 
-def test_every_model_is_tracked_and_the_best_is_registered(demo: Demo) -> None:
-    version = demo.client.get_model_version_by_alias("credit_card_churn", "champion")
-    winner = demo.client.get_run(str(version.run_id))
-    parent_id = winner.data.tags["mlflow.parentRunId"]
-    trials = demo.client.search_runs(
-        [winner.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent_id}'"
-    )
-    assert len(trials) == 50
-    assert {trial.info.status for trial in trials} == {"FINISHED"}
-    best = min(trials, key=lambda trial: trial.data.metrics["rmse"])
-    assert best.info.run_id == winner.info.run_id
-    challenger = demo.client.get_model_version_by_alias("credit_card_churn", "challenger")
-    assert challenger.version == version.version
-
-
-def test_registered_model_opens_with_mlflow_and_agrees_with_the_server(
-    demo: Demo, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", demo.mlflow)
-    mlflow.set_tracking_uri(demo.mlflow)
-    model = mlflow.pyfunc.load_model("models:/credit_card_churn@champion")
-    encoder = Encoder(demo.contract)
-    matrix = pd.DataFrame(encoder.encode(demo.customers()), columns=list(encoder.columns))
-    np.testing.assert_allclose(demo.chances(), model.predict(matrix), atol=1e-6)
+class TestBehaviour(StackBehaviour):
+    """What every environment's stack does."""
 
 
 def test_second_demo_starts_from_what_is_there(demo: Demo) -> None:
@@ -224,17 +176,7 @@ def test_every_panel_of_the_dashboards_has_data(demo: Demo) -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_killed_service_comes_back(demo: Demo, service: str) -> None:
-    served, pid = demo.served_run(), demo.project.pid(service)
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: demo.project.pid(service) not in (None, pid), f"{service} is restarted")
-
-    def ready() -> bool:
-        status = demo.project.supervise("status").stdout
-        return bool(re.search(rf"^{service}\s.*\byes\b", status, re.MULTILINE))
-
-    wait_until(ready, f"{service} is ready", seconds=90)
-    assert demo.served_run() == served
+    check_killed_service_comes_back(demo, service)
 
 
 def test_commands_of_the_readme_work_as_they_stand(demo: Demo) -> None:
@@ -258,7 +200,7 @@ class Command:
 
     def run(self) -> None:
         text = self._text.replace("127.0.0.1:9696", self._demo.api.removeprefix("http://"))
-        text = text.replace("RUN_ID=...", f"RUN_ID={self._another_run()}")
+        text = text.replace("RUN_ID=...", f"RUN_ID={self._demo.another_run()}")
         done = subprocess.run(
             ["bash", "-c", text],
             cwd=self._demo.project.folder,
@@ -272,18 +214,6 @@ class Command:
         )
         assert done.returncode == 0, f"{text}\n{done.stdout}"
         self._check(done.stdout)
-
-    def _another_run(self) -> str:
-        """A finished trial of the newest search; not the one that is served."""
-        versions = self._demo.client.search_model_versions("")
-        newest = max(versions, key=lambda version: version.creation_timestamp)
-        winner = self._demo.client.get_run(str(newest.run_id))
-        parent_id = winner.data.tags["mlflow.parentRunId"]
-        trials = self._demo.client.search_runs(
-            [winner.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent_id}'"
-        )
-        served = self._demo.served_run()
-        return next(str(t.info.run_id) for t in trials if t.info.run_id != served)
 
     def _check(self, output: str) -> None:
         """What the README promises of some of them."""

@@ -1,6 +1,7 @@
 """What the containers' environments are run with."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ def test_what_is_ours_may_do_nothing_beyond_its_work(file: str) -> None:
     for name, service in _services(file).items():
         if name in PUBLIC:
             # A version, not whatever is the latest one.
-            assert service["image"].rpartition(":")[2][:1].isdigit(), name
+            assert re.fullmatch(r"v?\d+\.\d+(\.\d+)?", service["image"].rpartition(":")[2]), name
             continue
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name

@@ -1,0 +1,285 @@
+"""The whole stack in containers: brought up from nothing, used, hurt, and taken down.
+
+The tests of this file share one stack and follow each other.
+"""
+
+import json
+import os
+import re
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import mlflow.artifacts
+import pytest
+import requests
+from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+from pymongo import MongoClient
+from pymongo.errors import OperationFailure
+
+from mlstack.dataset import read_raw
+from mlstack.model import MODEL_FILE
+from mlstack.mongo_sink import DATABASE
+from mlstack.settings import ROOT
+from support.containers import Containers, containers_copy, docker
+from support.load import Load
+from support.real_data import real_table
+from support.stack import Stack
+from support.stack_behaviour import StackBehaviour, check_killed_service_comes_back
+from support.waiting import wait_until
+from support.walkthrough import commands_of
+
+TRIALS = 10
+HELD_OUT_SHARE = 0.2
+DEPLOYS = 20
+RATE = 50
+PUBLIC = {"mongo", "localstack", "prometheus", "grafana", "nginx"}
+AS_ROOT = {
+    "mongo": "its entry point takes over the volume, then becomes the user mongodb",
+    "localstack": "an emulator for this machine alone, made to run so",
+}
+SERVICES = (
+    *("mlflow_server", "prefect_server", "agent", "localstack", "aws-keeper"),
+    *("mongo", "prometheus", "nginx"),
+    *("send_data-api", "send_data-kinesis", "model-server-streams", "model-server-api"),
+)
+# Commands of the README that are about another environment, or are tested elsewhere.
+NOT_HERE = ("make demo", "make test", "aws kinesis", "export AWS", ".venv/bin/python")
+
+
+class Local(Stack):
+    """A stack in containers."""
+
+    runtime: Containers
+
+    def make(self, *targets: str, **variables: str) -> str:
+        """Runs make; returns what it says."""
+        done = self.project.make(*targets, timeout=900, **variables)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    @property
+    def secrets(self) -> Path:
+        return self.project.folder / ".secrets"
+
+    def mongo(self, user: str = "", password: str = "") -> "MongoClient[dict[str, Any]]":
+        port = self.project.port("MONGO_PORT")
+        login = f"{user}:{password}@" if user else ""
+        return MongoClient(f"mongodb://{login}127.0.0.1:{port}", timeoutMS=5000)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
+    """Brought up as the README says, from nothing but images that may be there already."""
+    folder = tmp_path_factory.mktemp("compose")
+    raw = read_raw(real_table() or ROOT / "data" / "credit_card_churn_sample.csv")
+    held_out = raw.sample(frac=HELD_OUT_SHARE, random_state=1)
+    table = folder / "customers.csv"
+    raw.drop(index=held_out.index).to_csv(table, index=False)
+    # Nobody but its owner may read it: it is sent to where it is needed, not mounted.
+    table.chmod(0o600)
+    (folder / "project").mkdir()
+    with containers_copy(folder / "project") as (project, containers):
+        stack = Local(project, containers, held_out)
+        stack.make("setup-model-registry", env="local")
+        stack.make("init_aws", DATA_FILE=str(table))
+        stack.make("apply-model-train-flow")
+        stack.make("train", TRAIN_TRIALS=str(TRIALS))
+        stack.make("setup-model-serve", RUN_ID=stack.champion())
+        yield stack
+
+
+def test_everything_is_healthy_and_the_model_that_was_chosen_is_served(stack: Local) -> None:
+    assert stack.served_run() == stack.champion()
+    assert set(SERVICES) <= set(stack.runtime.inspected())
+    for service in SERVICES:
+        assert stack.runtime.is_ready(service), service
+    status = stack.make("status")
+    for service in SERVICES:
+        assert re.search(rf"(?m)^{service} .* yes$", status), status
+
+
+class TestBehaviour(StackBehaviour):
+    """What every environment's stack does."""
+
+    trials = TRIALS
+
+
+def test_predictions_of_both_doors_are_kept_under_a_login(stack: Local) -> None:
+    password = (stack.secrets / "mongo_password").read_text()
+    with stack.mongo("mlstack", password) as client:
+        kept = client[DATABASE]["data"]
+        for source in ("api", "kinesis"):
+            found = lambda source=source: kept.find_one({"source": source})  # noqa: E731
+            wait_until(found, f"a prediction from {source} is kept", seconds=60)
+
+
+def test_doctor_finds_nothing_in_the_way(stack: Local) -> None:
+    assert " NO " not in stack.make("doctor")
+
+
+def test_deploys_under_load_lose_nothing_and_are_whole(stack: Local) -> None:
+    first, other = stack.champion(), stack.another_run()
+    with Load(f"{stack.api}/predict", stack.customers()[0], RATE) as load:
+        for number in range(DEPLOYS):
+            run_id = other if number % 2 == 0 else first
+            stack.make("deploy", RUN_ID=run_id)
+            ready = time.monotonic()
+            load.wait_for_requests_after(ready + 0.3)
+            late = {s.run_id for s in load.sent if s.begun > ready}
+            assert late == {run_id}
+    assert len(load.sent) > 10 * RATE
+    assert load.failed == []
+
+
+def test_a_broken_model_is_refused_and_the_old_one_stays(stack: Local) -> None:
+    served = stack.served_run()
+    run_id = _broken_model(stack)
+    with Load(f"{stack.api}/predict", stack.customers()[0], RATE) as load:
+        for wrong, said in ((run_id, "not the file that was trained"), ("0" * 32, "knows no run"), ("x", "no run id")):
+            refused = stack.project.make("deploy", RUN_ID=wrong)
+            assert refused.returncode != 0
+            assert said in refused.stdout
+    assert load.failed == []
+    assert {each.run_id for each in load.sent} == {served}
+    assert f"{run_id}  " in stack.make("deployments")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_killed_container_heals(stack: Local, service: str) -> None:
+    check_killed_service_comes_back(stack, service, seconds=120)
+
+
+class TestNoMoreThanNeeded:
+    """Ports, users, capabilities and secrets, as the engine has them."""
+
+    def test_nothing_listens_beyond_this_machine(self, stack: Local) -> None:
+        for service, container in stack.runtime.inspected().items():
+            for bindings in (container["NetworkSettings"]["Ports"] or {}).values():
+                for binding in bindings or []:
+                    assert binding["HostIp"] == "127.0.0.1", service
+
+    def test_nothing_of_ours_is_root_or_may_become_it(self, stack: Local) -> None:
+        for service, container in stack.runtime.inspected().items():
+            host = container["HostConfig"]
+            assert not host["CapAdd"], service
+            assert not host["Privileged"], service
+            if container["State"]["Running"] and service not in AS_ROOT:
+                rows = docker("top", container["Id"], "-eo", "uid,cmd").splitlines()[1:]
+                assert rows
+                assert all(row.split()[0] != "0" for row in rows), (service, rows)
+            if service not in PUBLIC:
+                assert host["CapDrop"] == ["ALL"], service
+                assert host["ReadonlyRootfs"], service
+                assert host["SecurityOpt"] == ["no-new-privileges:true"], service
+
+    def test_secrets_are_for_their_owner_alone_and_nowhere_to_be_read(self, stack: Local) -> None:
+        files = list(stack.secrets.iterdir())
+        assert files
+        shown = json.dumps(stack.runtime.inspected()) + self._configuration(stack)
+        for file in files:
+            assert file.stat().st_mode & 0o777 == 0o600
+            assert file.read_text() not in shown, file.name
+
+    def test_nobody_gets_at_the_predictions_without_the_password(self, stack: Local) -> None:
+        guesses = [("root", "root"), ("root", "example"), ("admin", "admin"), ("mlstack", "x")]
+        with stack.mongo() as client, pytest.raises(OperationFailure):
+            client[DATABASE]["data"].find_one()
+        for user, password in guesses:
+            with stack.mongo(user, password) as client, pytest.raises(OperationFailure):
+                client[DATABASE]["data"].find_one()
+
+    def test_mlflow_refuses_who_calls_it_by_a_strange_name(self, stack: Local) -> None:
+        address = f"{stack.mlflow}/api/2.0/mlflow/experiments/search"
+        body = {"max_results": 1}
+        assert requests.post(address, json=body, timeout=10).status_code == 200
+        strange = {"Host": "evil.example"}
+        assert requests.post(address, json=body, headers=strange, timeout=10).status_code == 403
+
+    def test_in_the_cloud_no_key_of_this_shell_is_handed_on(self, stack: Local) -> None:
+        with pytest.MonkeyPatch.context() as shell:
+            shell.setenv("AWS_SECRET_ACCESS_KEY", "a key of mine")
+            shell.setenv("AWS_ENDPOINT_URL", "http://elsewhere.example")
+            shown = self._configuration(stack, "cloud")
+        assert "a key of mine" not in shown
+        assert "elsewhere.example" not in shown
+        services = json.loads(shown)["services"]
+        assert not {"localstack", "aws-keeper"} & set(services)
+        assert services["agent"]["environment"]["AWS_DEFAULT_REGION"]
+
+    def _configuration(self, stack: Local, environment: str = "local") -> str:
+        code = (
+            "from containers.engine import Compose; from mlstack import environments; "
+            f"environments.load('{environment}'); "
+            f"print(Compose('{environment}').read('config', '--format', 'json'))"
+        )
+        done = subprocess.run(
+            [str(stack.project.folder / ".venv/bin/python"), "-c", code],
+            cwd=stack.project.folder,
+            env={**os.environ, **stack.project.variables},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout
+
+
+def test_commands_of_the_readme_work_as_they_stand(stack: Local) -> None:
+    for command in commands_of(ROOT / "README.md"):
+        if command.startswith(NOT_HERE) or "reset_all" in command:
+            continue
+        text = command.replace("127.0.0.1:9696", stack.api.removeprefix("http://"))
+        text = text.replace("env=embedded", "env=local")
+        text = text.replace("RUN_ID=...", f"RUN_ID={stack.another_run()}")
+        done = subprocess.run(
+            ["bash", "-c", text],
+            cwd=stack.project.folder,
+            env={**os.environ, **stack.project.variables, "TRAIN_TRIALS": "5"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        assert done.returncode == 0, f"{text}\n{done.stdout}"
+
+
+def test_nothing_is_left_behind(stack: Local) -> None:
+    """And what was never this project's stays."""
+    docker("volume", "create", f"{stack.runtime.name}-somebody-elses")
+    try:
+        stack.make("reset_all", env="local")
+        assert stack.runtime.left() == []
+        assert not (stack.project.folder / ".env").exists()
+        assert docker("volume", "inspect", f"{stack.runtime.name}-somebody-elses")
+    finally:
+        docker("volume", "rm", f"{stack.runtime.name}-somebody-elses")
+
+
+def _broken_model(stack: Local) -> str:
+    """A finished run whose model is not what its checksum says."""
+    client, good = stack.client, stack.champion()
+    run = client.get_run(good)
+    broken = client.create_run(run.info.experiment_id, run_name="broken")
+    logged = client.create_logged_model(
+        run.info.experiment_id, name="model", source_run_id=broken.info.run_id
+    )
+    client.log_outputs(broken.info.run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(
+            mlflow.artifacts.download_artifacts(
+                artifact_uri=f"runs:/{good}/model", dst_path=scratch, tracking_uri=stack.mlflow
+            )
+        )
+        file = folder / MODEL_FILE
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 1
+        file.write_bytes(bytes(content))
+        client.log_model_artifacts(logged.model_id, str(folder))
+    client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+    client.set_terminated(broken.info.run_id)
+    return str(broken.info.run_id)

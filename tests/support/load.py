@@ -1,0 +1,81 @@
+"""Requests at a steady rate while something else happens."""
+
+import threading
+import time
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import requests
+
+from support.waiting import wait_until
+
+_THREADS = 8
+
+
+@dataclass
+class Sent:
+    """One request: when it was begun, by the monotonic clock, and what came back."""
+
+    begun: float
+    status: int
+    run_id: str | None
+    detail: str = ""
+
+
+@dataclass
+class Load:
+    """Sends one customer again and again; a context manager, at the end of which it stops.
+
+    Args:
+        url: Where to.
+        customer: Whom.
+        rate: Requests a second.
+    """
+
+    url: str
+    customer: dict[str, Any]
+    rate: float
+    sent: list[Sent] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._send, args=(number,)) for number in range(_THREADS)
+        ]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    @property
+    def failed(self) -> list[Sent]:
+        return [each for each in self.sent if each.status != 200]
+
+    def wait_for_requests_after(self, moment: float) -> None:
+        """Returns when a request that was begun later has been answered."""
+        wait_until(lambda: any(s.begun > moment for s in self.sent[-_THREADS:]), "requests go on")
+
+    def _send(self, number: int) -> None:
+        period = _THREADS / self.rate
+        due = time.monotonic() + number / self.rate
+        with requests.Session() as session:
+            while not self._stop.wait(max(0.0, due - time.monotonic())):
+                due += period
+                begun = time.monotonic()
+                try:
+                    answer = session.post(self.url, json=self.customer, timeout=20)
+                except requests.RequestException as failure:
+                    self.sent.append(Sent(begun, 0, None, repr(failure)))
+                    continue
+                run_id = answer.json().get("model_run_id")
+                self.sent.append(Sent(begun, answer.status_code, run_id, answer.text[:200]))

@@ -1,0 +1,54 @@
+"""What every stack does, whichever way its services run: one suite, several environments.
+
+A test file brings a stack up in a fixture `stack` and inherits these. The tests share it.
+"""
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from mlstack.encoder import Encoder
+from support.stack import Stack
+from support.waiting import wait_until
+
+
+class StackBehaviour:
+    """See the module."""
+
+    trials = 50
+    """Models that the stack's first search trained."""
+
+    def test_customers_that_were_left_out_are_predicted_well(self, stack: Stack) -> None:
+        auc = roc_auc_score(stack.held_out[stack.contract.target.name], stack.chances())
+        # Five folds of the real table give .81 with a spread of .02; chance alone gives .5.
+        assert auc > 0.75
+
+    def test_every_model_is_tracked_and_the_best_is_registered(self, stack: Stack) -> None:
+        version = stack.client.get_model_version_by_alias("credit_card_churn", "champion")
+        trials = stack.trials()
+        assert len(trials) == self.trials
+        assert {trial.info.status for trial in trials} == {"FINISHED"}
+        best = min(trials, key=lambda trial: trial.data.metrics["rmse"])
+        assert best.info.run_id == version.run_id
+        challenger = stack.client.get_model_version_by_alias("credit_card_churn", "challenger")
+        assert challenger.version == version.version
+
+    def test_registered_model_opens_with_mlflow_and_agrees_with_the_server(
+        self, stack: Stack, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", stack.mlflow)
+        mlflow.set_tracking_uri(stack.mlflow)
+        model = mlflow.pyfunc.load_model("models:/credit_card_churn@champion")
+        encoder = Encoder(stack.contract)
+        matrix = pd.DataFrame(encoder.encode(stack.customers()), columns=list(encoder.columns))
+        np.testing.assert_allclose(stack.chances(), model.predict(matrix), atol=1e-6)
+
+
+def check_killed_service_comes_back(stack: Stack, service: str, seconds: float = 90) -> None:
+    """A service whose process is killed is started again, and nothing else changes."""
+    served = stack.served_run()
+    stack.runtime.kill(service)
+    wait_until(lambda: stack.runtime.is_ready(service), f"{service} is ready", seconds=seconds)
+    wait_until(lambda: stack.served_run() == served, "the same model is served", seconds=30)
