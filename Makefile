@@ -198,7 +198,7 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 	--no-emit-index-url --custom-compile-command 'make lock'
 
 # What each image is built from; all have the versions that are developed with.
-SERVICE_LOCKS := agent api aws core mlflow monitor operate prefect simulate streams
+SERVICE_LOCKS := agent api aws core mlflow monitor operate prefect simulate-api simulate-streams streams
 
 .PHONY: lock
 lock: $(DEV) ## Lock the requirements anew after requirements/*.in was edited

@@ -4,9 +4,7 @@ The schema that is published (OpenAPI) is the very one that requests are checked
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
-
-import jsonschema_rs
+from typing import TYPE_CHECKING, Any
 
 from mlstack.contract import (
     CategoryFeature,
@@ -17,6 +15,9 @@ from mlstack.contract import (
     Value,
 )
 from mlstack.errors import FieldError, InvalidCustomer
+
+if TYPE_CHECKING:
+    import jsonschema_rs
 
 MAX_ERRORS = 20
 """Faults that are reported of one request."""
@@ -63,6 +64,10 @@ class CustomerValidator:
     """
 
     def __init__(self, contract: Contract) -> None:
+        # A megabyte-sized extension: who only draws or sends customers does without it.
+        import jsonschema_rs  # noqa: PLC0415
+
+        self._kinds = jsonschema_rs.ValidationErrorKind
         self._features = {feature.name: feature for feature in contract.features}
         self._whole = {
             f.name for f in contract.features if isinstance(f, IntegerFeature | OrdinalFeature)
@@ -110,7 +115,7 @@ class CustomerValidator:
         return customer
 
     def _faults(
-        self, validator: jsonschema_rs.Draft202012Validator, request: Any
+        self, validator: "jsonschema_rs.Draft202012Validator", request: Any
     ) -> tuple[FieldError, ...]:
         faults: list[FieldError] = []
         for error in validator.iter_errors(request):
@@ -121,13 +126,13 @@ class CustomerValidator:
                     return tuple(faults)
         return tuple(faults)
 
-    def _sentences(self, error: jsonschema_rs.ValidationError) -> Iterator[FieldError]:
+    def _sentences(self, error: "jsonschema_rs.ValidationError") -> Iterator[FieldError]:
         path, kind = error.instance_path, error.kind
-        if isinstance(kind, jsonschema_rs.ValidationErrorKind.AdditionalProperties):
+        if isinstance(kind, self._kinds.AdditionalProperties):
             for name in kind.unexpected:
                 detail = f"is no feature of this model: {echo(name)}"
                 yield FieldError(pointer([*path, name]), "unknown_field", detail)
-        elif isinstance(kind, jsonschema_rs.ValidationErrorKind.Required):
+        elif isinstance(kind, self._kinds.Required):
             name = kind.property
             detail = f"is missing; must be {describe(self._features[name])}"
             yield FieldError(pointer([*path, name]), "missing", detail)

@@ -1,7 +1,6 @@
 """Customers as the business sends them, drawn by the contract."""
 
 import random
-from collections.abc import Iterator
 
 from mlstack.contract import (
     CategoryFeature,
@@ -12,8 +11,7 @@ from mlstack.contract import (
     Value,
 )
 from mlstack.customer_schema import Customer
-from mlstack.dataset import clean, read_raw
-from mlstack.settings import ROOT
+from mlstack.sample_customers import sample_customers
 
 
 class CustomerGenerator:
@@ -30,7 +28,7 @@ class CustomerGenerator:
     def __init__(self, contract: Contract, seed: int) -> None:
         self._contract = contract
         self._random = random.Random(seed)  # noqa: S311 - simulation, no secret
-        self._known = list(_sample_customers(contract))
+        self._known = sample_customers(contract)
 
     def draw(self, count: int) -> list[Customer]:
         """Draws `count` customers, with replacement."""
@@ -49,17 +47,3 @@ class CustomerGenerator:
         if isinstance(feature, NumberFeature):
             return self._random.uniform(*feature.range)
         return self._random.randint(*feature.range)
-
-
-def _sample_customers(contract: Contract) -> Iterator[Customer]:
-    if contract.data.sample is None:
-        return
-    rows = clean(read_raw(ROOT / contract.data.sample), contract)
-    features = rows[list(contract.feature_names)].astype(object)
-    whole = [f.name for f in contract.features if not isinstance(f, NumberFeature)]
-    for row in features.where(features.notna(), None).to_dict("records"):
-        # A column with missing values is one of floats; a whole number in it is still one.
-        yield {
-            str(name): int(value) if name in whole and isinstance(value, float) else value
-            for name, value in row.items()
-        }

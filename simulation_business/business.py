@@ -1,8 +1,7 @@
 """Batches of customers, as the business has them: by its rhythm, and as it drifts."""
 
+import random
 from datetime import UTC, datetime
-
-import numpy as np
 
 from mlstack.contract import Contract
 from mlstack.customer_schema import Customer
@@ -26,7 +25,8 @@ class Business:
     """
 
     def __init__(self, contract: Contract, settings: Settings, options: Options) -> None:
-        seeds = [int(n) for n in np.random.SeedSequence(options.seed).generate_state(3)]
+        draws = random.Random(options.seed)  # noqa: S311 - simulation, no secret
+        seeds = [draws.getrandbits(32) for _ in range(3)]
         # Before the sample is read: a wrong name should not have to wait for it.
         self._drifting = None
         if options.drift is not None:

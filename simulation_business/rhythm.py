@@ -1,9 +1,8 @@
 """How busy the business is: more by day than by night, and no minute like the other."""
 
 import math
+import random
 from datetime import datetime
-
-import numpy as np
 
 _BUSIEST_HOUR = 14
 _SWING = 0.7
@@ -23,12 +22,18 @@ class Rhythm:
 
     def __init__(self, per_minute: float, seed: int) -> None:
         self._per_minute = per_minute
-        self._random = np.random.default_rng(seed)
+        self._random = random.Random(seed)  # noqa: S311 - simulation, no secret
 
     def draw(self, at: datetime, seconds: float) -> int:
         """Customers of a batch that stands for `seconds` around a time of the day."""
-        mood = self._random.gamma(_CALM, 1 / _CALM)
-        return int(self._random.poisson(self.average(seconds) * day_curve(at) * mood))
+        mood = self._random.gammavariate(_CALM, 1 / _CALM)
+        expected = self.average(seconds) * day_curve(at) * mood
+        # Each comes by himself: the times between two are exponential.
+        count, passed = 0, self._random.expovariate(1.0)
+        while passed < expected:
+            count += 1
+            passed += self._random.expovariate(1.0)
+        return count
 
     def average(self, seconds: float) -> float:
         """Customers that come in `seconds` on average."""

@@ -139,7 +139,11 @@ def test_a_broken_model_is_refused_and_the_old_one_stays(stack: Local) -> None:
     served = stack.served_run()
     run_id = _broken_model(stack)
     with Load(f"{stack.api}/predict", stack.customers()[0], RATE) as load:
-        for wrong, said in ((run_id, "not the file that was trained"), ("0" * 32, "knows no run"), ("x", "no run id")):
+        for wrong, said in (
+            (run_id, "not the file that was trained"),
+            ("0" * 32, "knows no run"),
+            ("x", "no run id"),
+        ):
             refused = stack.project.make("deploy", RUN_ID=wrong)
             assert refused.returncode != 0
             assert said in refused.stdout
