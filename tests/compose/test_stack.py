@@ -43,7 +43,7 @@ AS_ROOT = {
 }
 SERVICES = (
     *("mlflow_server", "prefect_server", "agent", "localstack", "aws-keeper"),
-    *("mongo", "prometheus", "nginx"),
+    *("mongo", "evidently_service", "prometheus", "nginx"),
     *("send_data-api", "send_data-kinesis", "model-server-streams", "model-server-api"),
 )
 # Commands of the README that are about another environment, or are tested elsewhere.
@@ -117,6 +117,30 @@ def test_predictions_of_both_doors_are_kept_under_a_login(stack: Local) -> None:
             wait_until(found, f"a prediction from {source} is kept", seconds=60)
 
 
+def test_what_was_predicted_is_watched_and_reported(stack: Local) -> None:
+    monitor = f"http://127.0.0.1:{stack.project.port('EVIDENTLY_PORT')}/metrics"
+    drift = "evidently:data_drift:share_drifted_features"
+    stack.chances()  # enough of them for a verdict
+    wait_until(lambda: drift in requests.get(monitor, timeout=10).text, "drift is told", seconds=90)
+    prometheus = f"http://127.0.0.1:{stack.project.port('PROMETHEUS_PORT')}/api/v1/query"
+    wait_until(
+        lambda: requests.get(prometheus, {"query": drift}, timeout=10).json()["data"]["result"],
+        "Prometheus has it",
+    )
+    up = requests.get(prometheus, {"query": "up"}, timeout=10).json()["data"]["result"]
+    assert {each["metric"]["job"]: each["value"][1] for each in up} == dict.fromkeys(
+        ("evidently_service", "model-server-api", "model-server-streams", "prometheus"), "1"
+    )
+    browser = f"http://127.0.0.1:{stack.project.port('REPORTS_PORT')}"
+    assert requests.get(browser, timeout=10).status_code == 200
+    stack.make("apply-prediction-reporting")
+    stack.make("report")
+    (page,) = re.findall(
+        r'href="([0-9T]+Z-[a-z0-9_]+\.html)"', requests.get(browser, timeout=10).text
+    )
+    assert "Drift" in requests.get(f"{browser}/{page}", timeout=10).text
+
+
 def test_doctor_finds_nothing_in_the_way(stack: Local) -> None:
     assert " NO " not in stack.make("doctor")
 
@@ -172,9 +196,9 @@ class TestNoMoreThanNeeded:
             assert not host["CapAdd"], service
             assert not host["Privileged"], service
             if container["State"]["Running"] and service not in AS_ROOT:
-                rows = docker("top", container["Id"], "-eo", "uid,cmd").splitlines()[1:]
+                rows = docker("top", container["Id"], "-eo", "pid,uid").splitlines()[1:]
                 assert rows
-                assert all(row.split()[0] != "0" for row in rows), (service, rows)
+                assert all(row.split()[1] != "0" for row in rows), (service, rows)
             if service not in PUBLIC:
                 assert host["CapDrop"] == ["ALL"], service
                 assert host["ReadonlyRootfs"], service
