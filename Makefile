@@ -216,10 +216,13 @@ $(PY):
 	@"$(PYTHON)" embedded/before_install.py
 	@"$(PYTHON)" -m venv --clear $(VENV)
 
+# Where there was more before the locks changed, there is more again.
 $(OPERATE): | $(PY)
-	@rm -f $(VENV)/.operate-* $(VENV)/.runtime-* $(VENV)/.dev-* $(VENV)/.bench-*
-	@$(PY) requirements/install.py requirements/operate.txt
-	@touch $@
+	@case "$$(ls -a $(VENV))" in \
+		*.dev-*) exec $(MAKE) $(DEV) ;; \
+		*.runtime-*) exec $(MAKE) $(RUNTIME) ;; \
+	esac; \
+	rm -f $(VENV)/.operate-* && $(PY) requirements/install.py requirements/operate.txt && touch $@
 
 $(RUNTIME): | $(PY)
 	@rm -f $(VENV)/.operate-* $(VENV)/.runtime-* $(VENV)/.dev-* $(VENV)/.bench-*

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -87,7 +88,7 @@ class Compose:
         """
         require_engine()
         return subprocess.run(
-            ["docker", "compose", *arguments],
+            ["docker", "compose", *_progress(), *arguments],
             cwd=ROOT,
             env={**self._environment, **for_public_images()},
             text=True,
@@ -129,6 +130,11 @@ class Compose:
             # Those of a job that is under way are nobody's service.
             if "com.docker.compose.oneoff=True" not in each.get("Labels", "")
         }
+
+
+def _progress() -> tuple[str, ...]:
+    """In a log the bars that a terminal shows would be pages of lines."""
+    return () if sys.stdout.isatty() else ("--progress", "quiet")
 
 
 def require_engine() -> None:

@@ -2,9 +2,8 @@
 
 import math
 from collections.abc import Sequence
+from statistics import quantiles
 from typing import Any, TypeGuard
-
-import numpy as np
 
 
 def is_chance(value: Any) -> TypeGuard[float]:
@@ -17,6 +16,8 @@ def mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else math.nan
 
 
-def percentile(values: Sequence[float], percent: float) -> float:
+def percentile(values: Sequence[float], percent: int) -> float:
     """The value that `percent` of the values do not exceed; NaN: of nothing."""
-    return float(np.percentile(values, percent)) if values else math.nan
+    if len(values) < 2:  # noqa: PLR2004 - there is nothing in between
+        return values[0] if values else math.nan
+    return quantiles(values, n=100, method="inclusive")[percent - 1]
