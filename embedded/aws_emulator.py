@@ -5,6 +5,9 @@ Usage: python -m embedded.aws_emulator HOST PORT
 moto loses Kinesis records that it has acknowledged when several are put at once. So every
 request is read from its connection first and then handled behind one lock: a client that is
 slow to send, or opens a connection and sends nothing, holds up nobody.
+
+moto also copies all sequence numbers of a shard for each record that is put, to look at the
+last one: with 20,000 records in it that is half of the work of a put. Here it only looks.
 """
 
 import sys
@@ -13,6 +16,7 @@ from io import BytesIO
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from moto.kinesis.models import Shard
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
     MotoRequestHandler,
@@ -46,9 +50,15 @@ class OneAtATime:
             return list(self._application(environ, start_response))
 
 
+def last_sequence_number(self: Shard) -> int:
+    """Of the newest record that a shard has; 0: it has none."""
+    return next(reversed(self.records), 0)
+
+
 def main() -> None:
     """Serves until the process is ended; everything is forgotten then."""
     host, port = sys.argv[1], int(sys.argv[2])
+    Shard.get_max_sequence_number = last_sequence_number  # type: ignore[method-assign]
     application = OneAtATime(DomainDispatcherApplication(create_backend_app))
     run_simple(host, port, application, threaded=True, request_handler=MotoRequestHandler)
 

@@ -22,7 +22,7 @@ from pymongo import DESCENDING, MongoClient
 from pymongo.collection import Collection
 
 from aws.init_aws import init_aws
-from embedded import doctor
+from embedded import doctor, first_look
 from embedded.errors import StackError
 from embedded.services import GROUPS, HERE, MODEL_REGISTRY, MONITORING, SERVE, all_services
 from embedded.supervise import ENVIRONMENT, Stack
@@ -38,6 +38,7 @@ from mlstack.serving import model_store
 from mlstack.settings import ROOT, Settings
 
 _PREDICTIONS = 5
+_CUSTOMERS = 400
 _SEED = 1
 _ANSWER_SECONDS = 10
 _KEPT_SECONDS = 30
@@ -107,8 +108,19 @@ def demo() -> None:
         _predict(settings, contract)
     with steps.step("Predict on the stream"):
         _run_target("simulation_business.send_data_kinesis", "--once", "--rate", str(_PREDICTIONS))
+    with steps.step(f"Send {_CUSTOMERS} more customers, so that monitoring has enough to see"):
+        sent = first_look.send_customers(settings, contract, _CUSTOMERS)
     with steps.step("Look into the prediction log"):
+        first_look.wait_until_kept(settings, sent)
         _show_kept(settings, contract)
+    with steps.step("Apply the reporting flow"):
+        _run_target("reporting.apply_flow")
+    with steps.step("Report on the predictions"):
+        if not first_look.has_report(settings, _say):
+            _run_target("reporting.quick_run")
+    with steps.step("Wait for the first word of monitoring"):
+        stack.wait_until_ready([MONITORING])
+        first_look.show_monitoring(settings, contract, _say)
     _say(_closing(settings, contract, table, run_id, steps))
 
 
@@ -183,7 +195,8 @@ def _closing(
     settings: Settings, contract: Contract, table: RawTable, run_id: str, steps: _Steps
 ) -> str:
     api = f"http://{HERE}:{settings.api_port}"
-    address = {service.name: service.address for service in all_services(settings)}
+    address = {s.name: s.address for s in all_services(settings) if not s.lacks}
+    prometheus = f"\n  Prometheus   {address['prometheus']}" if "prometheus" in address else ""
     example = json.dumps(dict(contract.example), separators=(",", ":"))
     parts = [
         "== All of it is up",
@@ -198,7 +211,10 @@ def _closing(
             f"  MLflow       {address['mlflow']}\n"
             f"  Prefect      {address['prefect-server']}\n"
             f"  S3, Kinesis  {address['aws']} (for boto3 or the aws command, any key)\n"
-            f"  MongoDB      {address['mongo']}"
+            f"  MongoDB      {address['mongo']}\n"
+            f"  monitoring   {address['evidently_service']}\n"
+            f"  reports      {address['nginx']}"
+            f"{prometheus}"
         ),
         f"Ask it:\n  curl -X POST -H 'Content-Type: application/json' {api}/predict -d '{example}'",
         (
@@ -206,6 +222,7 @@ def _closing(
             "  make status                    what runs, and whether it is ready\n"
             "  make train                     search again; the better model becomes champion\n"
             "  make deploy RUN_ID=...         serve another run's model, without a gap\n"
+            "  make report                    report on the predictions of the last while\n"
             "  make logs service=agent        what a service says\n"
             "  make reset_all env=embedded    stop everything and leave nothing behind"
         ),

@@ -361,7 +361,7 @@ def _closing(settings: Settings, services: dict[str, Service], *, alerts: bool) 
     yield f"  what drifted  {monitor}/"
     yield f"  the gauges    {monitor}/metrics"
     if alerts:
-        yield f"  the alert     {services['prometheus'].address}/alerts"
+        yield f"  the alert     {services['prometheus'].address}/ (there: Alerts)"
     yield f"  all reports   {services['nginx'].address}/"
     yield (
         f"The next {settings.monitor_window_rows:,} ordinary customers calm it again; the "

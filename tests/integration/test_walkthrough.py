@@ -64,6 +64,19 @@ class Demo(Stack):
         super().__init__(project, Processes(project), held_out)
         self.output = output
         self.prometheus = Prometheus(f"http://127.0.0.1:{project.port('PROMETHEUS_PORT')}")
+        self.reports = f"http://127.0.0.1:{project.port('REPORTS_PORT')}"
+        self.monitor = f"http://127.0.0.1:{project.port('EVIDENTLY_PORT')}"
+
+    def report_outcomes(self) -> None:
+        """Of the same customers, once more predicted."""
+        outcomes = [
+            {"prediction_id": answer["prediction_id"], "churned": bool(churned)}
+            for answer, churned in zip(self.answers(), self.held_out["churned"], strict=True)
+        ]
+        for start in range(0, len(outcomes), 500):
+            batch = outcomes[start : start + 500]
+            answer = requests.post(f"{self.api}/feedback", json=batch, timeout=30)
+            assert answer.status_code == 200, answer.text
 
 
 class Processes:
@@ -108,6 +121,21 @@ def test_demo_shows_predictions_and_where_to_look(demo: Demo) -> None:
     assert "synthetic" not in demo.output
 
 
+def test_demo_ends_with_a_first_report_and_with_monitoring_that_has_spoken(demo: Demo) -> None:
+    index = requests.get(demo.reports, timeout=5).text
+    (page,) = re.findall(r'href="(\d{8}T\d{6}Z-credit_card_churn\.html)"', index)
+    assert "against the training data" in index
+    assert f"{demo.reports}/{page}" in demo.output
+    report = requests.get(f"{demo.reports}/{page}", timeout=5)
+    assert demo.champion() in report.text
+    metrics = requests.get(f"{demo.monitor}/metrics", timeout=5).text
+    (rows,) = re.findall(r'evidently:window_rows\{dataset="credit_card_churn"\} (\S+)', metrics)
+    assert float(rows) >= 400
+    assert 'evidently:data_drift:dataset_drift{dataset="credit_card_churn"}' in metrics
+    for address in (demo.reports, demo.monitor):
+        assert address in demo.output
+
+
 @pytest.fixture
 def stack(demo: Demo) -> Demo:
     return demo
@@ -122,6 +150,7 @@ def test_second_demo_starts_from_what_is_there(demo: Demo) -> None:
     again = demo.project.make("demo", timeout=300)
     assert again.returncode == 0, again.stdout
     assert "== Train" not in again.stdout
+    assert "in the newest report: " in again.stdout
     assert demo.served_run() == served
 
 
@@ -215,6 +244,9 @@ class Command:
             assert "/customer_age" in output
         elif self._text.startswith("make train"):
             assert "make deploy RUN_ID=" in output
+        elif self._text == "make report":
+            assert re.search(r"(?m)^verdict +(drift|no drift)$", output), output
+            assert re.search(rf"(?m)^report +{self._demo.reports}/\S+\.html$", output), output
 
 
 def test_every_command_of_the_readme_is_run() -> None:

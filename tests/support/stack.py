@@ -64,18 +64,6 @@ class Stack:
     def chances(self) -> list[float]:
         return [answer[self.contract.answer] for answer in self.answers()]
 
-    def report_outcomes(self) -> None:
-        """Of the same customers, once more predicted."""
-        target = self.contract.target.name
-        outcomes = [
-            {"prediction_id": answer["prediction_id"], target: bool(positive)}
-            for answer, positive in zip(self.answers(), self.held_out[target], strict=True)
-        ]
-        for start in range(0, len(outcomes), 500):
-            batch = outcomes[start : start + 500]
-            answer = requests.post(f"{self.api}/feedback", json=batch, timeout=30)
-            assert answer.ok, answer.text
-
     def served_run(self) -> str | None:
         try:
             answer = requests.get(f"{self.api}/health/ready", timeout=5)

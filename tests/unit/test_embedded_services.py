@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from moto.kinesis.models import Shard
 
-from embedded.aws_emulator import OneAtATime
+from embedded.aws_emulator import OneAtATime, last_sequence_number
 from embedded.errors import StackError
 from embedded.orders import Order
 from embedded.services import GROUPS, all_services
@@ -138,3 +139,11 @@ def test_a_slow_client_does_not_hold_up_the_others() -> None:
     arrived.set()
     slow.join()
     assert answered == ["quick", "slow"]
+
+
+def test_the_aws_emulator_finds_the_last_record_as_moto_does() -> None:
+    shard = Shard(0, 0, 2**128 - 1)
+    for _ in range(3):
+        assert last_sequence_number(shard) == shard.get_max_sequence_number()
+        shard.put_record("key", "", "")
+    assert last_sequence_number(shard) == shard.get_max_sequence_number() == 3

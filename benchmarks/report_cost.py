@@ -1,0 +1,131 @@
+"""What a report on many predictions costs: seconds, memory, size of the page.
+
+Usage: PYTHONPATH=. .venv/bin/python benchmarks/report_cost.py [PREDICTIONS]
+
+A process of its own makes each report, as an agent's flow run does, from predictions in a real
+server of MongoDB's protocol; its imports count. Every second prediction has an
+outcome. The first report compares with training data, the second one with as many predictions
+in the window before.
+"""
+
+import hashlib
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+from mlstack.contract import Contract
+from mlstack.dataset import clean, read_raw, split
+from mlstack.generator import CustomerGenerator
+from mlstack.mongo_sink import MongoSink
+from mlstack.serving import model_store
+from mlstack.settings import ROOT, Settings
+from reporting.report import Window
+from support.models import keep_model
+from support.mongo import free_port, mongo_server
+
+PREDICTIONS = 100_000
+RUN_ID = "a" * 32
+_BATCH = 5000
+
+
+def main(predictions: int) -> None:
+    """Prints a line for each report."""
+    contract = Contract.load(Settings().contract_path)
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        mongo_server(Path(scratch) / "mongo", free_port()) as server,
+    ):
+        settings = Settings(
+            mongo_uri=server.uri,
+            state_dir=Path(scratch) / "state",
+            reports_dir=Path(scratch) / "reports",
+        )
+        keep_model(settings.state_path, RUN_ID, contract, seed=1)
+        _keep_training_data(settings, contract)
+        now = datetime.now(UTC)
+        for hours, against in ((1, "training data"), (4, "window before")):
+            _predict(settings, contract, now - timedelta(hours=hours), predictions)
+            figures = _measure(settings, now)
+            print(
+                f"{predictions:,} predictions against {against}: "
+                + ", ".join(f"{name} {value}" for name, value in figures.items())
+            )
+
+
+def _keep_training_data(settings: Settings, contract: Contract) -> None:
+    rows = split(clean(read_raw(ROOT / str(contract.data.sample)), contract), contract).train
+    content = rows.to_csv(index=False).encode()
+    folder = settings.state_path / "references"
+    folder.mkdir(parents=True)
+    (folder / f"{RUN_ID}-{hashlib.sha256(content).hexdigest()}.csv").write_bytes(content)
+
+
+def _predict(settings: Settings, contract: Contract, at: datetime, predictions: int) -> None:
+    customers = CustomerGenerator(contract, seed=predictions).draw(predictions)
+    chances = model_store(settings).load(RUN_ID).score(customers)
+    sink = MongoSink(settings.mongo_uri)
+    sink.prepare()
+    for start in range(0, predictions, _BATCH):
+        batch: list[dict[str, Any]] = [
+            {
+                "_id": str(uuid.uuid4()),
+                **customer,
+                "prediction": float(chance),
+                "model_run_id": RUN_ID,
+                "contract": {"name": contract.name, "hash": contract.digest},
+                "source": "api",
+                "created_at": at.isoformat(),
+            }
+            for customer, chance in zip(
+                customers[start : start + _BATCH], chances[start : start + _BATCH], strict=True
+            )
+        ]
+        for place in range(0, len(batch), 2):
+            batch[place] |= {"target": place % 12 // 10, "target_at": at}
+        sink.store_predictions(batch)
+    sink.close()
+
+
+def _measure(settings: Settings, now: datetime) -> dict[str, str]:
+    began = time.monotonic()
+    line = [sys.executable, __file__, "--report", settings.model_dump_json(), now.isoformat()]
+    made = subprocess.run(line, check=True, capture_output=True, text=True)
+    seconds = time.monotonic() - began
+    figures: dict[str, float] = json.loads(made.stdout.splitlines()[-1])
+    return {
+        "whole": f"{seconds:.1f} s",
+        "imports": f"{figures['imports']:.1f} s",
+        "peak memory": f"{figures['peak_mib']:.0f} MiB",
+        "page": f"{figures['page_mb']:.1f} MB",
+    }
+
+
+def report(settings: Settings, now: datetime) -> None:
+    """Makes one report and prints what it cost."""
+    began = time.monotonic()
+    from reporting.create_report import create_report  # noqa: PLC0415 - it is timed
+
+    imports = time.monotonic() - began
+    window = Window(start=now - timedelta(hours=3), end=now)
+    contract = Contract.load(settings.contract_path)
+    made = create_report(settings, contract, window, flow_run_id="benchmark", say=print)
+    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    page_mb = (settings.reports_path / made.html).stat().st_size / 1e6
+    print(json.dumps({"imports": imports, "peak_mib": peak_mib, "page_mb": page_mb}))
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["--report", settings, now]:
+            report(Settings.model_validate_json(settings), datetime.fromisoformat(now))
+        case arguments:
+            main(int(arguments[0]) if arguments else PREDICTIONS)

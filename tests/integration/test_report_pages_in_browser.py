@@ -1,0 +1,206 @@
+"""Index and reports in a real browser: what a person reads there, and that nothing is loaded."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import requests
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from embedded.report_browser import EMPTY, command, nginx
+from mlstack.drift_report import drift_html
+from mlstack.settings import ROOT, Settings
+from reporting.analysis import analyse
+from reporting.pages import INDEX, index_page, report_page
+from reporting.report import Baseline, Report, Window
+from reporting.sides import Sides
+from support.api_server import free_port
+from support.customers import contract_named, customers, with_outcomes
+from support.waiting import wait_until
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+DESKTOP, PHONE = (1280, 900), (390, 844)
+RUN_ID = "0123456789abcdef" * 2
+END = datetime(2026, 11, 25, 9, 30, tzinfo=UTC)
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three reports as the flow makes them, the newest with drift, and their index."""
+    folder = tmp_path_factory.mktemp("reports")
+    reports = [_make(folder, 0), _make(folder, 3), _make(folder, 6, drift="incomes_rise")]
+    newest_first = reports[::-1]
+    pages = [path.name for path in folder.iterdir()]
+    (folder / INDEX).write_text(index_page(newest_first, pages, 3), encoding="utf-8")
+    return folder
+
+
+def _make(folder: Path, hours: int, drift: str = "") -> Report:
+    contract = contract_named("credit_card_churn")
+    end = END + timedelta(hours=hours)
+    window = Window(start=end - timedelta(hours=3), end=end)
+    recent = with_outcomes(customers(contract, 400, drift=drift, seed=2))
+    reference = with_outcomes(customers(contract, 1000))
+    baseline = Baseline(kind="training data", rows=1000)
+    sides = Sides(RUN_ID, window, 400, recent, baseline, reference, n_rescored=0)
+    report = analyse(sides, contract, created_at=end, flow_run_id="a flow run")
+    page = report_page(report, drift_html(contract, reference, recent))
+    (folder / report.html).write_text(page, encoding="utf-8")
+    return report
+
+
+class Watched:
+    """A page without a network, and all that it asked for or complained of."""
+
+    def __init__(self, context: BrowserContext) -> None:
+        self.page: Page = context.new_page()
+        self.complaints: list[str] = []
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("console", self._console)
+        self.page.on("request", self._request)
+        self.allowed = "file://"
+
+    def _console(self, message: object) -> None:
+        if getattr(message, "type", "") in ("error", "warning"):
+            self.complaints.append(getattr(message, "text", ""))
+
+    def _request(self, request: object) -> None:
+        url = getattr(request, "url", "")
+        if not url.startswith((self.allowed, "data:", "blob:")):
+            self.complaints.append(f"asked for {url}")
+
+
+@pytest.fixture(params=[DESKTOP, PHONE], ids=["desktop", "phone"])
+def watched(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Watched]:
+    width, height = request.param
+    viewport = {"width": width, "height": height}
+    with browser.new_context(viewport=viewport, offline=True) as context:  # type: ignore[arg-type]
+        watched = Watched(context)
+        yield watched
+        assert watched.complaints == []
+
+
+def fits(page: Page) -> bool:
+    """Whether there is nothing to scroll sideways for."""
+    width: bool = page.evaluate(
+        "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+    )
+    return width
+
+
+def test_index_says_at_a_glance_what_each_report_has_found(
+    watched: Watched, folder: Path, tmp_path: Path
+) -> None:
+    page = watched.page
+    page.goto(f"file://{folder / INDEX}")
+    expect(page).to_have_title("Reports: drift")
+    expect(page.get_by_role("heading", name="Credit card churn")).to_be_visible()
+    expect(page.locator("section p").first).to_contain_text("Drift in the newest report")
+    rows = page.locator("tbody tr")
+    expect(rows).to_have_count(3)
+    for place, texts in enumerate(
+        (
+            ("2026-11-25 15:30:00", "Drift", "12:30 to 15:30", "400", "income_category"),
+            ("2026-11-25 12:30:00", "No drift", "09:30 to 12:30", "400", "no feature"),
+            ("2026-11-25 09:30:00", "No drift", "06:30 to 09:30", "400", "no feature"),
+        )
+    ):
+        for text in (*texts, "against the training data", RUN_ID[:8]):
+            expect(rows.nth(place)).to_contain_text(text)
+    trend = page.get_by_role("img", name="Share of drifted features")
+    expect(trend).to_be_visible()
+    expect(trend).to_have_attribute(
+        "aria-label",
+        r"Share of drifted features, oldest report "
+        "first: 0 %, 0 %, 18 %",
+    )
+    assert fits(page)
+    page.screenshot(path=tmp_path / "index.png", full_page=True)
+
+
+def test_report_opens_from_its_file_with_no_network_and_leads_back(
+    watched: Watched, folder: Path, tmp_path: Path
+) -> None:
+    page = watched.page
+    page.goto(f"file://{folder / INDEX}")
+    page.get_by_role("link", name="2026-11-25 15:30:00").click()
+    expect(page).to_have_title("Drift: credit_card_churn, 2026-11-25 12:30 to 15:30 UTC")
+    head = page.locator("#report-head")
+    expect(head).to_contain_text("2026-11-25 12:30 to 15:30 UTC, 400 predictions")
+    expect(head).to_contain_text("the training data, 1,000 rows")
+    expect(head).to_contain_text("(2 of 11 features); the predictions have not drifted")
+    expect(head).to_contain_text("on the 100 % whose outcome is known")
+    expect(head).to_contain_text(f"MLflow run {RUN_ID}")
+    # Drawn by Evidently's own scripts.
+    expect(page.get_by_text("Dataset Drift is detected")).to_be_visible()
+    expect(page.get_by_text("Quality on 400 known outcomes")).to_be_visible()
+    expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
+    page.screenshot(path=tmp_path / "report.png")
+    page.get_by_role("link", name="All reports").click()
+    expect(page.get_by_role("heading", name="Reports")).to_be_visible()
+
+
+def test_index_before_the_first_report_says_what_to_do(watched: Watched, tmp_path: Path) -> None:
+    page = watched.page
+    page.goto(f"file://{EMPTY}")
+    expect(page.get_by_role("heading", name="There is no report yet")).to_be_visible()
+    expect(page.get_by_text("make report")).to_be_visible()
+    assert fits(page)
+    page.screenshot(path=tmp_path / "empty.png", full_page=True)
+
+
+def test_index_is_dark_for_who_wants_it_dark(
+    browser: Browser, folder: Path, tmp_path: Path
+) -> None:
+    with browser.new_context(color_scheme="dark", offline=True) as context:
+        page = context.new_page()
+        page.goto(f"file://{folder / INDEX}")
+        colour = "getComputedStyle(document.body).backgroundColor"
+        assert max(map(int, page.evaluate(colour)[4:-1].split(","))) < 64
+        page.screenshot(path=tmp_path / "dark.png", full_page=True)
+
+
+@pytest.mark.skipif(nginx() is None, reason="no nginx is installed here")
+def test_what_the_browser_of_reports_forbids_is_not_missed(
+    browser: Browser, folder: Path, tmp_path: Path
+) -> None:
+    """A report draws all the same under nginx's security policy."""
+    settings = Settings(reports_dir=folder, reports_port=free_port())
+    address = f"http://127.0.0.1:{settings.reports_port}"
+    server = subprocess.Popen(command(settings, tmp_path / "nginx", nginx()), cwd=ROOT)
+
+    def answers() -> bool:
+        try:
+            return requests.get(address, timeout=5).ok
+        except requests.ConnectionError:
+            return False
+
+    try:
+        wait_until(answers, "nginx answers")
+        with browser.new_context() as context:
+            watched = Watched(context)
+            watched.allowed = address
+            watched.page.goto(address)
+            watched.page.get_by_role("link", name="2026-11-25 15:30:00").click()
+            expect(watched.page.get_by_text("Dataset Drift is detected")).to_be_visible()
+            plot = watched.page.locator(".js-plotly-plot .main-svg").first
+            expect(plot).to_be_visible()
+            assert watched.complaints == []
+    finally:
+        server.terminate()
+        server.wait(20)
