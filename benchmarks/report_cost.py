@@ -112,7 +112,7 @@ def _measure(settings: Settings, now: datetime) -> dict[str, str]:
 def report(settings: Settings, now: datetime) -> None:
     """Makes one report and prints what it cost."""
     began = time.monotonic()
-    from reporting.create_report import create_report  # noqa: PLC0415 - it is timed
+    from reporting.reporter import create_report  # noqa: PLC0415 - it is timed
 
     imports = time.monotonic() - began
     window = Window(start=now - timedelta(hours=3), end=now)

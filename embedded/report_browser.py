@@ -27,10 +27,11 @@ _SBIN = "/usr/sbin:/usr/local/sbin"
 
 _MAIN = """\
 daemon off;
-worker_processes 1;
+# One process, which is all that pages take: a master that is killed would leave its workers
+# behind, and both overwrite the environment, by which supervision knows its own.
+master_process off;
 pid "{scratch}/nginx.pid";
 error_log stderr;
-{user}
 
 events {{
     worker_connections 256;
@@ -80,9 +81,7 @@ def command(settings: Settings, scratch: Path, binary: str | None) -> list[str]:
         "REPORTS_EMPTY_FOLDER": str(EMPTY.parent),
     }.items():
         server = server.replace(f"${{{name}}}", value)
-    # Its workers would become somebody who may not read the folder.
-    user = "user root;" if os.geteuid() == 0 else ""
-    text = _MAIN.format(scratch=scratch, user=user, server=server)
+    text = _MAIN.format(scratch=scratch, server=server)
     write_atomically(scratch / "nginx.conf", text.encode())
     return [binary, "-e", "stderr", "-p", str(scratch), "-c", str(scratch / "nginx.conf")]
 

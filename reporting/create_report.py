@@ -3,28 +3,19 @@
 Prefect runs it on a schedule and by `make report`; parameters come with the deployment.
 """
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from prefect import flow, get_run_logger, runtime
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from mlstack.contract import Contract
-from mlstack.drift_report import drift_html
 from mlstack.errors import TooFewRows
-from mlstack.files import write_atomically
-from mlstack.prediction_store import PredictionStore
-from mlstack.reference import ReferenceStore
-from mlstack.serving import model_store
 from mlstack.settings import ROOT, Settings
-from reporting.analysis import analyse
 from reporting.deployment import FLOW
-from reporting.pages import report_page, write_index
-from reporting.report import Report, Window
+from reporting.pages import write_index
+from reporting.report import Window
 from reporting.report_store import ReportStore
-from reporting.sides import Sides, gather
 
 
 @flow(name=FLOW)
@@ -35,6 +26,9 @@ def evidently_data_reporting(contract: str, window_minutes: int) -> State[None]:
         contract: File of the dataset contract; a relative name counts from the project's root.
         window_minutes: Length of the time window.
     """
+    # It takes seconds, and whoever applies the flow imports this file.
+    from reporting.reporter import create_report  # noqa: PLC0415
+
     described = Contract.load(ROOT / contract)
     end = datetime.now(UTC)
     window = Window(start=end - timedelta(minutes=window_minutes), end=end)
@@ -50,52 +44,3 @@ def evidently_data_reporting(contract: str, window_minutes: int) -> State[None]:
         log.info("no report: %s", error)
         return Completed(message=str(error))
     return Completed(message=f"{report.html}: {report.verdict}")
-
-
-def create_report(
-    settings: Settings,
-    contract: Contract,
-    window: Window,
-    *,
-    flow_run_id: str,
-    say: Callable[[str], object],
-) -> Report:
-    """Makes one report: its page, its document, and the index.
-
-    Args:
-        settings: Where predictions, models and pages are.
-        contract: What a customer is.
-        window: Of the predictions to report on.
-        flow_run_id: The flow run that makes it.
-        say: Is told of the progress.
-
-    Raises:
-        TooFewRows: there are too few predictions to report on.
-        MlstackError: MongoDB, the model or its training data can not be had.
-    """
-    sides = _gather(settings, contract, window)
-    say(
-        f"{sides.n_predictions:,} predictions from {window} UTC, compared with "
-        f"{sides.baseline.title}: {sides.baseline.rows:,} rows"
-    )
-    report = analyse(sides, contract, created_at=window.end, flow_run_id=flow_run_id)
-    drawn = drift_html(contract, sides.reference, sides.recent)
-    folder: Path = settings.reports_path
-    # The page first: what is listed can be opened, whenever this process ends.
-    write_atomically(folder / report.html, report_page(report, drawn).encode())
-    with ReportStore(settings.mongo_uri) as store:
-        store.save(report)
-        write_index(store, folder)
-    drifted = ", ".join(report.drifted_features) or "none"
-    say(f"{report.verdict}; drifted features: {drifted}; page: {report.html}")
-    return report
-
-
-def _gather(settings: Settings, contract: Contract, window: Window) -> Sides:
-    models = model_store(settings)
-    references = ReferenceStore(settings.state_path / "references", models)
-    predictions = PredictionStore(settings.mongo_uri, contract)
-    try:
-        return gather(predictions, references, models, contract, window)
-    finally:
-        predictions.close()

@@ -16,9 +16,9 @@ from mlstack.mongo_sink import MongoSink, StorageUnavailable
 from mlstack.reference import PREDICTION, TARGET
 from mlstack.serving import model_store
 from mlstack.settings import Settings
-from reporting.create_report import create_report
 from reporting.report import Report, Window
 from reporting.report_store import ReportStore
+from reporting.reporter import create_report
 from support.customers import customers
 from support.models import keep_model
 

@@ -6,9 +6,11 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 
+from embedded import ports, processes
 from embedded.report_browser import EMPTY, command, nginx
 from mlstack.settings import ROOT, Settings
 from support.api_server import free_port
@@ -112,6 +114,23 @@ def _get_as_it_stands(port: int, path: str) -> bytes:
         )
         with connection.makefile("rb") as answer:
             return answer.read()
+
+
+@pytest.mark.skipif(nginx() is None, reason="no nginx is installed here")
+def test_nginx_is_known_as_ours_and_leaves_nobody_behind(tmp_path: Path) -> None:
+    """Supervision and doctor tell what is theirs by a variable in its environment."""
+    settings = Settings(reports_dir=tmp_path, reports_port=free_port())
+    line = command(settings, tmp_path / "scratch", nginx())
+    stack = tmp_path / "stack"
+    process = subprocess.Popen(line, env={**os.environ, **processes.marker(stack, "nginx")})
+    try:
+        wait_until(lambda: not ports.is_free("127.0.0.1", settings.reports_port), "it listens")
+        marked = processes.marked(stack)["nginx"]
+        assert [each.pid for each in marked] == [process.pid]
+        assert psutil.Process(process.pid).children() == []
+    finally:
+        process.kill()
+        process.wait(20)
 
 
 def test_nothing_can_be_written(browser: tuple[str, Path]) -> None:
