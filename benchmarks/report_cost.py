@@ -8,7 +8,6 @@ outcome. The first report compares with training data, the second one with as ma
 in the window before.
 """
 
-import hashlib
 import json
 import resource
 import subprocess
@@ -26,11 +25,13 @@ from mlstack.contract import Contract
 from mlstack.dataset import clean, read_raw, split
 from mlstack.generator import CustomerGenerator
 from mlstack.mongo_sink import MongoSink
+from mlstack.reference import TARGET
 from mlstack.serving import model_store
 from mlstack.settings import ROOT, Settings
 from reporting.report import Window
 from support.models import keep_model
 from support.mongo import free_port, mongo_server
+from support.references import keep_reference
 
 PREDICTIONS = 100_000
 RUN_ID = "a" * 32
@@ -63,10 +64,8 @@ def main(predictions: int) -> None:
 
 def _keep_training_data(settings: Settings, contract: Contract) -> None:
     rows = split(clean(read_raw(ROOT / str(contract.data.sample)), contract), contract).train
-    content = rows.to_csv(index=False).encode()
-    folder = settings.state_path / "references"
-    folder.mkdir(parents=True)
-    (folder / f"{RUN_ID}-{hashlib.sha256(content).hexdigest()}.csv").write_bytes(content)
+    training = rows.rename(columns={contract.target.name: TARGET})
+    keep_reference(settings.state_path, RUN_ID, contract, training)
 
 
 def _predict(settings: Settings, contract: Contract, at: datetime, predictions: int) -> None:

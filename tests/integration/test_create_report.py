@@ -1,6 +1,5 @@
 """A report from predictions that are really in MongoDB to its page, document and index."""
 
-import hashlib
 import re
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -13,7 +12,7 @@ import pytest
 from mlstack.contract import Contract
 from mlstack.errors import NoReference, RegistryUnavailable, TooFewRows
 from mlstack.mongo_sink import MongoSink, StorageUnavailable
-from mlstack.reference import PREDICTION, TARGET
+from mlstack.reference import TARGET
 from mlstack.serving import model_store
 from mlstack.settings import Settings
 from reporting.report import Report, Window
@@ -21,6 +20,7 @@ from reporting.report_store import ReportStore
 from reporting.reporter import create_report
 from support.customers import customers
 from support.models import keep_model
+from support.references import keep_reference
 
 OLD, NEW = "a" * 32, "b" * 32
 MIB = 1024**2
@@ -41,13 +41,9 @@ def settings(mongo: str, tmp_path: Path, documented: Contract) -> Settings:
 
 
 def _keep_training_data(settings: Settings, run_id: str, contract: Contract) -> None:
-    """As `ReferenceStore` keeps it, once it was downloaded."""
-    rows = customers(contract, 2000, seed=3).drop(columns=[PREDICTION, TARGET])
+    rows = customers(contract, 2000, seed=3)
     outcomes = pd.Series(range(len(rows)), index=rows.index) % 2
-    content = rows.assign(**{contract.target.name: outcomes}).to_csv(index=False).encode()
-    folder = settings.state_path / "references"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{run_id}-{hashlib.sha256(content).hexdigest()}.csv").write_bytes(content)
+    keep_reference(settings.state_path, run_id, contract, rows.assign(**{TARGET: outcomes}))
 
 
 def _predict(

@@ -13,6 +13,8 @@ import psutil
 import pytest
 import requests
 from mlflow import MlflowClient
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from mlstack.contract import Contract
 from mlstack.settings import ROOT
@@ -74,12 +76,12 @@ def _mlflow(stack: ProjectCopy) -> MlflowClient:
 
 
 def _prefect(stack: ProjectCopy, method: str, path: str, body: object = None) -> dict[str, Any]:
-    answer = requests.request(
-        method,
-        f"http://127.0.0.1:{stack.port('PREFECT_PORT')}/api/{path}",
-        json=body,
-        timeout=30,
-    )
+    with requests.Session() as session:
+        # 503: its database is busy; Prefect's own client tries again, too.
+        busy = Retry(total=8, backoff_factor=0.2, status_forcelist=[503], allowed_methods=None)
+        session.mount("http://", HTTPAdapter(max_retries=busy))
+        address = f"http://127.0.0.1:{stack.port('PREFECT_PORT')}/api/{path}"
+        answer = session.request(method, address, json=body, timeout=30)
     answer.raise_for_status()
     content: dict[str, Any] = answer.json()
     return content

@@ -76,7 +76,7 @@ class Demo(Stack):
         for start in range(0, len(outcomes), 500):
             batch = outcomes[start : start + 500]
             answer = requests.post(f"{self.api}/feedback", json=batch, timeout=30)
-            assert answer.status_code == 200, answer.text
+            assert answer.status_code == 202, answer.text
 
 
 class Processes:
