@@ -1,8 +1,9 @@
 """What our services read from MLflow: a run, and files of it."""
 
 import os
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlstack.errors import ModelError, RegistryUnavailable
 
@@ -13,6 +14,14 @@ if TYPE_CHECKING:
 
 _ADDRESS = "MLFLOW_TRACKING_URI"
 _NO_SUCH_RUN = "RESOURCE_DOES_NOT_EXIST"
+
+NO_RUN_ID = "is no run id: copy one from MLflow (32 digits and letters a to f)"
+"""What is said of a text that `is_run_id` does not take."""
+
+
+def is_run_id(value: Any) -> bool:
+    """Whether something has the form of a run's id."""
+    return isinstance(value, str) and re.fullmatch(r"[0-9a-f]{32}", value) is not None
 
 
 def find_run(run_id: str) -> "Run":

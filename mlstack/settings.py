@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from mlstack.errors import SettingsError
+from mlstack.mlflow_runs import NO_RUN_ID, is_run_id
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -27,7 +28,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    run_id: str = Field(default="", pattern=r"^([0-9a-f]{32})?$")
+    run_id: str = ""
     """MLflow run whose model people have decided to deploy; empty: none chosen."""
 
     deployed_by: str = Field(default="", pattern=r"^([0-9A-Za-z][\[\]0-9A-Za-z:._-]{0,63})?$")
@@ -126,6 +127,13 @@ class Settings(BaseModel):
 
     simulation_outcome_seconds: float = Field(default=300, ge=0, le=86_400)
     """From a prediction to its outcome."""
+
+    @field_validator("run_id")
+    @classmethod
+    def _check_run_id(cls, run_id: str) -> str:
+        if run_id and not is_run_id(run_id):
+            raise ValueError(NO_RUN_ID)
+        return run_id
 
     @classmethod
     def load(cls) -> Self:

@@ -1,7 +1,6 @@
 """Deploys models: `python -m server.deploy to RUN_ID | ensure | rollback | current | history`."""
 
 import argparse
-import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -9,10 +8,9 @@ from types import FrameType
 
 from mlstack.deployment import Deployer, HistoryEntry
 from mlstack.errors import DeploymentError, MlstackError
+from mlstack.mlflow_runs import NO_RUN_ID, is_run_id
 from mlstack.serving import model_store
 from mlstack.settings import Settings
-
-_RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,10 +58,8 @@ def _carry_out(options: argparse.Namespace, settings: Settings) -> str:
 
 
 def _checked(run_id: str) -> str:
-    if not _RUN_ID.fullmatch(run_id):
-        raise DeploymentError(
-            f"{run_id!r} is no run id: copy one from MLflow (32 digits and letters a to f)"
-        )
+    if not is_run_id(run_id):
+        raise DeploymentError(f"{run_id!r} {NO_RUN_ID}")
     return run_id
 
 

@@ -1,7 +1,5 @@
 """Rows as they are posted: each is taken, or refused with all of its faults."""
 
-import re
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +14,8 @@ from mlstack.customer_schema import (
     pointer,
 )
 from mlstack.errors import FieldError, InvalidCustomer, InvalidRequest
+from mlstack.mlflow_runs import is_run_id
+from mlstack.prediction import is_prediction_id
 from mlstack.prediction_store import PREDICTION_ID, RUN_ID
 from mlstack.reference import PREDICTION, TARGET
 
@@ -152,17 +152,6 @@ def _is_outcome(value: Any) -> bool:
     return isinstance(value, bool | int | float) and value in (0, 1)
 
 
-def _is_uuid(value: Any) -> bool:
-    try:
-        return isinstance(value, str) and str(uuid.UUID(value)) == value
-    except ValueError:
-        return False
-
-
-def _is_run_id(value: Any) -> bool:
-    return isinstance(value, str) and re.fullmatch(r"[0-9a-f]{32}", value) is not None
-
-
 _OWN_FIELDS = (
     _Field(
         PREDICTION,
@@ -171,7 +160,7 @@ _OWN_FIELDS = (
         "out_of_range",
     ),
     _Field(TARGET, "0, 1, or null while it is not known", _is_outcome, "out_of_range"),
-    _Field(PREDICTION_ID, "a prediction_id that was answered", _is_uuid, "wrong_format"),
-    _Field(RUN_ID, "the id of an MLflow run", _is_run_id, "wrong_format"),
+    _Field(PREDICTION_ID, "a prediction_id that was answered", is_prediction_id, "wrong_format"),
+    _Field(RUN_ID, "the id of an MLflow run", is_run_id, "wrong_format"),
 )
 _OWN_NAMES = frozenset(field.name for field in _OWN_FIELDS)
