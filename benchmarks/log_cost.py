@@ -2,8 +2,8 @@
 
 Usage: python benchmarks/log_cost.py [requests]
 
-Both servers are up at the same time and are asked in turn by one client on one connection,
-so that whatever else the machine does meets both alike.
+Both servers are up at the same time and are asked in turn by one client on a connection
+each, now one first and now the other, so that whatever else the machine does meets both alike.
 """
 
 import json
@@ -62,8 +62,10 @@ def measure(servers: list[ApiServer], bodies: list[str], requests: int) -> list[
     connections = [HTTPConnection("127.0.0.1", server.port, timeout=30) for server in servers]
     seconds: list[list[float]] = [[] for _ in servers]
     header = [("Content-Type", "application/json")]
+    pairs = list(zip(connections, seconds, strict=True))
     for number in range(WARM_UP + requests):
-        for connection, taken in zip(connections, seconds, strict=True):
+        pairs.reverse()
+        for connection, taken in pairs:
             begun = time.perf_counter()
             answer = send(connection, "POST", "/predict", bodies[number % len(bodies)], header)
             if answer.status != 200:  # noqa: PLR2004 - HTTP's OK

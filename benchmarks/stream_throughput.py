@@ -5,12 +5,14 @@ Usage: python benchmarks/stream_throughput.py [records]
 Emulator (moto), MongoDB's stand-in and a server of its own are started and ended again.
 Latency comes first: from a put that was acknowledged to the result that can be read, at 100
 records a second. Then a backlog is read by a plain loop that does nothing with it, by one
-that puts an answer of the same size for each record, by one that also stores each record in
-MongoDB, and by the server. All of them share the machine's processors with the emulator and
-MongoDB's stand-in, which on two of them is most of what there is to measure.
+that puts an answer of the same size for each record, and by turns by one that also stores
+each record in MongoDB and by the server, each time from the start. All of them share the
+machine's processors with the emulator and MongoDB's stand-in, which on two of them is most of
+what there is to measure.
 """
 
 import json
+import shutil
 import statistics
 import sys
 import tempfile
@@ -26,6 +28,7 @@ from pymongo import MongoClient  # noqa: E402 - after the path is set
 
 from mlstack.contract import Contract  # noqa: E402
 from mlstack.deployment import DeploymentState  # noqa: E402
+from mlstack.mongo_sink import DATABASE  # noqa: E402
 from support.aws import moto, put, running  # noqa: E402
 from support.models import keep_model  # noqa: E402
 from support.mongo import free_port, mongo_server  # noqa: E402
@@ -43,6 +46,8 @@ MAX_MEDIAN_SECONDS = 1.0
 # Five times what AWS takes into one shard a second.
 WANTED_PER_SECOND = 5000
 ANSWER_BYTES = 210
+# Other work on the machine meets one of two neighbours now and then, not the same one always.
+ROUNDS = 3
 
 
 def main() -> None:
@@ -60,20 +65,28 @@ def main() -> None:
                 latencies = latency(kinesis, customers(contract, RATE * LATENCY_SECONDS))
             median, last = statistics.median(latencies), statistics.quantiles(latencies, n=100)[98]
             print(f"put -> result at {RATE} records/s: p50 {median:.3f} s, p99 {last:.3f} s")
-            bodies = customers(contract, records)
-            put(kinesis, bodies)
+            put(kinesis, customers(contract, records))
+            total = records + len(latencies)
+            read = plain_loop(kinesis, total)
+            print(f"plain loop, reads:                    {read:8,.0f} records/s")
+            answering = plain_loop(kinesis, total, "scratch")
+            print(f"plain loop, reads and answers:        {answering:8,.0f} records/s")
+            turns = []
             with MongoClient[dict[str, Any]](uri) as client:
-                scratch = client["benchmark"]["scratch"]
-                read = plain_loop(kinesis, records)
-                print(f"plain loop, reads:                    {read:8,.0f} records/s")
-                answering = plain_loop(kinesis, records, "scratch-1")
-                print(f"plain loop, reads and answers:        {answering:8,.0f} records/s")
-                storing = plain_loop(kinesis, records, "scratch-2", scratch)
-                print(f"plain loop, reads, answers, stores:   {storing:8,.0f} records/s")
-            served, stored = stream_server(server, records)
-            print(f"stream server, answered:              {served:8,.0f} records/s")
-            print(f"stream server, answered and stored:   {stored:8,.0f} records/s")
-    ok = median < MAX_MEDIAN_SECONDS and served >= min(WANTED_PER_SECOND, storing)
+                for number in range(ROUNDS):
+                    scratch = f"scratch-{number}"
+                    storing = plain_loop(kinesis, total, scratch, client["benchmark"][scratch])
+                    print(f"plain loop, reads, answers, stores:   {storing:8,.0f} records/s")
+                    client.drop_database(DATABASE)
+                    shutil.rmtree(folder / "state" / "stream")
+                    served, stored = stream_server(server, total)
+                    print(f"stream server, answered:              {served:8,.0f} records/s")
+                    print(f"stream server, answered and stored:   {stored:8,.0f} records/s")
+                    turns.append((served, storing))
+    served = statistics.median(served for served, _ in turns)
+    ratio = statistics.median(server / loop for server, loop in turns)
+    print(f"server / plain loop that stores, median of {ROUNDS}: {ratio:.2f}")
+    ok = median < MAX_MEDIAN_SECONDS and (served >= WANTED_PER_SECOND or ratio >= 1)
     print("targets met" if ok else "TARGETS MISSED")
     sys.exit(0 if ok else 1)
 
