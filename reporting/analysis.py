@@ -3,14 +3,12 @@
 from dataclasses import asdict
 from datetime import datetime
 
-import pandas as pd
-
 from mlstack import quality
 from mlstack.contract import Contract
 from mlstack.drift_detection import ColumnDrift, DriftDetector
-from mlstack.reference import PREDICTION, TARGET
+from mlstack.reference import PREDICTION
 from reporting.report import ContractVersion, Drift, Quality, Report, report_name
-from reporting.sides import Sides
+from reporting.sides import Sides, measured
 
 
 def analyse(sides: Sides, contract: Contract, *, created_at: datetime, flow_run_id: str) -> Report:
@@ -45,8 +43,8 @@ def analyse(sides: Sides, contract: Contract, *, created_at: datetime, flow_run_
         share_drifted=data.share_drifted,
         features=tuple(map(_drift, data.features)),
         prediction=_drift(prediction),
-        quality=_measured(sides.recent),
-        baseline_quality=_measured(sides.reference),
+        quality=_quality(measured(sides.recent)),
+        baseline_quality=_quality(sides.reference_quality),
         estimated_quality=Quality(**asdict(estimated)),
         html=f"{name}.html",
     )
@@ -56,8 +54,5 @@ def _drift(column: ColumnDrift) -> Drift:
     return Drift(**asdict(column), drifted=column.drifted)
 
 
-def _measured(rows: pd.DataFrame) -> Quality | None:
-    figures = quality.measured_quality(
-        rows[TARGET].to_numpy(dtype="float64"), rows[PREDICTION].to_numpy()
-    )
+def _quality(figures: quality.Quality | None) -> Quality | None:
     return None if figures is None else Quality(**asdict(figures))

@@ -104,8 +104,8 @@ class Report(_Kept):
     """On the outcomes that are known; None: none is."""
 
     baseline_quality: Quality | None
-    """The same of what the window was compared with; a model is better on training data than
-    anywhere else."""
+    """The same of the window before; compared with training data it is that on the validation
+    rows, which the model had not seen."""
 
     estimated_quality: Quality
     """What the model's own chances let expect; see `mlstack.quality.estimated_quality`."""

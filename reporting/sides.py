@@ -10,7 +10,8 @@ from mlstack.drift_detection import MIN_ROWS
 from mlstack.errors import TooFewRows
 from mlstack.model_store import ModelStore
 from mlstack.prediction_store import RUN_ID, PredictionStore
-from mlstack.reference import PREDICTION, ReferenceStore
+from mlstack.quality import Quality, measured_quality
+from mlstack.reference import PREDICTION, TARGET, ReferenceStore
 from reporting.report import Baseline, Window
 
 MOST_ROWS = 100_000
@@ -28,6 +29,7 @@ class Sides:
         recent: Up to `MOST_ROWS` of them, as `PredictionStore.between` gives them.
         baseline: What they are compared with.
         reference: Its rows: the features, `PREDICTION` and `TARGET`.
+        reference_quality: The model's on the reference; None: no outcome is known.
         n_rescored: How many rows another model had answered.
     """
 
@@ -37,6 +39,7 @@ class Sides:
     recent: pd.DataFrame
     baseline: Baseline
     reference: pd.DataFrame
+    reference_quality: Quality | None
     n_rescored: int
 
 
@@ -73,11 +76,29 @@ def gather(
     if len(reference) >= MIN_ROWS:
         baseline = Baseline(kind="window before", rows=len(reference), window=before)
         reference, asked_reference = _answered_by(run_id, reference, models)
+        reference_quality = measured(reference)
     else:
-        reference, asked_reference = references.load(run_id).rows, 0
+        trained = references.load(run_id)
+        reference, asked_reference = trained.rows, 0
+        # Not measured on these rows, which the model has seen, but on its validation rows.
+        reference_quality = trained.quality
         baseline = Baseline(kind="training data", rows=len(reference))
     recent, asked_recent = _answered_by(run_id, recent, models)
-    return Sides(run_id, window, total, recent, baseline, reference, asked_recent + asked_reference)
+    return Sides(
+        run_id,
+        window,
+        total,
+        recent,
+        baseline,
+        reference,
+        reference_quality,
+        asked_recent + asked_reference,
+    )
+
+
+def measured(rows: pd.DataFrame) -> Quality | None:
+    """Quality on those rows of a side whose outcome is known; None: none is."""
+    return measured_quality(rows[TARGET].to_numpy(dtype="float64"), rows[PREDICTION].to_numpy())
 
 
 def _answered_by(run_id: str, rows: pd.DataFrame, models: ModelStore) -> tuple[pd.DataFrame, int]:

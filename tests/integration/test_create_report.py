@@ -20,7 +20,7 @@ from reporting.report_store import ReportStore
 from reporting.reporter import create_report
 from support.customers import customers
 from support.models import keep_model
-from support.references import keep_reference
+from support.references import QUALITY, keep_reference
 
 OLD, NEW = "a" * 32, "b" * 32
 MIB = 1024**2
@@ -103,6 +103,8 @@ def test_first_report_compares_with_the_training_data_and_is_kept_whole(
     assert tuple(feature.column for feature in report.features) == documented.feature_names
     assert report.quality is not None
     assert report.quality.coverage == 0.25
+    assert report.baseline_quality is not None
+    assert report.baseline_quality.rmse == QUALITY["rmse"]  # of validation rows, not training rows
     with ReportStore(settings.mongo_uri) as store:
         assert store.of_flow_run("a flow run") == report
         assert store.newest(10) == [report]
@@ -116,7 +118,7 @@ def test_first_report_compares_with_the_training_data_and_is_kept_whole(
 def test_drift_against_the_window_before_is_found_and_named(
     settings: Settings, documented: Contract
 ) -> None:
-    _predict(settings, documented, hours_ago=4)
+    _predict(settings, documented, hours_ago=4, outcomes=100)
     _predict(settings, documented, hours_ago=1, drift="incomes_rise")
     report = _report(settings, documented)
     assert report.compared_with.kind == "window before"
@@ -124,6 +126,8 @@ def test_drift_against_the_window_before_is_found_and_named(
     assert report.verdict == "drift"
     assert "income_category" in report.drifted_features
     assert report.quality is None
+    assert report.baseline_quality is not None
+    assert report.baseline_quality.coverage == 0.25
     page = (settings.reports_path / report.html).read_text()
     assert "Dataset Drift is detected" in page
 

@@ -16,7 +16,7 @@ from mlstack.settings import ROOT, Settings
 from reporting.analysis import analyse
 from reporting.pages import INDEX, index_page, report_page
 from reporting.report import Baseline, Report, Window
-from reporting.sides import Sides
+from reporting.sides import Sides, measured
 from support.api_server import free_port
 from support.customers import contract_named, customers, with_outcomes
 from support.waiting import wait_until
@@ -57,7 +57,9 @@ def _make(folder: Path, hours: int, drift: str = "") -> Report:
     recent = with_outcomes(customers(contract, 400, drift=drift, seed=2))
     reference = with_outcomes(customers(contract, 1000))
     baseline = Baseline(kind="training data", rows=1000)
-    sides = Sides(RUN_ID, window, 400, recent, baseline, reference, n_rescored=0)
+    sides = Sides(
+        RUN_ID, window, 400, recent, baseline, reference, measured(reference), n_rescored=0
+    )
     report = analyse(sides, contract, created_at=end, flow_run_id="a flow run")
     page = report_page(report, drift_html(contract, reference, recent))
     (folder / report.html).write_text(page, encoding="utf-8")
