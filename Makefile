@@ -12,6 +12,8 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 env ?=
 # one service for `make logs`; empty: all
 service ?=
+# given to make it is an order; that of the environment's file is carried out once
+RUN_ID ?=
 # what `make demo-drift` sends, of the contract's drifts; empty: the first one
 DRIFT ?=
 
@@ -33,6 +35,8 @@ STACK := containers.supervise
 DOCTOR := containers.doctor
 JOB := -m containers.job
 endif
+
+CHOOSE := server.deploy $(if $(RUN_ID),to "$$RUN_ID",ensure)
 
 # Python 3.11 to 3.13, the newest on the PATH that really starts.
 SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -94,12 +98,12 @@ train: $(PACKAGES) ## Train now and follow it to its end (TRAIN_TRIALS=...)
 
 .PHONY: setup-model-serve
 setup-model-serve: $(PACKAGES) ## Deploy RUN_ID, else what was deployed last, and start servers and monitoring
-	@$(RUN) $(JOB) server.deploy ensure
+	@$(RUN) $(JOB) $(CHOOSE)
 	@$(SET_UP) -m $(STACK) start serve monitoring
 
 .PHONY: start-serve
 start-serve: $(PACKAGES) ## The same after stop-serve
-	@$(RUN) $(JOB) server.deploy ensure
+	@$(RUN) $(JOB) $(CHOOSE)
 	@$(RUN) -m $(STACK) start serve
 
 .PHONY: stop-serve

@@ -45,12 +45,16 @@ class Record(_Document):
     deployed_by: str
 
 
+Action = Literal["deploy", "follow", "rollback"]
+"""`follow`: because `RUN_ID` in the environment's file says so; the others are orders."""
+
+
 class HistoryEntry(_Document):
     """One deployment that was tried, successful or not."""
 
     at: datetime
     by: str
-    action: Literal["deploy", "rollback"]
+    action: Action
     from_run_id: str | None
     to_run_id: str
     result: str
@@ -211,6 +215,9 @@ class Deployer:
     def ensure(self, run_id: str) -> str:
         """Makes sure that a model is deployed: the one that was decided on, else the last.
 
+        A decision is carried out once: whoever has deployed another model since wants that one,
+        until the decision itself changes.
+
         Args:
             run_id: `Settings.run_id`; empty when people have not decided.
 
@@ -221,8 +228,9 @@ class Deployer:
             DeploymentError: nothing was decided on and nothing was ever deployed.
         """
         record = self.state.record()
-        if run_id and (record is None or record.run_id != run_id):
-            self.deploy(run_id)
+        if run_id and (record is None or not self._was_carried_out(run_id)):
+            with self.state.deploying():
+                self._replace(run_id, "follow")
             return run_id
         if record is None:
             raise DeploymentError(
@@ -239,6 +247,20 @@ class Deployer:
             ModelError: says what is wrong with it.
         """
         check_contract(self._registry.load(run_id), Contract.load(self._contract_path))
+
+    def _was_carried_out(self, run_id: str) -> bool:
+        """Whether a decision has been in service since the last one was followed."""
+        record = self.state.record()
+        if record is not None and record.run_id == run_id:
+            return True
+        for entry in reversed(self.state.history()):
+            if not entry.succeeded:
+                continue
+            if entry.to_run_id == run_id:
+                return True
+            if entry.action == "follow":
+                break
+        return False
 
     def _previous(self) -> str:
         """The model before the present one, skipping what was itself rolled back from."""
@@ -258,7 +280,7 @@ class Deployer:
             raise DeploymentError("there is no earlier deployment to go back to")
         return stack[-2]
 
-    def _replace(self, run_id: str, action: Literal["deploy", "rollback"]) -> None:
+    def _replace(self, run_id: str, action: Action) -> None:
         old = self.state.record()
         old_run_id = old.run_id if old else None
         by = self._by or getpass.getuser()

@@ -8,7 +8,7 @@ from types import FrameType
 
 from mlstack.deployment import Deployer, HistoryEntry
 from mlstack.errors import DeploymentError, MlstackError
-from mlstack.mlflow_runs import NO_RUN_ID, is_run_id
+from mlstack.mlflow_runs import NO_RUN_ID, ask_briefly, is_run_id
 from mlstack.serving import model_store
 from mlstack.settings import Settings
 
@@ -19,7 +19,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     to = commands.add_parser("to", help="deploy the model of an MLflow run")
     to.add_argument("run_id")
-    commands.add_parser("ensure", help="deploy RUN_ID, or confirm what was deployed last")
+    commands.add_parser(
+        "ensure", help="deploy RUN_ID if it is a new decision, else confirm what was deployed last"
+    )
     commands.add_parser("rollback", help="deploy what was deployed before")
     commands.add_parser("current", help="print the run id that is deployed; nothing when none is")
     commands.add_parser("history", help="list all deployments")
@@ -27,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         # An exception, unlike the signal itself, lets a deploy put the old model back.
         signal.signal(number, _stop)
+    ask_briefly()
     try:
         if answer := _carry_out(options, Settings.load()):
             print(answer)  # noqa: T201
@@ -47,7 +50,7 @@ def _carry_out(options: argparse.Namespace, settings: Settings) -> str:
             deployer.deploy(_checked(options.run_id))
             return f"run {options.run_id} is deployed"
         case "ensure":
-            return f"run {deployer.ensure(settings.run_id)} is deployed"
+            return _ensured(deployer, settings.run_id)
         case "rollback":
             return f"rolled back: run {deployer.rollback()} is deployed"
         case "current":
@@ -55,6 +58,18 @@ def _carry_out(options: argparse.Namespace, settings: Settings) -> str:
             return record.run_id if record else ""
         case _:
             return _table(deployer.state.history())
+
+
+def _ensured(deployer: Deployer, decided: str) -> str:
+    run_id = deployer.ensure(decided)
+    record = deployer.state.record()
+    if decided in ("", run_id) or record is None:
+        return f"run {run_id} is deployed"
+    return (
+        f"run {run_id} is deployed and stays, by {record.deployed_by} since "
+        f"{record.deployed_at:%Y-%m-%d %H:%M} UTC: RUN_ID of the environment's file ({decided}) "
+        f"was deployed before that; to go over to it: make deploy RUN_ID={decided}"
+    )
 
 
 def _checked(run_id: str) -> str:

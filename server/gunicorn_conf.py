@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING
 # Before anything loads XGBoost: one row is too little work for several threads, and
 # threads of the parent process would not exist in its workers.
 os.environ["OMP_NUM_THREADS"] = "1"
-# The watcher asks again by itself, and meanwhile has to be able to say why there is no model;
-# MLflow's client would go on trying for minutes.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 from mlstack.errors import MlstackError
+from mlstack.mlflow_runs import ask_briefly
 from mlstack.settings import ROOT, Settings
 
 if TYPE_CHECKING:
     from gunicorn.arbiter import Arbiter
     from gunicorn.workers.base import Worker
+
+# The watcher asks again by itself, and meanwhile has to be able to say why there is no model.
+ask_briefly()
 
 try:
     _settings = Settings.load()

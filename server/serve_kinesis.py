@@ -18,6 +18,7 @@ from botocore.config import Config
 from prometheus_client import start_http_server
 
 from mlstack.errors import MlstackError, SettingsError
+from mlstack.mlflow_runs import ask_briefly
 from mlstack.prediction_log import PredictionLog
 from mlstack.serving import ModelWatcher
 from mlstack.settings import Settings
@@ -144,6 +145,7 @@ def main() -> int:
     logs.set_up()
     logging.getLogger("botocore").setLevel(logging.WARNING)
     settings = Settings.load()
+    ask_briefly()
     stop = Stop(_GRACE_SECONDS)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.order())

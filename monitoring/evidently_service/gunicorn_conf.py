@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 # Evidently reports its use to its makers unless it is told not to.
 os.environ.setdefault("DO_NOT_TRACK", "1")
-# The monitor asks again by itself; MLflow's client would go on trying for minutes.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 from mlstack.contract import Contract
 from mlstack.errors import MlstackError
+from mlstack.mlflow_runs import ask_briefly
 from mlstack.settings import ROOT, Settings
 
 if TYPE_CHECKING:
     from gunicorn.arbiter import Arbiter
     from gunicorn.workers.base import Worker
+
+# The monitor asks again by itself, and meanwhile has to be able to say what it waits for.
+ask_briefly()
 
 try:
     _settings = Settings.load()

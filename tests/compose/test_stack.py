@@ -46,6 +46,7 @@ SERVICES = (
     *("mongo", "evidently_service", "prometheus", "nginx"),
     *("send_data-api", "send_data-kinesis", "model-server-streams", "model-server-api"),
 )
+_ANOTHER = "0" * 31 + "1"
 # Commands of the README that are about another environment, or are tested elsewhere.
 NOT_HERE = ("make demo", "make test", "aws kinesis", "export AWS", ".venv/bin/python")
 
@@ -143,6 +144,58 @@ def test_what_was_predicted_is_watched_and_reported(stack: Local) -> None:
 
 def test_doctor_finds_nothing_in_the_way(stack: Local) -> None:
     assert " NO " not in stack.make("doctor")
+
+
+def test_security_figures_are_all_0(stack: Local) -> None:
+    said = stack.make("security")
+    for what in (
+        "ports outside loopback",
+        "of our containers as root",
+        "added capabilities",
+        "default passwords that work",
+    ):
+        assert re.search(rf"(?m)^ +0 {what}$", said), said
+
+
+def test_security_figures_are_not_0_when_something_is_wrong(stack: Local) -> None:
+    root = (stack.secrets / "mongo_root_password").read_text().strip()
+    labels = {"project": stack.runtime.name, "service": "intruder", "oneoff": "False"}
+    wrong = docker(
+        *("run", "--detach", "--user", "0", "--cap-add", "NET_ADMIN", "--publish", "9696"),
+        *(f"--label=com.docker.compose.{name}={value}" for name, value in labels.items()),
+        *("--entrypoint", "sleep", "mlstack/model-server-api", "600"),
+    ).strip()
+    try:
+        with stack.mongo("root", root) as client:
+            client.admin.command("createUser", "admin", pwd="changeme", roles=["root"])
+            try:
+                done = stack.project.make("security")
+            finally:
+                client.admin.command("dropUser", "admin")
+    finally:
+        docker("rm", "--force", wrong)
+    assert done.returncode != 0
+    for line in (
+        r"1 of our containers as root\n +intruder$",
+        r"1 added capabilities\n +intruder: (CAP_)?NET_ADMIN$",
+        r"1 default passwords that work\n +mongo: admin with changeme$",
+        r"[12] ports outside loopback\n +intruder: (0\.0\.0\.0|::) port \d+$",
+    ):
+        assert re.search(rf"(?m)^ +{line}", done.stdout), done.stdout
+
+
+def test_without_mlflow_a_new_model_is_refused_and_the_old_one_stays(stack: Local) -> None:
+    served = stack.served_run()
+    container = stack.runtime.inspected()["mlflow_server"]["Id"]
+    docker("stop", container)
+    try:
+        refused = stack.project.make("deploy", timeout=60, RUN_ID=_ANOTHER)
+    finally:
+        docker("start", container)
+    assert refused.returncode != 0
+    assert "MLflow can not be asked" in refused.stdout
+    assert stack.served_run() == served
+    wait_until(lambda: stack.runtime.is_ready("mlflow_server"), "MLflow is back", seconds=120)
 
 
 def test_deploys_under_load_lose_nothing_and_are_whole(stack: Local) -> None:

@@ -7,9 +7,10 @@ import pytest
 from mlstack.contract import Contract
 from mlstack.deployment import DeploymentState
 from server.deploy import main
+from support.api_server import free_port
 from support.models import keep_model
 
-A, B, BROKEN = "a" * 32, "b" * 32, "c" * 32
+A, B, BROKEN, UNKNOWN = "a" * 32, "b" * 32, "c" * 32, "d" * 32
 
 
 @pytest.fixture
@@ -60,6 +61,76 @@ def test_ensure_deploys_what_people_decided(
     assert main(["ensure"]) == 0
     assert deployed(state) == B
     assert capsys.readouterr().out.endswith(f"run {B} is deployed\n")
+
+
+@pytest.mark.parametrize("change", [["to", B], ["rollback"]])
+def test_a_decision_is_carried_out_once_and_what_people_deploy_after_it_stays(
+    state: DeploymentState,
+    change: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    main(["to", B])
+    monkeypatch.setenv("RUN_ID", A)
+    assert main(["ensure"]) == 0
+    assert main(change) == 0
+    capsys.readouterr()
+    assert main(["ensure"]) == 0
+    assert deployed(state) == B
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1
+    assert f"run {B} is deployed and stays" in said
+    assert f"make deploy RUN_ID={A}" in said
+
+
+def test_a_decision_for_an_older_model_is_carried_out(
+    state: DeploymentState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for decided in (A, B, A):
+        monkeypatch.setenv("RUN_ID", decided)
+        assert main(["ensure"]) == 0
+        assert deployed(state) == decided
+
+
+def test_what_was_ordered_and_rolled_back_does_not_come_back_as_a_decision(
+    state: DeploymentState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine gets the order by GitHub Actions, and the file later, by `git pull`."""
+    monkeypatch.setenv("RUN_ID", A)
+    main(["ensure"])
+    main(["to", B])
+    main(["rollback"])
+    monkeypatch.setenv("RUN_ID", B)
+    assert main(["ensure"]) == 0
+    assert deployed(state) == A
+
+
+def test_a_decision_that_could_not_be_carried_out_is_tried_again(
+    state: DeploymentState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main(["to", A])
+    monkeypatch.setenv("RUN_ID", BROKEN)
+    assert [main(["ensure"]), main(["ensure"])] == [1, 1]
+    assert [entry.to_run_id for entry in state.history()] == [A, BROKEN, BROKEN]
+    assert deployed(state) == A
+
+
+# MLflow's client by itself would go on for minutes.
+@pytest.mark.timeout(60)
+def test_mlflow_that_is_down_is_said_soon(
+    state: DeploymentState,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"):
+        monkeypatch.setenv(name, "")  # so that what is set is taken back
+        monkeypatch.delenv(name)
+    address = f"http://127.0.0.1:{free_port()}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    assert main(["to", UNKNOWN]) == 1
+    reason = f"it does not answer at {address} (make status)"
+    assert capsys.readouterr().err == f"MLflow can not be asked for run {UNKNOWN}: {reason}\n"
+    assert deployed(state) is None
 
 
 def test_ensure_twice_deploys_once(state: DeploymentState, monkeypatch: pytest.MonkeyPatch) -> None:
