@@ -173,7 +173,10 @@ def _deploy(settings: Settings, contract: Contract, *, trained: bool) -> str:
         if champion is None:
             raise StackError(f"{contract.name} has no champion: make train, or choose a RUN_ID")
         run_id = champion.info.run_id
-    deployer.ensure(run_id)
+    if record is not None and record.run_id == run_id:
+        deployer.check(run_id)
+    else:
+        deployer.deploy(run_id)
     _say(f"   run {run_id} is deployed")
     return run_id
 

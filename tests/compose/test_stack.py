@@ -167,7 +167,8 @@ def test_security_figures_are_not_0_when_something_is_wrong(stack: Local) -> Non
     ).strip()
     try:
         with stack.mongo("root", root) as client:
-            client.admin.command("createUser", "admin", pwd="changeme", roles=["root"])
+            user = {"createUser": "admin", "pwd": "changeme", "roles": ["root"]}
+            client.admin.command(user)
             try:
                 done = stack.project.make("security")
             finally:
