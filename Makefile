@@ -81,6 +81,7 @@ doctor: $(PACKAGES) ## Check this machine: ports, disk, memory, and what the env
 .PHONY: setup-model-registry
 setup-model-registry: $(PACKAGES) ## Make env= the active environment; start MLflow, Prefect, AWS, MongoDB
 	@$(SET_UP) -m $(STACK) start model-registry
+	@$(RUN) $(JOB) retention.apply_flow
 
 .PHONY: init_aws
 init_aws: $(PACKAGES) ## Create bucket and streams and send the training data (DATA_FILE=...)
@@ -151,6 +152,10 @@ security: $(OPERATE) ## Count what the running containers should have none of: o
 .PHONY: reset_all
 reset_all: $(PACKAGES) ## Stop everything and delete its data (models too); nothing stays behind
 	@$(RUN) -m $(STACK) reset
+
+.PHONY: prune
+prune: $(PACKAGES) ## Remove now what is older than KEEP_..._DAYS, and say what (a schedule does it daily)
+	@$(RUN) $(JOB) retention.prune
 
 ##@ Development
 

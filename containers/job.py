@@ -21,12 +21,18 @@ _SERVICES = {
     "aws": "aws-keeper",
     "model_orchestration": "agent",
     "reporting": "agent",
+    "retention": "agent",
     "server": "model-server-api",
 }
 """Which service has the code of which package."""
 
 # Where things are in a container is the image's business.
-_OF_THE_MACHINE = frozenset({"DATA_FILE", "LISTEN_ADDRESS", "REPORTS_DIR", "STATE_DIR"})
+_OF_THE_MACHINE = frozenset(
+    {
+        *("DATA_FILE", "LISTEN_ADDRESS", "LOGS_DIR", "REPORTS_DIR", "STATE_DIR"),
+        *("MLFLOW_ARTIFACTS_DESTINATION", "MLFLOW_BACKEND_STORE_URI"),
+    }
+)
 _RECEIVE = 'cat >"$DATA_FILE" && exec "$@"'
 
 

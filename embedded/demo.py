@@ -95,8 +95,9 @@ def demo() -> None:
             for service in stack.services
             if service.group == MODEL_REGISTRY and service.name != "aws"
         )
-    with steps.step("Apply the training flow"):
+    with steps.step("Apply the flows of training and of retention"):
         _run_target("model_orchestration.apply_flow")
+        _run_target("retention.apply_flow")
     trained = _needs_training(settings, contract, table)
     if trained:
         with steps.step(f"Train {settings.train_trials} models and register the best"):

@@ -110,8 +110,8 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
                 *_module("mlflow", "server", "--host", bind, "--port", settings.mlflow_port),
                 *("--workers", "1", "--serve-artifacts"),
                 # Relative to the project's root: whatever its path, it fits into a URI.
-                *("--backend-store-uri", "sqlite:///.embedded/mlflow/mlflow.db"),
-                *("--artifacts-destination", ".embedded/mlflow/artifacts"),
+                *("--backend-store-uri", settings.mlflow_backend_store_uri),
+                *("--artifacts-destination", settings.mlflow_artifacts_destination),
                 *("--default-artifact-root", "mlflow-artifacts:/"),
                 *(_mlflow_names(settings.mlflow_port) if bind == EVERYWHERE else ()),
             ),
@@ -135,6 +135,11 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
             ),
             environment={
                 **_PREFECT,
+                # It prunes its own history.
+                "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+                "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": (
+                    f"P{settings.keep_history_days}D"
+                ),
                 # Its pages call the address that they were loaded from, whatever its name.
                 "PREFECT_SERVER_UI_API_URL": "/api",
                 "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",

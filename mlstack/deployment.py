@@ -127,6 +127,21 @@ class DeploymentState:
         *lines, _ = self._history.read_text(encoding="utf-8").split("\n")
         return [HistoryEntry.model_validate_json(line) for line in lines if line]
 
+    def came_into_service(self) -> list[str]:
+        """Runs that rollbacks go through, the present one last.
+
+        What was itself rolled back from is not among them.
+        """
+        stack: list[str] = []
+        for entry in self.history():
+            if not entry.succeeded:
+                continue
+            if entry.action == "rollback" and len(stack) > 1:
+                stack.pop()
+            elif stack[-1:] != [entry.to_run_id]:
+                stack.append(entry.to_run_id)
+        return stack
+
     def add_to_history(self, entry: HistoryEntry) -> None:
         """Appends one entry."""
         lines = [*self.history(), entry]
@@ -264,14 +279,7 @@ class Deployer:
 
     def _previous(self) -> str:
         """The model before the present one, skipping what was itself rolled back from."""
-        stack: list[str] = []
-        for entry in self.state.history():
-            if not entry.succeeded:
-                continue
-            if entry.action == "rollback" and len(stack) > 1:
-                stack.pop()
-            elif stack[-1:] != [entry.to_run_id]:
-                stack.append(entry.to_run_id)
+        stack = self.state.came_into_service()
         record = self.state.record()
         if stack and record is not None and record.run_id != stack[-1]:
             # A deploy that was killed half-way: before it there was what the history says.

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
 
 # MLflow takes seconds to import, and a service with local copies does not need it.
 
+PARENT_TAG = "mlflow.parentRunId"
+"""MLflow's tag of a trial: its search's own run."""
+
+SEARCH_TAG = "search"
+"""Tag of every run of a search: the search's name."""
+
 _ADDRESS = "MLFLOW_TRACKING_URI"
 _NO_SUCH_RUN = "RESOURCE_DOES_NOT_EXIST"
 

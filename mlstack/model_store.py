@@ -70,6 +70,8 @@ class ModelStore:
 
 def _download(run_id: str, folder: Path) -> None:
     run = find_run(run_id)
+    if run.info.lifecycle_stage == "deleted":
+        raise ModelError(f"run {run_id} was deleted: restore it in MLflow, or choose another one")
     if run.info.status != "FINISHED":
         raise ModelError(f"run {run_id} is {run.info.status}: only a finished run is deployed")
     if not (run.outputs and run.outputs.model_outputs):

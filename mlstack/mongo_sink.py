@@ -50,6 +50,7 @@ class MongoSink:
         """Makes the indexes. Raises StorageUnavailable."""
         try:
             self._predictions.create_index([("created_at", ASCENDING)])
+            self._outcomes.create_index([("target_at", ASCENDING)])
         except PyMongoError as error:
             raise StorageUnavailable(f"MongoDB: {error}") from error
 

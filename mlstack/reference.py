@@ -15,7 +15,7 @@ from mlstack.contract import Contract
 from mlstack.customer_table import customer_table
 from mlstack.errors import NoReference, RegistryUnavailable
 from mlstack.files import write_atomically
-from mlstack.mlflow_runs import download, find_run
+from mlstack.mlflow_runs import PARENT_TAG, download, find_run
 from mlstack.model_store import ModelStore
 from mlstack.quality import Quality
 
@@ -27,8 +27,6 @@ PREDICTION = "prediction"
 
 TARGET = "target"
 """Column of a table of predictions: 1 for the positive class, else 0; NaN: not known yet."""
-
-_PARENT = "mlflow.parentRunId"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +106,7 @@ class ReferenceStore:
 
 def _fetch_rows(run_id: str) -> bytes:
     # The run of a search is its trials' parent; a search's own run is asked for its own.
-    parent = find_run(run_id).data.tags.get(_PARENT, run_id)
+    parent = find_run(run_id).data.tags.get(PARENT_TAG, run_id)
     with tempfile.TemporaryDirectory() as scratch:
         try:
             return download(parent, REFERENCE_FILE, Path(scratch)).read_bytes()

@@ -110,6 +110,39 @@ class Settings(BaseModel):
     reports_dir: Path = Path(".embedded/reports")
     """Where the reports' pages are."""
 
+    mlflow_backend_store_uri: str = "sqlite:///.embedded/mlflow/mlflow.db"
+    """The tracking server's database, as it is given to the server; empty: not within reach."""
+
+    mlflow_artifacts_destination: str = ".embedded/mlflow/artifacts"
+    """Where the tracking server keeps models and plots: a folder, or an address."""
+
+    keep_runs_days: float = Field(default=30, gt=0)
+    """Searches in MLflow, and local copies of models; never what is deployed or has an alias."""
+
+    keep_deleted_days: float = Field(default=7, ge=0)
+    """What was deleted in MLflow, by people or by age, can be restored for so long."""
+
+    keep_deployed_models: int = Field(default=5, ge=1)
+    """So many models that were deployed before stay for `make rollback`, however old."""
+
+    keep_predictions_days: float = Field(default=30, gt=0)
+    """Predictions and their outcomes in MongoDB."""
+
+    keep_reports_days: float = Field(default=30, gt=0)
+    """Reports: their pages and documents."""
+
+    keep_history_days: int = Field(default=14, ge=1)
+    """Prefect's history: flow runs, their logs and events."""
+
+    keep_logs_days: float = Field(default=14, gt=0)
+    """Log files that were closed when they had grown large."""
+
+    prune_every_minutes: int = Field(default=1440, ge=1)
+    """Period of the schedule that removes what is too old."""
+
+    logs_dir: Path | None = None
+    """Folder of the services' log files; unset: something else keeps them."""
+
     api_workers: int = Field(default=2, ge=1)
     """Worker processes of the HTTP server."""
 

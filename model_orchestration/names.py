@@ -16,6 +16,3 @@ CHALLENGER = "challenger"
 """Alias of the newest version."""
 CHAMPION = "champion"
 """Alias of the version that no later one has beaten."""
-
-SEARCH = "search"
-"""Tag of every run of a search: the search's name."""

@@ -21,13 +21,13 @@ from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric, Param,
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from mlstack.contract import Contract
 from mlstack.encoder import Encoder
+from mlstack.mlflow_runs import PARENT_TAG, SEARCH_TAG
 from mlstack.model import write_extra_files
 from model_orchestration.mlflow_api import TrackingError, run_address
-from model_orchestration.names import BEST_RUN, FAILURE, MODEL, SEARCH, TEST_PREFIX
+from model_orchestration.names import BEST_RUN, FAILURE, MODEL, TEST_PREFIX
 from model_orchestration.search import Trial
 
 # More threads only wait for each other in the tracking server's database.
@@ -91,7 +91,7 @@ class SearchTracking:
         name: str,
     ) -> None:
         self._client, self._contract_text = client, contract_text
-        self._tags, self._params, self._name = {**tags, SEARCH: name}, params, name
+        self._tags, self._params, self._name = {**tags, SEARCH_TAG: name}, params, name
         contract = Contract.parse(contract_text)
         self._experiment = contract.name
         self._signature = ModelSignature(
@@ -242,7 +242,7 @@ class SearchTracking:
     def _send(self, trial: Trial) -> _Sent:
         start = time.perf_counter()
         client, params = self._client, {key: str(value) for key, value in trial.params.items()}
-        tags = {**self._tags, MLFLOW_PARENT_RUN_ID: self.run_id}
+        tags = {**self._tags, PARENT_TAG: self.run_id}
         if trial.failure is not None:
             tags[FAILURE] = trial.failure[:_MAX_TAG]
         run = client.create_run(
@@ -296,7 +296,7 @@ def _end_abandoned_runs(client: MlflowClient, experiment_id: str) -> None:
     """Runs of a search whose process died are RUNNING for ever: there is one search at a time."""
     status = RunStatus.to_string(RunStatus.RUNNING)
     # Not what people run by hand in the same experiment.
-    running = f"attributes.status = '{status}' and tags.{SEARCH} LIKE '%'"
+    running = f"attributes.status = '{status}' and tags.{SEARCH_TAG} LIKE '%'"
     while runs := client.search_runs([experiment_id], running):
         for run in runs:
             client.set_tag(run.info.run_id, FAILURE, "the process of the search died")

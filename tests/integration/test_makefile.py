@@ -41,6 +41,7 @@ TARGETS = (
     "deployments",
     "status",
     "logs",
+    "prune",
     "lock",
 )
 

@@ -1,0 +1,176 @@
+"""Old searches in MLflow: registered versions, models, runs, and then their space.
+
+MLflow deletes in two steps, and so do we. What is too old goes into MLflow's trash, from
+where people can still restore it; what has been there for a while is removed for good by
+`mlflow gc`, which needs the tracking server's database beside its address.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+
+from mlstack.deployment import DeploymentState
+from mlstack.errors import MlstackError, RegistryUnavailable, SettingsError
+from mlstack.mlflow_runs import PARENT_TAG, SEARCH_TAG
+from mlstack.settings import ROOT, Settings
+from retention.needed import registered_runs, served_runs
+from retention.removed import Removed
+
+_GC_SECONDS = 3600
+_TAIL_LINES = 5
+
+
+class TrackingStoreError(MlstackError):
+    """MLflow's database or its artifacts can not be pruned."""
+
+
+def prune_tracking(settings: Settings, now: datetime) -> list[Removed]:
+    """Removes old searches from MLflow.
+
+    A search is a parent run with the runs of its trials. A run that is needed stays, and its
+    parent, which carries the rows that it was trained on, with it; the other trials of that
+    search go. Runs that people have made by hand are theirs, and stay.
+
+    Args:
+        settings: How long runs are kept, and where MLflow is.
+        now: With a time zone.
+
+    Raises:
+        SettingsError: no tracking server is set.
+        RegistryUnavailable: it can not be reached, or refuses.
+        DeploymentError: what is deployed can not be read, or a deployment is under way.
+        TrackingStoreError: `mlflow gc` fails.
+    """
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        raise SettingsError("MLFLOW_TRACKING_URI is not set: there is no MLflow to prune")
+    try:
+        thrown_away = _throw_away(settings, now)
+    except MlflowException as error:
+        raise RegistryUnavailable(f"MLflow can not be pruned: {error}") from error
+    return [*thrown_away, *_empty_trash(settings, now)]
+
+
+def _throw_away(settings: Settings, now: datetime) -> list[Removed]:
+    client = MlflowClient()
+    before = int((now - timedelta(days=settings.keep_runs_days)).timestamp() * 1000)
+    experiments = [
+        str(experiment.experiment_id) for experiment in _pages(client.search_experiments)
+    ]
+    # No deployment begins meanwhile: its run could be one of those that go.
+    with DeploymentState(settings.state_path).deploying():
+        needed = served_runs(settings) | registered_runs(client)
+        old = list(_old_runs(client, experiments, before))
+        parents = {run.data.tags.get(PARENT_TAG) for run in _found(client, needed)}
+        going = {str(run.info.run_id) for run in old} - needed - parents
+        versions = [
+            version
+            for version in _pages(client.search_model_versions)
+            if version.run_id in going and not version.aliases
+        ]
+        models = [
+            model
+            for experiment in experiments
+            for model in _pages(client.search_logged_models, experiment_ids=[experiment])
+            if model.source_run_id in going
+        ]
+        # Whatever stops this half-way, the next time finds the rest by its run.
+        for version in versions:
+            client.delete_model_version(version.name, version.version)
+        for model in models:
+            client.delete_logged_model(model.model_id)
+        for run_id in going:
+            client.delete_run(run_id)
+    days = settings.keep_runs_days
+    return [
+        Removed("MLflow: registered versions", len(versions), days),
+        Removed("MLflow: runs, into the trash", len(going), days),
+        Removed("MLflow: models, into the trash", len(models), days),
+    ]
+
+
+def _old_runs(client: MlflowClient, experiments: list[str], before: int) -> Iterator[Run]:
+    if not experiments:
+        return iter(())
+    ended = f"attributes.end_time < {before} and tags.{SEARCH_TAG} LIKE '%'"
+    return _pages(client.search_runs, experiment_ids=experiments, filter_string=ended)
+
+
+def _found(client: MlflowClient, run_ids: set[str]) -> Iterator[Run]:
+    """Runs by id; what MLflow does not know any more has nothing to protect."""
+    for run_id in run_ids:
+        try:
+            yield client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+
+
+def _pages(search: Callable[..., Any], **arguments: Any) -> Iterator[Any]:
+    """Everything that a search of MLflow's finds, page by page."""
+    token: str | None = None
+    while True:
+        page = search(page_token=token, **arguments)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _empty_trash(settings: Settings, now: datetime) -> list[Removed]:
+    if not settings.mlflow_backend_store_uri:
+        return []
+    artifacts = _local_folder(settings.mlflow_artifacts_destination)
+    before = _size(artifacts)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "mlflow", "gc"),
+            *("--backend-store-uri", settings.mlflow_backend_store_uri),
+            *("--older-than", f"{settings.keep_deleted_days:f}d"),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=_GC_SECONDS,
+        check=False,
+    )
+    if done.returncode:
+        tail = "\n".join(done.stderr.strip().splitlines()[-_TAIL_LINES:])
+        raise TrackingStoreError(f"mlflow gc has failed:\n{tail}")
+    if artifacts is not None:
+        _remove_empty_folders(artifacts, now - timedelta(days=1))
+    removed = done.stdout.count("has been permanently deleted")
+    freed = before - _size(artifacts) if artifacts is not None else None
+    return [
+        Removed("MLflow: trash, with its artifacts", removed, settings.keep_deleted_days, freed)
+    ]
+
+
+def _local_folder(destination: str) -> Path | None:
+    """Where artifacts are, when it is on this machine."""
+    path = ROOT / destination
+    return path if destination and "://" not in destination and path.is_dir() else None
+
+
+def _size(folder: Path | None) -> int:
+    return 0 if folder is None else sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+
+
+def _remove_empty_folders(folder: Path, before: datetime) -> None:
+    """Removes what MLflow leaves of the runs and models that it has emptied.
+
+    Args:
+        folder: Of all artifacts.
+        before: Younger ones may be about to be filled.
+    """
+    for where, _, _ in os.walk(folder, topdown=False):
+        path = Path(where)
+        if path != folder and path.stat().st_mtime < before.timestamp() and not any(path.iterdir()):
+            path.rmdir()

@@ -1,0 +1,183 @@
+"""Old searches leave a real MLflow server and its disk; what is needed stays and works."""
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import ViewType
+from mlflow.exceptions import MlflowException
+
+from mlstack.contract import Contract
+from mlstack.deployment import Deployer
+from mlstack.errors import DeploymentError, ModelError
+from mlstack.mlflow_runs import SEARCH_TAG
+from mlstack.model_store import ModelStore
+from mlstack.reference import ReferenceStore
+from mlstack.serving import model_store
+from mlstack.settings import ROOT, Settings
+from retention.removed import Removed
+from retention.tracking import prune_tracking
+from support.tracking_server import (
+    Searched,
+    TrackingServer,
+    make_old,
+    small_search,
+    tracking_server,
+)
+
+NOW = datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Past:
+    """What has happened before the pruning; all but `young` is old."""
+
+    server: TrackingServer
+    settings: Settings
+    forgotten: Searched
+    deployed_before: Searched
+    deployed: Searched
+    champion: Searched
+    young: Searched
+    by_hand: str
+
+    @property
+    def client(self) -> MlflowClient:
+        return MlflowClient(self.server.address)
+
+    def prune(self, **changed: object) -> dict[str, Removed]:
+        settings = Settings.model_validate(self.settings.model_dump() | changed)
+        return {removed.what: removed for removed in prune_tracking(settings, NOW)}
+
+    def lives(self, run_id: str) -> bool:
+        return bool(self.client.get_run(run_id).info.lifecycle_stage == "active")
+
+
+@pytest.fixture(autouse=True)
+def _reached(past: "Past", monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", past.server.address)
+
+
+@pytest.fixture(scope="module")
+def past(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Past]:
+    folder = tmp_path_factory.mktemp("retention")
+    contract = Contract.load(ROOT / "contracts" / "credit_card_churn.yaml")
+    with tracking_server(folder / "mlflow") as server:
+        settings = server.settings(folder / "state", keep_deployed_models=1)
+        client = MlflowClient(server.address)
+        names = ("forgotten", "deployed before", "deployed", "champion", "young")
+        searches = [small_search(contract, name) for name in names]
+        forgotten, deployed_before, deployed, champion, young = searches
+        client.set_registered_model_alias(contract.name, "champion", champion.version)
+        deployer = Deployer(settings, model_store(settings))
+        for search in (forgotten, deployed_before, deployed):
+            deployer.deploy(search.winner)
+        experiment = client.get_experiment_by_name(contract.name)
+        assert experiment is not None
+        by_hand = str(client.create_run(experiment.experiment_id).info.run_id)
+        for search in searches[:-1]:
+            make_old(client, search.runs, NOW - timedelta(days=40))
+        make_old(client, (by_hand,), NOW - timedelta(days=40))
+        yield Past(
+            server,
+            settings,
+            forgotten=forgotten,
+            deployed_before=deployed_before,
+            deployed=deployed,
+            champion=champion,
+            young=young,
+            by_hand=by_hand,
+        )
+
+
+def test_pruning_while_a_deployment_is_under_way_touches_nothing(past: Past) -> None:
+    deploying = Deployer(past.settings, model_store(past.settings)).state.deploying()
+    with deploying, pytest.raises(DeploymentError, match="under way"):
+        past.prune()
+    assert past.lives(past.forgotten.winner)
+
+
+def test_what_is_old_goes_into_the_trash_first_and_people_can_take_it_out(past: Past) -> None:
+    before = past.server.artifact_bytes()
+    removed = past.prune()
+    thrown = [*past.forgotten.runs, *past.deployed.others]
+    thrown += [*past.deployed_before.others, *past.champion.others]
+    assert removed["MLflow: runs, into the trash"].count == len(thrown)
+    assert removed["MLflow: models, into the trash"].count == len(thrown) - 1  # the parent has none
+    assert removed["MLflow: trash, with its artifacts"].count == 0
+    assert past.server.artifact_bytes() == before
+    assert not any(past.lives(run_id) for run_id in thrown)
+    past.client.restore_run(past.forgotten.winner)
+    assert past.lives(past.forgotten.winner)
+
+
+def test_a_deleted_run_is_not_deployed(past: Past, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="was deleted"):
+        ModelStore(tmp_path).load(past.deployed.others[0])
+
+
+def test_the_trash_is_emptied_and_its_space_is_free(past: Past) -> None:
+    before = past.server.artifact_bytes()
+    removed = past.prune(keep_deleted_days=0)
+    gone = [*past.forgotten.runs, *past.deployed.others]
+    for run_id in gone:
+        with pytest.raises(MlflowException, match="not found"):
+            past.client.get_run(run_id)
+    freed = removed["MLflow: trash, with its artifacts"].freed
+    assert freed is not None
+    assert freed == before - past.server.artifact_bytes()
+    assert freed > before / 5
+    with sqlite3.connect(past.server.database) as database:
+        for table, column in (
+            ("runs", "run_uuid"),
+            ("params", "run_uuid"),
+            ("metrics", "run_uuid"),
+        ):
+            query = f"SELECT DISTINCT {column} FROM {table}"  # noqa: S608 - names of this test
+            assert not {row[0] for row in database.execute(query)} & set(gone)
+        models = database.execute("SELECT COUNT(*) FROM logged_models").fetchone()[0]
+    young_and_needed = 2 + 3
+    assert models == young_and_needed
+
+
+def test_what_is_needed_has_stayed_with_its_search(past: Past) -> None:
+    for search in (past.deployed_before, past.deployed, past.champion):
+        assert past.lives(search.winner)
+        assert past.lives(search.parent)
+    assert all(past.lives(run_id) for run_id in (*past.young.runs, past.by_hand))
+    versions = past.client.search_model_versions()
+    kept = {search.winner for search in (past.champion, past.young)}
+    aliased_or_needed = kept | {past.deployed_before.winner, past.deployed.winner}
+    assert {version.run_id for version in versions} == aliased_or_needed
+
+
+def test_models_and_training_rows_that_stayed_can_be_fetched(past: Past, tmp_path: Path) -> None:
+    models = ModelStore(tmp_path / "models")
+    for search in (past.deployed_before, past.deployed, past.champion, past.young):
+        assert models.load(search.winner).run_id == search.winner
+        assert len(ReferenceStore(tmp_path / "references", models).load(search.winner).rows)
+
+
+def test_pruning_again_removes_nothing(past: Past) -> None:
+    removed = past.prune(keep_deleted_days=0)
+    assert {each.count for each in removed.values()} == {0}
+    assert removed["MLflow: trash, with its artifacts"].freed == 0
+
+
+def test_rollback_finds_its_model_in_mlflow(past: Past, tmp_path: Path) -> None:
+    fresh = Deployer(past.settings, ModelStore(tmp_path / "models"))
+    assert fresh.rollback() == past.deployed_before.winner
+
+
+def test_what_people_delete_is_emptied_too(past: Past) -> None:
+    experiment = past.client.get_run(past.by_hand).info.experiment_id
+    past.client.delete_run(past.by_hand)
+    past.prune(keep_deleted_days=0)
+    left = past.client.search_runs([experiment], run_view_type=ViewType.ALL)
+    assert past.by_hand not in {run.info.run_id for run in left}
+    # What was rolled back from is needed no more.
+    assert {run.data.tags[SEARCH_TAG] for run in left} == {"deployed before", "champion", "young"}

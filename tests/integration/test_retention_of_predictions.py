@@ -1,0 +1,68 @@
+"""Old predictions, outcomes and reports leave MongoDB and the reports' folder."""
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from mlstack.mongo_sink import DATABASE, MongoSink, StorageUnavailable
+from mlstack.settings import Settings
+from retention.database import prune_database
+
+NOW = datetime.now(UTC)
+OLD, YOUNG = NOW - timedelta(days=91), NOW - timedelta(days=89)
+
+
+def _settings(mongo: str, tmp_path: Path) -> Settings:
+    return Settings(
+        mongo_uri=mongo,
+        reports_dir=tmp_path / "reports",
+        keep_predictions_days=90,
+        keep_reports_days=90,
+    )
+
+
+@pytest.fixture
+def settings(mongo: str, tmp_path: Path) -> Settings:
+    """A database and a folder with something old and something young of each kind."""
+    sink = MongoSink(mongo)
+    sink.prepare()
+    for name, at in (("old", OLD), ("young", YOUNG)):
+        sink.store_predictions([{"_id": name, "prediction": 0.5, "created_at": at.isoformat()}])
+        sink.store_outcomes([{"_id": name, "target": 1, "target_at": at.isoformat()}])
+    sink.close()
+    folder = tmp_path / "reports"
+    folder.mkdir()
+    with MongoClient[dict[str, Any]](mongo) as client:
+        for name, at in (("old", OLD), ("young", YOUNG)):
+            client[DATABASE]["report"].insert_one(
+                {"_id": name, "created_at": at, "html": f"{name}.html"}
+            )
+    for name, at in (("old", NOW), ("young", YOUNG), ("left_behind", OLD), ("index", OLD)):
+        page = folder / f"{name}.html"
+        page.write_text("<p>a page</p>")
+        os.utime(page, (at.timestamp(), at.timestamp()))
+    return _settings(mongo, tmp_path)
+
+
+def test_old_ones_go_and_young_ones_stay(settings: Settings) -> None:
+    removed = {each.what: each.count for each in prune_database(settings, NOW)}
+    assert removed == {"predictions": 1, "outcomes": 1, "reports": 1, "reports' pages": 2}
+    with MongoClient[dict[str, Any]](settings.mongo_uri) as client:
+        for name in ("data", "outcome", "report"):
+            assert [document["_id"] for document in client[DATABASE][name].find()] == ["young"]
+    assert {page.name for page in settings.reports_path.iterdir()} == {"index.html", "young.html"}
+
+
+def test_pruning_again_removes_nothing(settings: Settings) -> None:
+    prune_database(settings, NOW)
+    assert {each.count for each in prune_database(settings, NOW)} == {0}
+
+
+def test_a_database_that_is_gone_is_told_as_such(tmp_path: Path) -> None:
+    absent = "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=300"
+    with pytest.raises(StorageUnavailable, match="MongoDB"):
+        prune_database(_settings(absent, tmp_path), NOW)

@@ -1,0 +1,140 @@
+"""A real MLflow tracking server on a free port, and small searches in it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+import requests
+from mlflow import MlflowClient
+
+from mlstack import dataset
+from mlstack.contract import Contract
+from mlstack.settings import ROOT, Settings
+from model_orchestration.conclusion import conclude
+from model_orchestration.mlflow_api import connect
+from model_orchestration.registration import register
+from model_orchestration.search import Rows, search
+from model_orchestration.tracking import SearchTracking
+from support.models import contract_text
+from support.mongo import free_port
+from support.raw_tables import raw_table
+from support.waiting import wait_until
+
+TRIALS = 2
+
+
+@dataclass(frozen=True)
+class TrackingServer:
+    """A server and where it keeps what."""
+
+    address: str
+    store_uri: str
+    artifacts: Path
+
+    def settings(self, state: Path, **changed: object) -> Settings:
+        """Settings that lead to it."""
+        own = {
+            "state_dir": state,
+            "mlflow_backend_store_uri": self.store_uri,
+            "mlflow_artifacts_destination": str(self.artifacts),
+        }
+        return Settings.model_validate(own | changed)
+
+    @property
+    def database(self) -> Path:
+        """File of its database."""
+        return Path(self.store_uri.removeprefix("sqlite:///"))
+
+    def artifact_bytes(self) -> int:
+        """Of all models and plots together."""
+        return sum(p.stat().st_size for p in self.artifacts.rglob("*") if p.is_file())
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A search in MLflow."""
+
+    parent: str
+    winner: str
+    others: tuple[str, ...]
+    version: str
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        return (self.parent, self.winner, *self.others)
+
+
+@contextmanager
+def tracking_server(folder: Path) -> Iterator[TrackingServer]:
+    """Runs a server until the block ends; `MLFLOW_TRACKING_URI` leads to it meanwhile."""
+    port = free_port()
+    folder.mkdir(parents=True, exist_ok=True)
+    server = TrackingServer(
+        f"http://127.0.0.1:{port}", f"sqlite:///{folder}/mlflow.db", folder / "artifacts"
+    )
+    command = [
+        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)),
+        *("--workers", "1", "--serve-artifacts", "--backend-store-uri", server.store_uri),
+        *("--artifacts-destination", str(server.artifacts)),
+        *("--default-artifact-root", "mlflow-artifacts:/"),
+    ]
+    environment = {
+        **os.environ,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    with (folder / "server.log").open("wb") as log, pytest.MonkeyPatch.context() as patch:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        try:
+            wait_until(lambda: _answers(server.address), "MLflow answers", seconds=120)
+            patch.setenv("MLFLOW_TRACKING_URI", server.address)
+            yield server
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+def small_search(contract: Contract, name: str) -> Searched:
+    """A search over a made-up table, its winner registered."""
+    client, rows = connect(), dataset.clean(raw_table(contract, rows=200), contract)
+    parts = dataset.split(rows, contract)
+    tracking = SearchTracking(client, contract_text(contract), tags={}, params={}, name=name)
+    with tracking:
+        best = search(
+            Rows.encode(parts.train, contract),
+            Rows.encode(parts.validation, contract),
+            trials=TRIALS,
+            seed=1,
+            on_trial=lambda trial, _: tracking.take(trial),
+        )
+        tracking.all_sent()
+        winner = conclude(tracking, contract, parts, best)
+    registered = register(client, contract, winner, parts.test)
+    others = client.search_runs(
+        [tracking.experiment_id], f"tags.mlflow.parentRunId = '{tracking.run_id}'"
+    )
+    return Searched(
+        tracking.run_id,
+        winner.run_id,
+        tuple(run.info.run_id for run in others if run.info.run_id != winner.run_id),
+        registered.version,
+    )
+
+
+def make_old(client: MlflowClient, runs: tuple[str, ...], ended: datetime) -> None:
+    """Lets runs have ended at some time."""
+    for run_id in runs:
+        client.set_terminated(run_id, end_time=int(ended.timestamp() * 1000))
+
+
+def _answers(address: str) -> bool:
+    try:
+        return requests.get(f"{address}/health", timeout=1).ok
+    except requests.RequestException:
+        return False

@@ -1,0 +1,128 @@
+"""Pruning of local files, and how its parts come together."""
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from mlstack.deployment import DEPLOYED, DeploymentState, HistoryEntry
+from mlstack.errors import MlstackError
+from mlstack.maintenance import MaintenanceError, maintenance
+from mlstack.settings import Settings
+from retention import prune as pruning
+from retention.deployment import FLOW, retention_flow
+from retention.local_files import prune_copies, prune_logs
+from retention.needed import served_runs
+from retention.prune import PruningFailed, prune
+from retention.prune_flow import retention
+from retention.removed import Removed
+
+NOW = datetime.now(UTC)
+A, B, C, D, E = (letter * 32 for letter in "abcde")
+
+
+def _write(path: Path, days: float) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x" * 1000)
+    at = (NOW - timedelta(days=days)).timestamp()
+    os.utime(path, (at, at))
+    return path
+
+
+def _deploy(state: DeploymentState, run_id: str, action: str = "deploy") -> None:
+    state.write_record(run_id, "test")
+    state.add_to_history(
+        HistoryEntry.model_validate(
+            {
+                "at": NOW,
+                "by": "test",
+                "action": action,
+                "from_run_id": None,
+                "to_run_id": run_id,
+                "result": DEPLOYED,
+            }
+        )
+    )
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(
+        state_dir=tmp_path / "state", logs_dir=tmp_path / "logs", keep_deployed_models=2
+    )
+
+
+def test_the_deployed_model_those_that_a_rollback_needs_and_the_chosen_one_are_needed(
+    settings: Settings,
+) -> None:
+    state = DeploymentState(settings.state_path)
+    for run_id in (A, B, C, D):
+        _deploy(state, run_id)
+    assert served_runs(settings) == {B, C, D}
+    assert served_runs(settings.model_copy(update={"run_id": E})) == {B, C, D, E}
+
+
+def test_after_a_rollback_the_ones_before_it_are_needed(settings: Settings) -> None:
+    state = DeploymentState(settings.state_path)
+    for run_id in (A, B, C, D):
+        _deploy(state, run_id)
+    _deploy(state, C, "rollback")
+    assert served_runs(settings) == {A, B, C}
+
+
+def test_old_copies_go_but_those_that_serving_or_a_rollback_needs(settings: Settings) -> None:
+    state, models = DeploymentState(settings.state_path), settings.state_path / "models"
+    _deploy(state, A)
+    _deploy(state, B)
+    for run_id, days in ((A, 100), (B, 100), (C, 100), (D, 1)):
+        folder = _write(models / run_id / "model.ubj", days).parent
+        at = (NOW - timedelta(days=days)).timestamp()
+        os.utime(folder, (at, at))
+        _write(models / f"{run_id}.lock", days)
+        _write(settings.state_path / "references" / f"{run_id}-{'0' * 64}.csv", days)
+    removed = {each.what: each for each in prune_copies(settings, NOW)}
+    assert {path.name for path in models.iterdir()} == {
+        *(A, B, D),
+        *(f"{run_id}.lock" for run_id in (A, B, D)),
+    }
+    assert {path.name[:32] for path in (settings.state_path / "references").iterdir()} == {A, B, D}
+    assert [removed["copies of models"].count, removed["copies of training rows"].count] == [1, 1]
+    assert removed["copies of training rows"].freed == 1000
+
+
+def test_only_closed_log_files_go(settings: Settings, tmp_path: Path) -> None:
+    for name in ("mlflow.log", "mlflow.log.1"):
+        _write(tmp_path / "logs" / name, days=100)
+    _write(tmp_path / "logs" / "aws.log.1", days=1)
+    (removed,) = prune_logs(settings, NOW)
+    assert (removed.count, removed.freed) == (1, 1000)
+    assert {path.name for path in (tmp_path / "logs").iterdir()} == {"mlflow.log", "aws.log.1"}
+    assert prune_logs(settings.model_copy(update={"logs_dir": None}), NOW) == []
+
+
+def test_a_part_that_fails_keeps_no_other_from_its_work(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: Settings, __: datetime) -> list[Removed]:
+        raise MlstackError("MLflow is away")
+
+    monkeypatch.setattr(pruning, "_PARTS", (broken, lambda *_: [Removed("things", 3, 30, 5_000)]))
+    said: list[str] = []
+    with pytest.raises(PruningFailed, match="MLflow is away"):
+        prune(settings, said.append)
+    assert [line.split() for line in said] == [
+        ["things", "3", "removed,", "0.0", "MB", "(kept", "30", "days)"]
+    ]
+
+
+def test_pruning_waits_for_no_backup_but_says_that_there_is_one(settings: Settings) -> None:
+    with maintenance(settings.state_path), pytest.raises(MaintenanceError, match="under way"):
+        prune(settings, print)
+
+
+def test_the_flow_is_the_one_that_is_applied() -> None:
+    deployment = retention_flow()
+    assert deployment.flow == retention.name == FLOW
+    assert deployment.entrypoint == f"retention/prune_flow.py:{retention.fn.__name__}"
+    assert deployment.every_minutes == 24 * 60
