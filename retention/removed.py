@@ -21,4 +21,4 @@ class Removed:
 
     def __str__(self) -> str:
         size = f", {self.freed / 1e6:,.1f} MB" if self.freed is not None else ""
-        return f"{self.what:<42} {self.count:>8,} removed{size} (kept {self.kept_days:g} days)"
+        return f"{self.what:<44} {self.count:>8,} removed{size} (kept {self.kept_days:g} days)"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import LifecycleStage, LoggedModel, Run, ViewType
 from mlflow.exceptions import MlflowException
 
 from mlstack.deployment import DeploymentState
@@ -59,48 +59,81 @@ def prune_tracking(settings: Settings, now: datetime) -> list[Removed]:
 
 
 def _throw_away(settings: Settings, now: datetime) -> list[Removed]:
-    client = MlflowClient()
-    before = int((now - timedelta(days=settings.keep_runs_days)).timestamp() * 1000)
-    experiments = [
-        str(experiment.experiment_id) for experiment in _pages(client.search_experiments)
-    ]
+    client, before = MlflowClient(), _milliseconds(now, settings.keep_runs_days)
     # No deployment begins meanwhile: its run could be one of those that go.
     with DeploymentState(settings.state_path).deploying():
-        needed = served_runs(settings) | registered_runs(client)
-        old = list(_old_runs(client, experiments, before))
-        parents = {run.data.tags.get(PARENT_TAG) for run in _found(client, needed)}
-        going = {str(run.info.run_id) for run in old} - needed - parents
+        runs = {str(run.info.run_id) for run in _old_runs(client, before)}
+        going = runs - _keep_needed(settings, client)
         versions = [
             version
             for version in _pages(client.search_model_versions)
             if version.run_id in going and not version.aliases
         ]
-        models = [
-            model
-            for experiment in experiments
-            for model in _pages(client.search_logged_models, experiment_ids=[experiment])
-            if model.source_run_id in going
-        ]
         # Whatever stops this half-way, the next time finds the rest by its run.
         for version in versions:
             client.delete_model_version(version.name, version.version)
-        for model in models:
-            client.delete_logged_model(model.model_id)
         for run_id in going:
             client.delete_run(run_id)
     days = settings.keep_runs_days
     return [
         Removed("MLflow: registered versions", len(versions), days),
         Removed("MLflow: runs, into the trash", len(going), days),
-        Removed("MLflow: models, into the trash", len(models), days),
     ]
 
 
-def _old_runs(client: MlflowClient, experiments: list[str], before: int) -> Iterator[Run]:
-    if not experiments:
-        return iter(())
+def _keep_needed(settings: Settings, client: MlflowClient) -> set[str]:
+    """Returns what stays whatever its age; what people have deleted of it comes back."""
+    found = list(_found(client, served_runs(settings) | registered_runs(client)))
+    parents = {run.data.tags[PARENT_TAG] for run in found if PARENT_TAG in run.data.tags}
+    found += _found(client, parents)
+    for run in found:
+        if run.info.lifecycle_stage == LifecycleStage.DELETED:
+            client.restore_run(run.info.run_id)
+    return {str(run.info.run_id) for run in found}
+
+
+def _throw_away_models(settings: Settings, now: datetime) -> int:
+    """Models whose run is gone for good; MLflow can not restore one, so it goes after its run."""
+    client, before = MlflowClient(), _milliseconds(now, settings.keep_deleted_days)
+    needed = served_runs(settings) | registered_runs(client)
+    # Models first: a run that begins after that has none among them.
+    models: list[LoggedModel] = [
+        model
+        for experiment in _experiments(client)
+        for model in _pages(
+            client.search_logged_models,
+            experiment_ids=[experiment],
+            filter_string=f"creation_timestamp < {before}",
+        )
+    ]
+    runs = {
+        run.info.run_id
+        for experiment in _experiments(client)
+        for run in _pages(
+            client.search_runs,
+            experiment_ids=[experiment],
+            run_view_type=ViewType.ALL,
+        )
+    }
+    without_run = [
+        model
+        for model in models
+        if model.source_run_id and model.source_run_id not in runs | needed
+    ]
+    for model in without_run:
+        client.delete_logged_model(model.model_id)
+    return len(without_run)
+
+
+def _experiments(client: MlflowClient) -> list[str]:
+    return [str(found.experiment_id) for found in _pages(client.search_experiments)]
+
+
+def _old_runs(client: MlflowClient, before: int) -> Iterator[Run]:
+    """Runs of searches."""
     ended = f"attributes.end_time < {before} and tags.{SEARCH_TAG} LIKE '%'"
-    return _pages(client.search_runs, experiment_ids=experiments, filter_string=ended)
+    for experiment in _experiments(client):
+        yield from _pages(client.search_runs, experiment_ids=[experiment], filter_string=ended)
 
 
 def _found(client: MlflowClient, run_ids: set[str]) -> Iterator[Run]:
@@ -129,6 +162,22 @@ def _empty_trash(settings: Settings, now: datetime) -> list[Removed]:
         return []
     artifacts = _local_folder(settings.mlflow_artifacts_destination)
     before = _size(artifacts)
+    removed = _collect_garbage(settings)
+    models = _throw_away_models(settings, now)
+    if models and not settings.keep_deleted_days:
+        removed += _collect_garbage(settings)
+    if artifacts is not None:
+        _remove_empty_folders(artifacts, now - timedelta(days=1))
+    freed = before - _size(artifacts) if artifacts is not None else None
+    days = settings.keep_deleted_days
+    return [
+        Removed("MLflow: models without a run, into the trash", models, days),
+        Removed("MLflow: trash, with its artifacts", removed, days, freed),
+    ]
+
+
+def _collect_garbage(settings: Settings) -> int:
+    """Empties MLflow's trash of what has been there for a while; returns of how much."""
     done = subprocess.run(
         [
             *(sys.executable, "-m", "mlflow", "gc"),
@@ -144,13 +193,11 @@ def _empty_trash(settings: Settings, now: datetime) -> list[Removed]:
     if done.returncode:
         tail = "\n".join(done.stderr.strip().splitlines()[-_TAIL_LINES:])
         raise TrackingStoreError(f"mlflow gc has failed:\n{tail}")
-    if artifacts is not None:
-        _remove_empty_folders(artifacts, now - timedelta(days=1))
-    removed = done.stdout.count("has been permanently deleted")
-    freed = before - _size(artifacts) if artifacts is not None else None
-    return [
-        Removed("MLflow: trash, with its artifacts", removed, settings.keep_deleted_days, freed)
-    ]
+    return done.stdout.count("has been permanently deleted")
+
+
+def _milliseconds(now: datetime, days_before: float) -> int:
+    return int((now - timedelta(days=days_before)).timestamp() * 1000)
 
 
 def _local_folder(destination: str) -> Path | None:

@@ -142,6 +142,20 @@ def test_what_was_predicted_is_watched_and_reported(stack: Local) -> None:
     assert "Drift" in requests.get(f"{browser}/{page}", timeout=10).text
 
 
+def test_what_was_deleted_is_pruned_and_what_is_needed_stays(stack: Local) -> None:
+    served = stack.served_run()
+    deleted = next(
+        str(run.info.run_id)
+        for run in stack.trials()
+        if run.info.run_id not in (served, stack.champion())
+    )
+    stack.client.delete_run(deleted)
+    said = stack.make("prune", KEEP_DELETED_DAYS="0")
+    assert re.search(r"MLflow: trash, with its artifacts +2 removed", said), said
+    assert not [run for run in stack.trials() if run.info.run_id == deleted]
+    assert stack.served_run() == served
+
+
 def test_doctor_finds_nothing_in_the_way(stack: Local) -> None:
     assert " NO " not in stack.make("doctor")
 

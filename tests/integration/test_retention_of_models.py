@@ -51,7 +51,7 @@ class Past:
 
     def prune(self, **changed: object) -> dict[str, Removed]:
         settings = Settings.model_validate(self.settings.model_dump() | changed)
-        return {removed.what: removed for removed in prune_tracking(settings, NOW)}
+        return {removed.what: removed for removed in prune_tracking(settings, datetime.now(UTC))}
 
     def lives(self, run_id: str) -> bool:
         return bool(self.client.get_run(run_id).info.lifecycle_stage == "active")
@@ -101,18 +101,28 @@ def test_pruning_while_a_deployment_is_under_way_touches_nothing(past: Past) -> 
     assert past.lives(past.forgotten.winner)
 
 
-def test_what_is_old_goes_into_the_trash_first_and_people_can_take_it_out(past: Past) -> None:
+def test_what_is_old_goes_into_the_trash_first_and_people_can_take_it_out(
+    past: Past, tmp_path: Path
+) -> None:
     before = past.server.artifact_bytes()
     removed = past.prune()
     thrown = [*past.forgotten.runs, *past.deployed.others]
     thrown += [*past.deployed_before.others, *past.champion.others]
     assert removed["MLflow: runs, into the trash"].count == len(thrown)
-    assert removed["MLflow: models, into the trash"].count == len(thrown) - 1  # the parent has none
     assert removed["MLflow: trash, with its artifacts"].count == 0
     assert past.server.artifact_bytes() == before
     assert not any(past.lives(run_id) for run_id in thrown)
     past.client.restore_run(past.forgotten.winner)
     assert past.lives(past.forgotten.winner)
+    assert ModelStore(tmp_path).load(past.forgotten.winner).run_id == past.forgotten.winner
+
+
+def test_what_is_needed_comes_out_of_the_trash_whoever_has_put_it_there(past: Past) -> None:
+    needed = (past.deployed_before.winner, past.deployed.parent, past.champion.winner)
+    for run_id in needed:
+        past.client.delete_run(run_id)
+    past.prune()
+    assert all(past.lives(run_id) for run_id in needed)
 
 
 def test_a_deleted_run_is_not_deployed(past: Past, tmp_path: Path) -> None:
@@ -121,16 +131,17 @@ def test_a_deleted_run_is_not_deployed(past: Past, tmp_path: Path) -> None:
 
 
 def test_the_trash_is_emptied_and_its_space_is_free(past: Past) -> None:
-    before = past.server.artifact_bytes()
+    gone = [*past.forgotten.runs]
+    for search in (past.deployed_before, past.deployed, past.champion):
+        gone += search.others
+    before, of_the_gone = past.server.artifact_bytes(), past.server.artifact_bytes(gone)
+    assert of_the_gone > 0
     removed = past.prune(keep_deleted_days=0)
-    gone = [*past.forgotten.runs, *past.deployed.others]
     for run_id in gone:
         with pytest.raises(MlflowException, match="not found"):
             past.client.get_run(run_id)
-    freed = removed["MLflow: trash, with its artifacts"].freed
-    assert freed is not None
-    assert freed == before - past.server.artifact_bytes()
-    assert freed > before / 5
+    assert removed["MLflow: trash, with its artifacts"].freed == of_the_gone
+    assert past.server.artifact_bytes() == before - of_the_gone
     with sqlite3.connect(past.server.database) as database:
         for table, column in (
             ("runs", "run_uuid"),

@@ -1,10 +1,11 @@
 """A real MLflow tracking server on a free port, and small searches in it."""
 
 import os
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -51,9 +52,18 @@ class TrackingServer:
         """File of its database."""
         return Path(self.store_uri.removeprefix("sqlite:///"))
 
-    def artifact_bytes(self) -> int:
-        """Of all models and plots together."""
-        return sum(p.stat().st_size for p in self.artifacts.rglob("*") if p.is_file())
+    def artifact_bytes(self, runs: Sequence[str] | None = None) -> int:
+        """Of models and plots; of all runs together, or of some."""
+        if runs is None:
+            return _bytes(self.artifacts)
+        marks = ",".join("?" * len(runs))
+        query = (
+            f"SELECT artifact_uri FROM runs WHERE run_uuid IN ({marks}) UNION ALL "  # noqa: S608
+            f"SELECT artifact_location FROM logged_models WHERE source_run_id IN ({marks})"
+        )
+        with closing(sqlite3.connect(self.database)) as database:
+            places = [place for (place,) in database.execute(query, [*runs, *runs])]
+        return sum(_bytes(self.artifacts / p.removeprefix("mlflow-artifacts:/")) for p in places)
 
 
 @dataclass(frozen=True)
@@ -131,6 +141,10 @@ def make_old(client: MlflowClient, runs: tuple[str, ...], ended: datetime) -> No
     """Lets runs have ended at some time."""
     for run_id in runs:
         client.set_terminated(run_id, end_time=int(ended.timestamp() * 1000))
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _answers(address: str) -> bool:

@@ -1,15 +1,17 @@
 """Pruning of local files, and how its parts come together."""
 
 import os
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from dotenv import dotenv_values
 
 from mlstack.deployment import DEPLOYED, DeploymentState, HistoryEntry
 from mlstack.errors import MlstackError
 from mlstack.maintenance import MaintenanceError, maintenance
-from mlstack.settings import Settings
+from mlstack.settings import ROOT, Settings
 from retention import prune as pruning
 from retention.deployment import FLOW, retention_flow
 from retention.local_files import prune_copies, prune_logs
@@ -126,3 +128,17 @@ def test_the_flow_is_the_one_that_is_applied() -> None:
     assert deployment.flow == retention.name == FLOW
     assert deployment.entrypoint == f"retention/prune_flow.py:{retention.fn.__name__}"
     assert deployment.every_minutes == 24 * 60
+
+
+@pytest.mark.parametrize("environment", ["embedded", "local", "cloud"])
+def test_the_documented_periods_are_those_of_each_environment(environment: str) -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    documented = dict(re.findall(r"(?m)^\| `(KEEP_\w+)` \| ([^|]+) \|", text))
+    values = dotenv_values(ROOT / f".env.{environment}")
+    if environment != "embedded":
+        del documented["KEEP_LOGS_DAYS"]  # the engine keeps the containers' logs
+    assert documented.keys() | {"KEEP_DEPLOYED_MODELS"} == {n for n in values if "KEEP_" in n}
+    for name, days in documented.items():
+        of_each = {where: each for each, where in re.findall(r"(\d+) (\w+)", days)}
+        assert values[name] == of_each.get(environment, days), name
+    assert f"`KEEP_DEPLOYED_MODELS` ({values['KEEP_DEPLOYED_MODELS']})" in text
