@@ -173,7 +173,14 @@ def test_security_figures_are_all_0(stack: Local) -> None:
 
 def test_security_figures_are_not_0_when_something_is_wrong(stack: Local) -> None:
     root = (stack.secrets / "mongo_root_password").read_text().strip()
-    labels = {"project": stack.runtime.name, "service": "intruder", "oneoff": "False"}
+    # As compose labels what it has made.
+    labels = {
+        "project": stack.runtime.name,
+        "service": "intruder",
+        "config-hash": "x",
+        "oneoff": "False",
+        "container-number": "1",
+    }
     wrong = docker(
         *("run", "--detach", "--user", "0", "--cap-add", "NET_ADMIN", "--publish", "9696"),
         *(f"--label=com.docker.compose.{name}={value}" for name, value in labels.items()),
