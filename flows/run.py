@@ -185,7 +185,8 @@ class _LogReader:
             self._shown.add(line.id)
             if line.message != _STEP_ENDED:
                 # A stack trace is for Prefect's own pages.
-                say(f"{line.timestamp.astimezone():%H:%M:%S} {line.message.splitlines()[0]}")
+                first, *_ = line.message.splitlines() or [""]
+                say(f"{line.timestamp.astimezone():%H:%M:%S} {first}")
             self._newest = max(self._newest or line.timestamp, line.timestamp)
         return bool(lines)
 

@@ -49,10 +49,7 @@ def mlflow_searches(address: str) -> Answer:
 
 def model_is_served(address: str) -> Answer:
     """Ready when the server has a model; the detail is its run id, or why there is none."""
-    status, body = ask(f"{address}/health/ready", None)
-    if status != OK:
-        return Answer(ready=False, detail=why(status, body))
-    return Answer(ready=True, detail=json.loads(body)["model_run_id"])
+    return _said_by(f"{address}/health/ready", "model_run_id")
 
 
 def stream_is_served(address: str) -> Answer:
@@ -68,10 +65,7 @@ def stream_is_served(address: str) -> Answer:
 
 def monitor_watches(address: str) -> Answer:
     """Ready when the monitoring service takes rows; the detail is its verdict, or its wait."""
-    status, body = ask(f"{address}/health/ready", None)
-    if status != OK:
-        return Answer(ready=False, detail=why(status, body))
-    return Answer(ready=True, detail=json.loads(body)["detail"])
+    return _said_by(f"{address}/health/ready", "detail")
 
 
 def file_is_renewed(path: Path | str) -> Answer:
@@ -135,12 +129,29 @@ def why(status: int, body: bytes) -> str:
     text = body.decode(errors="replace")
     if status == 0:
         return f"no answer yet ({text})"
+    detail = _text_in(body, "detail")
+    return f"answers with {status}: {(detail or ' '.join(text.split()))[:300]}"
+
+
+def _said_by(url: str, key: str) -> Answer:
+    """Ready when a GET is answered with 200 and JSON; the detail is what the JSON has at a key."""
+    status, body = ask(url, None)
+    if status != OK:
+        return Answer(ready=False, detail=why(status, body))
+    said = _text_in(body, key)
+    if said is None:
+        return Answer(ready=False, detail=f"something else answers at {url}: no JSON with {key}")
+    return Answer(ready=True, detail=said)
+
+
+def _text_in(body: bytes, key: str) -> str | None:
+    """The text that a JSON object has at a key; None when it is no such object."""
     try:
-        problem = json.loads(text)
-        text = problem.get("detail", text)
-    except (ValueError, AttributeError):
-        text = " ".join(text.split())
-    return f"answers with {status}: {text[:300]}"
+        document = json.loads(body)
+    except ValueError:
+        return None
+    said = document.get(key) if isinstance(document, dict) else None
+    return said if isinstance(said, str) else None
 
 
 _OF_CONTAINERS: dict[str, Callable[[str], Answer]] = {
