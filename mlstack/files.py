@@ -15,17 +15,38 @@ def write_atomically(path: Path, content: bytes, *, sync: bool = True, mode: int
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f"{path.name}.{os.getpid()}.new")
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
-        file.write(content)
-        if sync:
-            file.flush()
-            os.fsync(file.fileno())
-    new.replace(path)
+    try:
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+            file.write(content)
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+    if sync:
+        sync_names(path.parent)
+
+
+def sync_names(folder: Path) -> None:
+    """Syncs a folder's list of names: without it a power cut may undo a rename in it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def sync_tree(folder: Path) -> None:
-    """Syncs a folder's files to disk, so that they outlive a power cut."""
+    """Syncs a folder with all that is in it to disk, so that it outlives a power cut.
+
+    Its own name is in the folder above, which is not synced.
+    """
     for path in sorted(folder.rglob("*")):
-        if path.is_file():
+        if path.is_dir():
+            sync_names(path)
+        elif path.is_file():
             with path.open("rb") as file:
                 os.fsync(file.fileno())
+    sync_names(folder)

@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from mlstack.errors import ModelError
-from mlstack.files import sync_tree
+from mlstack.files import sync_names, sync_tree
 from mlstack.mlflow_runs import download, find_run
 from mlstack.model import Model
 from mlstack.settings import ROOT
@@ -38,6 +38,7 @@ class ModelStore:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self._folder / f"{run_id}.lock"):
+                _take_place(copy)
                 if not copy.exists():
                     self._fetch(run_id, copy)
                 try:
@@ -62,10 +63,24 @@ class ModelStore:
             _download(run_id, fresh)
             _try_in_own_process(fresh, run_id)
             sync_tree(fresh)
-            shutil.rmtree(copy, ignore_errors=True)
-            fresh.rename(copy)
+            fresh.rename(_ready(copy))
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
+        _take_place(copy)
+
+
+def _ready(copy: Path) -> Path:
+    """Where a model that was tried waits until the copy that it replaces is gone."""
+    return copy.with_suffix(".ready")
+
+
+def _take_place(copy: Path) -> None:
+    """Lets what is ready replace the copy; a kill at any moment leaves one of them whole."""
+    ready = _ready(copy)
+    if ready.exists():
+        shutil.rmtree(copy, ignore_errors=True)
+        ready.rename(copy)
+        sync_names(copy.parent)
 
 
 def _download(run_id: str, folder: Path) -> None:
@@ -97,7 +112,10 @@ def _try_in_own_process(folder: Path, run_id: str) -> None:
     if trial.returncode < 0:
         raise ModelError(f"model of run {run_id} ended its process with signal {-trial.returncode}")
     if trial.returncode:
-        raise ModelError(trial.stderr.strip().splitlines()[-1])
+        said = trial.stderr.strip().splitlines()
+        raise ModelError(
+            said[-1] if said else f"model of run {run_id} ended its process with {trial.returncode}"
+        )
 
 
 def main() -> int:

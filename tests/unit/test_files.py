@@ -1,0 +1,59 @@
+"""A file is replaced at once or not at all, and what is promised to be on disk is there."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mlstack.files import sync_tree, write_atomically
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Everything that is synced to disk from now on, in its order."""
+    paths: list[Path] = []
+    fsync = os.fsync
+
+    def noting(descriptor: int) -> None:
+        paths.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    return paths
+
+
+def test_the_content_is_synced_before_the_name(tmp_path: Path, synced: list[Path]) -> None:
+    path = tmp_path / "record.json"
+    write_atomically(path, b"1")
+    content, names = synced
+    assert (content.parent, content.suffix) == (tmp_path, ".new")
+    assert names == tmp_path
+
+
+def test_what_need_not_last_is_not_synced(tmp_path: Path, synced: list[Path]) -> None:
+    write_atomically(tmp_path / "heartbeat", b"1", sync=False)
+    assert synced == []
+
+
+def test_a_tree_is_synced_with_its_folders(tmp_path: Path, synced: list[Path]) -> None:
+    (tmp_path / "extra").mkdir()
+    (tmp_path / "extra" / "contract.yaml").write_text("a: 1\n")
+    sync_tree(tmp_path)
+    assert sorted(synced) == [tmp_path, tmp_path / "extra", tmp_path / "extra" / "contract.yaml"]
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "record.json"
+    write_atomically(path, b"old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(path, b"new")
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [
+        ("record.json", b"old")
+    ]
