@@ -1,5 +1,6 @@
 """YAML files that people edit, read strictly: a mistake is an error with file, line and reason."""
 
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -32,7 +33,22 @@ class FaultAt(ValueError):
         super().__init__(reason)
 
 
+# YAML 1.1 also knows octal (010), base 60 (2:00), hexadecimal and binary numbers and 1_000.
+_DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][-+]?[0-9]+)?")
+
 _Model = TypeVar("_Model", bound=BaseModel)
+
+
+class _Loader(yaml.SafeLoader):
+    """Takes no alias: what stands in a file is what it says, and nothing contains itself."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(
+                problem="an alias is not taken: write it out", problem_mark=mark
+            )
+        return super().compose_node(parent, index)
 
 
 class YamlFile:
@@ -97,17 +113,25 @@ class YamlFile:
         )
 
     def _parse(self, text: str) -> Any:
-        loader = yaml.SafeLoader(text)
+        loader = None
         try:
+            loader = _Loader(text)
             root = loader.get_single_node()
             return None if root is None else self._build(loader, root, ())
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else None
             raise self._error(self._path, line, f"is no YAML: {error.problem}") from error
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            reason = f"is no YAML: character {chr(error.character)!r} is not allowed"
+            raise self._error(self._path, line, reason) from error
         except yaml.YAMLError as error:
             raise self._error(self._path, None, f"is no YAML: {error}") from error
+        except RecursionError as error:
+            raise self._error(self._path, None, "is nested too deeply") from error
         finally:
-            loader.dispose()
+            if loader is not None:
+                loader.dispose()
 
     def _build(self, loader: yaml.SafeLoader, node: yaml.Node, location: Location) -> Any:
         self._lines[location] = node.start_mark.line + 1
@@ -124,4 +148,14 @@ class YamlFile:
                 mapping[key] = self._build(loader, value_node, (*location, key))
                 self._lines[*location, key] = line
             return mapping
-        return loader.construct_object(node)
+        try:
+            value = loader.construct_object(node)
+        except ValueError as error:
+            # `2020-13-45` is taken for a date, and `!!int abc` for a number.
+            raise self.fault(location, f"{node.value!r} can not be read: {error}") from error
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            written = _DECIMAL.fullmatch(node.value) or node.value.lstrip("+-.").isalpha()
+            if not written:
+                reason = f"{node.value!r} would be read as {value}: write it as a decimal number"
+                raise self.fault(location, reason)
+        return value

@@ -94,6 +94,14 @@ def test_example_is_made_of_allowed_values(contract: Contract) -> None:
         ("description:", "\tdescription:", "\tdescription", "is no YAML"),
         ("features:", "features: []\nmore:", "features: []", "at least 1"),
         ("name: credit_card_churn", "name: [1]", "name: [1]", "string"),
+        ("name: credit_card_churn", "name: &a [*a]", "name: &a", "an alias is not taken"),
+        ("example: 50", "example: 2020-13-45", "example: 2020", "month must be in 1..12"),
+        ("example: 50", "example: !!int abc", "example: !!int", "'abc' can not be read"),
+        ("example: 50", "example: \x01", "example: \x01", "character '\\x01' is not allowed"),
+        ("range: [18, 120]", "range: [010, 120]", "range: [010", "'010' would be read as 8"),
+        ("range: [18, 120]", "range: [18, 2:00]", "range: [18, 2", "'2:00' would be read as 120"),
+        ("range: [18, 120]", "range: [18, 0x78]", "range: [18, 0x", "'0x78' would be read as 120"),
+        ("range: [18, 120]", "range: [18, 1_20]", "range: [18, 1_", "'1_20' would be read as 120"),
     ],
 )
 def test_mistake_is_refused_with_line_and_reason(old: str, new: str, at: str, reason: str) -> None:
@@ -106,7 +114,7 @@ def test_mistake_is_refused_with_line_and_reason(old: str, new: str, at: str, re
     assert reason in caught.value.reason
 
 
-@pytest.mark.parametrize("text", ["", "[]", "name", "- a\n- b", "{", "? [a]\n: 1"])
+@pytest.mark.parametrize("text", ["", "[]", "name", "- a\n- b", "{", "? [a]\n: 1", "[" * 5000])
 def test_text_that_is_no_contract_is_refused(text: str) -> None:
     with pytest.raises(ContractError):
         Contract.parse(text)
