@@ -54,10 +54,10 @@ def init_aws(settings: Settings, tables: Sequence[RawTable], say: Callable[[str]
     if store.create():
         changes.append(f"made bucket {settings.feature_store_bucket}")
     for table in tables:
-        content = table.path.read_bytes()
-        if store.upload(table.key, content):
+        if store.upload(table.key, table.path):
             address = f"s3://{settings.feature_store_bucket}/{table.key}"
-            changes.append(f"sent {table.origin} ({len(content):,} bytes) to {address}")
+            size = table.path.stat().st_size
+            changes.append(f"sent {table.origin} ({size:,} bytes) to {address}")
     for name, shards in (
         (settings.predictions_stream, settings.predictions_shards),
         (settings.results_stream, 1),
@@ -73,15 +73,25 @@ def init_aws(settings: Settings, tables: Sequence[RawTable], say: Callable[[str]
 def _create_stream(name: str, shards: int) -> bool:
     try:
         kinesis = boto3.client("kinesis", config=AWS_CONFIG)
+        # Asked first: whoever may not create streams can still start with those that are there.
         try:
-            kinesis.create_stream(StreamName=name, ShardCount=shards)
-            created = True
-        except kinesis.exceptions.ResourceInUseException:
+            kinesis.describe_stream_summary(StreamName=name)
             created = False
+        except kinesis.exceptions.ResourceNotFoundException:
+            created = _created(kinesis, name, shards)
         _wait_until_active(kinesis, name)
     except (BotoCoreError, ClientError) as error:
         raise StreamError(f"stream {name} can not be made: {error}") from error
     return created
+
+
+def _created(kinesis: "KinesisClient", name: str, shards: int) -> bool:
+    """Whether it was us; `make init_aws` and the keeper may both be at it."""
+    try:
+        kinesis.create_stream(StreamName=name, ShardCount=shards)
+    except kinesis.exceptions.ResourceInUseException:
+        return False
+    return True
 
 
 def _wait_until_active(kinesis: "KinesisClient", name: str) -> None:

@@ -5,8 +5,11 @@ in AWS), so one code serves moto, LocalStack and AWS.
 """
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
+from pathlib import Path
 
 import boto3
 from botocore.config import Config
@@ -58,14 +61,14 @@ class FeatureStore:
                 )
             return True
 
-    def upload(self, key: str, content: bytes) -> bool:
+    def upload(self, key: str, path: Path) -> bool:
         """Makes sure that a table is there; returns whether it had to be sent.
 
         Raises:
             FeatureStoreError: S3 can not be reached or refuses.
         """
-        digest = hashlib.sha256(content).hexdigest()
-        with self._failures(key):
+        with path.open("rb") as file, self._failures(key):
+            digest = _digest(file)
             try:
                 head = self._s3.head_object(Bucket=self._bucket, Key=key)
                 if head["Metadata"].get(_SHA256) == digest:
@@ -76,7 +79,7 @@ class FeatureStore:
             self._s3.put_object(
                 Bucket=self._bucket,
                 Key=key,
-                Body=content,
+                Body=file,
                 ContentType="text/csv",
                 Metadata={_SHA256: digest},
             )
@@ -103,6 +106,20 @@ class FeatureStore:
             raise FeatureStoreError(f"the feature store refuses {what}: {error}") from error
         except BotoCoreError as error:
             raise FeatureStoreError(f"the feature store can not be reached: {error}") from error
+
+
+# Digests by device, inode, size and time of change: a table is asked after every few seconds.
+_digests: dict[tuple[int, int, int, int], str] = {}
+
+
+def _digest(file: BufferedReader) -> str:
+    """SHA-256 of a file; read only when it is not the one of the last time."""
+    stat = os.fstat(file.fileno())
+    version = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    if version not in _digests:
+        _digests[version] = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0)
+    return _digests[version]
 
 
 def _status(error: ClientError) -> int:

@@ -1,10 +1,15 @@
 """Bucket, data and streams are made once, and again when they are gone."""
 
+import hashlib
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from aws.init_aws import StreamError, init_aws
@@ -70,6 +75,44 @@ def test_what_is_gone_is_made_again(table: RawTable) -> None:
     said: list[str] = []
     assert init_aws(Settings(), [table], said.append)
     assert [sentence.split()[0] for sentence in said] == ["sent", "made"]
+
+
+def test_a_table_that_did_not_change_is_read_once(
+    table: RawTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    file_digest = hashlib.file_digest
+
+    def noting(file: BufferedReader, algorithm: str) -> Any:
+        read.append(str(file.name))
+        return file_digest(file, algorithm)
+
+    monkeypatch.setattr(hashlib, "file_digest", noting)
+    for _ in range(3):
+        init_aws(Settings(), [table], print)
+    boto3.client("s3").delete_object(Bucket="feature-store", Key=table.key)
+    assert init_aws(Settings(), [table], print)
+    assert read == [str(table.path)]
+    assert FeatureStore("feature-store").download(table.key) == b"a\n1\n"
+
+
+def test_who_may_not_create_streams_starts_with_those_that_are_there(
+    table: RawTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    init_aws(Settings(), [table], print)
+    call = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def refusing(self: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
+        if operation == "CreateStream":
+            refusal = {"Error": {"Code": "AccessDeniedException", "Message": "not you"}}
+            raise ClientError(refusal, operation)  # type: ignore[arg-type]
+        return call(self, operation, arguments)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", refusing)
+    assert not init_aws(Settings(), [table], print)
+    boto3.client("kinesis").delete_stream(StreamName="results")
+    with pytest.raises(StreamError, match=r"stream results can not be made: .*not you"):
+        init_aws(Settings(), [table], print)
 
 
 def test_missing_region_is_an_error_in_a_sentence(
