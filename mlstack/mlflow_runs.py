@@ -1,14 +1,19 @@
 """What our services read from MLflow: a run, and files of it."""
 
+import logging
 import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from mlstack.errors import ModelError, RegistryUnavailable
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
+    from mlflow.exceptions import MlflowException
+
+log = logging.getLogger(__name__)
 
 # MLflow takes seconds to import, and a service with local copies does not need it.
 
@@ -57,13 +62,7 @@ def find_run(run_id: str) -> "Run":
     except MlflowException as error:
         if error.error_code == _NO_SUCH_RUN:
             raise ModelError(f"MLflow knows no run {run_id}") from error
-        # What requests raises is an OSError: there was no answer at all.
-        reason = (
-            f"it does not answer at {os.environ[_ADDRESS]} (make status)"
-            if isinstance(error.__context__, OSError)
-            else error
-        )
-        raise RegistryUnavailable(f"MLflow can not be asked for run {run_id}: {reason}") from error
+        raise _unavailable(f"be asked for run {run_id}", error) from error
 
 
 def download(run_id: str, path: str, folder: Path) -> Path:
@@ -83,4 +82,17 @@ def download(run_id: str, path: str, folder: Path) -> Path:
             )
         )
     except MlflowException as error:
-        raise RegistryUnavailable(f"MLflow can not give {path} of run {run_id}: {error}") from error
+        raise _unavailable(f"give {path} of run {run_id}", error) from error
+
+
+def _unavailable(what: str, error: "MlflowException") -> RegistryUnavailable:
+    """The sentence is answered to clients too: what the libraries say is for the log."""
+    log.warning("MLflow can not %s: %s", what, error)
+    address = urlsplit(os.environ.get(_ADDRESS, ""))
+    # What requests raises is an OSError: there was no answer at all.
+    reason = (
+        f"it does not answer at {address.scheme}://{address.netloc.rpartition('@')[2]}"
+        if isinstance(error.__context__, OSError)
+        else f"it fails with {error.error_code}"
+    )
+    return RegistryUnavailable(f"MLflow can not {what}: {reason} (make status)")
