@@ -6,7 +6,8 @@ Prefect runs it on a schedule and by `make report`; parameters come with the dep
 from datetime import UTC, datetime, timedelta
 
 from prefect import flow, get_run_logger, runtime
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.context import FlowRunContext
 from prefect.states import Completed
 
 from mlstack.contract import Contract
@@ -30,7 +31,8 @@ def evidently_data_reporting(contract: str, window_minutes: int) -> State[None]:
     from reporting.reporter import create_report  # noqa: PLC0415
 
     described = Contract.load(ROOT / contract)
-    end = datetime.now(UTC)
+    context = FlowRunContext.get()
+    end = window_end(context.flow_run if context else None, datetime.now(UTC))
     window = Window(start=end - timedelta(minutes=window_minutes), end=end)
     settings, log = Settings.load(), get_run_logger()
     try:
@@ -44,3 +46,15 @@ def evidently_data_reporting(contract: str, window_minutes: int) -> State[None]:
         log.info("no report: %s", error)
         return Completed(message=str(error))
     return Completed(message=f"{report.html}: {report.verdict}")
+
+
+def window_end(run: FlowRun | None, now: datetime) -> datetime:
+    """When a run's window ends: as scheduled, however late it starts; by hand: now.
+
+    Args:
+        run: The run; None: the function was called outside of one.
+        now: With a time zone.
+    """
+    if run is not None and run.auto_scheduled and run.expected_start_time is not None:
+        return run.expected_start_time
+    return now

@@ -23,7 +23,8 @@ def reporting_flow() -> FlowDeployment:
             "contract": str(settings.contract),
             "window_minutes": settings.report_time_window_minutes,
         },
-        # Windows follow each other without a gap.
+        # Windows end when a run is due, so they follow each other; one that is cancelled or
+        # was never scheduled leaves its window without a report.
         every_minutes=settings.report_time_window_minutes,
         description="Recent predictions -> drift, predictions, performance -> a report",
         apply_target="make apply-prediction-reporting",
