@@ -49,6 +49,8 @@ def main() -> None:
     """Prints a table for each contract."""
     trials = int(sys.argv[1]) if len(sys.argv) > 1 else Settings().train_trials
     for path in sorted((ROOT / "contracts").glob("*.yaml")):
+        if path.name.endswith(".drifts.yaml"):
+            continue
         contract = Contract.load(path)
         _compare(contract, trials)
 
