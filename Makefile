@@ -79,7 +79,7 @@ doctor: $(PACKAGES) ## Check this machine: ports, disk, memory, and what the env
 ##@ Model registry and training (env=embedded, local or cloud)
 
 .PHONY: setup-model-registry
-setup-model-registry: $(PACKAGES) ## Make env= the active environment; start MLflow, Prefect, AWS, MongoDB
+setup-model-registry: $(PACKAGES) ## Make env= the active environment; start MLflow, Prefect and what env= needs
 	@$(SET_UP) -m $(STACK) start model-registry
 	@$(RUN) $(JOB) retention.apply_flow
 
@@ -142,7 +142,7 @@ status: $(PACKAGES) ## Show every service: state, pid, memory, address, ready or
 	@$(RUN) -m $(STACK) status
 
 .PHONY: logs
-logs: $(PACKAGES) ## Follow the logs of all services, or of one (service=mlflow)
+logs: $(PACKAGES) ## Follow the logs of all services, or of one (service=..., as make status names it)
 	@$(RUN) -m $(STACK) logs "$(service)"
 
 .PHONY: security
