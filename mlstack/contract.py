@@ -24,6 +24,12 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Text = Annotated[str, Field(min_length=1)]
 
 
+_MOST_INTEGER = 2**53
+"""Beyond it JSON and the model's floating-point numbers skip integers (RFC 8259, section 6)."""
+_MOST_NUMBER = 3e38
+"""Beyond it the single precision that models calculate in knows no number."""
+
+
 class _FeatureBase(StrictModel):
     name: Name
     missing: Literal["refuse", "allow"]
@@ -47,7 +53,7 @@ class IntegerFeature(_FeatureBase):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        _check_range(self.name, self.range, self.example)
+        _check_range(self.name, self.range, self.example, _MOST_INTEGER)
         return self
 
 
@@ -60,7 +66,7 @@ class NumberFeature(_FeatureBase):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        _check_range(self.name, self.range, self.example)
+        _check_range(self.name, self.range, self.example, _MOST_NUMBER)
         return self
 
 
@@ -112,8 +118,10 @@ class OrdinalFeature(_FeatureBase):
         return self
 
 
-def _check_range(name: str, allowed: tuple[float, float], example: float) -> None:
+def _check_range(name: str, allowed: tuple[float, float], example: float, most: float) -> None:
     low, high = allowed
+    if max(-low, high) > most:
+        raise ValueError(f"the range of {name!r} goes beyond {most:.17g}, which can not be kept")
     if not low < high:
         raise ValueError(f"the range of {name!r} is empty: {low} to {high}")
     if not low <= example <= high:
@@ -215,7 +223,8 @@ RESERVED_NAMES = frozenset(
         *("shard_id", "sequence_number", "target", "target_at"),
     }
 )
-"""What else stands in an answer or a stored prediction: no feature may be called so."""
+"""What else stands in an answer or a stored prediction: no feature, target or answer may be called
+so."""
 
 
 class Contract(StrictModel):
@@ -232,6 +241,15 @@ class Contract(StrictModel):
     features: tuple[Feature, ...] = Field(min_length=1, strict=False)
 
     @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        places = [(("target", "name"), self.target.name), (("answer",), self.answer)]
+        features = enumerate(self.features)
+        for place, name in [*places, *((("features", i, "name"), f.name) for i, f in features)]:
+            if name in RESERVED_NAMES:
+                raise FaultAt(place, f"{name!r} is a reserved name")
+        return self
+
+    @model_validator(mode="after")
     def _check_across_features(self) -> Self:
         names, raws = {self.target.name}, {self.target.raw}
         dropped = self.clean_up.drop_columns
@@ -240,8 +258,6 @@ class Contract(StrictModel):
         for i, feature in enumerate(self.features):
             if self.target.name == feature.name or self.target.raw == feature.raw:
                 raise FaultAt(("features", i), f"the target is a feature: {feature.name!r}")
-            if feature.name in RESERVED_NAMES:
-                raise FaultAt(("features", i, "name"), f"{feature.name!r} is a reserved name")
             if feature.name in names:
                 raise FaultAt(("features", i, "name"), f"{feature.name!r} stands twice")
             if feature.raw in raws:

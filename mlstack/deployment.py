@@ -76,8 +76,9 @@ class Statement(_Document):
     worker: str
     run_id: str | None
     """The model in use; None: none yet."""
-    refused_run_id: str | None = None
-    """A model that the worker was asked to serve and could not."""
+    refused: Record | None = None
+    """The deployment that the worker was asked to follow and could not; not an earlier one of the
+    same model."""
     reason: str | None = None
     """Why not."""
 
@@ -110,10 +111,11 @@ class DeploymentState:
                 f"{self._record} is no deployment record: remove it and deploy again ({error})"
             ) from error
 
-    def write_record(self, run_id: str, by: str) -> None:
+    def write_record(self, run_id: str, by: str) -> Record:
         """Replaces the record: from now on the workers load this model."""
         record = Record(run_id=run_id, deployed_at=datetime.now(UTC), deployed_by=by)
         write_atomically(self._record, record.model_dump_json(indent=2).encode())
+        return record
 
     def remove_record(self) -> None:
         """Back to where nothing was deployed."""
@@ -136,8 +138,10 @@ class DeploymentState:
         for entry in self.history():
             if not entry.succeeded:
                 continue
-            if entry.action == "rollback" and len(stack) > 1:
-                stack.pop()
+            if entry.action == "rollback" and entry.to_run_id in stack:
+                # Not always just one: one from a deploy that was killed goes to the newest.
+                while stack[-1] != entry.to_run_id:
+                    stack.pop()
             elif stack[-1:] != [entry.to_run_id]:
                 stack.append(entry.to_run_id)
         return stack
@@ -310,9 +314,9 @@ class Deployer:
         except ModelError as error:
             note(f"refused: {error}")
             raise
-        self.state.write_record(run_id, by)
+        record = self.state.write_record(run_id, by)
         try:
-            self._wait_for_workers(run_id)
+            self._wait_for_workers(record)
         except BaseException as error:
             # Whatever ends the wait, Ctrl-C too: nobody has seen the new model work everywhere.
             if old is None:
@@ -323,13 +327,14 @@ class Deployer:
             raise
         note(DEPLOYED)
 
-    def _wait_for_workers(self, run_id: str) -> None:
+    def _wait_for_workers(self, record: Record) -> None:
         """Waits until every worker that lives serves the model; one that dies need not."""
+        run_id = record.run_id
         deadline = time.monotonic() + _FOLLOW_SECONDS
         while True:
             statements = self.state.statements()
             for statement in statements:
-                if statement.refused_run_id == run_id:
+                if statement.refused == record:
                     raise DeploymentError(
                         f"{statement.server} (worker {statement.worker}) can not serve run "
                         f"{run_id}: {statement.reason}; the old model is deployed again"

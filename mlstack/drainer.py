@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 from typing import Any, Protocol
 
 from mlstack.mongo_sink import StorageUnavailable
-from mlstack.spool import Spool, SpoolError
+from mlstack.spool import Spool, SpoolError, SpoolOwnedError
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +83,7 @@ class Drainer:
         observe: Callable[[Backlog, int], None],
     ) -> None:
         self._own, self._adopted = spool, list[Spool]()
+        self._unreadable = set[Path]()
         self._sink, self._monitor, self._observe = sink, monitor, observe
         self._prepared = False
         self._stopping = threading.Event()
@@ -117,25 +119,48 @@ class Drainer:
                 stored = 0
                 log.exception("draining the prediction log failed; trying again")
                 self._stopping.wait(_LAST_RETRY_SECONDS)
-            self._observe(self._backlog(), stored)
             if stored < _BATCH:
                 self._own.wait_for_entries(_IDLE_SECONDS)
                 self._stopping.wait(_GATHER_SECONDS)
 
     def _step(self) -> int:
-        if not self._prepared:
-            self._sink.prepare()
-            self._prepared = True
-        if time.monotonic() >= self._next_adoption:
-            self._next_adoption = time.monotonic() + _ADOPT_SECONDS
-            self._adopted += Spool.adopt(self._own.path.parent)
-        stored = self._drain(self._own)
-        for spool in list(self._adopted):
-            stored += self._drain(spool)
-            if spool.pending == 0:
-                spool.close()
-                self._adopted.remove(spool)
+        stored, failure = 0, None
+        try:
+            # First of all: what a dead process has left counts even while nothing can be stored.
+            self._adopt()
+            if not self._prepared:
+                self._sink.prepare()
+                self._prepared = True
+            for spool in [self._own, *self._adopted]:
+                try:
+                    stored += self._drain(spool)
+                except SpoolError as error:
+                    failure = error  # of this spool; the next ones are drained all the same
+            if failure:
+                raise failure
+        finally:
+            self._observe(self._backlog(), stored)
         return stored
+
+    def _adopt(self) -> None:
+        """Gives up adopted spools that are empty, and takes over those of processes that ended."""
+        for spool in [spool for spool in self._adopted if spool.pending == 0]:
+            spool.close()
+            self._adopted.remove(spool)
+        if time.monotonic() < self._next_adoption:
+            return
+        self._next_adoption = time.monotonic() + _ADOPT_SECONDS
+        for path in Spool.paths(self._own.path.parent):
+            try:
+                self._adopted.append(Spool(path, adopted=True))
+            except SpoolOwnedError:
+                continue  # its process lives, or somebody else was faster
+            except SpoolError as error:
+                if path not in self._unreadable:
+                    self._unreadable.add(path)
+                    log.error("%s; what it holds is not stored until it can be", error)  # noqa: TRY400
+            else:
+                self._unreadable.discard(path)
 
     def _drain(self, spool: Spool) -> int:
         entries = spool.read(_BATCH)

@@ -88,6 +88,10 @@ class RegistryUnavailable(ModelError):
     """MLflow can not be reached just now: the same call may go through later."""
 
 
+class ModelNotKept(ModelError):
+    """This machine can not keep or try a model just now: nothing is known to be wrong with it."""
+
+
 class NoReference(MlstackError):
     """There are no training rows to compare with."""
 

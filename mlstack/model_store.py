@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from mlstack.errors import ModelError
+from mlstack.errors import ModelError, ModelNotKept
 from mlstack.files import sync_names, sync_tree
 from mlstack.mlflow_runs import download, find_run
 from mlstack.model import Model
@@ -32,6 +32,7 @@ class ModelStore:
 
         Raises:
             RegistryUnavailable: there is no copy, and MLflow can not be reached.
+            ModelNotKept: there is no room for a copy, or no time to try it.
             ModelError: the run is unknown or unfinished, has no model, or it does not verify.
         """
         copy = self._folder / run_id
@@ -51,7 +52,7 @@ class ModelStore:
                         raise ModelError(f"{broken}; {error}") from error
                     return Model.load(copy, run_id)
         except OSError as error:
-            raise ModelError(
+            raise ModelNotKept(
                 f"the model of run {run_id} can not be kept here: {error.strerror}"
             ) from error
 
@@ -108,7 +109,7 @@ def _try_in_own_process(folder: Path, run_id: str) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise ModelError(f"model of run {run_id} did not load in {_CHECK_SECONDS} s") from error
+        raise ModelNotKept(f"model of run {run_id} did not load in {_CHECK_SECONDS} s") from error
     if trial.returncode < 0:
         raise ModelError(f"model of run {run_id} ended its process with signal {-trial.returncode}")
     if trial.returncode:

@@ -55,23 +55,32 @@ class MongoSink:
             raise StorageUnavailable(f"MongoDB: {error}") from error
 
     def store_predictions(self, documents: Sequence[Document]) -> None:
-        """Stores predictions; of two with the same id the first one stays.
+        """Stores predictions; one that is there already stays as it is.
+
+        Unless another model has made it since: a record of a stream whose answer was kept but
+        not published is answered anew, and what was published last is what is kept.
 
         Raises:
             StorageUnavailable: not all of them are stored; store them again.
         """
         rows = [_dated(document, "created_at") for document in documents]
         try:
-            try:
-                self._predictions.insert_many(rows, ordered=False)
-            except BulkWriteError as error:
-                failures = error.details["writeErrors"]
-                if any(failure["code"] != _DUPLICATE_KEY for failure in failures):
-                    raise
+            there = self._insert(rows)
+            if there:
+                self._predictions.bulk_write([_newer_model(row) for row in there], ordered=False)
             ids = [row["_id"] for row in rows]
             self._join(list(self._outcomes.find({"_id": {"$in": ids}})))
         except PyMongoError as error:
             raise StorageUnavailable(f"MongoDB: {error}") from error
+
+    def _insert(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Inserts those that are not there yet; returns the others."""
+        try:
+            self._predictions.insert_many(rows, ordered=False)
+        except BulkWriteError as error:
+            _raise_unless_duplicates(error)
+            return [rows[failure["index"]] for failure in error.details["writeErrors"]]
+        return []
 
     def store_outcomes(self, documents: Sequence[Document]) -> None:
         """Stores outcomes; of two for the same prediction the later one stays.
@@ -82,18 +91,13 @@ class MongoSink:
         outcomes = [_dated(document, "target_at") for document in documents]
         latest = {o["_id"]: o for o in sorted(outcomes, key=lambda o: o["target_at"])}
         try:
-            known = self._outcomes.find({"_id": {"$in": list(latest)}})
-            newer = {o["_id"] for o in known if o["target_at"] >= latest[o["_id"]]["target_at"]}
-            fresh = [o for o in latest.values() if o["_id"] not in newer]
-            if fresh:
+            try:
                 self._outcomes.bulk_write(
-                    [
-                        UpdateOne({"_id": o["_id"]}, {"$set": _target(o)}, upsert=True)
-                        for o in fresh
-                    ],
-                    ordered=False,
+                    [_later_outcome(o, upsert=True) for o in latest.values()], ordered=False
                 )
-            self._join(fresh)
+            except BulkWriteError as error:
+                _raise_unless_duplicates(error)  # a later one is there
+            self._join(list(latest.values()))
         except PyMongoError as error:
             raise StorageUnavailable(f"MongoDB: {error}") from error
 
@@ -103,15 +107,33 @@ class MongoSink:
 
     def _join(self, outcomes: Sequence[Document]) -> None:
         if outcomes:
-            self._predictions.bulk_write(
-                [UpdateOne({"_id": o["_id"]}, {"$set": _target(o)}) for o in outcomes],
-                ordered=False,
-            )
+            self._predictions.bulk_write([_later_outcome(o) for o in outcomes], ordered=False)
+
+
+def _newer_model(row: Document) -> UpdateOne:
+    """Replaces the prediction of another model that is older."""
+    other = {"model_run_id": {"$ne": row["model_run_id"]}, "created_at": {"$lt": row["created_at"]}}
+    return UpdateOne({"_id": row["_id"], **other}, {"$set": {k: row[k] for k in row if k != "_id"}})
+
+
+def _later_outcome(outcome: Document, *, upsert: bool = False) -> UpdateOne:
+    """Sets an outcome unless there is one as late. Several processes may write at the same time.
+
+    With `upsert` a later one shows as a duplicate key: no document matches, and none can be added.
+    """
+    target = {"target": outcome["target"], "target_at": outcome["target_at"]}
+    as_late = {"$gte": outcome["target_at"]}
+    where = {"_id": outcome["_id"], "target_at": {"$not": as_late}}
+    return UpdateOne(where, {"$set": target}, upsert=upsert)
+
+
+def _raise_unless_duplicates(error: BulkWriteError) -> None:
+    """Raises the error again, unless all that it says is that documents are there already."""
+    failures = error.details["writeErrors"]
+    # What was written but not acknowledged by enough of a cluster is not stored either.
+    if error.details["writeConcernErrors"] or any(f["code"] != _DUPLICATE_KEY for f in failures):
+        raise error
 
 
 def _dated(document: Document, key: str) -> dict[str, Any]:
     return {**document, key: datetime.fromisoformat(document[key])}
-
-
-def _target(outcome: Document) -> dict[str, Any]:
-    return {"target": outcome["target"], "target_at": outcome["target_at"]}

@@ -5,11 +5,13 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from mlstack.contract import Contract
 from mlstack.deployment import (
     STATEMENT_SECONDS,
     DeploymentState,
+    Record,
     Statement,
     check_contract,
 )
@@ -30,6 +32,20 @@ _STOP_SECONDS = 2.0
 def model_store(settings: Settings) -> ModelStore:
     """The models that this state folder keeps."""
     return ModelStore(settings.state_path / "models")
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """A model that could not be loaded; until a time it is not tried again."""
+
+    run_id: str
+    record: Record | None
+    reason: str
+    until: float
+
+    def holds(self, run_id: str, record: Record | None) -> bool:
+        """Whether it still does. Somebody who deploys the same model again wants it tried."""
+        return (self.run_id, self.record) == (run_id, record) and time.monotonic() < self.until
 
 
 class ModelWatcher:
@@ -59,7 +75,7 @@ class ModelWatcher:
             threading.Thread(target=target, name=f"model-watcher{target.__name__}", daemon=True)
             for target in (self._follow, self._state_regularly)
         ]
-        self._refused: tuple[str, str, float] | None = None
+        self._refused: _Refusal | None = None
         self.predictor: Predictor | None = None
         """In use; read it once a request, so that an answer comes whole from one model."""
         self.reason = "the model is being loaded"
@@ -123,31 +139,33 @@ class ModelWatcher:
             return
         wanted = record.run_id if record else self._settings.run_id
         if not wanted:
-            self._refused = None
+            # Nor is one that this worker could follow and another could not.
+            self.predictor, self._refused = None, None
             self.reason = "no model is deployed; run: make deploy RUN_ID=..."
             return
         if wanted == self.run_id:
             self._refused, self.reason = None, ""
             return
-        if self._refused and self._refused[0] == wanted and time.monotonic() < self._refused[2]:
+        if self._refused and self._refused.holds(wanted, record):
             return
         try:
             model = self._store.load(wanted)
             check_contract(model, Contract.load(self._settings.contract_path))
         except MlstackError as error:
             log.error("run %s can not be served: %s", wanted, error)  # noqa: TRY400 - a sentence
-            self._refuse(wanted, str(error))
+            self._refuse(wanted, record, str(error))
             return
         except Exception as error:
-            self._refuse(wanted, f"{type(error).__name__}: the server's log has the details")
+            reason = f"{type(error).__name__}: the server's log has the details"
+            self._refuse(wanted, record, reason)
             raise
         self.predictor = Predictor(model, self._log)
         self._refused, self.reason = None, ""
         self._on_swap(wanted)
         log.info("serving the model of run %s", wanted)
 
-    def _refuse(self, run_id: str, reason: str) -> None:
-        self._refused = (run_id, reason, time.monotonic() + _RETRY_SECONDS)
+    def _refuse(self, run_id: str, record: Record | None, reason: str) -> None:
+        self._refused = _Refusal(run_id, record, reason, time.monotonic() + _RETRY_SECONDS)
         self.reason = reason
 
     def _make_statement(self) -> None:
@@ -157,7 +175,7 @@ class ModelWatcher:
                 server=self._server,
                 worker=self._worker,
                 run_id=self.run_id,
-                refused_run_id=refused[0] if refused else None,
-                reason=refused[1] if refused else None,
+                refused=refused.record if refused else None,
+                reason=refused.reason if refused else None,
             )
         )

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
@@ -68,9 +68,12 @@ class Spool:
 
     Args:
         path: The spool's file, ending in `.spool`.
+        adopted: It is another process's, which is gone: nothing is made when the file is not
+            there.
 
     Raises:
-        SpoolError: it is another process's, or can not be opened.
+        SpoolOwnedError: it is a living process's, or is gone.
+        SpoolError: it can not be opened.
     """
 
     def __init__(self, path: Path, *, adopted: bool = False) -> None:
@@ -81,6 +84,8 @@ class Spool:
             self._owner.acquire(timeout=0)
         except Timeout as error:
             raise SpoolOwnedError(f"the spool {path} belongs to another process") from error
+        except OSError as error:
+            raise SpoolError(f"the spool {path} can not be locked: {error.strerror}") from error
         if adopted and not path.exists():
             # Its last owner emptied and removed it while we were looking.
             self._release()
@@ -104,16 +109,10 @@ class Spool:
         unique = f"{os.uname().nodename}-{os.getpid()}-{time.time_ns()}"
         return cls(folder / f"{name}-{unique}{_SUFFIX}")
 
-    @classmethod
-    def adopt(cls, folder: Path) -> list[Self]:
-        """Takes over the folder's spools whose processes are gone."""
-        adopted = []
-        for path in sorted(folder.glob(f"*{_SUFFIX}")):
-            try:
-                adopted.append(cls(path, adopted=True))
-            except SpoolOwnedError:
-                continue  # its process lives, or somebody else was faster
-        return adopted
+    @staticmethod
+    def paths(folder: Path) -> list[Path]:
+        """Every spool's file of a folder: to adopt one whose process is gone, open it."""
+        return sorted(folder.glob(f"*{_SUFFIX}"))
 
     def append(self, kind: str, bodies: Sequence[bytes]) -> None:
         """Writes entries, all or none; they are safe from any kill when this returns.
@@ -140,11 +139,9 @@ class Spool:
         self._written.set()
 
     def read(self, most: int) -> list[Entry]:
-        """The oldest entries, `most` at most."""
-        rows = self._reader.execute(
-            "SELECT number, kind, body, written_at FROM entry ORDER BY number LIMIT ?", (most,)
-        )
-        return [Entry(*row) for row in rows.fetchall()]
+        """The oldest entries, `most` at most. Raises SpoolError."""
+        rows = self._oldest("number, kind, body, written_at", most)
+        return [Entry(*row) for row in rows]
 
     def remove(self, entries: Sequence[Entry]) -> None:
         """Removes entries that are safe elsewhere: the oldest ones, as `read` returned them.
@@ -165,11 +162,20 @@ class Spool:
         return self._pending
 
     def oldest_at(self) -> float | None:
-        """When the oldest entry was written, seconds since the epoch; None: there is none."""
-        row = self._reader.execute(
-            "SELECT written_at FROM entry ORDER BY number LIMIT 1"
-        ).fetchone()
-        return float(row[0]) if row else None
+        """When the oldest entry was written, seconds since the epoch; None: there is none.
+
+        Raises:
+            SpoolError: the spool can not be read.
+        """
+        rows = self._oldest("written_at", 1)
+        return float(rows[0][0]) if rows else None
+
+    def _oldest(self, columns: str, most: int) -> list[Any]:
+        query = f"SELECT {columns} FROM entry ORDER BY number LIMIT ?"  # noqa: S608 - our own words
+        try:
+            return self._reader.execute(query, (most,)).fetchall()
+        except sqlite3.Error as error:
+            raise SpoolError(f"the spool {self.path} can not be read: {error}") from error
 
     def wait_for_entries(self, seconds: float) -> None:
         """Returns when something was written since the last call, or the time is over."""

@@ -11,7 +11,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from mlstack.contract import Contract
-from mlstack.errors import ModelError, RegistryUnavailable
+from mlstack.errors import ModelError, ModelNotKept, RegistryUnavailable
 from mlstack.model_store import ModelStore
 from model_orchestration.metrics import evaluate
 from model_orchestration.mlflow_api import TrackingError
@@ -53,6 +53,7 @@ def register(
     Raises:
         TrackingError: MLflow can not be reached, or refuses.
         RegistryUnavailable: MLflow can not give the champion just now.
+        ModelNotKept: this machine can not take it.
     """
     name = contract.name
     try:
@@ -90,8 +91,8 @@ def _beats(
     try:
         with tempfile.TemporaryDirectory() as scratch:
             model = ModelStore(Path(scratch)).load(str(champion.run_id))
-    except RegistryUnavailable:
-        raise
+    except (RegistryUnavailable, ModelNotKept):
+        raise  # the champion is none the worse for it
     except ModelError as error:
         return True, f"{who} can not be loaded any more: {error}"
     if model.contract.digest != contract.digest:

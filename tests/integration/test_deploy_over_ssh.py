@@ -346,7 +346,7 @@ class TestWhileADeploymentIsUnderWay:
             server="model-server-streams",
             worker="1",
             run_id=A,
-            refused_run_id=B,
+            refused=machine.state.record(),
             reason="no room for it",
         )
         machine.state.state(refusal)

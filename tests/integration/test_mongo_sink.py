@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from pymongo import MongoClient
+from pymongo.errors import BulkWriteError
 
 from mlstack.mongo_sink import DATABASE, MongoSink, StorageUnavailable
 from support.mongo import free_port, mongo_server
@@ -34,8 +35,11 @@ def stored(uri: str) -> dict[str, dict[str, Any]]:
         return {document.pop("_id"): document for document in client[DATABASE]["data"].find()}
 
 
-def prediction(prediction_id: str, chance: float = 0.5) -> dict[str, Any]:
-    return {"_id": prediction_id, "prediction": chance, "created_at": EARLY}
+def prediction(
+    prediction_id: str, chance: float = 0.5, model: str = "old", at: str = EARLY
+) -> dict[str, Any]:
+    document = {"_id": prediction_id, "prediction": chance, "model_run_id": model}
+    return {**document, "created_at": at}
 
 
 def outcome(prediction_id: str, target: int, at: str = EARLY) -> dict[str, Any]:
@@ -85,3 +89,40 @@ def test_predictions_are_indexed_by_time(uri: str, sink: MongoSink) -> None:
     sink.prepare()
     with MongoClient[dict[str, Any]](uri) as client:
         assert "created_at_1" in client[DATABASE]["data"].index_information()
+
+
+def test_what_another_model_has_answered_last_is_what_is_kept(uri: str, sink: MongoSink) -> None:
+    """A record whose answer was kept but not published is answered anew by the next model."""
+    sink.store_predictions([prediction("a", 0.1), prediction("b", 0.2, "new", LATE)])
+    sink.store_outcomes([outcome("a", 1)])
+    sink.store_predictions([prediction("a", 0.9, "new", LATE), prediction("b", 0.8, "old", EARLY)])
+    kept = stored(uri)
+    assert {i: (d["prediction"], d["model_run_id"]) for i, d in kept.items()} == {
+        "a": (0.9, "new"),
+        "b": (0.2, "new"),
+    }
+    assert kept["a"]["target"] == 1
+
+
+def test_earlier_outcome_that_is_written_later_by_another_process_changes_nothing(
+    uri: str, sink: MongoSink
+) -> None:
+    sink.store_predictions([prediction("a")])
+    sink.store_outcomes([outcome("a", 1, LATE)])
+    late_writer = MongoSink(uri)
+    late_writer.store_outcomes([outcome("a", 0, EARLY)])
+    late_writer.close()
+    sink.store_predictions([prediction("a")])
+    assert stored(uri)["a"]["target"] == 1
+
+
+def test_what_a_cluster_has_not_acknowledged_is_not_stored(
+    sink: MongoSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def insert_many(*_: Any, **__: Any) -> None:
+        concern = {"code": 64, "errmsg": "waiting for replication timed out"}
+        raise BulkWriteError({"writeErrors": [], "writeConcernErrors": [concern]})
+
+    monkeypatch.setattr("pymongo.collection.Collection.insert_many", insert_many)
+    with pytest.raises(StorageUnavailable):
+        sink.store_predictions([prediction("a")])

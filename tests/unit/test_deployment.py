@@ -18,12 +18,12 @@ from support.api import Kept
 from support.models import keep_model
 from support.waiting import wait_until
 
-A, B, C = "a" * 32, "b" * 32, "c" * 32
+A, B, C, D = "a" * 32, "b" * 32, "c" * 32, "d" * 32
 
 
 @pytest.fixture
 def settings(tmp_path: Path, documented: Contract) -> Settings:
-    for seed, run_id in enumerate((A, B, C)):
+    for seed, run_id in enumerate((A, B, C, D)):
         keep_model(tmp_path, run_id, documented, seed)
     return Settings(state_dir=tmp_path)
 
@@ -88,7 +88,7 @@ def test_broken_model_is_refused_before_anything_is_touched(
 def test_model_of_another_contract_is_refused(
     deployer: Deployer, settings: Settings, full: Contract
 ) -> None:
-    other = "d" * 32
+    other = "e" * 32
     keep_model(settings.state_path, other, full, seed=1)
     with pytest.raises(ModelError, match="another contract"):
         deployer.deploy(other)
@@ -114,6 +114,30 @@ def test_worker_that_does_not_answer_brings_the_old_model_back(
     with pytest.raises(DeploymentError, match="did not follow"):
         deployer.deploy(A)
     assert deployed(deployer) is None
+
+
+def test_what_a_worker_refused_before_is_asked_of_it_anew(
+    deployer: Deployer, settings: Settings, watcher: ModelWatcher
+) -> None:
+    """MLflow was away half a minute ago, say."""
+    deployer.deploy(A)
+    broken = settings.state_path / "models" / B
+    (broken / "model.ubj").rename(broken / "away")
+    deployer.state.write_record(B, "a deploy that fails")
+    wait_until(lambda: "missing" in watcher.reason, "the worker refuses it")
+    deployer.state.write_record(A, "back")
+    (broken / "away").rename(broken / "model.ubj")
+    deployer.deploy(B)
+    assert watcher.run_id == B
+
+
+def test_worker_does_not_go_on_with_a_first_model_that_was_taken_back(
+    deployer: Deployer, watcher: ModelWatcher
+) -> None:
+    deployer.deploy(A)
+    deployer.state.remove_record()
+    wait_until(lambda: watcher.predictor is None, "the worker serves nothing")
+    assert "no model is deployed" in watcher.reason
 
 
 def test_dead_worker_is_not_waited_for(deployer: Deployer, settings: Settings) -> None:
@@ -154,6 +178,8 @@ def test_rollback_after_a_deploy_that_was_killed_goes_to_what_was_deployed_last(
     for run_id in (A, B):
         deployer.deploy(run_id)
     deployer.state.write_record(C, "a deploy that died right after this")
+    assert deployer.rollback() == B
+    deployer.deploy(D)
     assert deployer.rollback() == B
 
 
@@ -233,7 +259,7 @@ class _Follower:
                     server="s",
                     worker="1",
                     run_id=serving,
-                    refused_run_id=refused,
+                    refused=record if refused else None,
                     reason="out of memory" if refused else None,
                 )
             )

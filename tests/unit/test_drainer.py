@@ -10,7 +10,7 @@ import pytest
 from mlstack import drainer as drainer_module
 from mlstack.drainer import OUTCOME, PREDICTION, Backlog, Drainer
 from mlstack.mongo_sink import StorageUnavailable
-from mlstack.spool import Spool
+from mlstack.spool import Spool, SpoolError
 from support.waiting import wait_until
 
 
@@ -58,9 +58,11 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 class Running:
     """A drainer at work, with everything around it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, available: bool = True) -> None:
         self.spool = Spool.of_this_process(folder, "api")
         self.storage, self.monitor = Storage(), Monitor()
+        if not available:
+            self.storage.available.clear()
         self.backlogs: list[Backlog] = []
         self.counted = 0
         self.drainer = Drainer(self.spool, self.storage, self.monitor, self._observe)
@@ -120,6 +122,49 @@ def test_what_is_left_at_the_end_stays_in_the_spool(tmp_path: Path) -> None:
     with Running(tmp_path) as running:
         running.storage.available.clear()
         running.spool.append(PREDICTION, [b'{"_id": "1"}'])
-    (adopted,) = Spool.adopt(tmp_path)
+    (path,) = Spool.paths(tmp_path)
+    adopted = Spool(path, adopted=True)
     assert [entry.body for entry in adopted.read(10)] == [b'{"_id": "1"}']
     adopted.close()
+
+
+def test_spool_that_can_not_be_read_keeps_nobody_elses_from_being_drained(tmp_path: Path) -> None:
+    (tmp_path / "a-first.spool").write_bytes(b"no database" * 100)
+    left = Spool.of_this_process(tmp_path, "kinesis")
+    left.append(PREDICTION, [b'{"_id": "left"}'])
+    left.close()
+    with Running(tmp_path) as running:
+        wait_until(lambda: running.counted == 1, "the entry is stored")
+        running.spool.append(PREDICTION, [b'{"_id": "own"}'])
+        wait_until(lambda: running.counted == 2, "this process's own is stored too")
+
+
+def test_what_a_dead_process_has_left_is_in_the_backlog_while_the_storage_is_gone(
+    tmp_path: Path,
+) -> None:
+    left = Spool.of_this_process(tmp_path, "kinesis")
+    left.append(PREDICTION, [b'{"_id": "1"}', b'{"_id": "2"}'])
+    left.close()
+    with Running(tmp_path, available=False) as running:
+        wait_until(lambda: any(b.records == 2 for b in running.backlogs), "the backlog is shown")
+
+
+def test_disk_that_fails_to_read_for_a_while_ends_no_draining(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing, tries = threading.Event(), list[str]()
+    read = Spool._oldest
+
+    def fail(spool: Spool, columns: str, most: int) -> list[Any]:
+        if failing.is_set():
+            tries.append(columns)
+            raise SpoolError("disk I/O error")
+        return read(spool, columns, most)
+
+    monkeypatch.setattr(Spool, "_oldest", fail)
+    with Running(tmp_path) as running:
+        failing.set()
+        running.spool.append(PREDICTION, [b'{"_id": "1"}'])
+        wait_until(lambda: len(tries) > 3, "reading is tried again")
+        failing.clear()
+        wait_until(lambda: running.counted == 1, "the entry is stored")

@@ -47,7 +47,7 @@ def test_entries_outlive_their_process(tmp_path: Path) -> None:
     os.kill(writer.pid, signal.SIGKILL)
     acknowledged += [int(line) for line in writer.stdout if line.endswith("\n")]
     writer.wait()
-    spool = Spool.adopt(tmp_path)[0]
+    spool = Spool(path, adopted=True)
     kept = [int(entry.body) for entry in spool.read(10**6)]
     # One more may have been written than could be told.
     assert kept[: len(acknowledged)] == acknowledged
@@ -57,9 +57,9 @@ def test_entries_outlive_their_process(tmp_path: Path) -> None:
 
 def test_living_process_keeps_its_spool(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "a.spool")
-    with pytest.raises(SpoolOwnedError):
-        Spool(tmp_path / "a.spool")
-    assert Spool.adopt(tmp_path) == []
+    for adopted in (False, True):
+        with pytest.raises(SpoolOwnedError):
+            Spool(tmp_path / "a.spool", adopted=adopted)
     spool.close()
 
 
@@ -67,7 +67,8 @@ def test_closed_spool_with_entries_is_adopted(tmp_path: Path) -> None:
     spool = Spool.of_this_process(tmp_path, "api")
     spool.append("prediction", [b"1"])
     spool.close()
-    (adopted,) = Spool.adopt(tmp_path)
+    (path,) = Spool.paths(tmp_path)
+    adopted = Spool(path, adopted=True)
     assert bodies(adopted) == [b"1"]
     adopted.close()
 
