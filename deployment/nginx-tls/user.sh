@@ -16,9 +16,14 @@ if [ "$(id -u)" = 0 ]; then
   [ "$owner" != 0 ] || owner=10001
   mine=(--owner "$owner" --group "$owner")
 fi
-install --directory --mode 700 "${mine[@]}" .secrets
-new=$(mktemp)
+# The proxy sees the folder: a file alone that is mounted would stay the one that it was.
+users=.secrets/proxy/users
+install --directory --mode 700 "${mine[@]}" .secrets .secrets/proxy
+new=$(mktemp "$users.XXXXXX")
 trap 'rm -f "$new"' EXIT
-[ ! -e .secrets/proxy_users ] || grep --invert-match "^$1:" .secrets/proxy_users >"$new" || true
-printf '%s:%s\n' "$1" "$(printf '%s' "$password" | openssl passwd -6 -stdin)" >>"$new"
-install --mode 600 "${mine[@]}" "$new" .secrets/proxy_users
+[ ! -e "$users" ] || awk -F: -v name="$1" '$1 != name""' "$users" >"$new"
+hash=$(printf '%s' "$password" | openssl passwd -6 -stdin)
+printf '%s:%s\n' "$1" "$hash" >>"$new"
+[ "${#mine[@]}" = 0 ] || chown "${mine[1]}:${mine[3]}" "$new"
+# At once: what the proxy reads at any time is a whole list.
+mv "$new" "$users"

@@ -17,6 +17,7 @@ from pathlib import Path
 from string import Template
 
 import pytest
+import yaml
 
 from mlstack.settings import ROOT
 from support.project_copy import free_ports
@@ -101,7 +102,7 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
             "PROXY_RESOLVER": "127.0.0.1",
             "PROXY_TLS": str(folder / ".secrets/tls"),
             "PROXY_ACME": str(folder / "acme"),
-            "PROXY_USERS": str(folder / ".secrets/proxy_users"),
+            "PROXY_USERS": str(folder / ".secrets/proxy/users"),
         }
         for name in BEHIND:
             server = stack.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), handler))
@@ -168,6 +169,28 @@ def test_what_has_no_login_gets_one(proxy: Proxy, service: str) -> None:
     status, body = proxy.ask(name, "/", "GET", **LOGIN)
     assert status == 200
     assert not json.loads(body)["headers"].get("Authorization"), "nobody behind needs to know it"
+
+
+def test_who_is_added_while_it_runs_gets_in(proxy: Proxy) -> None:
+    login = base64.b64encode(f"bo:{PASSWORD}".encode()).decode()
+    name = f"reports.{NAME}"
+    assert proxy.ask(name, Authorization=f"Basic {login}")[0] == 401
+    script = proxy.folder / "deployment/nginx-tls/user.sh"
+    subprocess.run([script, "bo"], input=PASSWORD, text=True, check=True)
+    assert proxy.ask(name, Authorization=f"Basic {login}")[0] == 200
+    assert proxy.ask(name, "/", "GET", **LOGIN)[0] == 200
+
+
+def test_the_proxy_sees_the_folder_that_its_list_of_users_is_renewed_in() -> None:
+    """A file alone that is mounted stays the one that it was, whatever takes its name."""
+    compose = yaml.safe_load((ROOT / "docker-compose-cloud.yml").read_text(encoding="utf-8"))
+    service = compose["services"]["proxy"]
+    folder, _, name = service["environment"]["PROXY_USERS"].rpartition("/")
+    mounted = {
+        each["target"]: each["source"] for each in service["volumes"] if isinstance(each, dict)
+    }
+    assert f"{mounted[folder]}/{name}" == "./.secrets/proxy/users"
+    assert "secrets" not in service
 
 
 def test_grafana_has_a_login_of_its_own(proxy: Proxy) -> None:
@@ -239,10 +262,23 @@ class TestCertificates:
     def test_a_password_given_anew_replaces_the_old_one(
         self, scripts: Path, tmp_path: Path
     ) -> None:
-        users = tmp_path / ".secrets/proxy_users"
+        users = tmp_path / ".secrets/proxy/users"
         for name, password in (("ana", PASSWORD), ("bo", PASSWORD), ("ana", PASSWORD * 2)):
             subprocess.run([scripts / "user.sh", name], input=password, text=True, check=True)
-        assert [line.partition(":")[0] for line in users.read_text().splitlines()] == ["bo", "ana"]
+        assert _names(users) == ["bo", "ana"]
         assert users.stat().st_mode & 0o777 == 0o600
+        assert users.parent.stat().st_mode & 0o777 == 0o700
+        assert list(users.parent.iterdir()) == [users]
         short = subprocess.run([scripts / "user.sh", "ana"], input="short", text=True, check=False)
         assert short.returncode == 1
+
+    def test_nobody_is_taken_for_somebody_else(self, scripts: Path, tmp_path: Path) -> None:
+        names = ["j-doe", "jxdoe", "1", "j.doe", "01", "J.doe"]
+        for name in [*names, "j.doe", "1"]:
+            subprocess.run([scripts / "user.sh", name], input=PASSWORD, text=True, check=True)
+        users = tmp_path / ".secrets/proxy/users"
+        assert sorted(_names(users)) == sorted(names)
+
+
+def _names(users: Path) -> list[str]:
+    return [line.partition(":")[0] for line in users.read_text().splitlines()]
