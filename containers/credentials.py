@@ -4,10 +4,9 @@ Containers get each as a file of its own (compose secrets); nobody's environment
 """
 
 import os
-import secrets
-from pathlib import Path
 
 from containers.errors import ContainerError
+from mlstack.secret_files import draw
 from mlstack.settings import ROOT
 
 FOLDER = ROOT / ".secrets"
@@ -19,8 +18,6 @@ NAMES = (
 )
 CONTAINER_UID = 10001
 """Who containers run as when root runs make."""
-
-_BYTES = 24
 
 
 def container_uid() -> int:
@@ -35,7 +32,8 @@ def ensure() -> list[str]:
         ContainerError: one that is there belongs to somebody else, who alone may read it.
     """
     FOLDER.mkdir(mode=0o700, exist_ok=True)
-    drawn = [name for name in NAMES if _draw(FOLDER / name)]
+    reader = CONTAINER_UID if os.getuid() == 0 else None
+    drawn = [name for name in NAMES if draw(FOLDER / name, reader)]
     for name in NAMES:
         path = FOLDER / name
         owner = path.stat().st_uid
@@ -56,16 +54,3 @@ def for_public_images() -> dict[str, str]:
         if path.exists() and os.access(path, os.R_OK):
             found[name.upper()] = path.read_text(encoding="ascii")
     return found
-
-
-def _draw(path: Path) -> bool:
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return False
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        # No end of line: what reads the file may take it for a part of the secret.
-        file.write(secrets.token_urlsafe(_BYTES))
-    if os.getuid() == 0:
-        os.chown(path, CONTAINER_UID, CONTAINER_UID)
-    return True

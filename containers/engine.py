@@ -44,15 +44,17 @@ class Compose:
 
     Args:
         environment: Its name.
+        given: Variables for compose beside them.
     """
 
-    def __init__(self, environment: str) -> None:
+    def __init__(self, environment: str, given: Mapping[str, str] | None = None) -> None:
         # Of AWS nothing but what the environment's file says: with env=cloud that is no key
         # at all, whatever this shell has.
         own = environments.variables(environment)
         kept = {k: v for k, v in os.environ.items() if k in own or not k.startswith("AWS_")}
         self._environment = {
             **kept,
+            **(given or {}),
             "CONTAINER_UID": str(container_uid()),
             "GIT_REVISION": _git_revision(),
         }

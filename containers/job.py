@@ -64,8 +64,9 @@ def become(environment: str, settings: Settings, module: str, arguments: list[st
         os.dup2(os.open(path, os.O_RDONLY), sys.stdin.fileno())
         given["DATA_FILE"] = f"/tmp/{path.name}"  # noqa: S108 - the container's own
         command = ["sh", "-c", _RECEIVE, "receive", *command]
-    variables = [word for name, value in given.items() for word in ("--env", f"{name}={value}")]
-    Compose(environment).become(
+    # Names alone: a command line is everybody's to read.
+    variables = [word for name in given for word in ("--env", name)]
+    Compose(environment, given).become(
         "--progress", "quiet", "run", "--rm", "--no-deps", *variables, service, *command
     )
 

@@ -2,8 +2,9 @@
 
 `.env` is the chosen environment's file with what was given to make when it was set up. Our
 own settings are taken from the process environment first, so `make train TRAIN_TRIALS=5`
-wins; everything else (`AWS_*`, `MLFLOW_TRACKING_URI`, `PREFECT_API_URL`) from the file
-first, so that a developer's own AWS profile is never reached from the emulated environment.
+wins; everything else (`MLFLOW_TRACKING_URI`, `PREFECT_API_URL`) from the file first, and
+`AWS_*` from the file alone, so that a developer's own AWS account is never reached from the
+emulated environment.
 """
 
 import os
@@ -71,7 +72,8 @@ def set_up(name: str) -> Settings:
         text += "" if found else f"{line}\n"
     head = f"# Written by make from .env.{name}: edit that one, not this one.\n"
     given = f"{NAME_VARIABLE}={name}\n{_GIVEN_VARIABLE}={','.join(sorted(kept))}\n"
-    write_atomically(ACTIVE_FILE, f"{head}{given}{text}".encode())
+    # Whoever has MongoDB elsewhere may have its password in here.
+    write_atomically(ACTIVE_FILE, f"{head}{given}{text}".encode(), mode=0o600)
     return settings
 
 
@@ -109,7 +111,11 @@ def _kept(name: str) -> dict[str, str]:
 
 def _bring_in(name: str, kept: dict[str, str]) -> Settings:
     taken = kept | _given()
-    os.environ.update(_of_file(name, taken) | taken | {NAME_VARIABLE: name})
+    file = _of_file(name, taken)
+    for key in os.environ.keys() - OWN_VARIABLES:
+        if key.startswith("AWS_"):
+            del os.environ[key]
+    os.environ.update(file | taken | {NAME_VARIABLE: name})
     return Settings.load()
 
 

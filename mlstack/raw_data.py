@@ -49,7 +49,8 @@ def decide(settings: Settings, contract: Contract) -> RawTable:
     copy = folder / f"{contract.name}.csv"
     content = table.path.read_bytes()
     if not copy.exists() or copy.read_bytes() != content:
-        write_atomically(copy, content)
+        # The user's own table may be nobody else's to read.
+        write_atomically(copy, content, mode=0o600)
     kept = table.model_copy(update={"path": copy})
     write_atomically(folder / f"{contract.name}.json", kept.model_dump_json(indent=2).encode())
     return kept

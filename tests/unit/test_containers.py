@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from containers import credentials
+from containers import credentials, engine, job
 from containers.errors import ContainerError
 from containers.services import GROUPS, address, chosen
+from mlstack import environments
 from mlstack.settings import ROOT
 
 REGISTRY, SERVE = "docker-compose-model-registry.yml", "docker-compose-serve.yml"
@@ -42,6 +43,50 @@ def test_secrets_are_drawn_once_and_nobody_else_may_read_them(folder: Path) -> N
     for path in folder.iterdir():
         assert path.stat().st_mode & 0o777 == 0o600
         assert path.stat().st_uid == credentials.container_uid()
+
+
+def test_an_empty_secret_is_drawn_anew(folder: Path) -> None:
+    """A draw that was killed halfway must not leave an open door."""
+    folder.mkdir()
+    (folder / "feedback_token").touch()
+    credentials.ensure()
+    assert len((folder / "feedback_token").read_text()) > 20
+    assert {path.name for path in folder.iterdir()} == set(credentials.NAMES)
+
+
+def test_a_draw_that_is_killed_leaves_no_secret(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", killed)
+        with pytest.raises(KeyboardInterrupt):
+            credentials.ensure()
+    assert not list(folder.iterdir())
+    assert credentials.ensure() == list(credentials.NAMES)
+
+
+def test_no_setting_is_on_a_command_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everybody on the machine can read that."""
+    uri = "mongodb://ana:secret@db.example"
+    monkeypatch.setattr(os, "environ", {**os.environ, "MONGO_URI": uri})
+    begun: list[tuple[list[str], dict[str, str]]] = []
+
+    def become(_: str, line: list[str], environment: dict[str, str]) -> None:
+        begun.append((line, environment))
+
+    monkeypatch.setattr(engine, "require_engine", lambda: None)
+    monkeypatch.setattr(os, "execvpe", become)
+    job.become("local", environments.load("local"), "server.deploy", ["current"])
+    (line, environment), *_ = begun
+    assert folder.exists()
+    assert "secret" not in " ".join(line)
+    assert line[line.index("MONGO_URI") - 1] == "--env"
+    assert environment["MONGO_URI"] == uri
+    assert line[line.index("LOGNAME") - 1] == "--env"
+    assert environment["LOGNAME"]
 
 
 def test_containers_never_run_as_root(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,11 +3,13 @@
 import os
 from pathlib import Path
 
+import boto3
 import pytest
 from dotenv import dotenv_values
 
 from mlstack import environments, with_environment
 from mlstack.errors import SettingsError
+from mlstack.settings import ROOT
 
 FILE = """\
 # people edit this
@@ -60,6 +62,36 @@ def test_a_developer_s_own_aws_profile_is_never_reached() -> None:
     os.environ["AWS_ACCESS_KEY_ID"] = "mine"
     environments.load("embedded")
     assert os.environ["AWS_ACCESS_KEY_ID"] == "embedded"
+
+
+@pytest.mark.parametrize(
+    "name", ["AWS_ENDPOINT_URL_S3", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_PROFILE"]
+)
+def test_of_aws_nothing_is_in_force_but_what_the_file_says(name: str) -> None:
+    os.environ |= {name: "true", "AWS_PORT": "4600"}
+    assert environments.load("embedded").aws_port == 4600
+    assert name not in os.environ
+
+
+def test_a_file_of_aws_settings_does_not_lead_past_the_emulator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env.embedded").write_text((ROOT / ".env.embedded").read_text())
+    (tmp_path / ".aws").mkdir()
+    config = "[default]\nignore_configured_endpoint_urls = true\nregion = eu-west-1\n"
+    (tmp_path / ".aws/config").write_text(config)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    environments.load("embedded")
+    client = boto3.Session().client("s3")
+    assert client.meta.endpoint_url == os.environ["AWS_ENDPOINT_URL"]
+
+
+def test_what_is_kept_is_nobody_else_s_to_read(root: Path) -> None:
+    """It may be an address of MongoDB with a password in it."""
+    (root / ".env").touch(0o644)
+    _next_make({"MONGO_URI": "mongodb://ana:secret@db.example"})
+    environments.set_up("embedded")
+    assert (root / ".env").stat().st_mode & 0o777 == 0o600
 
 
 def test_loading_alone_keeps_nothing() -> None:
