@@ -9,6 +9,9 @@ LOGS = STACK / "logs"
 RUN = STACK / "run"
 """What is known of running processes: configuration, launch orders, pids."""
 
+FEEDBACK_TOKEN = STACK / "feedback_token"
+"""What `/feedback` and `/iterate` want once others reach them; `.env.embedded` names it."""
+
 
 def record(service: str) -> Path:
     """Where a service's process is recorded."""

@@ -71,7 +71,9 @@ def command(settings: Settings, scratch: Path, binary: str | None) -> list[str]:
     """
     address = f"{settings.bind_address}:{settings.reports_port}"
     if binary is None:
-        gunicorn = [sys.executable, "-m", "gunicorn", "--bind", address, "--threads", "8"]
+        # Clients that stall take a thread for a while only.
+        worker = ["--worker-class", "mlstack.http_worker.Worker", "--threads", "8", "--no-sendfile"]
+        gunicorn = [sys.executable, "-m", "gunicorn", "--bind", address, *worker]
         return [*gunicorn, "embedded.report_browser:create_app()"]
     scratch.mkdir(parents=True, exist_ok=True)
     server = TEMPLATE.read_text(encoding="utf-8")

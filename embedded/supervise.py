@@ -25,7 +25,9 @@ from embedded.supervisord import NAME as DAEMON
 from embedded.supervisord import State, Supervisord, lock
 from mlstack import environments
 from mlstack.errors import MlstackError
+from mlstack.files import private_folder
 from mlstack.probes import Answer
+from mlstack.secret_files import draw
 from mlstack.settings import ROOT, Settings
 
 ENVIRONMENT = "embedded"
@@ -46,6 +48,7 @@ class Stack:
     """
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self.services = all_services(settings)
         self._daemon = Supervisord(layout.STACK, self.services)
 
@@ -64,6 +67,11 @@ class Stack:
         chosen = self.startable(names)
         active = environments.variables(ENVIRONMENT)
         with _turn():
+            # Customers are in there: spools, tables, reports.
+            private_folder(layout.STACK)
+            private_folder(self._settings.state_path)
+            if self._settings.is_exposed and draw(layout.FEEDBACK_TOKEN):
+                _say(f"drawn: the token that outcomes are sent with, {layout.FEEDBACK_TOKEN}")
             if self._daemon.ensure(active, _say):
                 _say("supervisord started")
             self._start(chosen, active)

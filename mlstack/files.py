@@ -38,6 +38,12 @@ def sync_names(folder: Path) -> None:
         os.close(descriptor)
 
 
+def private_folder(path: Path) -> None:
+    """Makes a folder, or takes one that is there, for its owner alone."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.chmod(0o700)
+
+
 def sync_tree(folder: Path) -> None:
     """Syncs a folder with all that is in it to disk, so that it outlives a power cut.
 

@@ -31,14 +31,17 @@ class MonitorSink:
     Args:
         url: The monitoring service's address.
         observe: Is given the number of predictions that the service took.
+        token: What the service wants of its callers; empty: nothing.
     """
 
-    def __init__(self, url: str, observe: Callable[[int], None]) -> None:
+    def __init__(self, url: str, observe: Callable[[int], None], token: str = "") -> None:
         self._url, self._observe = url.rstrip("/"), observe
         self._waiting: deque[dict[str, Any]] = deque(maxlen=MAX_WAITING)
         self._given = threading.Event()
         self._stopping = threading.Event()
         self._session = requests.Session()
+        if token:
+            self._session.headers["Authorization"] = f"Bearer {token}"
         self._failing = False
         self._thread = threading.Thread(target=self._run, name="monitor-sink", daemon=True)
 

@@ -52,6 +52,7 @@ class PredictionLog:
         self._folder = settings.state_path / "spool"
         self._source, self._observer = source, observer
         self._mongo_uri, self._monitor_url = settings.mongo_uri, settings.monitor_url
+        self._monitor_token = settings.feedback_token if settings.monitor_url else ""
         self._opening = threading.Lock()
         self._spool: Spool | None = None
         self._drainer: Drainer | None = None
@@ -62,7 +63,7 @@ class PredictionLog:
         """Opens the spool and starts to drain; when it can not be opened, `keep` tries again."""
         self._sink = MongoSink(self._mongo_uri)
         if self._monitor_url:
-            monitor = MonitorSink(self._monitor_url, self._observer.monitored)
+            monitor = MonitorSink(self._monitor_url, self._observer.monitored, self._monitor_token)
             monitor.start()
             self._monitor = monitor
         try:

@@ -74,7 +74,8 @@ class Settings(BaseModel):
     """Name or address by which people open the pages."""
 
     feedback_token_file: Path | None = None
-    """File of the token that `/feedback` wants when others than this machine can reach it."""
+    """File of the token that `/feedback` and the monitoring service's `/iterate` want when others
+    than this machine can reach them."""
 
     api_port: int = Field(default=9696, ge=1, le=65535)
     mlflow_port: int = Field(default=5051, ge=1, le=65535)
@@ -206,7 +207,7 @@ class Settings(BaseModel):
 
     @property
     def feedback_token(self) -> str:
-        """What `/feedback` wants of its callers; empty: nothing, only this machine can call.
+        """What `/feedback` and `/iterate` want of callers; empty: nothing, all are on this machine.
 
         Raises:
             SettingsError: it wants one, and there is none to be read.
@@ -216,7 +217,7 @@ class Settings(BaseModel):
         if self.feedback_token_file is None:
             raise SettingsError(
                 f"BIND_ADDRESS={self.bind_address}, PUBLIC_HOST={self.public_host}: others reach "
-                "/feedback, so FEEDBACK_TOKEN_FILE must name the file of its token"
+                "/feedback and /iterate, so FEEDBACK_TOKEN_FILE must name the file of its token"
             )
         return read_secret("FEEDBACK_TOKEN_FILE", self.feedback_token_file)
 

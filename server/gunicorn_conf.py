@@ -48,7 +48,7 @@ bind = f"[{_host}]:{_settings.api_port}" if ":" in _host else f"{_host}:{_settin
 
 workers = _settings.api_workers
 threads = _settings.api_threads
-worker_class = "server.worker.Worker"
+worker_class = "mlstack.http_worker.Worker"
 preload_app = True
 
 # Longer than Nginx keeps an idle connection (60 s): the one that opened it has to close it,
@@ -64,7 +64,7 @@ limit_request_fields = 64
 limit_request_field_size = 8190
 # A client must not be able to move the application to another path by a header.
 forwarder_headers = ""
-# Static files are small, and this way each write has its deadline (worker.py).
+# Static files are small, and this way each write has its deadline (http_worker.py).
 sendfile = False
 # gunicorn's own; nothing of ours talks to it, and its thread would be there at the fork.
 control_socket_disable = True

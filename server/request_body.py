@@ -7,10 +7,8 @@ from gunicorn.http.errors import ParseException
 
 from mlstack import strict_json
 from mlstack.customer_schema import echo
+from mlstack.http_worker import CLOSE
 from server.problems import Problem
-
-CLOSE = "mlstack.close_connection"
-"""Key of the WSGI environment: what is left of the body can not or shall not be read."""
 
 _JSON = "application/json"
 

@@ -1,6 +1,5 @@
 """Every route: takes a request, asks the predictor, words the answer."""
 
-import hmac
 import json
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -10,8 +9,10 @@ from typing import Any, Protocol
 import flask_swagger_ui
 from flask import Flask, Response, render_template, request, send_from_directory
 
+from mlstack import bearer
 from mlstack.contract import Contract
 from mlstack.feedback import read_feedback
+from mlstack.http_worker import WAITED
 from mlstack.prediction import Origin, Outcome, Prediction
 from mlstack.predictor import Predictor
 from mlstack.settings import Settings
@@ -27,9 +28,6 @@ MAX_BODY = 64 * 1024
 
 MAX_BATCH_BODY = 1024 * 1024
 """Bytes of a batch's body."""
-
-WAITED = "mlstack.waited_seconds"
-"""Key of the WSGI environment: how long the request waited for a thread."""
 
 MAX_WAIT = 1.0
 """Seconds after which a request that still waits is refused: its sender would be answered
@@ -84,7 +82,7 @@ class Routes:
     ) -> None:
         self._settings, self._served, self._metrics = settings, served, metrics
         self._log = prediction_log
-        self._feedback_token = settings.feedback_token.encode()
+        self._feedback_token = settings.feedback_token
         self._openapi: tuple[str | None, bytes] | None = None
 
     def register(self, app: Flask) -> None:
@@ -191,9 +189,7 @@ class Routes:
         """Whoever can say what became of customers decides what the model is judged by."""
         if not self._feedback_token:
             return
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        given = token.strip().encode(errors="replace")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(given, self._feedback_token):
+        if not bearer.is_given(request.headers.get("Authorization", ""), self._feedback_token):
             raise Problem(
                 "unauthorized",
                 "send the token that the server was given: Authorization: Bearer ...",

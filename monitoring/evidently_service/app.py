@@ -12,10 +12,11 @@ from typing import Any
 from flask import Flask, Response, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from mlstack import strict_json
+from mlstack import bearer, strict_json
 from mlstack.contract import Contract
 from mlstack.customer_schema import echo
 from mlstack.errors import InvalidRequest
+from mlstack.http_worker import CLOSE
 from mlstack.settings import Settings
 from mlstack.strict_json import InvalidJson
 from monitoring.evidently_service.metrics import CONTENT_TYPE, Metrics
@@ -40,10 +41,11 @@ class Routes:
     Args:
         monitor: What takes rows and knows everything.
         contract: What a customer is.
+        token: What `/iterate` wants of its callers; empty: nothing, only this machine can call.
     """
 
-    def __init__(self, monitor: Monitor, contract: Contract) -> None:
-        self._monitor, self._contract = monitor, contract
+    def __init__(self, monitor: Monitor, contract: Contract, token: str) -> None:
+        self._monitor, self._contract, self._token = monitor, contract, token
         self._metrics, self._page = Metrics(monitor, contract.name), Page(monitor, contract)
 
     def register(self, app: Flask) -> None:
@@ -56,6 +58,13 @@ class Routes:
 
     def iterate(self, name: str) -> Response:
         """An array of rows -> how many were taken; those that do not fit are named."""
+        # Whoever can send rows decides what the model is judged by.
+        authorization = request.headers.get("Authorization", "")
+        if self._token and not bearer.is_given(authorization, self._token):
+            detail = "send the token that the service was given: Authorization: Bearer ..."
+            refused = _problem(HTTPStatus.UNAUTHORIZED, "unauthorized", detail, accepted=0)
+            refused.headers["WWW-Authenticate"] = 'Bearer realm="iterate"'
+            return refused
         if name != self._contract.name:
             watched = self._contract.name
             detail = f"this service watches {watched}; there is no data set {echo(name)}"
@@ -105,7 +114,7 @@ class Routes:
         return response
 
 
-def create_app(monitor: Monitor, contract: Contract) -> Flask:
+def create_app(monitor: Monitor, contract: Contract, token: str) -> Flask:
     """Builds the application; see `Routes`."""
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
@@ -114,7 +123,7 @@ def create_app(monitor: Monitor, contract: Contract) -> Flask:
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _defect)
     app.after_request(_no_sniffing)
-    Routes(monitor, contract).register(app)
+    Routes(monitor, contract, token).register(app)
     return app
 
 
@@ -134,6 +143,8 @@ def _no_rows(error: InvalidRequest) -> Response:
 
 
 def _http_error(error: HTTPException) -> Response:
+    # The body may not have been read to its end, or never come.
+    request.environ[CLOSE] = True
     status = HTTPStatus(error.code or 500)
     code = status.phrase.lower().replace(" ", "_").replace("-", "_")
     response = _problem(
@@ -171,4 +182,4 @@ def _json(document: Any) -> Response:
 _settings = Settings.load()
 _contract = Contract.load(_settings.contract_path)
 monitor = Monitor(_settings, _contract)
-app = create_app(monitor, _contract)
+app = create_app(monitor, _contract, _settings.feedback_token)

@@ -26,6 +26,7 @@ ask_briefly()
 try:
     _settings = Settings.load()
     Contract.load(_settings.contract_path)
+    _ = _settings.feedback_token
 except MlstackError as error:
     sys.exit(str(error))
 
@@ -36,7 +37,10 @@ bind = f"[{_host}]:{_port}" if ":" in _host else f"{_host}:{_port}"
 
 workers = 1
 threads = 8
-worker_class = "gthread"
+# Clients that stall take a thread for a while only.
+worker_class = "mlstack.http_worker.Worker"
+# With files sent by the kernel a write would have no deadline.
+sendfile = False
 keepalive = 75
 timeout = 60
 graceful_timeout = 5

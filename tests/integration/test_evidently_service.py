@@ -1,5 +1,7 @@
 """The monitoring service as it runs: real process, real MongoDB, rows as the servers send them."""
 
+import contextlib
+import json
 import re
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -222,6 +224,38 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read(watching: Watchin
     with watching.service.connect() as connection:
         connection.sendall(head)
         assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
+def test_stalled_clients_do_not_stop_the_service(
+    watching: Watching, business: Business, contract: Contract
+) -> None:
+    """More clients than threads stop in a body, in a head, or never say a word."""
+    head = b"POST /iterate/credit_card_churn HTTP/1.1\r\nHost: x\r\n"
+    body = head + b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n["
+    with contextlib.ExitStack() as stack:
+        stalled = [stack.enter_context(watching.service.connect(timeout=60)) for _ in range(18)]
+        for i, connection in enumerate(stalled):
+            connection.sendall((body, body, head, b"")[i % 4])
+        rows = business.rows(watching.model, business.draw(1))
+        assert watching.service.post(f"/iterate/{contract.name}", rows).status == 200
+        assert stalled[0].recv(100).startswith(b"HTTP/1.1 4")
+
+
+def test_whoever_reaches_the_service_from_elsewhere_has_to_have_the_token(
+    business: Business, contract: Contract, tmp_path: Path
+) -> None:
+    model = _state(tmp_path / "state", contract)[RUN_ID]
+    token = tmp_path / "token"
+    token.write_text("opensesame\n")
+    exposed = {"PUBLIC_HOST": "ml.example.org", "FEEDBACK_TOKEN_FILE": str(token)}
+    path, rows = f"/iterate/{contract.name}", business.rows(model, business.draw(2))
+    with _service(tmp_path / "state", **exposed) as service:
+        assert (service.post(path, rows).status, service.metric("evidently:rows_total")) == (401, 0)
+        for given, status in (("Bearer wrong", 401), ("Bearer opensesame", 200)):
+            headers = [("Content-Type", "application/json"), ("Authorization", given)]
+            answer = service.request("POST", path, json.dumps(rows), headers)
+            assert answer.status == status
+        assert service.request("GET", "/").status == 200
 
 
 def test_other_paths_and_methods_are_refused_as_http_has_it(watching: Watching) -> None:

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
@@ -114,6 +115,19 @@ def _get_as_it_stands(port: int, path: str) -> bytes:
         )
         with connection.makefile("rb") as answer:
             return answer.read()
+
+
+def test_stalled_clients_do_not_keep_the_others_from_reading(browser: tuple[str, Path]) -> None:
+    """More clients than threads stop in a body, in a head, or never say a word."""
+    address, _ = browser
+    head = b"POST / HTTP/1.1\r\nHost: x\r\n"
+    begun = (head + b"Content-Length: 100\r\n\r\nx", head, b"")
+    port = int(address.rpartition(":")[2])
+    with ExitStack() as stack:
+        for i in range(24):
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            connection.sendall(begun[i % 3])
+        assert requests.get(address, timeout=30).ok
 
 
 @pytest.mark.skipif(nginx() is None, reason="no nginx is installed here")

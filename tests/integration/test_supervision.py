@@ -148,6 +148,37 @@ def test_changed_settings_restart_what_they_change(stack: ProjectCopy) -> None:
     assert stack.pid("aws") == aws
 
 
+def test_what_is_open_to_others_has_its_token_and_keeps_its_data_to_itself(
+    project: ProjectCopy,
+) -> None:
+    """`make demo BIND_ADDRESS=0.0.0.0` is what doctor and README name."""
+    project.variables["BIND_ADDRESS"] = "0.0.0.0"  # noqa: S104
+    state = project.folder / "elsewhere"
+    project.variables["STATE_DIR"] = str(state)
+    try:
+        started = project.supervise("start", "mongo")
+        assert started.returncode == 0, started.stdout
+        token = project.folder / ".embedded/feedback_token"
+        assert token.stat().st_mode & 0o777 == 0o600
+        assert {path.stat().st_mode & 0o777 for path in (token.parent, state)} == {0o700}
+        read = "from mlstack.settings import Settings; print(Settings.load().feedback_token)"
+        done = subprocess.run(
+            [
+                *(project.folder / ".venv/bin/python", "-m", "mlstack.with_environment"),
+                *("embedded", "-c", read),
+            ],
+            cwd=project.folder,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.strip() == token.read_text()
+        assert token.read_text() not in started.stdout
+    finally:
+        del project.variables["BIND_ADDRESS"], project.variables["STATE_DIR"]
+        project.make("reset_all", env="embedded")
+
+
 def test_a_taken_port_fails_the_start_and_says_who_has_it(project: ProjectCopy) -> None:
     project.make("reset_all", env="embedded")
     with socket.socket() as other:

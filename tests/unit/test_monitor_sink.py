@@ -33,10 +33,12 @@ class Service:
     def __init__(self) -> None:
         self.answers: list[tuple[int, dict[str, Any]]] = []
         self.requests: list[tuple[str, Any]] = []
+        self.tokens: list[str | None] = []
         self.server = make_server("127.0.0.1", 0, Request.application(self._answer))
         self.url = f"http://127.0.0.1:{self.server.server_port}/"
 
     def _answer(self, request: Request) -> Response:
+        self.tokens.append(request.headers.get("Authorization"))
         self.requests.append((request.path, json.loads(request.get_data())))
         status, body = self.answers.pop(0) if self.answers else (200, {})
         return Response(json.dumps(body), status, content_type="application/json")
@@ -113,3 +115,14 @@ def test_only_the_newest_rows_wait_for_a_service_that_is_away(
     assert len(sink._waiting) <= monitor_sink.MAX_WAITING
     assert sink._waiting[-1]["_id"] == str(monitor_sink.MAX_WAITING + 499)
     assert taken == []
+
+
+def test_the_token_goes_with_what_is_told(service: Service, taken: list[int]) -> None:
+    sink = MonitorSink(service.url, taken.append, "opensesame")
+    sink.start()
+    try:
+        sink.tell([STORED])
+        wait_until(lambda: taken == [1], "the service has taken it")
+    finally:
+        sink.stop()
+    assert service.tokens == ["Bearer opensesame"]

@@ -17,11 +17,12 @@ from werkzeug.test import TestResponse
 
 from mlstack.contract import Contract
 from mlstack.generator import CustomerGenerator
+from mlstack.http_worker import WAITED
 from mlstack.predictor import MAX_BATCH, Predictor
 from mlstack.settings import ROOT, Settings
 from server import problems
 from server.metrics import Metrics
-from server.routes import MAX_BODY, MAX_WAIT, WAITED
+from server.routes import MAX_BODY, MAX_WAIT
 from support.api import RUN_ID, Served, application, predictor
 
 README_BODY = (

@@ -114,3 +114,11 @@ def test_decision_outlives_the_file_that_it_was_made_from(
     assert raw_data.decided(settings) == [decided]
     assert decided.path.read_text() == "a\n1\n"
     assert decided.key == documented.data.key
+
+
+def test_the_copy_of_a_private_file_is_private_too(tmp_path: Path, documented: Contract) -> None:
+    given = tmp_path / "mine.csv"
+    given.write_text("a,b\n1,2\n")
+    given.chmod(0o600)
+    settings = Settings(data_file=given, state_dir=tmp_path / "state")
+    assert raw_data.decide(settings, documented).path.stat().st_mode & 0o077 == 0
