@@ -1,4 +1,4 @@
-"""One at a time: pruning, backup and restore."""
+"""One at a time: whatever removes what is stored."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,24 +10,22 @@ from mlstack.errors import MlstackError
 
 
 class MaintenanceError(MlstackError):
-    """Pruning, a backup or a restore is under way already."""
+    """A pruning is under way already."""
 
 
 @contextmanager
 def maintenance(state: Path) -> Iterator[None]:
-    """Keeps others out that remove, copy or replace what is stored.
+    """Keeps others out that remove what is stored.
 
     Args:
         state: The state folder (`Settings.state_path`).
 
     Raises:
-        MaintenanceError: one of them is under way.
+        MaintenanceError: one is under way.
     """
     state.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(state / "maintenance.lock", timeout=0):
             yield
     except Timeout as error:
-        raise MaintenanceError(
-            "a pruning, a backup or a restore is under way; try again when it ends"
-        ) from error
+        raise MaintenanceError("a pruning is under way; try again when it ends") from error
