@@ -90,6 +90,8 @@ class MongoSink:
         """
         outcomes = [_dated(document, "target_at") for document in documents]
         latest = {o["_id"]: o for o in sorted(outcomes, key=lambda o: o["target_at"])}
+        if not latest:
+            return
         try:
             try:
                 self._outcomes.bulk_write(
