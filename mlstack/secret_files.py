@@ -32,7 +32,7 @@ def draw(path: Path, owner: int | None = None) -> bool:
             os.fsync(file.fileno())
         if owner is not None:
             os.chown(new, owner, owner)
-        if path.exists() and path.stat().st_size == 0:
+        if not _is_there(path):
             path.unlink(missing_ok=True)
         # Unlike a rename it never replaces what somebody else was faster with.
         os.link(new, path)

@@ -21,7 +21,6 @@ from mlstack.model import MODEL_FILE
 from mlstack.model_store import ModelStore
 from mlstack.reference import PREDICTION, REFERENCE_FILE, TARGET, ReferenceStore
 from mlstack.settings import ROOT
-from model_orchestration.conclusion import conclude
 from model_orchestration.mlflow_api import TrackingError, connect
 from model_orchestration.names import (
     BEST_RUN,
@@ -35,8 +34,7 @@ from model_orchestration.tracking import SearchTracking, Winner
 from support.contracts import CONTRACTS
 from support.models import contract_text
 from support.raw_tables import raw_table
-
-TRIALS = 2
+from support.tracking_server import TRIALS, run_search
 
 
 @dataclass(frozen=True)
@@ -68,15 +66,7 @@ def searched(
         patch.setenv("MLFLOW_TRACKING_URI", store)
         patch.chdir(tmp_path_factory.mktemp("artifacts"))
         with _tracking(connect(), contract) as tracking:
-            best = search(
-                Rows.encode(parts.train, contract),
-                Rows.encode(parts.validation, contract),
-                trials=TRIALS,
-                seed=1,
-                on_trial=lambda trial, _: tracking.take(trial),
-            )
-            tracking.all_sent()
-            winner = conclude(tracking, contract, parts, best)
+            best, winner = run_search(tracking, contract, parts)
     return Searched(contract, parts, tracking, best, winner)
 
 

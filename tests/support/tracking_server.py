@@ -20,8 +20,8 @@ from mlstack.settings import ROOT, Settings
 from model_orchestration.conclusion import conclude
 from model_orchestration.mlflow_api import connect
 from model_orchestration.registration import register
-from model_orchestration.search import Rows, search
-from model_orchestration.tracking import SearchTracking
+from model_orchestration.search import Rows, Trial, search
+from model_orchestration.tracking import SearchTracking, Winner
 from support.models import contract_text
 from support.mongo import free_port
 from support.raw_tables import raw_table
@@ -110,21 +110,28 @@ def tracking_server(folder: Path) -> Iterator[TrackingServer]:
             process.wait(timeout=30)
 
 
+def run_search(
+    tracking: SearchTracking, contract: Contract, parts: dataset.Split
+) -> tuple[Trial, Winner]:
+    """Searches with a few trials, all of them sent; returns the best one, as found and as kept."""
+    best = search(
+        Rows.encode(parts.train, contract),
+        Rows.encode(parts.validation, contract),
+        trials=TRIALS,
+        seed=1,
+        on_trial=lambda trial, _: tracking.take(trial),
+    )
+    tracking.all_sent()
+    return best, conclude(tracking, contract, parts, best)
+
+
 def small_search(contract: Contract, name: str) -> Searched:
     """A search over a made-up table, its winner registered."""
     client, rows = connect(), dataset.clean(raw_table(contract, rows=200), contract)
     parts = dataset.split(rows, contract)
     tracking = SearchTracking(client, contract_text(contract), tags={}, params={}, name=name)
     with tracking:
-        best = search(
-            Rows.encode(parts.train, contract),
-            Rows.encode(parts.validation, contract),
-            trials=TRIALS,
-            seed=1,
-            on_trial=lambda trial, _: tracking.take(trial),
-        )
-        tracking.all_sent()
-        winner = conclude(tracking, contract, parts, best)
+        _, winner = run_search(tracking, contract, parts)
     registered = register(client, contract, winner, parts.test)
     others = client.search_runs(
         [tracking.experiment_id], f"tags.mlflow.parentRunId = '{tracking.run_id}'"
