@@ -5,8 +5,9 @@ became of the customer, by the same id. An outcome is copied into its prediction
 whichever of the two arrives later.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from pymongo import ASCENDING, MongoClient, UpdateOne
@@ -17,6 +18,8 @@ from mlstack.errors import MlstackError
 DATABASE = "prediction_service"
 _DUPLICATE_KEY = 11000
 _TIMEOUT_MS = 5000
+# Each update is a write to the disk of its own: as many as even a slow one makes in time.
+_UPDATES = 50
 
 Document = Mapping[str, Any]
 
@@ -66,10 +69,10 @@ class MongoSink:
         rows = [_dated(document, "created_at") for document in documents]
         try:
             there = self._insert(rows)
-            if there:
-                self._predictions.bulk_write([_newer_model(row) for row in there], ordered=False)
+            for some in _batches(there):
+                self._predictions.bulk_write([_newer_model(row) for row in some], ordered=False)
             ids = [row["_id"] for row in rows]
-            self._join(list(self._outcomes.find({"_id": {"$in": ids}})))
+            self._join(self._outcomes.find({"_id": {"$in": ids}}))
         except PyMongoError as error:
             raise StorageUnavailable(f"MongoDB: {error}") from error
 
@@ -90,16 +93,15 @@ class MongoSink:
         """
         outcomes = [_dated(document, "target_at") for document in documents]
         latest = {o["_id"]: o for o in sorted(outcomes, key=lambda o: o["target_at"])}
-        if not latest:
-            return
         try:
-            try:
-                self._outcomes.bulk_write(
-                    [_later_outcome(o, upsert=True) for o in latest.values()], ordered=False
-                )
-            except BulkWriteError as error:
-                _raise_unless_duplicates(error)  # a later one is there
-            self._join(list(latest.values()))
+            for some in _batches(latest.values()):
+                try:
+                    self._outcomes.bulk_write(
+                        [_later_outcome(o, upsert=True) for o in some], ordered=False
+                    )
+                except BulkWriteError as error:
+                    _raise_unless_duplicates(error)  # a later one is there
+                self._join(some)
         except PyMongoError as error:
             raise StorageUnavailable(f"MongoDB: {error}") from error
 
@@ -107,9 +109,15 @@ class MongoSink:
         """Ends the connections."""
         self._client.close()
 
-    def _join(self, outcomes: Sequence[Document]) -> None:
-        if outcomes:
-            self._predictions.bulk_write([_later_outcome(o) for o in outcomes], ordered=False)
+    def _join(self, outcomes: Iterable[Document]) -> None:
+        for some in _batches(outcomes):
+            self._predictions.bulk_write([_later_outcome(o) for o in some], ordered=False)
+
+
+def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    rest = iter(documents)
+    while some := list(islice(rest, _UPDATES)):
+        yield some
 
 
 def _newer_model(row: Document) -> UpdateOne:
