@@ -14,6 +14,8 @@ env ?=
 service ?=
 # given to make it is an order; that of the environment's file is carried out once
 RUN_ID ?=
+# the file of a backup, for `make restore`
+BACKUP ?=
 # what `make demo-drift` sends, of the contract's drifts; empty: the first one
 DRIFT ?=
 
@@ -156,6 +158,21 @@ reset_all: $(PACKAGES) ## Stop everything and delete its data (models too); noth
 .PHONY: prune
 prune: $(PACKAGES) ## Remove now what is older than KEEP_..._DAYS, and say what (a schedule does it daily)
 	@$(RUN) $(JOB) retention.prune
+
+.PHONY: backup
+backup: $(PACKAGES) ## Save MongoDB, MLflow and what is deployed, while all runs, as one file in backups/
+	@umask 077; mkdir -p backups; file=backups/$$(date -u +%Y-%m-%dT%H-%M-%SZ).tar.gz; \
+		trap 'rm -f "$$file.part"' EXIT; $(RUN) $(JOB) backup.take >"$$file.part"; \
+		sync "$$file.part"; mv "$$file.part" "$$file"; sync backups; \
+		echo "$$file: $$(du -h "$$file" | cut -f1); it is restored by: make restore BACKUP=$$file"
+
+# MongoDB comes with what reads from it, which would not read again by itself.
+.PHONY: restore
+restore: $(PACKAGES) ## Bring a backup (BACKUP=...) into a stack that is empty, as after setup-model-registry
+	@test -f "$(BACKUP)" || { echo "BACKUP=$(BACKUP): name the file of a backup, as make backup has printed it"; exit 2; }
+	@$(RUN) -m $(STACK) start evidently_service
+	@$(RUN) -m $(STACK) stop evidently_service
+	@$(RUN) $(JOB) backup.restore <"$(BACKUP)"
 
 ##@ Development
 

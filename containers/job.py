@@ -19,6 +19,7 @@ from mlstack.settings import ROOT, Settings
 
 _SERVICES = {
     "aws": "aws-keeper",
+    "backup": "agent",
     "model_orchestration": "agent",
     "reporting": "agent",
     "retention": "agent",

@@ -1,4 +1,4 @@
-"""One at a time: whatever removes what is stored."""
+"""One at a time: whatever goes over all that is stored (pruning, backup, restore)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,12 +10,12 @@ from mlstack.errors import MlstackError
 
 
 class MaintenanceError(MlstackError):
-    """A pruning is under way already."""
+    """A pruning, a backup or a restore is under way already."""
 
 
 @contextmanager
 def maintenance(state: Path) -> Iterator[None]:
-    """Keeps others out that remove what is stored.
+    """Keeps others out that go over all that is stored.
 
     Args:
         state: The state folder (`Settings.state_path`).
@@ -28,4 +28,6 @@ def maintenance(state: Path) -> Iterator[None]:
         with FileLock(state / "maintenance.lock", timeout=0):
             yield
     except Timeout as error:
-        raise MaintenanceError("a pruning is under way; try again when it ends") from error
+        raise MaintenanceError(
+            "a pruning, a backup or a restore is under way; try again when it ends"
+        ) from error

@@ -28,7 +28,12 @@ from support.containers import Containers, containers_copy, docker
 from support.load import Load
 from support.real_data import real_table
 from support.stack import Stack
-from support.stack_behaviour import StackBehaviour, check_killed_service_comes_back
+from support.stack_behaviour import (
+    Kept,
+    StackBehaviour,
+    check_backup_comes_back,
+    check_killed_service_comes_back,
+)
 from support.waiting import wait_until
 from support.walkthrough import commands_of
 
@@ -55,6 +60,7 @@ class Local(Stack):
     """A stack in containers."""
 
     runtime: Containers
+    kept: Kept | None = None
 
     def make(self, *targets: str, **variables: str) -> str:
         """Runs make; returns what it says."""
@@ -334,6 +340,8 @@ def test_commands_of_the_readme_work_as_they_stand(stack: Local) -> None:
     for command in commands_of(ROOT / "README.md"):
         if command.startswith(NOT_HERE) or "reset_all" in command:
             continue
+        if command == "make backup":
+            stack.kept = Kept.of(stack)
         text = command.replace("127.0.0.1:9696", stack.api.removeprefix("http://"))
         text = text.replace("env=embedded", "env=local")
         text = text.replace("RUN_ID=...", f"RUN_ID={stack.another_run()}")
@@ -361,6 +369,11 @@ def test_nothing_is_left_behind(stack: Local) -> None:
         assert docker("volume", "inspect", f"{stack.runtime.name}-somebody-elses")
     finally:
         docker("volume", "rm", f"{stack.runtime.name}-somebody-elses")
+
+
+def test_what_was_saved_is_restored_into_a_stack_that_is_new(stack: Local) -> None:
+    assert stack.kept is not None
+    check_backup_comes_back(stack, stack.kept, "local")
 
 
 def _broken_model(stack: Local) -> str:

@@ -42,6 +42,8 @@ TARGETS = (
     "status",
     "logs",
     "prune",
+    "backup",
+    "restore",
     "lock",
 )
 
@@ -91,6 +93,13 @@ def test_an_unsuitable_python_is_refused_in_a_sentence(tmp_path: Path) -> None:
     assert refused.returncode != 0
     assert "is not Python 3.11 to 3.13" in refused.stdout
     assert not (tmp_path / "venv").exists()
+
+
+def test_a_restore_wants_a_file_that_is_there() -> None:
+    for given in ([], ["BACKUP=backups/absent.tar.gz"]):
+        refused = _make("restore", "env=embedded", *given)
+        assert refused.returncode != 0
+        assert "name the file of a backup" in refused.stdout
 
 
 def test_an_unknown_drift_is_refused_with_those_that_there_are() -> None:

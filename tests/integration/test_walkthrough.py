@@ -25,7 +25,12 @@ from support.project_copy import ProjectCopy, project_copy
 from support.prometheus import Prometheus
 from support.real_data import real_table
 from support.stack import Stack
-from support.stack_behaviour import StackBehaviour, check_killed_service_comes_back
+from support.stack_behaviour import (
+    Kept,
+    StackBehaviour,
+    check_backup_comes_back,
+    check_killed_service_comes_back,
+)
 from support.waiting import wait_until
 from support.walkthrough import commands_of
 
@@ -64,6 +69,7 @@ class Demo(Stack):
     def __init__(self, project: ProjectCopy, output: str, held_out: pd.DataFrame) -> None:
         super().__init__(project, Processes(project), held_out)
         self.output = output
+        self.kept: Kept | None = None
         self.prometheus = Prometheus(f"http://127.0.0.1:{project.port('PROMETHEUS_PORT')}")
         self.reports = f"http://127.0.0.1:{project.port('REPORTS_PORT')}"
         self.monitor = f"http://127.0.0.1:{project.port('EVIDENTLY_PORT')}"
@@ -207,6 +213,8 @@ def test_killed_service_comes_back(demo: Demo, service: str) -> None:
 def test_commands_of_the_readme_work_as_they_stand(demo: Demo) -> None:
     for command in commands_of(ROOT / "README.md"):
         if not command.startswith(tuple(RUN_ELSEWHERE)):
+            if command == "make backup":
+                demo.kept = Kept.of(demo)
             Command(demo, command).run()
 
 
@@ -215,6 +223,11 @@ def test_nothing_is_left_behind(demo: Demo) -> None:
     assert demo.project.processes() == {}
     assert not (demo.project.folder / ".embedded").exists()
     assert not (demo.project.folder / ".env").exists()
+
+
+def test_what_was_saved_is_restored_into_a_stack_that_is_new(demo: Demo) -> None:
+    assert demo.kept is not None
+    check_backup_comes_back(demo, demo.kept, "embedded")
 
 
 class Command:

@@ -3,6 +3,9 @@
 A test file brings a stack up in a fixture `stack` and inherits these. The tests share it.
 """
 
+from dataclasses import dataclass
+from typing import Self
+
 import mlflow
 import numpy as np
 import pandas as pd
@@ -52,3 +55,45 @@ def check_killed_service_comes_back(stack: Stack, service: str, seconds: float =
     stack.runtime.kill(service)
     wait_until(lambda: stack.runtime.is_ready(service), f"{service} is ready", seconds=seconds)
     wait_until(lambda: stack.served_run() == served, "the same model is served", seconds=30)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a backup has to keep of a stack, as its users see it."""
+
+    run: str | None
+    chances: list[float]
+    champion: str
+    deployments: str
+
+    @classmethod
+    def of(cls, stack: Stack) -> Self:
+        """As it is now."""
+        deployments = stack.project.make("deployments")
+        assert deployments.returncode == 0, deployments.stdout
+        return cls(stack.served_run(), stack.chances(), stack.champion(), deployments.stdout)
+
+
+def check_backup_comes_back(stack: Stack, kept: Kept, environment: str) -> None:
+    """A backup restores what was kept into a stack of which nothing is left.
+
+    Args:
+        stack: After `make reset_all`.
+        kept: What it was when the only backup in its folder was taken.
+        environment: Where it is restored.
+    """
+    (backup,) = (stack.project.folder / "backups").iterdir()
+    assert backup.stat().st_mode & 0o077 == 0
+    for target, given in (
+        ("setup-model-registry", {"env": environment}),
+        ("restore", {"BACKUP": f"backups/{backup.name}"}),
+        ("setup-model-serve", {}),
+    ):
+        done = stack.project.make(target, timeout=600, **given)
+        assert done.returncode == 0, done.stdout
+        if target == "restore":
+            assert "restored: backup of" in done.stdout
+    assert Kept.of(stack) == kept
+    again = stack.project.make("restore", BACKUP=f"backups/{backup.name}")
+    assert again.returncode != 0
+    assert "A restore replaces nothing" in again.stdout

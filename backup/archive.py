@@ -1,0 +1,150 @@
+"""The file that a backup is: members, and last of all a manifest that vouches for them."""
+
+import gzip
+import hashlib
+import tarfile
+import zlib
+from collections.abc import Mapping
+from datetime import datetime
+from io import BytesIO
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mlstack.errors import MlstackError
+from mlstack.files import sync_tree
+
+_MANIFEST = "manifest.json"
+_FAST = 1
+_CHUNK = 1024 * 1024
+_READABLE_BY_OWNER = 0o600
+
+
+class BackupError(MlstackError):
+    """A backup can not be taken, is not whole, or may not be restored here."""
+
+
+class Manifest(BaseModel):
+    """What a backup says of itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    began_at: datetime
+    """What came in after it may be in the backup or not."""
+    mlflow_version: str
+    counts: Mapping[str, int]
+    """How many of what there is, for people."""
+    sha256: Mapping[str, str]
+    """Checksum of every member."""
+
+    def __str__(self) -> str:
+        listed = ", ".join(f"{count:,} {what}" for what, count in self.counts.items())
+        return f"of {self.began_at:%Y-%m-%d %H:%M:%S} UTC: {listed}"
+
+
+class ArchiveWriter:
+    """Writes a backup to a stream; as a context manager, which ends the file.
+
+    Args:
+        stream: Where to; needs no way back.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._packed = gzip.GzipFile(fileobj=stream, mode="wb", compresslevel=_FAST)
+        self._tar = tarfile.open(fileobj=self._packed, mode="w|")  # noqa: SIM115 - closed in exit
+        self._sha256: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # What failed half-way stays without an end: nobody takes it for whole.
+        if kind is None:
+            self._tar.close()
+            self._packed.close()
+
+    def add(self, name: str, content: bytes) -> None:
+        """Adds a member."""
+        self._add(name, BytesIO(content), len(content))
+
+    def add_file(self, name: str, path: Path) -> None:
+        """Adds a file as a member. Raises OSError, when it shrinks meanwhile too."""
+        with path.open("rb") as file:
+            self._add(name, file, path.stat().st_size)
+
+    def finish(
+        self, began_at: datetime, mlflow_version: str, counts: Mapping[str, int]
+    ) -> Manifest:
+        """Adds the manifest, after all the others; returns it."""
+        manifest = Manifest(
+            began_at=began_at, mlflow_version=mlflow_version, counts=counts, sha256=self._sha256
+        )
+        self.add(_MANIFEST, manifest.model_dump_json(indent=2).encode())
+        return manifest
+
+    def _add(self, name: str, content: IO[bytes], size: int) -> None:
+        member = tarfile.TarInfo(name)
+        member.size, member.mode = size, _READABLE_BY_OWNER
+        reader = _Reader(content)
+        self._tar.addfile(member, reader)  # type: ignore[arg-type] # it needs no more than read()
+        self._sha256[name] = reader.sha256.hexdigest()
+
+
+class _Reader:
+    """Reads on, and keeps count of what was read."""
+
+    def __init__(self, content: IO[bytes]) -> None:
+        self._content, self.sha256 = content, hashlib.sha256()
+
+    def read(self, size: int) -> bytes:
+        data = self._content.read(size)
+        self.sha256.update(data)
+        return data
+
+
+def unpack(stream: IO[bytes], folder: Path) -> Manifest:
+    """Unpacks a backup, and makes sure that all of it is there and unharmed.
+
+    Args:
+        stream: The backup.
+        folder: Is made; holds the members afterwards, synced to disk.
+
+    Raises:
+        BackupError: it is no backup, or not whole.
+    """
+    folder.mkdir(mode=0o700, parents=True)
+    sha256: dict[str, str] = {}
+    try:
+        with (
+            gzip.GzipFile(fileobj=stream) as packed,
+            tarfile.open(fileobj=packed, mode="r|") as tar,
+        ):
+            for member in tar:
+                path = folder / member.name
+                if not member.isfile() or not path.resolve().is_relative_to(folder.resolve()):
+                    raise BackupError(f"the backup holds {member.name!r}, which is no file of it")
+                tar.extract(member, folder, filter="data")
+                with path.open("rb") as file:
+                    sha256[member.name] = hashlib.file_digest(file, "sha256").hexdigest()
+            while packed.read(_CHUNK):
+                pass  # to the very end, where its own checksum is
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise BackupError(f"the backup is not whole, or none: {error}") from error
+    if sha256.pop(_MANIFEST, None) is None:
+        raise BackupError("the backup is not whole: its manifest, which comes last, is missing")
+    try:
+        manifest = Manifest.model_validate_json((folder / _MANIFEST).read_bytes())
+    except ValidationError as error:
+        raise BackupError(f"the backup is none of this version: {error}") from error
+    if harmed := [name for name, _ in sha256.items() ^ manifest.sha256.items()]:
+        raise BackupError(f"the backup is not whole: {', '.join(sorted(set(harmed)))}")
+    sync_tree(folder)
+    return manifest

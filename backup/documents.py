@@ -1,0 +1,86 @@
+"""MongoDB's part of a backup: its documents as they are, BSON, some thousand a member."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import bson
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
+from pymongo import MongoClient
+from pymongo.database import Database
+from pymongo.errors import PyMongoError
+
+from backup.archive import ArchiveWriter
+from mlstack.mongo_sink import DATABASE, StorageUnavailable
+
+_FOLDER = "mongodb"
+_BATCH = 1000
+_CONNECT_MS = 10_000
+_AS_THEY_ARE = CodecOptions(document_class=RawBSONDocument)
+
+
+def save_documents(uri: str, archive: ArchiveWriter) -> dict[str, int]:
+    """Adds every collection of the services' database; returns how many documents each has.
+
+    Indexes are not among it: the services make theirs when they start.
+
+    Args:
+        uri: MongoDB's address.
+        archive: The backup.
+
+    Raises:
+        StorageUnavailable: MongoDB does not answer.
+    """
+    counts: dict[str, int] = {}
+    with _database(uri) as database:
+        # An outcome that comes meanwhile is then at least in its prediction: data is the last.
+        for name in sorted(database.list_collection_names(), reverse=True):
+            counts[name] = 0
+            # They are bytes, whatever pymongo's annotation says.
+            batches = cast("Iterable[bytes]", database[name].find_raw_batches(batch_size=_BATCH))
+            for number, batch in enumerate(batches):
+                counts[name] += len(list(bson.decode_iter(batch, _AS_THEY_ARE)))
+                archive.add(f"{_FOLDER}/{name}/{number:08}.bson", batch)
+    return counts
+
+
+def has_documents(uri: str) -> bool:
+    """Whether any collection has any. Raises StorageUnavailable."""
+    with _database(uri) as database:
+        return any(
+            database[name].find_one() is not None for name in database.list_collection_names()
+        )
+
+
+def restore_documents(uri: str, folder: Path) -> None:
+    """Puts all documents into a database that has none.
+
+    Args:
+        uri: MongoDB's address.
+        folder: The unpacked backup.
+
+    Raises:
+        StorageUnavailable: MongoDB does not answer, or refuses.
+    """
+    with _database(uri) as database:
+        for path in sorted((folder / _FOLDER).glob("*/*.bson")):
+            documents = list(bson.decode_iter(path.read_bytes(), _AS_THEY_ARE))
+            if documents:
+                database[path.parent.name].insert_many(documents)
+
+
+@contextmanager
+def _database(uri: str) -> Iterator[Database[dict[str, Any]]]:
+    try:
+        with MongoClient[dict[str, Any]](
+            uri,
+            serverSelectionTimeoutMS=_CONNECT_MS,
+            connectTimeoutMS=_CONNECT_MS,
+            retryWrites=False,
+            journal=True,
+        ) as client:
+            yield client[DATABASE]
+    except PyMongoError as error:
+        raise StorageUnavailable(f"MongoDB: {error}") from error

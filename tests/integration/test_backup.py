@@ -1,0 +1,223 @@
+"""A backup of a stack that is up, restored into one that is new: real MLflow, real MongoDB."""
+
+import io
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from pymongo import MongoClient
+
+from backup.archive import BackupError
+from backup.restore import restore_backup
+from backup.take import take_backup
+from mlstack.contract import Contract
+from mlstack.customer_schema import Customer
+from mlstack.deployment import DEPLOYED, DeploymentState, HistoryEntry, Statement
+from mlstack.errors import MlstackError
+from mlstack.generator import CustomerGenerator
+from mlstack.maintenance import MaintenanceError, maintenance
+from mlstack.model_store import ModelStore
+from mlstack.mongo_sink import DATABASE, MongoSink, StorageUnavailable
+from mlstack.settings import Settings
+from support.customers import contract_named
+from support.mongo import free_port, mongo_server
+from support.tracking_server import Searched, small_search, tracking_server
+
+PREDICTIONS = 2500
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A stack that was in use, and its backup."""
+
+    settings: Settings
+    searched: Searched
+    backup: bytes
+    content: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def contract() -> Contract:
+    return contract_named("credit_card_churn")
+
+
+@pytest.fixture(scope="module")
+def saved(contract: Contract, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Saved]:
+    folder = tmp_path_factory.mktemp("saved")
+    with (
+        mongo_server(folder / "mongo", free_port()) as mongo,
+        tracking_server(folder / "mlflow") as tracking,
+    ):
+        settings = tracking.settings(folder / "state", mongo_uri=mongo.uri)
+        searched = small_search(contract, "kept")
+        _fill(settings, searched.winner)
+        stream = io.BytesIO()
+        take_backup(settings, stream)
+        yield Saved(settings, searched, stream.getvalue(), _content(settings, contract))
+
+
+def _fill(settings: Settings, run_id: str) -> None:
+    """Predictions, outcomes, and a deployment of the run."""
+    now = datetime.now(UTC)
+    sink = MongoSink(settings.mongo_uri)
+    sink.prepare()
+    ids = [f"{number:05}" for number in range(PREDICTIONS)]
+    for some in (ids[:1500], ids[1500:]):
+        sink.store_predictions(
+            [{"_id": each, "prediction": 0.25, "created_at": now.isoformat()} for each in some]
+        )
+    sink.store_outcomes(
+        [{"_id": each, "target": 1, "target_at": now.isoformat()} for each in ids[:9]]
+    )
+    sink.close()
+    ModelStore(settings.state_path).load(run_id)
+    state = DeploymentState(settings.state_path)
+    state.write_record(run_id, "test")
+    entry = {"at": now, "by": "test", "action": "deploy", "from_run_id": None, "result": DEPLOYED}
+    state.add_to_history(HistoryEntry.model_validate({**entry, "to_run_id": run_id}))
+
+
+def _content(settings: Settings, contract: Contract) -> dict[str, Any]:
+    """All that a restore has to bring back, as its users see it."""
+    with MongoClient[dict[str, Any]](settings.mongo_uri, tz_aware=True) as mongo:
+        database = mongo[DATABASE]
+        documents = {name: list(database[name].find().sort("_id")) for name in ("data", "outcome")}
+    state = DeploymentState(settings.state_path)
+    record = state.record()
+    assert record is not None
+    client = MlflowClient()
+    chosen = client.get_run(record.run_id)
+    return {
+        **documents,
+        "record": record,
+        "history": state.history(),
+        "runs": sorted(
+            run.info.run_id
+            for run in client.search_runs([chosen.info.experiment_id], max_results=1000)
+        ),
+        "metrics": chosen.data.metrics,
+        "versions": [
+            (each.name, each.version, each.run_id, each.aliases)
+            for each in client.search_model_versions()
+        ],
+        "answers": ModelStore(settings.state_path).load(record.run_id).score(_drawn(contract)),
+    }
+
+
+def test_all_is_there_again_in_a_stack_that_was_new(
+    saved: Saved, contract: Contract, tmp_path: Path
+) -> None:
+    with (
+        mongo_server(tmp_path / "mongo", free_port()) as mongo,
+        tracking_server(tmp_path / "mlflow") as tracking,
+    ):
+        settings = tracking.settings(tmp_path / "state", mongo_uri=mongo.uri)
+        manifest = restore_backup(settings, io.BytesIO(saved.backup))
+        assert manifest.counts["data"] == PREDICTIONS
+        assert manifest.counts["outcome"] == 9
+        assert manifest.counts["deployments"] == 1
+        assert manifest.counts["runs"] == len(saved.searched.runs)
+        assert _content(settings, contract) == saved.content
+        # What is not in the backup comes from MLflow again: its artifacts are there too.
+        _forget_models(settings)
+        assert _content(settings, contract) == saved.content
+        # The server goes on with it.
+        small_search(contract, "kept")
+        assert not (tmp_path / "mlflow/restore").exists()
+        again = io.BytesIO()
+        take_backup(settings, again)
+        again.seek(0)
+        with pytest.raises(BackupError) as refused:
+            restore_backup(settings, again)
+    words = str(refused.value)
+    for there in ("runs in MLflow", "registered model", "artifacts", "MongoDB", "a deployment"):
+        assert there in words
+
+
+class TestRefusal:
+    """Whatever stands in the way is said, and nothing has been touched by then."""
+
+    @pytest.fixture
+    def new(self, mongo: str, tmp_path: Path) -> Settings:
+        """A stack that is new; MLflow has made no database yet."""
+        (tmp_path / "mlflow").mkdir()
+        return Settings(
+            mongo_uri=mongo,
+            state_dir=tmp_path / "state",
+            mlflow_backend_store_uri=f"sqlite:///{tmp_path}/mlflow/mlflow.db",
+            mlflow_artifacts_destination=str(tmp_path / "mlflow/artifacts"),
+        )
+
+    def _refused(self, settings: Settings, backup: bytes, kind: type[MlstackError]) -> str:
+        with pytest.raises(kind) as refused:
+            restore_backup(settings, io.BytesIO(backup))
+        assert DeploymentState(settings.state_path).record() is None
+        assert not list((settings.state_path.parent / "mlflow").glob("artifacts*"))
+        return str(refused.value)
+
+    def test_a_backup_that_was_cut_off(self, saved: Saved, new: Settings) -> None:
+        assert "not whole" in self._refused(new, saved.backup[:-1000], BackupError)
+
+    def test_servers_that_would_go_on_writing(self, saved: Saved, new: Settings) -> None:
+        statement = Statement(server="api", worker="1", run_id=None)
+        DeploymentState(new.state_path).state(statement)
+        assert "api running" in self._refused(new, saved.backup, BackupError)
+
+    def test_predictions_that_are_there_already(self, saved: Saved, new: Settings) -> None:
+        with MongoClient[dict[str, Any]](new.mongo_uri) as client:
+            client[DATABASE]["data"].insert_one({"_id": "mine"})
+            assert "documents in MongoDB" in self._refused(new, saved.backup, BackupError)
+            assert client[DATABASE]["data"].count_documents({}) == 1
+
+    def test_a_database_of_another_mlflow(
+        self, saved: Saved, new: Settings, tmp_path: Path
+    ) -> None:
+        with closing(sqlite3.connect(tmp_path / "mlflow/mlflow.db")) as database, database:
+            database.execute("CREATE TABLE alembic_version (version_num TEXT)")
+            database.execute("INSERT INTO alembic_version VALUES ('another')")
+        assert "then upgrade" in self._refused(new, saved.backup, BackupError)
+
+    def test_a_pruning_that_is_under_way(self, saved: Saved, new: Settings) -> None:
+        with maintenance(new.state_path):
+            assert "under way" in self._refused(new, saved.backup, MaintenanceError)
+            with pytest.raises(MaintenanceError):
+                take_backup(new, io.BytesIO())
+
+    def test_a_mongodb_that_is_gone(self, saved: Saved, new: Settings) -> None:
+        absent = f"mongodb://127.0.0.1:{free_port()}/?serverSelectionTimeoutMS=300"
+        settings = new.model_copy(update={"mongo_uri": absent})
+        assert "MongoDB" in self._refused(settings, saved.backup, StorageUnavailable)
+        with pytest.raises(StorageUnavailable):
+            take_backup(settings, io.BytesIO())
+
+    def test_a_database_that_is_no_file(self, saved: Saved, new: Settings) -> None:
+        other = new.model_copy(update={"mlflow_backend_store_uri": "postgresql://host/mlflow"})
+        assert "only a SQLite file" in self._refused(other, saved.backup, BackupError)
+
+    def test_a_stack_that_was_never_set_up_has_nothing_to_back_up(self, new: Settings) -> None:
+        with pytest.raises(BackupError, match="no database yet"):
+            take_backup(new, io.BytesIO())
+
+
+def test_artifacts_of_an_object_store_stay_there(saved: Saved) -> None:
+    settings = saved.settings.model_copy(
+        update={"mlflow_artifacts_destination": "s3://bucket/artifacts"}
+    )
+    stream = io.BytesIO()
+    assert take_backup(settings, stream).counts["files of artifacts"] == 0
+    assert len(stream.getvalue()) < len(saved.backup)
+
+
+def _drawn(contract: Contract) -> list[Customer]:
+    return CustomerGenerator(contract, seed=1).draw(20)
+
+
+def _forget_models(settings: Settings) -> None:
+    for path in (settings.state_path / "models").glob("*"):
+        path.rename(path.with_name(f"{path.name}.gone"))
