@@ -71,8 +71,8 @@ demo: $(RUNTIME) ## Everything from nothing, without Docker: services, data, tra
 	@$(PY) -m mlstack.with_environment embedded -m embedded.demo
 
 .PHONY: demo-drift
-demo-drift: $(RUNTIME) ## After demo: send customers who have changed and see who notices, when (DRIFT=...)
-	@$(PY) -m mlstack.with_environment embedded -m embedded.demo_drift "$(DRIFT)"
+demo-drift: $(PACKAGES) ## With the stack up: send customers who have changed, see who notices when (DRIFT=...)
+	@$(RUN) $(JOB) drift_demo "$(DRIFT)"
 
 .PHONY: doctor
 doctor: $(PACKAGES) ## Check this machine: ports, disk, memory, and what the environment needs

@@ -20,6 +20,7 @@ from mlstack.settings import ROOT, Settings
 _SERVICES = {
     "aws": "aws-keeper",
     "backup": "agent",
+    "drift_demo": "agent",
     "model_orchestration": "agent",
     "reporting": "agent",
     "retention": "agent",

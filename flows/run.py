@@ -76,6 +76,21 @@ def run_command(
     return 0
 
 
+def require_runnable(describe: Callable[[], FlowDeployment]) -> None:
+    """Makes sure that a flow can be run now.
+
+    Args:
+        describe: Gives the flow's deployment; may raise an `MlstackError`.
+
+    Raises:
+        PrefectError: Prefect does not know it or is not there, or nobody would take a run up.
+    """
+    deployment = describe()
+    with prefect_client() as client:
+        _id(client, deployment)
+        _require_worker(client)
+
+
 def say(line: str) -> None:
     """Shows a line of a command's answer at once."""
     print(line, flush=True)  # noqa: T201 - this is a command's answer

@@ -96,6 +96,9 @@ class Settings(BaseModel):
     monitor_url: str = ""
     """The monitoring service; empty: none runs."""
 
+    prometheus_url: str = Field(default="http://127.0.0.1:9090", pattern=r"^https?://[^/]")
+    """Where Prometheus is asked for its alerts."""
+
     monitor_window_rows: int = Field(default=1000, ge=30, le=100_000)
     """Newest predictions that monitoring looks at."""
 
@@ -230,6 +233,16 @@ class Settings(BaseModel):
     def prefect_url(self) -> str:
         """Where people open Prefect."""
         return f"http://{self.public_host}:{self.prefect_port}"
+
+    @property
+    def monitor_page(self) -> str:
+        """Where people open the monitoring service."""
+        return f"http://{self.public_host}:{self.evidently_port}"
+
+    @property
+    def prometheus_page(self) -> str:
+        """Where people open Prometheus."""
+        return f"http://{self.public_host}:{self.prometheus_port}"
 
     @property
     def reports_url(self) -> str:

@@ -21,10 +21,12 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
 from mlstack.dataset import read_raw
+from mlstack.drift import load_drift
 from mlstack.model import MODEL_FILE
 from mlstack.mongo_sink import DATABASE
 from mlstack.settings import ROOT
 from support.containers import Containers, containers_copy, docker
+from support.drift_table import steps
 from support.load import Load
 from support.real_data import real_table
 from support.stack import Stack
@@ -146,6 +148,30 @@ def test_what_was_predicted_is_watched_and_reported(stack: Local) -> None:
         r'href="([0-9T]+Z-[a-z0-9_]+\.html)"', requests.get(browser, timeout=10).text
     )
     assert "Drift" in requests.get(f"{browser}/{page}", timeout=10).text
+
+
+def test_drift_is_seen_alarmed_about_and_reported(stack: Local) -> None:
+    shown = stack.make("demo-drift", env="local", DRIFT="limits_are_cut")
+    lines = steps(shown)
+    assert [title for title, _, _ in lines] == [
+        "the first one is answered",
+        "stored in MongoDB",
+        "drift in the gauges of /metrics",
+        "alert DataDrifted fires",
+        "all of them are answered",
+        "a report is made",
+    ]
+    after = [seconds for _, seconds, _ in lines]
+    assert after == sorted(after)
+    seen = {title: what for title, _, what in lines}
+    drifts = ROOT / f"contracts/{stack.contract.name}.drifts.yaml"
+    drift = load_drift(stack.contract, drifts, "limits_are_cut")
+    # Which of them is seen first depends on how far the window was filled when it was looked at.
+    assert set(drift.features) & set(seen["drift in the gauges of /metrics"].split(", "))
+    (report,) = re.findall(r"drift: (http://\S+\.html)", seen["a report is made"])
+    page = requests.get(report, timeout=10)
+    assert page.ok
+    assert "Drift" in page.text
 
 
 def test_what_was_deleted_is_pruned_and_what_is_needed_stays(stack: Local) -> None:

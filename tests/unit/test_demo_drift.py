@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from embedded import demo_drift
-from embedded.demo_drift import Gauges, Stack, Table
-from embedded.errors import StackError
+from drift_demo.errors import DemoError
+from drift_demo.stack import Gauges, Stack
+from drift_demo.table import Table
 from mlstack.contract import Contract
 from mlstack.settings import Settings
 from support.project_copy import free_ports
@@ -34,24 +34,20 @@ def test_no_calculation_is_no_verdict() -> None:
 
 
 def test_a_stack_that_is_not_up_is_named_with_what_to_do(documented: Contract) -> None:
-    mongo, api, monitor = free_ports(3)
-    settings = Settings(mongo_port=mongo, api_port=api, evidently_port=monitor)
-    with pytest.raises(StackError, match=r"not up: mongo .*; start it with make demo"):
+    settings = Settings(api_url=f"http://127.0.0.1:{free_ports(1)[0]}")
+    with pytest.raises(DemoError, match=r"not up: model-server-api .*; start it with make"):
         Stack(settings, documented).require()
 
 
-def test_a_missing_prometheus_is_named_with_what_to_do(
-    documented: Contract, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", "")
-    stack = Stack(Settings(prometheus_port=free_ports(1)[0]), documented)
-    assert "apt-get install" in stack.lack_of_alerts()
+def test_a_missing_prometheus_is_named_with_what_to_do(documented: Contract) -> None:
+    settings = Settings(prometheus_url=f"http://127.0.0.1:{free_ports(1)[0]}")
+    assert "see make status" in Stack(settings, documented).lack_of_alerts()
 
 
 class TestTable:
     @pytest.fixture(autouse=True)
     def _at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(demo_drift, "_POLL_SECONDS", 0)
+        monkeypatch.setattr("drift_demo.table.POLL_SECONDS", 0)
 
     def test_a_step_is_shown_once_there_is_something_to_see(self) -> None:
         shown: list[str] = []
@@ -70,7 +66,7 @@ class TestTable:
         assert all(line.startswith("\r") for line in shown[1:])
 
     def test_what_does_not_come_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(demo_drift, "_STEP_SECONDS", 0)
+        monkeypatch.setattr("drift_demo.table.STEP_SECONDS", 0)
         table = Table(lambda *_: None, live=False)
-        with pytest.raises(StackError, match="gauge: not within 0 s"):
+        with pytest.raises(DemoError, match="gauge: not within 0 s"):
             table.follow("gauge", lambda: "")

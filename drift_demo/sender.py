@@ -1,0 +1,76 @@
+"""Customers for a whole window, sent in the background."""
+
+import tempfile
+import threading
+from pathlib import Path
+from typing import Self
+
+from mlstack.contract import Contract
+from mlstack.settings import Settings
+from simulation_business.api_client import ApiClient
+from simulation_business.business import Business
+from simulation_business.options import Options
+from simulation_business.pulse import Pulse
+
+_GIVE_UP_SECONDS = 30.0
+_SEED = 7
+
+
+class Sender:
+    """Sends a window full of customers, by the simulator's own code, in a thread.
+
+    Args:
+        settings: Where the server is, and how many predictions a window has.
+        contract: What a customer is.
+        drift: By which the customers have changed; None: ordinary ones.
+    """
+
+    def __init__(self, settings: Settings, contract: Contract, drift: str | None) -> None:
+        self.count = settings.monitor_window_rows
+        rate = self.count * 60 / settings.simulation_seconds
+        options = Options(once=True, rate=rate, drift=drift, seed=_SEED)
+        self._customers = Business(contract, settings, options).average_batch()
+        # Nobody looks whether a demonstration is alive.
+        self._folder = tempfile.TemporaryDirectory()
+        self._pulse = Pulse(Path(self._folder.name) / "heartbeat")
+        self._client = ApiClient(
+            *(settings.api_url, contract.answer, contract.target.name, self._pulse),
+            _GIVE_UP_SECONDS,
+        )
+        self._failure: Exception | None = None
+        self._first = ""
+        self._thread = threading.Thread(target=self._send, name="sender", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pulse.order_stop()
+        self._thread.join()
+        self._client.close()
+        self._folder.cleanup()
+
+    def first(self) -> str:
+        """Prediction id of the first customer; empty: it is not answered yet."""
+        self._check()
+        return self._first
+
+    def done(self) -> bool:
+        """Whether all were answered."""
+        self._check()
+        return not self._thread.is_alive()
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _send(self) -> None:
+        try:
+            for customer in self._customers:
+                answer = self._client.predict(customer)
+                if answer is None:
+                    return
+                self._first = self._first or answer.prediction_id
+        except Exception as error:  # noqa: BLE001 - raised again by whoever looks
+            self._failure = error
