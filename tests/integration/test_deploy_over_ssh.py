@@ -1,290 +1,59 @@
 """A deployment asked for over ssh ends whole or not at all, whatever becomes of the connection.
 
-The machine is a copy of the project behind a real sshd; its `make deploy` is the real one, on
-real models in its state folder. (`env=cloud` differs in where that folder lies.)
+Here sshd is a process; `tests/compose/test_deploy_into_container.py` has one in a container.
 """
 
-import os
 import shutil
-import subprocess
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from getpass import getuser
-from itertools import count
-from pathlib import Path
-from threading import Event, Thread
 
-import psutil
 import pytest
 
-from mlstack.contract import Contract
-from mlstack.deployment import DeploymentState, Statement
-from mlstack.settings import ROOT
-from support.models import keep_model, write_model
-from support.project_copy import ProjectCopy, project_copy
-from support.sshd import SSHD, Sshd, host_line, make_key, sshd
-from support.waiting import wait_until
+from support.deploy_over_ssh import (
+    A,
+    B,
+    Machine,
+    WhatIsRefused,
+    WhatMainDecides,
+    WhileADeploymentIsUnderWay,
+    keep_models,
+)
+from support.project_copy import project_copy
+from support.sshd import SSHD, sshd
 
 pytestmark = pytest.mark.skipif(
     SSHD is None or not shutil.which("ssh"), reason="needs sshd (apt-get install openssh-server)"
 )
 
-A, B, OTHER = ("a" * 32, "b" * 32, "c" * 32)
 
-_REQUESTS = (f"test-{number}" for number in count())
-
-Answer = subprocess.CompletedProcess[str]
-
-
-class Machine:
-    """A machine that runs the stack, and the runner's way to it."""
-
-    def __init__(self, copy: ProjectCopy, server: Sshd) -> None:
-        self.copy, self.server = copy, server
-        self.state = DeploymentState(copy.folder / ".embedded/state")
-        self.notes = copy.folder / ".deploy"
-
-    def forget(self) -> None:
-        """Nothing was ever deployed here, and nobody asked for it."""
-        for path in self.state._record.parent.glob("deploy*"):
-            path.unlink()
-        shutil.rmtree(self.notes, ignore_errors=True)
-
-    def ask(self, verb: str, run_id: str, request: str = "", **variables: str) -> Answer:
-        """What the workflow runs."""
-        return self.run(verb, run_id, request or next(_REQUESTS), "github:tester", **variables)
-
-    def run(self, *arguments: str, **variables: str) -> Answer:
-        """The runner's script, with any arguments."""
-        known = {
-            "DEPLOY_HOST": "127.0.0.1",
-            "DEPLOY_PORT": str(self.server.port),
-            "DEPLOY_USER": getuser(),
-            "DEPLOY_KEY": self.server.key.read_text(),
-            "DEPLOY_KNOWN_HOSTS": self.server.known_hosts,
-        }
-        return subprocess.run(
-            [ROOT / "deployment/deploy_over_ssh.sh", *arguments],
-            env={**os.environ, **known, **variables},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-
-    def raw(self, command: str) -> Answer:
-        """Whatever the holder of the key may try, without the runner's script."""
-        known = self.server.key.with_name("known_hosts")
-        known.write_text(f"{self.server.known_hosts}\n")
-        options = ("-o", f"UserKnownHostsFile={known}", "-o", "BatchMode=yes", "-F", "/dev/null")
-        address = ("-i", str(self.server.key), "-p", str(self.server.port), "127.0.0.1")
-        return subprocess.run(
-            ["ssh", *options, *address, *filter(None, [command])],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    def deployed(self) -> str | None:
-        """The run id that the record says."""
-        record = self.state.record()
-        return record.run_id if record else None
+class Native(Machine):
+    """This machine, with an sshd of the test's own user."""
 
     def by_hand(self, target: str, run_id: str = "") -> None:
-        """What a person does on the machine itself."""
         done = self.copy.make(target, env="embedded", RUN_ID=run_id)
         assert done.returncode == 0, done.stdout
-
-    def wait_for_record(self, run_id: str) -> None:
-        """Returns when a deployment has replaced the record."""
-        wait_until(lambda: self.deployed() == run_id, f"the record says {run_id}")
 
 
 @pytest.fixture(scope="module")
 def once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    contract = Contract.load(ROOT / "contracts/credit_card_churn.yaml")
     folder = tmp_path_factory.mktemp("machine")
     with project_copy(folder / "mlstack") as copy:
-        state = copy.folder / ".embedded/state"
-        for seed, run_id in enumerate((A, B)):
-            keep_model(state, run_id, contract, seed)
+        keep_models(copy.folder / ".embedded/state")
         with sshd(folder / "ssh", f"{copy.folder}/deployment/receive.sh embedded") as server:
-            yield Machine(copy, server)
+            yield Native(copy, server)
 
 
-@pytest.fixture
-def machine(once: Machine) -> Machine:
-    once.forget()
-    return once
+class TestWhatMainDecides(WhatMainDecides):
+    """See there."""
 
 
-@pytest.fixture
-def unsuitable(machine: Machine, full: Contract) -> Iterator[Path]:
-    """The model of the run OTHER, which was trained with another contract."""
-    model = keep_model(machine.copy.folder / ".embedded/state", OTHER, full, seed=3)
-    yield model
-    shutil.rmtree(model)
+class TestWhatIsRefused(WhatIsRefused):
+    """See there; and by the runner's own script, before it asks any machine."""
 
-
-class Worker:
-    """Stands for a server's worker, which follows the record when the test lets it."""
-
-    def __init__(self, state: DeploymentState) -> None:
-        self._state = state
-        self._follows, self._ends = Event(), Event()
-        self._thread = Thread(target=self._turn)
-
-    def follow(self) -> None:
-        self._follows.set()
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        record = self._state.record()
-        self._say(record.run_id if record else None)
-        self._thread.start()
-        try:
-            yield
-        finally:
-            self._ends.set()
-            self._thread.join()
-            self._state.withdraw("model-server-api", "1")
-
-    def _turn(self) -> None:
-        first = self._state.record()
-        while not self._ends.wait(0.1):
-            record = self._state.record() if self._follows.is_set() else first
-            self._say(record.run_id if record else None)
-
-    def _say(self, run_id: str | None) -> None:
-        self._state.state(Statement(server="model-server-api", worker="1", run_id=run_id))
-
-
-@pytest.fixture
-def worker(machine: Machine) -> Iterator[Worker]:
-    """One that serves A, and holds up every deployment until it may follow."""
-    machine.by_hand("deploy", A)
-    worker = Worker(machine.state)
-    with worker.running():
-        yield worker
-
-
-@pytest.fixture
-def background() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor() as pool:
-        yield pool
-
-
-class TestWhatMainDecides:
-    def test_a_run_that_is_not_deployed_is_deployed_and_the_history_says_who(
-        self, machine: Machine
-    ) -> None:
-        machine.by_hand("deploy", A)
-        answer = machine.ask("follow", B)
-        assert answer.returncode == 0, answer.stderr
-        assert answer.stdout == f"run {B} is deployed\n"
-        assert machine.deployed() == B
-        assert machine.run("served").stdout == f"{B}\n"
-        assert machine.state.history()[-1].by == "github:tester"
-
-    def test_the_run_that_is_deployed_is_left_in_peace(self, machine: Machine) -> None:
-        machine.by_hand("deploy", A)
-        answer = machine.ask("follow", A)
-        assert (answer.returncode, answer.stdout) == (0, f"nothing to do: run {A} is deployed\n")
-        assert len(machine.state.history()) == 1
-
-    def test_what_was_rolled_back_by_hand_comes_back_by_a_person_alone(
-        self, machine: Machine
-    ) -> None:
-        machine.by_hand("deploy", A)
-        machine.ask("follow", B)
-        machine.by_hand("rollback")
-        answer = machine.ask("follow", B)
-        assert answer.returncode == 0
-        assert answer.stdout.startswith(f"left alone: run {B} was deployed from here before")
-        assert machine.deployed() == A
-        assert machine.ask("deploy", B).returncode == 0
-        assert machine.deployed() == B
-
-    def test_main_may_decide_on_a_run_anew(self, machine: Machine) -> None:
-        """B, rolled back by hand; then main says A too, and later B again: that is a decision."""
-        machine.by_hand("deploy", A)
-        machine.ask("follow", B)
-        machine.by_hand("rollback")
-        machine.ask("follow", A)
-        assert machine.ask("follow", B).stdout == f"run {B} is deployed\n"
-
-    def test_a_decision_that_could_not_be_carried_out_is_tried_again_by_the_next_request(
-        self, machine: Machine, documented: Contract, unsuitable: Path
-    ) -> None:
-        machine.by_hand("deploy", A)
-        refused = machine.ask("follow", OTHER)
-        assert refused.returncode == 1
-        assert f"run {OTHER} was trained with another contract" in refused.stdout
-        assert machine.deployed() == A
-        shutil.rmtree(unsuitable)
-        write_model(unsuitable, documented, seed=3)
-        assert machine.ask("follow", OTHER).stdout == f"run {OTHER} is deployed\n"
-
-
-class TestWhatIsRefused:
     @pytest.mark.parametrize("run_id", ["", "x", A.upper(), f"{A}0", f"{A}\n{B}", f"{A};id", "$A"])
     def test_no_run_id_by_the_runner(self, machine: Machine, run_id: str) -> None:
         answer = machine.run("follow", run_id, "1-1", "tester", DEPLOY_PORT="1")
         assert answer.returncode == 2
         assert "RUN_ID is not one" in answer.stderr
-
-    @pytest.mark.parametrize(
-        "asked",
-        [
-            "follow",
-            "deploy x 1-1 tester",
-            f"deploy {A.upper()} 1-1 tester",
-            f"deploy {A}0 1-1 tester",
-            f"deploy {A};id 1-1 tester",
-            f"deploy {A} ../../x tester",
-            f"deploy {A} 1-1 $(id)",
-            f"deploy {A} 1-1 tester more",
-            f"deploy {A} 1-1 tester\nid",
-            f"deploy\\n{A} 1-1 tester",
-            "served; id",
-            "id",
-            "",
-        ],
-    )
-    def test_no_request_by_the_machine(self, machine: Machine, asked: str) -> None:
-        """The key is good for deployments, and for nothing else."""
-        answer = machine.raw(asked)
-        assert answer.returncode == 2
-        assert "uid=" not in answer.stdout + answer.stderr
-        assert answer.stderr.strip()
-        assert not machine.notes.exists()
-
-    def test_a_key_that_is_not_the_right_one(self, machine: Machine, tmp_path: Path) -> None:
-        answer = machine.ask("deploy", A, DEPLOY_KEY=make_key(tmp_path / "other").read_text())
-        assert answer.returncode == 4
-        assert "refuses the key" in answer.stderr
-
-    def test_a_key_that_is_none(self, machine: Machine) -> None:
-        answer = machine.ask("deploy", A, DEPLOY_KEY="secret")
-        assert answer.returncode == 4
-        assert "is no private key" in answer.stderr
-        assert "secret" not in answer.stdout + answer.stderr
-
-    def test_a_host_that_nobody_knows(self, machine: Machine) -> None:
-        answer = machine.ask("deploy", A, DEPLOY_KNOWN_HOSTS="# none")
-        assert answer.returncode == 5
-        assert "has no host key of 127.0.0.1" in answer.stderr
-        assert machine.deployed() is None
-
-    def test_a_host_that_shows_another_key(self, machine: Machine, tmp_path: Path) -> None:
-        other = host_line(make_key(tmp_path / "other"), machine.server.port)
-        answer = machine.ask("deploy", A, DEPLOY_KNOWN_HOSTS=other)
-        assert answer.returncode == 5
-        assert "another host key" in answer.stderr
-        assert machine.deployed() is None
 
     def test_a_machine_that_does_not_answer_is_asked_again_and_given_up_in_the_end(
         self, machine: Machine
@@ -309,99 +78,5 @@ class TestWhatIsRefused:
         assert name in answer.stderr
 
 
-class TestWhileADeploymentIsUnderWay:
-    def test_a_dropped_connection_does_not_end_it_and_its_result_is_still_told(
-        self, machine: Machine, worker: Worker, background: ThreadPoolExecutor
-    ) -> None:
-        answer: Future[Answer] = background.submit(machine.ask, "follow", B)
-        machine.wait_for_record(B)
-        machine.server.drop_connections()
-        wait_until(lambda: machine.server.sessions() > 0, "the runner is back")
-        assert not answer.done()
-        assert len(machine.state.history()) == 1, "the deployment is not over"
-        worker.follow()
-        told = answer.result()
-        assert (told.returncode, told.stdout) == (0, f"run {B} is deployed\n")
-        assert "asking again" in told.stderr
-        assert [entry.to_run_id for entry in machine.state.history()] == [A, B]
-
-    def test_a_runner_that_never_comes_back_leaves_a_whole_deployment(
-        self, machine: Machine, worker: Worker, background: ThreadPoolExecutor
-    ) -> None:
-        background.submit(machine.ask, "follow", B, DEPLOY_SECONDS="0")
-        machine.wait_for_record(B)
-        machine.server.drop_connections()
-        worker.follow()
-        wait_until(lambda: len(machine.state.history()) > 1, "the deployment is over")
-        assert machine.state.history()[-1].result == "deployed"
-
-    def test_a_failure_after_the_line_dropped_puts_the_old_model_back_and_is_told(
-        self, machine: Machine, worker: Worker, background: ThreadPoolExecutor
-    ) -> None:
-        del worker
-        answer: Future[Answer] = background.submit(machine.ask, "follow", B)
-        machine.wait_for_record(B)
-        machine.server.drop_connections()
-        refusal = Statement(
-            server="model-server-streams",
-            worker="1",
-            run_id=A,
-            refused=machine.state.record(),
-            reason="no room for it",
-        )
-        machine.state.state(refusal)
-        told = answer.result()
-        machine.state.withdraw("model-server-streams", "1")
-        assert told.returncode == 1
-        assert "no room for it" in told.stdout
-        assert machine.deployed() == A
-
-    def test_the_same_request_asked_twice_is_one_deployment(
-        self, machine: Machine, worker: Worker, background: ThreadPoolExecutor
-    ) -> None:
-        request = next(_REQUESTS)
-        first: Future[Answer] = background.submit(machine.ask, "deploy", B, request)
-        machine.wait_for_record(B)
-        second: Future[Answer] = background.submit(machine.ask, "deploy", B, request)
-        wait_until(lambda: machine.server.sessions() > 1, "the second waits")
-        worker.follow()
-        assert first.result().stdout == second.result().stdout == f"run {B} is deployed\n"
-        assert machine.ask("deploy", B, request).stdout == f"run {B} is deployed\n"
-        assert len(machine.state.history()) == 2
-
-    def test_another_request_is_refused_with_a_word_about_the_first(
-        self, machine: Machine, worker: Worker, background: ThreadPoolExecutor
-    ) -> None:
-        first: Future[Answer] = background.submit(machine.ask, "deploy", B)
-        machine.wait_for_record(B)
-        second = machine.ask("deploy", OTHER)
-        assert second.returncode == 75
-        assert f"another deployment is under way: run {B} for github:tester" in second.stderr
-        worker.follow()
-        assert first.result().returncode == 0
-        assert machine.deployed() == B
-
-    def test_one_that_dies_is_told_and_the_same_request_starts_it_anew(
-        self, machine: Machine, worker: Worker, background: ThreadPoolExecutor
-    ) -> None:
-        request = next(_REQUESTS)
-        first: Future[Answer] = background.submit(machine.ask, "deploy", B, request)
-        machine.wait_for_record(B)
-        _kill_deployment(machine)
-        told = first.result()
-        assert told.returncode == 1
-        assert "ended without a result" in told.stderr
-        worker.follow()
-        again = machine.ask("deploy", B, request)
-        assert again.returncode == 0, again.stderr
-        assert machine.deployed() == B
-
-
-def _kill_deployment(machine: Machine) -> None:
-    """As a power cut would: all of it, at once."""
-    folder = str(machine.copy.folder)
-    for process in psutil.process_iter(["cmdline"]):
-        command = " ".join(process.info["cmdline"] or ())
-        if "carry_out.sh" in command and process.cwd() == folder:
-            for each in (process, *process.children(recursive=True)):
-                each.kill()
+class TestWhileADeploymentIsUnderWay(WhileADeploymentIsUnderWay):
+    """See there."""

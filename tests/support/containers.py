@@ -30,6 +30,17 @@ def docker(*arguments: str) -> str:
     return done.stdout
 
 
+def build_image(project: ProjectCopy, service: str) -> None:
+    """Builds a service's image from a copy of the project, as `make ... env=local` does."""
+    code = (
+        "from containers.engine import Compose; from mlstack import environments; "
+        f"environments.load('local'); Compose('local').run('build', '--quiet', '{service}')"
+    )
+    python = str(project.folder / ".venv/bin/python")
+    environment = {**os.environ, **project.variables}
+    subprocess.run([python, "-c", code], cwd=project.folder, env=environment, check=True)
+
+
 class Containers:
     """Services in containers; see `support.stack.Runtime`.
 

@@ -5,7 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,26 +23,29 @@ class Sshd:
     """One that runs.
 
     Args:
-        process: The listening process.
+        listener: The process that listens now.
         port: On 127.0.0.1.
+        user: Who logs in.
         key: A private key whose holder may run the forced command.
         known_hosts: The host's line of a known_hosts file.
     """
 
-    process: psutil.Process
+    listener: Callable[[], psutil.Process]
     port: int
+    user: str
     key: Path
     known_hosts: str
 
     def drop_connections(self) -> None:
         """Ends every connection as a broken line does: without a word to either side."""
-        for session in self.process.children(recursive=True):
-            if session.name() == "sshd":
-                session.kill()
+        for process in self.listener().children(recursive=True):
+            # Newer ones are called sshd-session.
+            if process.name().startswith("sshd"):
+                process.kill()
 
     def sessions(self) -> int:
         """How many connections there are."""
-        return sum(child.name() == "sshd" for child in self.process.children())
+        return sum(child.name().startswith("sshd") for child in self.listener().children())
 
 
 def make_key(path: Path) -> Path:
@@ -59,6 +62,44 @@ def host_line(key: Path, port: int) -> str:
     return f"[127.0.0.1]:{port} {kind} {text}"
 
 
+def configure(folder: Path, command: str, user: str, listens_on: str) -> Path:
+    """Writes keys and configuration: a key alone opens it, for one user and one command.
+
+    Args:
+        folder: For them.
+        command: The only command that the key may run.
+        user: The only one who may log in.
+        listens_on: Address and port.
+
+    Returns:
+        The configuration's path.
+    """
+    key, host_key = make_key(folder / "key"), make_key(folder / "host_key")
+    allowed = folder / "authorized_keys"
+    public = key.with_suffix(".pub").read_text()
+    allowed.write_text(f'restrict,command="{command}" {public}')
+    allowed.chmod(0o600)
+    configuration = folder / "sshd_config"
+    configuration.write_text(
+        f"ListenAddress {listens_on}\n"
+        f"HostKey {host_key}\n"
+        f"AuthorizedKeysFile {allowed}\n"
+        f"AllowUsers {user}\n"
+        "AuthenticationMethods publickey\n"
+        "PermitRootLogin forced-commands-only\n"
+        "PidFile none\n"
+        # The test's folder lies in one that everybody may write to.
+        "StrictModes no\n"
+        "UsePAM no\n"
+    )
+    return configuration
+
+
+def connection(folder: Path, listener: Callable[[], psutil.Process], port: int, user: str) -> Sshd:
+    """What a runner knows of an sshd that was configured in a folder."""
+    return Sshd(listener, port, user, folder / "key", host_line(folder / "host_key", port))
+
+
 @contextmanager
 def sshd(folder: Path, command: str) -> Iterator[Sshd]:
     """Runs one, with the rights of the test's own user.
@@ -70,32 +111,15 @@ def sshd(folder: Path, command: str) -> Iterator[Sshd]:
     if os.geteuid() == 0:
         # As root it wants this folder of the package's service; it stays empty.
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-    key, host_key = make_key(folder / "key"), make_key(folder / "host_key")
-    allowed = folder / "authorized_keys"
-    public = key.with_suffix(".pub").read_text()
-    allowed.write_text(f'restrict,command="{command}" {public}')
-    allowed.chmod(0o600)
-    port = free_port()
-    configuration = folder / "sshd_config"
-    configuration.write_text(
-        f"ListenAddress 127.0.0.1:{port}\n"
-        f"HostKey {host_key}\n"
-        f"AuthorizedKeysFile {allowed}\n"
-        f"AllowUsers {getpass.getuser()}\n"
-        "AuthenticationMethods publickey\n"
-        "PermitRootLogin forced-commands-only\n"
-        "PidFile none\n"
-        # The test's folder lies in one that everybody may write to.
-        "StrictModes no\n"
-        "UsePAM no\n"
-    )
+    port, user = free_port(), getpass.getuser()
+    configuration = configure(folder, command, user, f"127.0.0.1:{port}")
     log = folder / "sshd.log"
     assert SSHD is not None, "sshd is not installed"
     process = psutil.Popen([SSHD, "-D", "-f", str(configuration), "-E", str(log)])
     try:
         wait_until(lambda: _listens(port) or process.poll() is not None, "sshd listens")
         assert process.poll() is None, log.read_text()
-        yield Sshd(process, port, key, host_line(host_key, port))
+        yield connection(folder, lambda: process, port, user)
     finally:
         process.terminate()
         process.wait()
