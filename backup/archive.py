@@ -98,6 +98,15 @@ class ArchiveWriter:
         self._sha256[name] = reader.sha256.hexdigest()
 
 
+def _copy(content: IO[bytes] | None, file: IO[bytes]) -> str:
+    """Copies what a member holds; returns its checksum."""
+    sha256 = hashlib.sha256()
+    while content is not None and (chunk := content.read(_CHUNK)):
+        sha256.update(chunk)
+        file.write(chunk)
+    return sha256.hexdigest()
+
+
 class _Reader:
     """Reads on, and keeps count of what was read."""
 
@@ -131,9 +140,9 @@ def unpack(stream: IO[bytes], folder: Path) -> Manifest:
                 path = folder / member.name
                 if not member.isfile() or not path.resolve().is_relative_to(folder.resolve()):
                     raise BackupError(f"the backup holds {member.name!r}, which is no file of it")
-                tar.extract(member, folder, filter="data")
-                with path.open("rb") as file:
-                    sha256[member.name] = hashlib.file_digest(file, "sha256").hexdigest()
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with path.open("xb") as file:
+                    sha256[member.name] = _copy(tar.extractfile(member), file)
             while packed.read(_CHUNK):
                 pass  # to the very end, where its own checksum is
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
