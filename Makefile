@@ -161,18 +161,16 @@ prune: $(PACKAGES) ## Remove now what is older than KEEP_..._DAYS, and say what 
 
 .PHONY: backup
 backup: $(PACKAGES) ## Save MongoDB, MLflow and what is deployed, while all runs, as one file in backups/
-	@umask 077; mkdir -p backups; file=backups/$$(date -u +%Y-%m-%dT%H-%M-%SZ).tar.gz; \
-		trap 'rm -f "$$file.part"' EXIT; $(RUN) $(JOB) backup.take >"$$file.part"; \
+	@umask 077; mkdir -p backups; find backups -name '*.part' -mmin +1440 -delete; \
+		file=backups/$$(date -u +%Y-%m-%dT%H-%M-%SZ).tar.gz; set -o noclobber; : >"$$file.part"; \
+		trap 'rm -f "$$file.part"' EXIT; $(RUN) $(JOB) backup.take >>"$$file.part"; \
 		sync "$$file.part"; mv "$$file.part" "$$file"; sync backups; \
 		echo "$$file: $$(du -h "$$file" | cut -f1); it is restored by: make restore BACKUP=$$file"
 
-# MongoDB comes with what reads from it, which would not read again by itself.
 .PHONY: restore
 restore: $(PACKAGES) ## Bring a backup (BACKUP=...) into a stack that is empty, as after setup-model-registry
-	@test -f "$(BACKUP)" || { echo "BACKUP=$(BACKUP): name the file of a backup, as make backup has printed it"; exit 2; }
-	@$(RUN) -m $(STACK) start evidently_service
-	@$(RUN) -m $(STACK) stop evidently_service
-	@$(RUN) $(JOB) backup.restore <"$(BACKUP)"
+	@test -f "$${BACKUP:-}" || { echo "BACKUP=$${BACKUP:-}: name the file of a backup, as make backup has printed it"; exit 2; }
+	@$(RUN) $(JOB) backup.restore <"$$BACKUP"
 
 ##@ Development
 

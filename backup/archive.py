@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import os
 import tarfile
 import zlib
 from collections.abc import Mapping
@@ -35,6 +36,8 @@ class Manifest(BaseModel):
     began_at: datetime
     """What came in after it may be in the backup or not."""
     mlflow_version: str
+    artifacts_elsewhere: str | None
+    """Where MLflow's artifacts are when they are not in the backup."""
     counts: Mapping[str, int]
     """How many of what there is, for people."""
     sha256: Mapping[str, str]
@@ -78,14 +81,22 @@ class ArchiveWriter:
     def add_file(self, name: str, path: Path) -> None:
         """Adds a file as a member. Raises OSError, when it shrinks meanwhile too."""
         with path.open("rb") as file:
-            self._add(name, file, path.stat().st_size)
+            self._add(name, file, os.fstat(file.fileno()).st_size)
 
     def finish(
-        self, began_at: datetime, mlflow_version: str, counts: Mapping[str, int]
+        self,
+        began_at: datetime,
+        mlflow_version: str,
+        artifacts_elsewhere: str | None,
+        counts: Mapping[str, int],
     ) -> Manifest:
         """Adds the manifest, after all the others; returns it."""
         manifest = Manifest(
-            began_at=began_at, mlflow_version=mlflow_version, counts=counts, sha256=self._sha256
+            began_at=began_at,
+            mlflow_version=mlflow_version,
+            artifacts_elsewhere=artifacts_elsewhere,
+            counts=counts,
+            sha256=self._sha256,
         )
         self.add(_MANIFEST, manifest.model_dump_json(indent=2).encode())
         return manifest

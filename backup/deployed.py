@@ -1,39 +1,31 @@
-"""The state folder's part of a backup: what is deployed, its history, the verified models."""
+"""The state folder's part of a backup: what is deployed, and the history of deployments.
 
-import os
-import shutil
+The models themselves are MLflow's; servers fetch them from there again.
+"""
+
 from pathlib import Path
 
 from backup.archive import ArchiveWriter
 from mlstack.deployment import DeploymentState
-from mlstack.files import sync_tree
+from mlstack.files import write_atomically
 
 _FOLDER = "state"
-_PARTS = ("models", "references", "deployments.jsonl", "deployment.json")
-"""The record comes last: what it names is there before it."""
-_OF_THE_MOMENT = (".lock", ".new")
+_FILES = ("deployments.jsonl", "deployment.json")
+"""What is deployed comes last: by then all the rest is there."""
 
 
 def save_deployed(state: Path, archive: ArchiveWriter) -> dict[str, int]:
-    """Adds the deployment record, its history and the copies of models and training rows.
+    """Adds the deployment record and the history; returns how many deployments there were.
 
     Args:
         state: The state folder (`Settings.state_path`).
         archive: The backup.
-
-    Returns:
-        How many deployments there were.
-
-    Raises:
-        DeploymentError: a deployment is under way.
     """
-    deployment = DeploymentState(state)
-    with deployment.deploying():
-        for part in _PARTS:
-            for path in [state / part, *sorted((state / part).rglob("*"))]:
-                if path.is_file() and path.suffix not in _OF_THE_MOMENT:
-                    archive.add_file(f"{_FOLDER}/{path.relative_to(state).as_posix()}", path)
-        return {"deployments": len(deployment.history())}
+    for name in _FILES:
+        # Each is replaced at once, never changed, so what is read is whole.
+        if (state / name).exists():
+            archive.add(f"{_FOLDER}/{name}", (state / name).read_bytes())
+    return {"deployments": len(DeploymentState(state).history())}
 
 
 def restore_deployed(state: Path, folder: Path) -> None:
@@ -43,12 +35,7 @@ def restore_deployed(state: Path, folder: Path) -> None:
         state: The state folder.
         folder: The unpacked backup.
     """
-    for part in _PARTS:
-        saved = folder / _FOLDER / part
-        if saved.is_dir():
-            shutil.copytree(saved, state / part, dirs_exist_ok=True)
-            sync_tree(state / part)
-        elif saved.is_file():
-            shutil.copyfile(saved, state / part)
-            with (state / part).open("rb") as file:
-                os.fsync(file.fileno())
+    for name in _FILES:
+        saved = folder / _FOLDER / name
+        if saved.exists():
+            write_atomically(state / name, saved.read_bytes())

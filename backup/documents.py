@@ -54,8 +54,8 @@ def has_documents(uri: str) -> bool:
         )
 
 
-def restore_documents(uri: str, folder: Path) -> None:
-    """Puts all documents into a database that has none.
+def restore_documents(uri: str, folder: Path) -> dict[str, int]:
+    """Puts all documents into a database that has none; returns how many each collection has then.
 
     Args:
         uri: MongoDB's address.
@@ -69,6 +69,8 @@ def restore_documents(uri: str, folder: Path) -> None:
             documents = list(bson.decode_iter(path.read_bytes(), _AS_THEY_ARE))
             if documents:
                 database[path.parent.name].insert_many(documents)
+        names = sorted((path.name for path in (folder / _FOLDER).glob("*")), reverse=True)
+        return {name: database[name].count_documents({}) for name in names}
 
 
 @contextmanager

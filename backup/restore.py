@@ -39,14 +39,28 @@ def restore_backup(settings: Settings, stream: IO[bytes]) -> Manifest:
             shutil.rmtree(folder, ignore_errors=True)  # of one that was killed
             manifest = unpack(stream, folder)
             _require_empty(settings, tracking, state, manifest)
+            _require_same_store(tracking, manifest)
             tracking.check_version(folder, manifest.mlflow_version)
-            tracking.restore(folder)
-            restore_documents(settings.mongo_uri, folder)
+            restored = {
+                **tracking.restore(folder),
+                **restore_documents(settings.mongo_uri, folder),
+            }
+            if missing := restored.items() - manifest.counts.items():
+                raise BackupError(f"other counts than in the backup: {sorted(missing)}")
             # Last: before that nothing is deployed, and no server starts on half of a backup.
             restore_deployed(settings.state_path, folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     return manifest
+
+
+def _require_same_store(tracking: TrackingFiles, manifest: Manifest) -> None:
+    if tracking.elsewhere != manifest.artifacts_elsewhere:
+        raise BackupError(
+            f"MLflow's artifacts are {manifest.artifacts_elsewhere or 'in the backup'}, and here "
+            f"they are kept in {tracking.elsewhere or 'a folder'}: restore where they are kept "
+            "alike (MLFLOW_ARTIFACTS)"
+        )
 
 
 def _require_empty(
@@ -78,4 +92,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -13,6 +13,9 @@ from mlstack.errors import MlstackError
 from mlstack.maintenance import maintenance
 from mlstack.settings import Settings
 
+_PATIENCE_SECONDS = 3600.0
+"""Taken by night, it comes after a pruning that goes on, and not the next night."""
+
 
 def take_backup(settings: Settings, stream: IO[bytes]) -> Manifest:
     """Takes a backup.
@@ -22,22 +25,22 @@ def take_backup(settings: Settings, stream: IO[bytes]) -> Manifest:
         stream: Where the backup is written to.
 
     Raises:
-        MaintenanceError: a pruning, another backup or a restore is under way.
-        DeploymentError: a deployment is.
+        MaintenanceError: a pruning, another backup or a restore is under way for too long.
         StorageUnavailable: MongoDB does not answer.
         BackupError: MLflow's database can not be copied.
         OSError: the stream, or a file that should be in the backup.
     """
     began = datetime.now(UTC)
     tracking = TrackingFiles.of(settings)
-    with maintenance(settings.state_path), ArchiveWriter(stream) as archive:
+    with maintenance(settings.state_path, _PATIENCE_SECONDS), ArchiveWriter(stream) as archive:
         # What is deployed comes first: its run is then in the copy of MLflow too.
         counts = {
             **save_deployed(settings.state_path, archive),
             **save_documents(settings.mongo_uri, archive),
             **tracking.save(archive),
         }
-        return archive.finish(began, importlib.metadata.version("mlflow-skinny"), counts)
+        version = importlib.metadata.version("mlflow-skinny")
+        return archive.finish(began, version, tracking.elsewhere, counts)
 
 
 def main() -> int:
@@ -50,8 +53,8 @@ def main() -> int:
         _say(f"no backup was taken: {error}")
         return 1
     _say(f"backup {manifest}")
-    if TrackingFiles.of(settings).artifacts is None:
-        _say(f"artifacts stay in {settings.mlflow_artifacts_destination} and are not in it")
+    if manifest.artifacts_elsewhere is not None:
+        _say(f"artifacts stay in {manifest.artifacts_elsewhere} and are not in it")
     return 0
 
 
@@ -61,4 +64,7 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -13,6 +13,9 @@ from mlstack.files import sync_names
 from mlstack.settings import ROOT, Settings
 
 _DATABASE, _ARTIFACTS = "mlflow/mlflow.db", "mlflow/artifacts"
+_RUNS, _VERSION = "runs", "alembic_version"
+# The version of its tables, the experiment `Default`, and the workspace that it is in.
+_AT_THE_BEGINNING = {_VERSION: 1, "experiments": 1, "workspaces": 1}
 _SQLITE = "sqlite:///"
 _BUSY_SECONDS = 60
 
@@ -21,24 +24,32 @@ _BUSY_SECONDS = 60
 class TrackingFiles:
     """Where MLflow keeps what it knows.
 
+    Every method raises BackupError when the database is damaged, locked, or its disk is full.
+
     Args:
         database: Its SQLite file.
-        artifacts: Folder of models and plots; None: an object store, which keeps them itself.
+        artifacts: Folder of models and plots; None: they are elsewhere.
+        elsewhere: The object store that has them, and keeps them itself.
     """
 
     database: Path
     artifacts: Path | None
+    elsewhere: str | None
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """Finds them. Raises BackupError: the database is another one than SQLite."""
-        uri, place = settings.mlflow_backend_store_uri, settings.mlflow_artifacts_destination
+        uri = settings.mlflow_backend_store_uri
         if not uri.startswith(_SQLITE):
             raise BackupError(
                 "MLFLOW_BACKEND_STORE_URI: only a SQLite file is backed up here; another database "
                 "has tools of its own"
             )
-        return cls(ROOT / uri.removeprefix(_SQLITE), None if "://" in place else ROOT / place)
+        database = ROOT / uri.removeprefix(_SQLITE)
+        place = settings.mlflow_artifacts_destination.removeprefix("file://")
+        if "://" in place:
+            return cls(database, None, place)
+        return cls(database, ROOT / place, None)
 
     def save(self, archive: ArchiveWriter) -> dict[str, int]:
         """Adds the database, then the artifacts: what it names is there, or comes later.
@@ -51,24 +62,25 @@ class TrackingFiles:
         """
         if not self.database.exists():
             raise BackupError("MLflow has no database yet: is it set up?")
-        with self._copy() as copy:
+        with _sqlite_answers(), self._copy() as copy:
             archive.add_file(_DATABASE, copy)
-            with closing(_open(copy)) as saved:
-                runs = _count(saved, "runs")
+            runs = _count_runs(copy)
         files = self._artifact_files()
         for name, path in files.items():
             archive.add_file(f"{_ARTIFACTS}/{name}", path)
         return {"runs": runs, "files of artifacts": len(files)}
 
     def what_is_there(self) -> list[str]:
-        """What MLflow has, in words; empty: nothing."""
+        """What MLflow has beyond what it begins with, in words; empty: nothing."""
         there = []
         if self.database.exists():
-            with closing(_open(self.database)) as live:
-                if runs := _count(live, "runs"):
-                    there.append(f"{runs:,} runs in MLflow")
-                if models := _count(live, "registered_models"):
-                    there.append(f"{models:,} registered models")
+            with _sqlite_answers(), closing(_open(self.database)) as live:
+                counts = {table: _count(live, table) for table in sorted(_tables(live))}
+            there = [
+                f"{count:,} {table} in MLflow"
+                for table, count in counts.items()
+                if count > _AT_THE_BEGINNING.get(table, 0)
+            ]
         if self._artifact_files():
             there.append("artifacts of MLflow's")
         return there
@@ -85,14 +97,19 @@ class TrackingFiles:
         """
         if not self.database.exists():
             return
-        with closing(_open(self.database)) as live, closing(_open(folder / _DATABASE)) as saved:
-            if (here := _schema(live)) and here != _schema(saved):
-                raise BackupError(
-                    f"the backup is from MLflow {mlflow_version}, whose database has other tables "
-                    "than the MLflow here: restore it with that version, then upgrade"
-                )
+        with (
+            _sqlite_answers(),
+            closing(_open(self.database)) as live,
+            closing(_open(folder / _DATABASE)) as saved,
+        ):
+            here, there = _schema(live), _schema(saved)
+        if here is not None and here != there:
+            raise BackupError(
+                f"the backup is from MLflow {mlflow_version}, whose database has other tables "
+                "than the MLflow here: restore it with that version, then upgrade"
+            )
 
-    def restore(self, folder: Path) -> None:
+    def restore(self, folder: Path) -> dict[str, int]:
         """Puts artifacts and database where there are none.
 
         The database is written by SQLite itself, in one transaction: a server that has it open
@@ -100,6 +117,9 @@ class TrackingFiles:
 
         Args:
             folder: The unpacked backup, on the disk that the artifacts belong on.
+
+        Returns:
+            As `save`, of what is there then.
         """
         if self.artifacts is not None and (folder / _ARTIFACTS).exists():
             if self.artifacts.exists():
@@ -107,10 +127,14 @@ class TrackingFiles:
             (folder / _ARTIFACTS).rename(self.artifacts)
             sync_names(self.artifacts.parent)
         with (
+            _sqlite_answers(),
             closing(_open(folder / _DATABASE)) as saved,
             closing(sqlite3.connect(self.database, timeout=_BUSY_SECONDS)) as live,
         ):
             saved.backup(live)
+        with _sqlite_answers():
+            runs = _count_runs(self.database)
+        return {"runs": runs, "files of artifacts": len(self._artifact_files())}
 
     @contextmanager
     def _copy(self) -> Iterator[Path]:
@@ -138,21 +162,32 @@ def _open(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=_BUSY_SECONDS)
 
 
+@contextmanager
+def _sqlite_answers() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise BackupError(f"MLflow's database: {error}") from error
+
+
 def _tables(database: sqlite3.Connection) -> set[str]:
     found = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
     return {str(name) for (name,) in found}
 
 
 def _count(database: sqlite3.Connection, table: str) -> int:
-    if table not in _tables(database):
-        return 0  # MLflow has not started on it yet
-    (count,) = database.execute(f"SELECT COUNT(*) FROM {table}").fetchone()  # noqa: S608 - ours
+    (count,) = database.execute(f'SELECT COUNT(*) FROM "{table}"').fetchone()  # noqa: S608 - its own
     return int(count)
+
+
+def _count_runs(path: Path) -> int:
+    with closing(_open(path)) as database:
+        return _count(database, _RUNS) if _RUNS in _tables(database) else 0
 
 
 def _schema(database: sqlite3.Connection) -> str | None:
     """MLflow's own version of its tables; None: there are none yet."""
-    if "alembic_version" not in _tables(database):
+    if _VERSION not in _tables(database):
         return None
-    row = database.execute("SELECT version_num FROM alembic_version").fetchone()
+    row = database.execute(f"SELECT version_num FROM {_VERSION}").fetchone()  # noqa: S608 - ours
     return None if row is None else str(row[0])

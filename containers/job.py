@@ -8,6 +8,7 @@ network and secrets. It runs whether that one is up or not, and is removed when 
 
 import getpass
 import os
+import subprocess
 import sys
 
 from containers import credentials
@@ -66,10 +67,15 @@ def become(environment: str, settings: Settings, module: str, arguments: list[st
         os.dup2(os.open(path, os.O_RDONLY), sys.stdin.fileno())
         given["DATA_FILE"] = f"/tmp/{path.name}"  # noqa: S108 - the container's own
         command = ["sh", "-c", _RECEIVE, "receive", *command]
+    if module == "backup.restore":
+        # It comes with the servers, which an empty stack has none of yet.
+        Compose(environment).run("run", "--rm", "mongo-account", stdin=subprocess.DEVNULL)
+    # Whether there is a terminal is asked of standard output alone by some versions of compose.
+    terminal = [] if sys.stdin.isatty() else ["--no-TTY"]
     # Names alone: a command line is everybody's to read.
     variables = [word for name in given for word in ("--env", name)]
     Compose(environment, given).become(
-        "--progress", "quiet", "run", "--rm", "--no-deps", *variables, service, *command
+        "--progress", "quiet", "run", "--rm", "--no-deps", *terminal, *variables, service, *command
     )
 
 

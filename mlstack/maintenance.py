@@ -14,18 +14,19 @@ class MaintenanceError(MlstackError):
 
 
 @contextmanager
-def maintenance(state: Path) -> Iterator[None]:
+def maintenance(state: Path, wait_seconds: float = 0) -> Iterator[None]:
     """Keeps others out that go over all that is stored.
 
     Args:
         state: The state folder (`Settings.state_path`).
+        wait_seconds: How long to wait for one that is under way.
 
     Raises:
-        MaintenanceError: one is under way.
+        MaintenanceError: it still is.
     """
     state.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(state / "maintenance.lock", timeout=0):
+        with FileLock(state / "maintenance.lock", timeout=wait_seconds):
             yield
     except Timeout as error:
         raise MaintenanceError(

@@ -15,6 +15,9 @@ from retention.local_files import prune_copies, prune_logs
 from retention.removed import Removed
 from retention.tracking import prune_tracking
 
+_PATIENCE_SECONDS = 3600.0
+"""A backup that begins at the same time every night keeps none of them from it."""
+
 _PARTS: tuple[Callable[[Settings, datetime], list[Removed]], ...] = (
     prune_tracking,
     prune_database,
@@ -36,11 +39,11 @@ def prune(settings: Settings, say: Callable[[str], object]) -> None:
 
     Raises:
         PruningFailed: parts failed; says which way.
-        MaintenanceError: a backup or restore is under way.
+        MaintenanceError: a backup or restore is under way for too long.
     """
     failures = []
     now = datetime.now(UTC)
-    with maintenance(settings.state_path):
+    with maintenance(settings.state_path, _PATIENCE_SECONDS):
         for part in _PARTS:
             try:
                 removed = part(settings, now)

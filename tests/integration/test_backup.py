@@ -13,6 +13,7 @@ import pytest
 from mlflow import MlflowClient
 from pymongo import MongoClient
 
+from backup import take
 from backup.archive import BackupError
 from backup.restore import restore_backup
 from backup.take import take_backup
@@ -22,8 +23,8 @@ from mlstack.deployment import DEPLOYED, DeploymentState, HistoryEntry, Statemen
 from mlstack.errors import MlstackError
 from mlstack.generator import CustomerGenerator
 from mlstack.maintenance import MaintenanceError, maintenance
-from mlstack.model_store import ModelStore
 from mlstack.mongo_sink import DATABASE, MongoSink, StorageUnavailable
+from mlstack.serving import model_store
 from mlstack.settings import Settings
 from support.customers import contract_named
 from support.mongo import free_port, mongo_server
@@ -76,7 +77,7 @@ def _fill(settings: Settings, run_id: str) -> None:
         [{"_id": each, "target": 1, "target_at": now.isoformat()} for each in ids[:9]]
     )
     sink.close()
-    ModelStore(settings.state_path).load(run_id)
+    model_store(settings).load(run_id)
     state = DeploymentState(settings.state_path)
     state.write_record(run_id, "test")
     entry = {"at": now, "by": "test", "action": "deploy", "from_run_id": None, "result": DEPLOYED}
@@ -106,7 +107,7 @@ def _content(settings: Settings, contract: Contract) -> dict[str, Any]:
             (each.name, each.version, each.run_id, each.aliases)
             for each in client.search_model_versions()
         ],
-        "answers": ModelStore(settings.state_path).load(record.run_id).score(_drawn(contract)),
+        "answers": model_store(settings).load(record.run_id).score(_drawn(contract)),
     }
 
 
@@ -123,9 +124,7 @@ def test_all_is_there_again_in_a_stack_that_was_new(
         assert manifest.counts["outcome"] == 9
         assert manifest.counts["deployments"] == 1
         assert manifest.counts["runs"] == len(saved.searched.runs)
-        assert _content(settings, contract) == saved.content
-        # What is not in the backup comes from MLflow again: its artifacts are there too.
-        _forget_models(settings)
+        # The model, too, comes from MLflow again.
         assert _content(settings, contract) == saved.content
         # The server goes on with it.
         small_search(contract, "kept")
@@ -136,7 +135,7 @@ def test_all_is_there_again_in_a_stack_that_was_new(
         with pytest.raises(BackupError) as refused:
             restore_backup(settings, again)
     words = str(refused.value)
-    for there in ("runs in MLflow", "registered model", "artifacts", "MongoDB", "a deployment"):
+    for there in ("runs in MLflow", "model_versions", "artifacts", "MongoDB", "a deployment"):
         assert there in words
 
 
@@ -183,7 +182,35 @@ class TestRefusal:
             database.execute("INSERT INTO alembic_version VALUES ('another')")
         assert "then upgrade" in self._refused(new, saved.backup, BackupError)
 
-    def test_a_pruning_that_is_under_way(self, saved: Saved, new: Settings) -> None:
+    def test_an_experiment_that_people_have_made(
+        self, saved: Saved, new: Settings, tmp_path: Path
+    ) -> None:
+        with closing(sqlite3.connect(tmp_path / "mlflow/mlflow.db")) as database, database:
+            database.execute("CREATE TABLE experiments (name TEXT)")
+            database.execute("INSERT INTO experiments VALUES ('Default'), ('mine')")
+        assert "2 experiments in MLflow" in self._refused(new, saved.backup, BackupError)
+
+    def test_a_damaged_database(self, saved: Saved, new: Settings, tmp_path: Path) -> None:
+        (tmp_path / "mlflow/mlflow.db").write_bytes(b"no database at all" * 1000)
+        assert "MLflow's database: " in self._refused(new, saved.backup, BackupError)
+        with pytest.raises(BackupError, match="MLflow's database: "):
+            take_backup(new, io.BytesIO())
+
+    def test_a_stack_that_keeps_its_artifacts_elsewhere(self, saved: Saved, new: Settings) -> None:
+        elsewhere = {"mlflow_artifacts_destination": "s3://bucket/artifacts"}
+        refused = self._refused(new.model_copy(update=elsewhere), saved.backup, BackupError)
+        assert "kept in s3://bucket/artifacts" in refused
+        stream = io.BytesIO()
+        manifest = take_backup(saved.settings.model_copy(update=elsewhere), stream)
+        assert manifest.counts["files of artifacts"] == 0
+        assert len(stream.getvalue()) < len(saved.backup)
+        refused = self._refused(new, stream.getvalue(), BackupError)
+        assert "artifacts are s3://bucket/artifacts" in refused
+
+    def test_a_pruning_that_is_under_way(
+        self, saved: Saved, new: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(take, "_PATIENCE_SECONDS", 0.1)
         with maintenance(new.state_path):
             assert "under way" in self._refused(new, saved.backup, MaintenanceError)
             with pytest.raises(MaintenanceError):
@@ -205,19 +232,5 @@ class TestRefusal:
             take_backup(new, io.BytesIO())
 
 
-def test_artifacts_of_an_object_store_stay_there(saved: Saved) -> None:
-    settings = saved.settings.model_copy(
-        update={"mlflow_artifacts_destination": "s3://bucket/artifacts"}
-    )
-    stream = io.BytesIO()
-    assert take_backup(settings, stream).counts["files of artifacts"] == 0
-    assert len(stream.getvalue()) < len(saved.backup)
-
-
 def _drawn(contract: Contract) -> list[Customer]:
     return CustomerGenerator(contract, seed=1).draw(20)
-
-
-def _forget_models(settings: Settings) -> None:
-    for path in (settings.state_path / "models").glob("*"):
-        path.rename(path.with_name(f"{path.name}.gone"))

@@ -17,7 +17,7 @@ def _backup(**members: bytes) -> bytes:
     with ArchiveWriter(stream) as archive:
         for name, content in members.items():
             archive.add(f"part/{name}", content)
-        archive.finish(NOW, "3.0", {"things": len(members)})
+        archive.finish(NOW, "3.0", None, {"things": len(members)})
     return stream.getvalue()
 
 
@@ -45,7 +45,7 @@ def test_what_was_added_comes_out_again(tmp_path: Path) -> None:
         archive.add("a/one", b"")
         archive.add("a/b/two", bytes(3_000_000))
         archive.add_file("three", file)
-        written = archive.finish(NOW, "3.0", {"things": 3})
+        written = archive.finish(NOW, "3.0", None, {"things": 3})
     stream.seek(0)
     manifest = unpack(stream, tmp_path / "out")
     assert manifest == written
@@ -111,7 +111,7 @@ def test_nothing_is_written_beyond_the_folder(tmp_path: Path, above: str) -> Non
     stream = io.BytesIO()
     with ArchiveWriter(stream) as archive:
         archive.add(name, b"1")
-        archive.finish(NOW, "3.0", {})
+        archive.finish(NOW, "3.0", None, {})
     stream.seek(0)
     with pytest.raises(BackupError, match="outside', which is no file of it"):
         unpack(stream, tmp_path / "out")

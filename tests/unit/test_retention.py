@@ -118,7 +118,10 @@ def test_a_part_that_fails_keeps_no_other_from_its_work(
     ]
 
 
-def test_pruning_waits_for_no_backup_but_says_that_there_is_one(settings: Settings) -> None:
+def test_pruning_that_a_backup_keeps_waiting_for_too_long_says_so(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruning, "_PATIENCE_SECONDS", 0.1)
     with maintenance(settings.state_path), pytest.raises(MaintenanceError, match="under way"):
         prune(settings, print)
 
