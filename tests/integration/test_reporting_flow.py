@@ -1,6 +1,7 @@
 """The reporting flow as people run it: make, Prefect, a worker and MongoDB, all real."""
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from pymongo import MongoClient
 
 from mlstack.settings import ROOT
 from support.project_copy import ProjectCopy, project_copy
+from support.waiting import wait_until
 
 SERVICES = ("prefect-server", "agent", "mongo", "nginx")
 DEPLOYMENT = "evidently_data_reporting/evidently_data_reporting"
@@ -44,6 +46,28 @@ def test_the_schedule_has_one_report_a_window_and_one_run_at_a_time(stack: Proje
     assert deployment["parameters"]["window_minutes"] == 45
     assert deployment["global_concurrency_limit"]["limit"] == 1
     assert deployment["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
+
+
+def test_the_schedule_brings_runs_when_they_are_due(stack: ProjectCopy) -> None:
+    """Prefect makes them ahead, by a service of its own: a schedule alone starts nothing."""
+    address = f"http://127.0.0.1:{stack.port('PREFECT_PORT')}/api/flow_runs/filter"
+    wanted = {
+        "deployments": {"id": {"any_": [_deployment(stack)["id"]]}},
+        "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
+        "sort": "EXPECTED_START_TIME_ASC",
+    }
+
+    def due() -> list[datetime]:
+        runs = requests.post(address, json=wanted, timeout=30).json()
+        return [
+            datetime.fromisoformat(run["expected_start_time"])
+            for run in runs
+            if run["auto_scheduled"]
+        ]
+
+    wait_until(due, "runs are scheduled", seconds=90)
+    first, second, *_ = due()
+    assert second - first == timedelta(minutes=45)
 
 
 def test_a_run_that_goes_silent_is_taken_for_dead_as_one_of_training_is(
