@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import os
+import shutil
 import tarfile
 import zlib
 from collections.abc import Mapping
@@ -105,17 +106,8 @@ class ArchiveWriter:
         member = tarfile.TarInfo(name)
         member.size, member.mode = size, _READABLE_BY_OWNER
         reader = _Reader(content)
-        self._tar.addfile(member, reader)  # type: ignore[arg-type] # it needs no more than read()
+        self._tar.addfile(member, reader)
         self._sha256[name] = reader.sha256.hexdigest()
-
-
-def _copy(content: IO[bytes] | None, file: IO[bytes]) -> str:
-    """Copies what a member holds; returns its checksum."""
-    sha256 = hashlib.sha256()
-    while content is not None and (chunk := content.read(_CHUNK)):
-        sha256.update(chunk)
-        file.write(chunk)
-    return sha256.hexdigest()
 
 
 class _Reader:
@@ -124,7 +116,7 @@ class _Reader:
     def __init__(self, content: IO[bytes]) -> None:
         self._content, self.sha256 = content, hashlib.sha256()
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int = -1, /) -> bytes:
         data = self._content.read(size)
         self.sha256.update(data)
         return data
@@ -152,8 +144,10 @@ def unpack(stream: IO[bytes], folder: Path) -> Manifest:
                 if not member.isfile() or not path.resolve().is_relative_to(folder.resolve()):
                     raise BackupError(f"the backup holds {member.name!r}, which is no file of it")
                 path.parent.mkdir(parents=True, exist_ok=True)
+                reader = _Reader(tar.extractfile(member) or BytesIO())
                 with path.open("xb") as file:
-                    sha256[member.name] = _copy(tar.extractfile(member), file)
+                    shutil.copyfileobj(reader, file, _CHUNK)
+                sha256[member.name] = reader.sha256.hexdigest()
             while packed.read(_CHUNK):
                 pass  # to the very end, where its own checksum is
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:

@@ -1,23 +1,18 @@
 """MongoDB's part of a backup: its documents as they are, BSON, some thousand a member."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import bson
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
-from pymongo import MongoClient
-from pymongo.database import Database
-from pymongo.errors import PyMongoError
 
 from backup.archive import ArchiveWriter
-from mlstack.mongo_sink import DATABASE, StorageUnavailable
+from mlstack.mongo_database import open_database
 
 _FOLDER = "mongodb"
 _BATCH = 1000
-_CONNECT_MS = 10_000
 _AS_THEY_ARE = CodecOptions(document_class=RawBSONDocument)
 
 
@@ -34,7 +29,7 @@ def save_documents(uri: str, archive: ArchiveWriter) -> dict[str, int]:
         StorageUnavailable: MongoDB does not answer.
     """
     counts: dict[str, int] = {}
-    with _database(uri) as database:
+    with open_database(uri) as database:
         # An outcome that comes meanwhile is then at least in its prediction: data is the last.
         for name in sorted(database.list_collection_names(), reverse=True):
             counts[name] = 0
@@ -48,7 +43,7 @@ def save_documents(uri: str, archive: ArchiveWriter) -> dict[str, int]:
 
 def has_documents(uri: str) -> bool:
     """Whether any collection has any. Raises StorageUnavailable."""
-    with _database(uri) as database:
+    with open_database(uri) as database:
         return any(
             database[name].find_one() is not None for name in database.list_collection_names()
         )
@@ -64,25 +59,10 @@ def restore_documents(uri: str, folder: Path) -> dict[str, int]:
     Raises:
         StorageUnavailable: MongoDB does not answer, or refuses.
     """
-    with _database(uri) as database:
+    with open_database(uri) as database:
         for path in sorted((folder / _FOLDER).glob("*/*.bson")):
             documents = list(bson.decode_iter(path.read_bytes(), _AS_THEY_ARE))
             if documents:
                 database[path.parent.name].insert_many(documents)
-        names = sorted((path.name for path in (folder / _FOLDER).glob("*")), reverse=True)
+        names = [path.name for path in (folder / _FOLDER).glob("*")]
         return {name: database[name].count_documents({}) for name in names}
-
-
-@contextmanager
-def _database(uri: str) -> Iterator[Database[dict[str, Any]]]:
-    try:
-        with MongoClient[dict[str, Any]](
-            uri,
-            serverSelectionTimeoutMS=_CONNECT_MS,
-            connectTimeoutMS=_CONNECT_MS,
-            retryWrites=False,
-            journal=True,
-        ) as client:
-            yield client[DATABASE]
-    except PyMongoError as error:
-        raise StorageUnavailable(f"MongoDB: {error}") from error

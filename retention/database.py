@@ -3,15 +3,13 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from pymongo import ASCENDING, MongoClient
+from pymongo import ASCENDING
 from pymongo.collection import Collection
-from pymongo.errors import PyMongoError
 
-from mlstack.mongo_sink import DATABASE, StorageUnavailable
+from mlstack.mongo_database import open_database
 from mlstack.settings import Settings
 from retention.removed import Removed
 
-_CONNECT_MS = 10_000
 _SLICE = timedelta(hours=1)
 
 
@@ -29,30 +27,18 @@ def prune_database(settings: Settings, now: datetime) -> list[Removed]:
         StorageUnavailable: MongoDB does not answer.
     """
     predictions, reports = settings.keep_predictions_days, settings.keep_reports_days
-    client: MongoClient[dict[str, Any]] = MongoClient(
-        settings.mongo_uri,
-        serverSelectionTimeoutMS=_CONNECT_MS,
-        connectTimeoutMS=_CONNECT_MS,
-        retryWrites=False,
-        journal=True,
-        tz_aware=True,
-    )
-    try:
-        with client:
-            database = client[DATABASE]
-            old_reports = {"created_at": {"$lt": now - timedelta(days=reports)}}
-            # Documents first: what is listed can be opened.
-            pages = [found["html"] for found in database["report"].find(old_reports, {"html": 1})]
-            removed = [
-                Removed(what, _remove(database[name], field, now - timedelta(days=days)), days)
-                for what, name, field, days in (
-                    ("predictions", "data", "created_at", predictions),
-                    ("outcomes", "outcome", "target_at", predictions),
-                    ("reports", "report", "created_at", reports),
-                )
-            ]
-    except PyMongoError as error:
-        raise StorageUnavailable(f"MongoDB: {error}") from error
+    with open_database(settings.mongo_uri) as database:
+        old_reports = {"created_at": {"$lt": now - timedelta(days=reports)}}
+        # Documents first: what is listed can be opened.
+        pages = [found["html"] for found in database["report"].find(old_reports, {"html": 1})]
+        removed = [
+            Removed(what, _remove(database[name], field, now - timedelta(days=days)), days)
+            for what, name, field, days in (
+                ("predictions", "data", "created_at", predictions),
+                ("outcomes", "outcome", "target_at", predictions),
+                ("reports", "report", "created_at", reports),
+            )
+        ]
     return [*removed, _pages(settings, pages, now)]
 
 
