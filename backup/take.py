@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import IO
 
@@ -17,12 +18,13 @@ _PATIENCE_SECONDS = 3600.0
 """Taken by night, it comes after a pruning that goes on, and not the next night."""
 
 
-def take_backup(settings: Settings, stream: IO[bytes]) -> Manifest:
+def take_backup(settings: Settings, stream: IO[bytes], say: Callable[[str], object]) -> Manifest:
     """Takes a backup.
 
     Args:
         settings: Where things are.
         stream: Where the backup is written to.
+        say: Is told when something has to be waited for.
 
     Raises:
         MaintenanceError: a pruning, another backup or a restore is under way for too long.
@@ -32,7 +34,8 @@ def take_backup(settings: Settings, stream: IO[bytes]) -> Manifest:
     """
     began = datetime.now(UTC)
     tracking = TrackingFiles.of(settings)
-    with maintenance(settings.state_path, _PATIENCE_SECONDS), ArchiveWriter(stream) as archive:
+    turn = maintenance(settings.state_path, _PATIENCE_SECONDS, say)
+    with turn, ArchiveWriter(stream) as archive:
         # What is deployed comes first: its run is then in the copy of MLflow too.
         counts = {
             **save_deployed(settings.state_path, archive),
@@ -47,7 +50,7 @@ def main() -> int:
     """Entry point of `make backup`."""
     try:
         settings = Settings.load()
-        manifest = take_backup(settings, sys.stdout.buffer)
+        manifest = take_backup(settings, sys.stdout.buffer, _say)
         sys.stdout.flush()
     except (MlstackError, OSError) as error:
         _say(f"no backup was taken: {error}")

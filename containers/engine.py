@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from containers.credentials import container_uid, for_public_images
 from containers.errors import ContainerError
 from mlstack import environments
+from mlstack.revision import git_revision
 from mlstack.settings import ROOT
 
 _NO_ENGINE = "or leave Docker out of it: make demo"
@@ -56,7 +57,8 @@ class Compose:
             **kept,
             **(given or {}),
             "CONTAINER_UID": str(container_uid()),
-            "GIT_REVISION": _git_revision(),
+            # Images have no git themselves.
+            "GIT_REVISION": git_revision(),
         }
         if not _has_buildx():
             self._environment.setdefault("DOCKER_BUILDKIT", "0")
@@ -155,17 +157,6 @@ def _has_buildx() -> bool:
         return True
     asked = subprocess.run(["docker", "buildx", "version"], capture_output=True, check=False)
     return asked.returncode == 0
-
-
-def _git_revision() -> str:
-    """What the images' code is; they have no git themselves."""
-    try:
-        asked = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return asked.stdout.strip()
 
 
 def docker(*arguments: str) -> str:

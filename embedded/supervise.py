@@ -83,7 +83,7 @@ class Stack:
         chosen = self._of(names)
         for service in chosen:
             if service.lacks:
-                _say(f"  {service.name:<17} left out: {service.lacks}")
+                _say(f"  {service.name:<20} left out: {service.lacks}")
         return [service for service in chosen if not service.lacks]
 
     def wait_until_ready(self, names: Iterable[str]) -> None:
@@ -95,7 +95,7 @@ class Stack:
             states = self._daemon.states()
             for name, wait in list(waiting.items()):
                 if wait.look(states[name]):
-                    _say(f"  {name:<17} ready   {wait.service.address:<26} {wait.seconds:5.1f} s")
+                    _say(f"  {name:<20} ready   {wait.service.address:<29} {wait.seconds:5.1f} s")
                     del waiting[name]
             if waiting:
                 time.sleep(0.2)
@@ -127,7 +127,7 @@ class Stack:
             lines.append(
                 "supervisord was killed; what it left runs on until the next start or reset"
             )
-        row = "{:<17} {:<9} {:>7}  {:<19} {:>8}  {:<27} {}"
+        row = "{:<20} {:<9} {:>7}  {:<19} {:>8}  {:<29} {}"
         lines.append(
             row.format("service", "state", "pid", "since (UTC)", "memory", "address", "ready")
         )
@@ -245,7 +245,7 @@ class _Waiting:
             raise self._failure(f"not ready within {_READY_SECONDS:.0f} s: {answer.detail}")
         if time.monotonic() - self.reminded > _REMIND_SECONDS:
             self.reminded = time.monotonic()
-            _say(f"  {self.service.name:<17} waiting ({answer.detail})")
+            _say(f"  {self.service.name:<20} waiting ({answer.detail})")
         return False
 
     def _failure(self, why: str) -> StackError:

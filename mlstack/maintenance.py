@@ -1,6 +1,6 @@
 """One at a time: whatever goes over all that is stored (pruning, backup, restore)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,21 +14,34 @@ class MaintenanceError(MlstackError):
 
 
 @contextmanager
-def maintenance(state: Path, wait_seconds: float = 0) -> Iterator[None]:
+def maintenance(
+    state: Path, patience_seconds: float = 0, say: Callable[[str], object] = print
+) -> Iterator[None]:
     """Keeps others out that go over all that is stored.
 
     Args:
         state: The state folder (`Settings.state_path`).
-        wait_seconds: How long to wait for one that is under way.
+        patience_seconds: How long to wait for one that is under way.
+        say: Is told before waiting for it.
 
     Raises:
         MaintenanceError: it still is.
     """
     state.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(state / "maintenance.lock")
     try:
-        with FileLock(state / "maintenance.lock", timeout=wait_seconds):
-            yield
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            if not patience_seconds:
+                raise
+            say("waiting for a pruning, a backup or a restore that is under way to end ...")
+            lock.acquire(timeout=patience_seconds)
     except Timeout as error:
         raise MaintenanceError(
             "a pruning, a backup or a restore is under way; try again when it ends"
         ) from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -35,7 +35,7 @@ def prune(settings: Settings, say: Callable[[str], object]) -> None:
 
     Args:
         settings: How long things are kept, and where they are.
-        say: Is told what was removed.
+        say: Is told what was removed, and when something has to be waited for.
 
     Raises:
         PruningFailed: parts failed; says which way.
@@ -43,7 +43,7 @@ def prune(settings: Settings, say: Callable[[str], object]) -> None:
     """
     failures = []
     now = datetime.now(UTC)
-    with maintenance(settings.state_path, _PATIENCE_SECONDS):
+    with maintenance(settings.state_path, _PATIENCE_SECONDS, say):
         for part in _PARTS:
             try:
                 removed = part(settings, now)

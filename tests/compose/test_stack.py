@@ -17,6 +17,7 @@ import mlflow.artifacts
 import pytest
 import requests
 from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+from mlflow.exceptions import MlflowException
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
@@ -176,15 +177,19 @@ def test_drift_is_seen_alarmed_about_and_reported(stack: Local) -> None:
 
 def test_what_was_deleted_is_pruned_and_what_is_needed_stays(stack: Local) -> None:
     served = stack.served_run()
+    assert served
     deleted = next(
         str(run.info.run_id)
         for run in stack.trials()
         if run.info.run_id not in (served, stack.champion())
     )
     stack.client.delete_run(deleted)
+    assert stack.client.get_run(deleted).info.lifecycle_stage == "deleted"
     said = stack.make("prune", KEEP_DELETED_DAYS="0")
     assert re.search(r"MLflow: trash, with its artifacts +2 removed", said), said
-    assert not [run for run in stack.trials() if run.info.run_id == deleted]
+    with pytest.raises(MlflowException, match=f"Run with id={deleted} not found"):
+        stack.client.get_run(deleted)
+    assert stack.client.get_run(served).info.lifecycle_stage == "active"
     assert stack.served_run() == served
 
 
