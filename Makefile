@@ -152,7 +152,7 @@ security: $(OPERATE) ## Count what the running containers should have none of: o
 	@$(RUN) -m containers.security
 
 .PHONY: reset_all
-reset_all: $(PACKAGES) ## Stop everything and delete its data (models too); nothing stays behind
+reset_all: $(PACKAGES) ## Stop everything and delete its data (models too); what is in AWS itself stays
 	@$(RUN) -m $(STACK) reset
 
 .PHONY: prune

@@ -14,8 +14,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from containers import credentials
 from containers.engine import Compose
 from containers.errors import ContainerError
+from containers.services import EMULATOR, PROXY
 from embedded import memory, ports
 from embedded.doctor import Finding, bad_contract, report
 from mlstack import environments
@@ -29,6 +31,8 @@ DISK_GIB = 12.0
 """Images with what building them leaves behind, and some weeks of models and data."""
 MEMORY_GIB = 4.0
 _GIB = 1024**3
+_EVERYWHERE = "0.0.0.0"  # noqa: S104 - where the engine publishes what names no address
+_FIRST_OF_EVERYBODY = 1024
 _SECONDS = 20
 
 
@@ -47,10 +51,14 @@ def examine(environment: str, settings: Settings) -> Iterator[Finding]:
     compose = Compose(environment)
     own = [name for name, each in compose.containers().items() if each.state == "running"]
     yield Finding("memory", None if own else _too_little_memory())
+    if EMULATOR not in compose.services:
+        yield Finding("bucket", _no_bucket())
+    if PROXY in compose.services:
+        yield Finding("proxy", missing_of_proxy(credentials.FOLDER))
     published: dict[int, str] = {}
     for name, service in compose.services.items():
         for port in service.get("ports", []):
-            number, host = int(port["published"]), port.get("host_ip", "127.0.0.1")
+            number, host = int(port["published"]), port.get("host_ip", _EVERYWHERE)
             fault = _taken(number, host, name in own, published.get(number))
             published[number] = name
             yield Finding(f"port {number} ({name})", fault)
@@ -59,13 +67,37 @@ def examine(environment: str, settings: Settings) -> Iterator[Finding]:
 def _taken(port: int, host: str, ours: bool, other: str | None) -> str | None:  # noqa: FBT001
     if other is not None:
         return f"{other} was given the same one: give each its own"
-    if ours or ports.is_free(host, port):
+    if ours or ports.is_free(host, port) or _is_free_to_the_engine(host, port):
         return None
     another = ports.next_free(host, port)
     return (
         f"it is taken by {ports.holder(port)}: end that, or choose another, such as "
         f"{another or '...'}, in the environment's file or at set-up"
     )
+
+
+def _is_free_to_the_engine(host: str, port: int) -> bool:
+    """Of ports that only root may try; the engine is root, whoever runs this is not."""
+    return port < _FIRST_OF_EVERYBODY and os.getuid() != 0 and not ports.answers(host, port)
+
+
+def _no_bucket() -> str | None:
+    """A name that this project chose would be somebody else's in AWS."""
+    if os.environ.get("FEATURE_STORE_BUCKET"):
+        return None
+    return "FEATURE_STORE_BUCKET is empty: choose a name for it in the environment's file"
+
+
+def missing_of_proxy(folder: Path) -> str | None:
+    """What the proxy does not start without; None: it is there.
+
+    Args:
+        folder: Of the secrets.
+    """
+    for name, script in (("tls/fullchain.pem", "certificate.sh"), ("proxy/users", "user.sh")):
+        if not (folder / name).is_file():
+            return f"there is no {folder.name}/{name}: make it by deployment/nginx-tls/{script}"
+    return None
 
 
 def _no_engine() -> str | None:

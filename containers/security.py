@@ -203,9 +203,11 @@ def figures(containers: Sequence[Inspected], secrets: Mapping[str, str]) -> list
 
 def open_files(folder: Path) -> Figure:
     """Files of secrets that others than their owner can read or write."""
-    paths = sorted(folder.glob("*")) if folder.is_dir() else []
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
     found = tuple(
-        f"{path.name}: {path.stat().st_mode & 0o777:o}" for path in paths if _is_open(path)
+        f"{path.relative_to(folder)}: {path.stat().st_mode & 0o777:o}"
+        for path in paths
+        if _is_open(path)
     )
     return Figure("secrets that others can read", found)
 

@@ -12,6 +12,12 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 }
 """Services by group. MongoDB and its account come with those that depend on them."""
 
+EMULATOR = "localstack"
+"""Where it is no service, it is AWS itself that is used."""
+
+PROXY = "proxy"
+"""In front of everything, where others than this machine can reach it."""
+
 OPTIONAL = ("grafana",)
 """Shows what others measure: where its image can not be had, the rest works without it."""
 
@@ -37,6 +43,8 @@ def chosen(names: Iterable[str], services: Mapping[str, Any]) -> list[str]:
 
 def address(name: str, service: Mapping[str, Any], public_host: str) -> str:
     """What people open or clients connect to; empty: nothing is published."""
+    if name == PROXY:
+        return f"https://{public_host}"
     for port in service.get("ports", []):
         loopback = port.get("host_ip") == "127.0.0.1"
         host = "127.0.0.1" if loopback else public_host

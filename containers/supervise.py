@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from containers import credentials
 from containers.engine import Compose, Container, docker
 from containers.errors import ContainerError
-from containers.services import OPTIONAL, address, chosen
+from containers.services import EMULATOR, OPTIONAL, address, chosen
 from mlstack import environments
 from mlstack.errors import MlstackError
 from mlstack.settings import Settings
@@ -106,19 +106,24 @@ class Stack:
 
     def reset(self) -> None:
         """Removes containers, volumes and network of this project; nothing else."""
+        emulated = EMULATOR in self._compose.services
         # All that is in the files, that of the other environment too; but nothing beyond them.
         self._compose.run("--profile", "*", "down", "--volumes")
         if environments.active_name() == self._environment:
             environments.forget()
         _say("reset: no container, volume or network is left, and .env is gone")
+        if not emulated:
+            there = in_aws(self._settings, os.environ.get("MLFLOW_ARTIFACTS", ""))
+            _say(f"in AWS stay, for you to keep or to delete: {', '.join(there)}")
 
     def _build(self) -> None:
         """Builds the images that their code or locks have changed of."""
-        ours = [name for name, service in self._compose.services.items() if "build" in service]
         _say("building images (some minutes the first time)")
-        if self._compose.call("build", "--quiet", *ours, stdout=subprocess.DEVNULL).returncode:
+        # Those too whose service does not run here: jobs are run in them.
+        build = ("--profile", "*", "build")
+        if self._compose.call(*build, "--quiet", stdout=subprocess.DEVNULL).returncode:
             # Once more, so that what is wrong stands on the screen.
-            self._compose.run("build", *ours)
+            self._compose.run(*build)
 
     def _with_images(self, services: list[str]) -> list[str]:
         """Leaves out what others can do without and whose image can not be had."""
@@ -148,6 +153,27 @@ class Stack:
                 lines = "\n".join(f"  | {line}" for line in log.splitlines())
                 return ContainerError(f"{name}: {_reason(container)}\n{lines}")
         return ContainerError("not everything could be started: see above")
+
+
+def in_aws(settings: Settings, artifacts: str) -> list[str]:
+    """What the stack has made or filled in AWS.
+
+    Args:
+        settings: Names of bucket and streams.
+        artifacts: Where MLflow keeps models; empty, or a folder: not there.
+    """
+    return [
+        f"s3://{settings.feature_store_bucket}",
+        *([artifacts] if "://" in artifacts else []),
+        *(
+            f"stream {name}"
+            for name in (
+                settings.predictions_stream,
+                settings.results_stream,
+                settings.dead_letter_stream,
+            )
+        ),
+    ]
 
 
 def _reason(container: Container) -> str:

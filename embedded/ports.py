@@ -4,6 +4,8 @@ import socket
 
 import psutil
 
+_ANSWER_SECONDS = 2
+
 
 def is_free(host: str, port: int) -> bool:
     """Whether a server could listen there now."""
@@ -16,6 +18,14 @@ def is_free(host: str, port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def answers(host: str, port: int) -> bool:
+    """Whether somebody takes connections there."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.settimeout(_ANSWER_SECONDS)
+        return probe.connect_ex((host, port)) == 0
 
 
 def next_free(host: str, port: int) -> int | None:

@@ -227,27 +227,38 @@ class Settings(BaseModel):
     @property
     def mlflow_url(self) -> str:
         """Where people open MLflow."""
-        return f"http://{self.public_host}:{self.mlflow_port}"
+        return self._page(self.mlflow_port, "mlflow")
 
     @property
     def prefect_url(self) -> str:
         """Where people open Prefect."""
-        return f"http://{self.public_host}:{self.prefect_port}"
+        return self._page(self.prefect_port, "prefect")
 
     @property
     def monitor_page(self) -> str:
         """Where people open the monitoring service."""
-        return f"http://{self.public_host}:{self.evidently_port}"
+        return self._page(self.evidently_port)
 
     @property
     def prometheus_page(self) -> str:
         """Where people open Prometheus."""
-        return f"http://{self.public_host}:{self.prometheus_port}"
+        return self._page(self.prometheus_port)
 
     @property
     def reports_url(self) -> str:
         """Where people open the reports."""
-        return f"http://{self.public_host}:{self.reports_port}"
+        return self._page(self.reports_port, "reports")
+
+    def _page(self, port: int, name: str | None = None) -> str:
+        """Address of pages; ports that are this machine's alone others reach by a proxy's names.
+
+        Args:
+            port: Where they are published.
+            name: What the proxy calls them; None: it does not have them.
+        """
+        if not _is_loopback(self.bind_address) or _is_loopback(self.public_host):
+            return f"http://{self.public_host}:{port}"
+        return f"http://127.0.0.1:{port}" if name is None else f"https://{name}.{self.public_host}"
 
     @cached_property
     def contract_path(self) -> Path:

@@ -37,6 +37,6 @@ install --mode 600 "${mine[@]}" "$2" .secrets/tls/privkey.pem
 install --mode 600 "${mine[@]}" "$1" .secrets/tls/fullchain.pem
 
 # A proxy that runs goes over to it, without a connection dropped.
-proxy=$(docker ps --quiet --filter label=com.docker.compose.project=mlstack \
+proxy=$(docker ps --quiet --filter "label=com.docker.compose.project=${COMPOSE_PROJECT_NAME:-mlstack}" \
   --filter label=com.docker.compose.service=proxy 2>/dev/null) || true
 [ -z "$proxy" ] || docker exec "$proxy" nginx -c /tmp/nginx.conf -s reload

@@ -122,6 +122,7 @@ def test_an_address_is_one_that_people_can_open() -> None:
     assert address("model-server-api", everywhere, "ml.example.org") == "http://ml.example.org:9696"
     assert address("mongo", here, "ml.example.org") == "mongodb://127.0.0.1:27018"
     assert address("agent", {}, "ml.example.org") == ""
+    assert address("proxy", everywhere, "ml.example.org") == "https://ml.example.org"
 
 
 @pytest.mark.parametrize("file", [REGISTRY, SERVE])

@@ -47,6 +47,7 @@ def test_a_run_is_looked_at_where_people_can_open_the_pages(
 ) -> None:
     """Which need not be where services find Prefect: containers have names of their own."""
     monkeypatch.setenv("PREFECT_API_URL", "http://prefect_server:4200/api")
+    monkeypatch.setenv("BIND_ADDRESS", "0.0.0.0")  # noqa: S104
     monkeypatch.setenv("PUBLIC_HOST", "ml.example.org")
     monkeypatch.setenv("PREFECT_PORT", "4300")
     assert run_address("some-id") == "http://ml.example.org:4300/runs/flow-run/some-id"

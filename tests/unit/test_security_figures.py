@@ -124,10 +124,11 @@ def test_a_secret_in_an_environment_is_named_and_not_shown(
 
 
 def test_a_file_that_others_can_read(tmp_path: Path) -> None:
-    for name, mode in (("fine", 0o600), ("open", 0o644)):
+    for name, mode in (("fine", 0o600), ("open", 0o644), ("tls/key", 0o640), ("tls/fine", 0o400)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
         (tmp_path / name).chmod(mode)
-    assert open_files(tmp_path).found == ("open: 644",)
+    assert open_files(tmp_path).found == ("open: 644", "tls/key: 640")
     assert open_files(tmp_path / "none").found == ()
 
 

@@ -70,6 +70,20 @@ def test_without_a_token_an_open_server_does_not_start() -> None:
         _ = Settings(bind_address="0.0.0.0").feedback_token  # noqa: S104
 
 
+def test_pages_are_where_people_can_open_them() -> None:
+    """Ports that are this machine's alone others reach through a proxy, if it has the page."""
+    here = Settings()
+    assert here.reports_url == "http://127.0.0.1:8888"
+    everywhere = Settings(bind_address="0.0.0.0", public_host="ml.example.org")  # noqa: S104
+    assert everywhere.mlflow_url == "http://ml.example.org:5051"
+    proxied = Settings(public_host="ml.example.org")
+    assert proxied.mlflow_url == "https://mlflow.ml.example.org"
+    assert proxied.prefect_url == "https://prefect.ml.example.org"
+    assert proxied.reports_url == "https://reports.ml.example.org"
+    assert proxied.monitor_page == "http://127.0.0.1:8085"
+    assert proxied.prometheus_page == "http://127.0.0.1:9090"
+
+
 def test_a_container_listens_everywhere_whatever_is_published() -> None:
     settings = Settings(listen_address="0.0.0.0")  # noqa: S104
     assert settings.listens_on == "0.0.0.0"  # noqa: S104
