@@ -1,4 +1,4 @@
-"""The stack in containers, as `make ... env=local` brings it up, in a project of its own."""
+"""The stack in containers, as make brings it up, in a project of its own."""
 
 import json
 import os
@@ -93,7 +93,9 @@ class Containers:
 
 
 @contextmanager
-def containers_copy(folder: Path) -> Iterator[tuple[ProjectCopy, Containers]]:
+def containers_copy(
+    folder: Path, environment: str = "local"
+) -> Iterator[tuple[ProjectCopy, Containers]]:
     """A copy of the project with a compose project of its own; at the end nothing is left."""
     with project_copy(folder) as project:
         containers = Containers(f"mlstack-test-{uuid.uuid4().hex[:8]}")
@@ -101,4 +103,4 @@ def containers_copy(folder: Path) -> Iterator[tuple[ProjectCopy, Containers]]:
         try:
             yield project, containers
         finally:
-            project.make("reset_all", env="local")
+            project.make("reset_all", env=environment)

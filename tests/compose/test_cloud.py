@@ -1,0 +1,431 @@
+"""The whole stack as in the cloud: docs/cloud.md, line by line, with a double of AWS.
+
+Containers have no key and find the machine's role; what people and callers reach is the proxy,
+by its names. The tests of this file share one stack and follow each other.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from mlflow import MlflowClient
+from pymongo import MongoClient
+
+from mlstack.dataset import read_raw
+from mlstack.mongo_sink import DATABASE
+from mlstack.settings import ROOT
+from support.aws import StreamTail, put
+from support.aws_double import ROLE_KEY, Aws, aws_double
+from support.containers import Containers, containers_copy, docker
+from support.load import Load
+from support.names import resolved
+from support.project_copy import ProjectCopy, free_ports
+from support.stack import Stack
+from support.waiting import wait_until
+
+NAME = "stack.example.org"
+WEB = f"https://{NAME}"
+LOGIN = ("ana", "a-long-enough-one")
+TRIALS = 3
+RATE = 20
+DEPLOYS = 4
+SAMPLE = "data/credit_card_churn_sample.csv"
+SERVICES = (
+    *("mlflow_server", "prefect_server", "agent", "mongo", "evidently_service"),
+    *("prometheus", "nginx", "proxy", "model-server-api", "model-server-streams"),
+    *("send_data-api", "send_data-kinesis"),
+)
+"""All but Grafana, whose image can be missing."""
+GONE = (502, 504)
+"""The proxy has looked a container up in vain, or still looks for it where it was."""
+OF_AWS = {"AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"}
+OF_THIS_SHELL = {
+    "AWS_ACCESS_KEY_ID": "AKIAOFTHISSHELLSUSER",
+    "AWS_SECRET_ACCESS_KEY": "a key of this shell's user",
+    "AWS_SESSION_TOKEN": "a token of this shell's user",
+    "AWS_ENDPOINT_URL": "https://elsewhere.example",
+}
+
+
+class Cloud(Stack):
+    """The stack, its AWS, and who uses it."""
+
+    runtime: Containers
+
+    def __init__(self, project: ProjectCopy, containers: Containers, aws: Aws) -> None:
+        super().__init__(project, containers, read_raw(ROOT / SAMPLE).sample(50, random_state=1))
+        self.aws = aws
+        unique = uuid.uuid4().hex[:8]
+        self.tables, self.models = f"tables-{unique}", f"models-{unique}"
+
+    def edit(self, **settings: str) -> None:
+        """Changes `.env.cloud`, as people do."""
+        path = self.project.folder / ".env.cloud"
+        text = path.read_text()
+        for name, value in settings.items():
+            text, found = re.subn(rf"(?m)^{name}=.*$", f"{name}={value}", text)
+            assert found == 1, name
+        path.write_text(text)
+
+    def make(self, *targets: str, **variables: str) -> str:
+        """Runs make; returns what it says."""
+        done = self.project.make(*targets, timeout=600, **variables)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def script(self, name: str, *arguments: str, answer: str = "") -> None:
+        """Runs one of the proxy's scripts."""
+        path = self.project.folder / "deployment/nginx-tls" / name
+        environment = {**os.environ, **self.project.variables}
+        subprocess.run([path, *arguments], input=answer, text=True, check=True, env=environment)
+
+    def predictions(self) -> Any:
+        """The database's collection, as somebody on the machine sees it."""
+        password = (self.project.folder / ".secrets/mongo_password").read_text()
+        port = self.project.port("MONGO_PORT")
+        client: MongoClient[Any] = MongoClient(
+            f"mongodb://mlstack:{password}@127.0.0.1:{port}", timeoutMS=5000
+        )
+        return client[DATABASE]["data"]
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """Brought up as docs/cloud.md says, from nothing but images that may be there already."""
+    http, https, emulator = free_ports(3)
+    folder = tmp_path_factory.mktemp("cloud")
+    with ExitStack() as ends:
+        amazon = f"mlstack-test-aws-{uuid.uuid4().hex[:8]}"
+        aws = ends.enter_context(aws_double(amazon, emulator))
+        project, containers = ends.enter_context(containers_copy(folder, "cloud"))
+        here = ends.enter_context(resolved({NAME: {80: http, 443: https}, "aws": {4566: emulator}}))
+        for name, value in OF_THIS_SHELL.items():
+            here.setenv(name, value)
+        project.variables |= {
+            "AMAZON": amazon,
+            "TEST_HTTP_PORT": str(http),
+            "TEST_HTTPS_PORT": str(https),
+        }
+        stack = Cloud(project, containers, aws)
+        _first_start(stack)
+        _dns_tls_logins(stack)
+        here.setenv("REQUESTS_CA_BUNDLE", str(folder / ".secrets/tls/fullchain.pem"))
+        yield stack
+
+
+def _first_start(stack: Cloud) -> None:
+    files = re.findall(r"(?m)^COMPOSE_FILE=(.*)$", (ROOT / ".env.cloud").read_text())
+    stack.edit(
+        FEATURE_STORE_BUCKET=stack.tables,
+        MLFLOW_ARTIFACTS=f"s3://{stack.models}",
+        PUBLIC_HOST=NAME,
+        COMPOSE_FILE=f"{files[0]}:tests/compose/aws/stack.yml",
+        # Else the public table is fetched; and minutes go by until the first outcome is known.
+        DATA_FILE=SAMPLE,
+        SIMULATION_SECONDS="3",
+        SIMULATION_OUTCOME_SHARE="1",
+        SIMULATION_OUTCOME_SECONDS="3",
+    )
+    stack.aws.s3.create_bucket(Bucket=stack.models)
+    assert " NO " not in stack.make("doctor", env="cloud")
+    stack.make("setup-model-registry", env="cloud")
+    stack.make("init_aws")
+    stack.make("apply-model-train-flow")
+    stack.make("train", TRAIN_TRIALS=str(TRIALS))
+    stack.edit(RUN_ID=stack.champion())
+
+
+def _dns_tls_logins(stack: Cloud) -> None:
+    stack.script("user.sh", LOGIN[0], answer=LOGIN[1])
+    (stack.project.folder / ".acme").mkdir()
+    stack.script("certificate.sh", NAME)
+    stack.edit(COMPOSE_PROFILES="tls")
+    stack.make("setup-model-serve", env="cloud")
+    stack.make("apply-prediction-reporting")
+
+
+def test_everything_is_healthy_and_the_model_that_was_chosen_is_served(stack: Cloud) -> None:
+    there = stack.runtime.inspected()
+    assert set(SERVICES) <= set(there)
+    assert not {"localstack", "aws-keeper"} & set(there)
+    status = stack.make("status")
+    for service in SERVICES:
+        assert stack.runtime.is_ready(service), service
+        assert re.search(rf"(?m)^{service} .* yes$", status), status
+    ready = requests.get(f"{WEB}/health/ready", timeout=10).json()
+    assert ready["model_run_id"] == stack.champion()
+
+
+def test_no_container_has_a_key_of_aws(stack: Cloud) -> None:
+    for service, container in stack.runtime.inspected().items():
+        # A name alone is how the engine is told that there is no such variable.
+        names = {line.partition("=")[0] for line in container["Config"]["Env"] if "=" in line}
+        assert {name for name in names if name.startswith("AWS_")} <= OF_AWS, service
+    shown = json.dumps(stack.runtime.inspected())
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        assert OF_THIS_SHELL[name] not in shown
+
+
+def test_predictions_of_both_doors_are_answered_and_kept(stack: Cloud) -> None:
+    customer = stack.customers()[0]
+    answer = requests.post(f"{WEB}/predict", json=customer, timeout=10)
+    assert answer.status_code == 200, answer.text
+    over_https = answer.json()
+    assert over_https["model_run_id"] == stack.champion()
+    (sent,) = put(stack.aws.kinesis, [json.dumps(customer).encode()])
+    results = StreamTail(stack.aws.kinesis, "results")
+    found: list[dict[str, Any]] = []
+
+    def answered() -> bool:
+        read = [json.loads(record["Data"]) for record in results.read()]
+        found[:] = [each for each in read if each["sequence_number"] == sent.sequence_number]
+        return bool(found)
+
+    wait_until(answered, "the record is answered", seconds=60)
+    assert found[0]["model_run_id"] == stack.champion()
+    assert found[0][stack.contract.answer] == over_https[stack.contract.answer]
+    kept = stack.predictions()
+    for each in (over_https, found[0]):
+        wait_until(
+            lambda each=each: kept.find_one({"_id": each["prediction_id"]}),  # type: ignore[misc]
+            "both predictions are kept",
+            seconds=60,
+        )
+
+
+def test_feedback_wants_its_token(stack: Cloud) -> None:
+    answer = requests.post(f"{WEB}/predict", json=stack.customers()[0], timeout=10).json()
+    outcome = {"prediction_id": answer["prediction_id"], stack.contract.target.name: True}
+    for headers in ({}, {"Authorization": "Bearer a-guess"}):
+        refused = requests.post(f"{WEB}/feedback", json=outcome, headers=headers, timeout=10)
+        assert refused.status_code == 401
+        assert "send the token" in refused.json()["detail"]
+    token = (stack.project.folder / ".secrets/feedback_token").read_text().strip()
+    known = {"Authorization": f"Bearer {token}"}
+    accepted = requests.post(f"{WEB}/feedback", json=outcome, headers=known, timeout=10)
+    assert accepted.status_code == 202, accepted.text
+    kept = stack.predictions()
+    wait_until(
+        lambda: kept.find_one({"_id": answer["prediction_id"], "target": 1}),
+        "the outcome is kept",
+        seconds=60,
+    )
+
+
+@pytest.mark.parametrize("source", ["api", "kinesis"])
+def test_outcomes_of_the_simulators_arrive(stack: Cloud, source: str) -> None:
+    kept = stack.predictions()
+    wait_until(
+        lambda: kept.count_documents({"source": source, "target_at": {"$exists": True}}) > 1,
+        "outcomes are kept",
+        seconds=90,
+    )
+
+
+def test_figures_of_the_server_are_for_this_machine_alone(stack: Cloud) -> None:
+    assert requests.get(f"{WEB}/metrics", timeout=10).status_code == 404
+    assert requests.get(f"{stack.api}/metrics", timeout=10).status_code == 200
+
+
+def test_what_is_not_encrypted_is_sent_to_what_is_and_the_authority_gets_its_proof(
+    stack: Cloud,
+) -> None:
+    moved = requests.get(f"http://{NAME}/docs", timeout=10, allow_redirects=False)
+    assert (moved.status_code, moved.headers["Location"]) == (301, f"{WEB}/docs")
+    challenge = stack.project.folder / ".acme/.well-known/acme-challenge"
+    challenge.mkdir(parents=True)
+    (challenge / "token").write_text("proof")
+    proof = requests.get(f"http://{NAME}/.well-known/acme-challenge/token", timeout=10)
+    assert (proof.status_code, proof.text) == (200, "proof")
+
+
+def test_a_new_certificate_is_shown_at_once(stack: Cloud) -> None:
+    address = f"{WEB}/health/live"
+    trusted = stack.project.folder / ".secrets/tls/fullchain.pem"
+    old = shutil.copyfile(trusted, stack.project.folder / "old.pem")
+    stack.script("certificate.sh", NAME)
+
+    def shown() -> bool:
+        try:
+            # More than once: for a moment the old processes take connections too.
+            return all(requests.get(address, timeout=10).ok for _ in range(20))
+        except requests.exceptions.SSLError:
+            return False
+
+    wait_until(shown, "the new certificate is shown")
+    with pytest.raises(requests.exceptions.SSLError):
+        requests.get(address, timeout=10, verify=str(old))
+
+
+@pytest.mark.parametrize(
+    ("service", "path"),
+    [("mlflow", "/"), ("prefect", "/"), ("prefect", "/api/health"), ("reports", "/")],
+)
+@pytest.mark.usefixtures("stack")
+def test_what_has_no_login_gets_one(service: str, path: str) -> None:
+    address = f"https://{service}.{NAME}{path}"
+    assert requests.get(address, timeout=10).status_code == 401
+    assert requests.get(address, auth=(LOGIN[0], "wrong"), timeout=10).status_code == 401
+    assert requests.get(address, auth=LOGIN, timeout=10).status_code == 200
+
+
+def test_mlflow_is_used_through_the_proxy_by_its_name(
+    stack: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By MLflow's own client; for an artifact it is sent on to the bucket."""
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", LOGIN[0])
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", LOGIN[1])
+    client = MlflowClient(f"https://mlflow.{NAME}")
+    version = client.get_model_version_by_alias("credit_card_churn", "champion")
+    assert version.run_id == stack.champion()
+    parent = client.get_run(str(version.run_id)).data.tags["mlflow.parentRunId"]
+    rows = client.download_artifacts(parent, "reference/training_rows.csv")
+    assert len(Path(rows).read_text().splitlines()) > 1000
+
+
+def test_of_a_service_that_is_not_there_the_proxy_says_so(stack: Cloud) -> None:
+    """Grafana is left out where its image can not be had; the proxy starts without it."""
+    address = f"https://grafana.{NAME}/api/health"
+    if container := stack.runtime.inspected().get("grafana"):
+        assert requests.get(address, timeout=20).status_code == 200
+        docker("stop", container["Id"])
+    assert requests.get(address, timeout=20).status_code in GONE
+
+
+def test_security_figures_are_all_0(stack: Cloud) -> None:
+    said = stack.make("security", env="cloud")
+    assert re.search(r"(?m)^ +0 ports outside loopback$", said), said
+    assert re.search(r"(?m)^ +0 secrets that others can read$", said), said
+    key = stack.project.folder / ".secrets/tls/privkey.pem"
+    key.chmod(0o640)
+    done = stack.project.make("security", env="cloud")
+    key.chmod(0o600)
+    assert done.returncode != 0
+    assert "tls/privkey.pem: 640" in done.stdout
+
+
+def test_deploys_under_load_lose_nothing_through_the_proxy(stack: Cloud) -> None:
+    first, other = stack.champion(), stack.another_run()
+    with Load(f"{WEB}/predict", stack.customers()[0], RATE) as load:
+        for number in range(DEPLOYS):
+            run_id = other if number % 2 == 0 else first
+            stack.make("deploy", RUN_ID=run_id)
+            ready = time.monotonic()
+            load.wait_for_requests_after(ready + 0.3)
+            assert {s.run_id for s in load.sent if s.begun > ready} == {run_id}
+        stack.make("rollback")
+        load.wait_for_requests_after(time.monotonic() + 0.3)
+    assert len(load.sent) > 5 * RATE
+    assert load.failed == []
+    assert stack.served_run() == other
+    stack.make("deploy", RUN_ID=first)
+
+
+def test_a_report_is_made_and_read_with_a_login(stack: Cloud) -> None:
+    said = stack.make("report")
+    (page,) = re.findall(r"(?m)^report +(\S+\.html)$", said)
+    assert page.startswith(f"https://reports.{NAME}/")
+    read = requests.get(page, auth=LOGIN, timeout=10)
+    assert read.status_code == 200
+    assert "Drift" in read.text
+
+
+def test_a_proxy_that_is_killed_or_restarted_heals(stack: Cloud) -> None:
+    customer = stack.customers()[0]
+
+    def answers() -> bool:
+        try:
+            return requests.post(f"{WEB}/predict", json=customer, timeout=10).ok
+        except requests.ConnectionError:
+            return False
+
+    stack.runtime.kill("proxy")
+    wait_until(answers, "predictions go on after a kill", seconds=60)
+    docker("restart", stack.runtime.inspected()["proxy"]["Id"])
+    wait_until(answers, "predictions go on after a restart", seconds=60)
+    wait_until(lambda: stack.runtime.is_ready("proxy"), "the proxy is ready", seconds=60)
+
+
+def test_stopped_and_started_again_it_serves_the_same(stack: Cloud) -> None:
+    served = stack.served_run()
+    stack.make("stop-serve")
+    assert requests.get(f"{WEB}/health/live", timeout=20).status_code in GONE
+    stack.make("start-serve")
+
+    def serves() -> bool:
+        answer = requests.get(f"{WEB}/health/ready", timeout=20)
+        return answer.ok and answer.json()["model_run_id"] == served
+
+    wait_until(serves, "the same model is served")
+
+
+def test_what_was_deleted_leaves_the_bucket(stack: Cloud) -> None:
+    served, deployed = stack.served_run(), stack.make("deployments")
+    deleted = next(run for run in stack.trials() if run.info.run_id not in deployed)
+    run_id = str(deleted.info.run_id)
+    (model,) = deleted.outputs.model_outputs
+    before = stack.aws.objects(stack.models)
+    of_it = {key for key in before if {run_id, model.model_id} & set(key.split("/"))}
+    assert of_it
+    stack.client.delete_run(run_id)
+    said = stack.make("prune", KEEP_DELETED_DAYS="0")
+    assert re.search(r"MLflow: trash, with its artifacts +2 removed", said), said
+    assert stack.aws.objects(stack.models) == before - of_it
+    assert stack.served_run() == served
+
+
+def test_a_backup_is_taken_without_what_is_in_the_bucket(stack: Cloud) -> None:
+    said = stack.make("backup", env="cloud")
+    assert f"artifacts stay in s3://{stack.models}" in said
+    (backup,) = (stack.project.folder / "backups").iterdir()
+    with tarfile.open(backup) as archive:
+        names = set(archive.getnames())
+    assert "mlflow/mlflow.db" in names
+    assert not [name for name in names if name.startswith("mlflow/artifacts")]
+
+
+def test_aws_was_only_asked_by_the_machine_s_role_for_what_the_policy_grants(
+    stack: Cloud,
+) -> None:
+    asked = stack.aws.asked()
+    assert len({each.key for each in asked}) == 1
+    assert asked[0].key.startswith(ROLE_KEY)
+    by_service: dict[str, set[tuple[str, str]]] = {}
+    for each in asked:
+        by_service.setdefault(each.service, set()).add((each.action, each.bucket))
+    assert by_service.keys() == {
+        *("aws-keeper", "agent", "mlflow_server", "model-server-streams", "send_data-kinesis")
+    }
+    assert {bucket for _, bucket in by_service["agent"]} == {stack.tables}
+    assert {bucket for _, bucket in by_service["mlflow_server"]} == {stack.models}
+    policy = (ROOT / "deployment/aws-policy.json").read_text()
+    policy = policy.replace("FEATURE_STORE_BUCKET", stack.tables)
+    policy = policy.replace("MLFLOW_BUCKET", stack.models)
+    granted = {
+        (action, bucket)
+        for statement in json.loads(policy)["Statement"]
+        for resource in statement["Resource"]
+        for action in statement["Action"]
+        for bucket in [resource.removeprefix("arn:aws:s3:::") if "s3:" in resource else ""]
+    }
+    assert set().union(*by_service.values()) <= granted
+
+
+def test_nothing_is_left_on_the_engine_and_all_in_aws(stack: Cloud) -> None:
+    before = stack.aws.objects(stack.models), stack.aws.objects(stack.tables)
+    assert all(before)
+    said = stack.make("reset_all", env="cloud")
+    assert stack.runtime.left() == []
+    assert (stack.aws.objects(stack.models), stack.aws.objects(stack.tables)) == before
+    assert f"in AWS stay, for you to keep or to delete: s3://{stack.tables}, " in said
