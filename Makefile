@@ -105,12 +105,12 @@ setup-model-serve: $(PACKAGES) ## Deploy RUN_ID, else what was deployed last, an
 	@$(SET_UP) -m $(STACK) start serve monitoring
 
 .PHONY: start-serve
-start-serve: $(PACKAGES) ## The same after stop-serve
+start-serve: $(PACKAGES) ## Start them again, with RUN_ID if that is new
 	@$(RUN) $(JOB) $(CHOOSE)
 	@$(RUN) -m $(STACK) start serve
 
 .PHONY: stop-serve
-stop-serve: $(PACKAGES) ## Stop the server; everything else stays up
+stop-serve: $(PACKAGES) ## Stop both model servers and the simulators; everything else stays up
 	@$(RUN) -m $(STACK) stop serve
 
 .PHONY: apply-prediction-reporting

@@ -42,7 +42,7 @@ def read_raw(source: Path | bytes) -> pd.DataFrame:
     header = [str(name).strip() for name in table.iloc[0]]
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
-        raise DataError(*(DataFault("stands twice in the header", column=c) for c in twice))
+        raise DataError(*(DataFault("appears twice in the header", column=c) for c in twice))
     # A row that ends early has no text at all in its last columns.
     rows = table.iloc[1:].fillna("").set_axis(header, axis="columns")
     stripped: pd.DataFrame = rows.apply(lambda column: column.str.strip())

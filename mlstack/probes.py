@@ -140,7 +140,9 @@ def _said_by(url: str, key: str) -> Answer:
         return Answer(ready=False, detail=why(status, body))
     said = _text_in(body, key)
     if said is None:
-        return Answer(ready=False, detail=f"something else answers at {url}: no JSON with {key}")
+        return Answer(
+            ready=False, detail=f"something else answers at {url}, without JSON that has {key}"
+        )
     return Answer(ready=True, detail=said)
 
 

@@ -56,7 +56,7 @@ def parse(body: bytes) -> Any:
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise InvalidJson(
-            "malformed_json", f"the body is no JSON: {error.msg} at {where}"
+            "malformed_json", f"the body is not valid JSON: {error.msg} at {where}"
         ) from None
     except RecursionError:
         raise InvalidJson("too_deep", _TOO_DEEP) from None
@@ -112,7 +112,9 @@ def _check_length(text: str) -> None:
 
 
 def _constant(text: str) -> Any:
-    raise InvalidJson("not_a_number", f"{text} is no JSON number; leave the field out or send null")
+    raise InvalidJson(
+        "not_a_number", f"{text} is not a JSON number; leave the field out or send null"
+    )
 
 
 _DECODER = json.JSONDecoder(

@@ -40,8 +40,8 @@ KINDS = {
     for kind in (
         Kind("empty_body", 400, "The body is empty."),
         Kind("not_utf8", 400, "The body is not UTF-8."),
-        Kind("malformed_json", 400, "The body is no JSON."),
-        Kind("duplicate_key", 400, "An object of the body has a key twice."),
+        Kind("malformed_json", 400, "The body is not valid JSON."),
+        Kind("duplicate_key", 400, "An object in the body has the same key twice."),
         Kind("not_a_number", 400, "The body has NaN or Infinity, which JSON does not know."),
         Kind("too_deep", 400, "The body nests too deeply."),
         Kind("number_too_long", 400, "A number of the body is too long or too large."),
@@ -54,8 +54,10 @@ KINDS = {
         Kind("body_too_large", 413, "The body is too large."),
         Kind("unsupported_content_type", 415, "The body is not declared as JSON in UTF-8."),
         Kind("unsupported_content_encoding", 415, "The body is compressed or otherwise encoded."),
-        Kind("invalid_customer", 422, "The body is no customer of this model."),
-        Kind("invalid_feedback", 422, "The body is no outcome of a prediction."),
+        Kind(
+            "invalid_customer", 422, "The body does not describe a customer that the model knows."
+        ),
+        Kind("invalid_feedback", 422, "The body does not describe the outcome of a prediction."),
         Kind("internal_error", 500, "The server has a defect."),
         Kind("not_ready", 503, "No model is in service."),
         Kind("not_kept", 503, "The prediction log can not be written."),
@@ -82,7 +84,7 @@ class Problem(MlstackError):
 
 
 def from_error(error: InvalidJson | InvalidRequest, request_id: str) -> Response:
-    """Answer to a body that is no JSON, or not what the route takes."""
+    """Answer to a body that is not JSON, or not what the route takes."""
     if isinstance(error, InvalidJson):
         return response(KINDS[error.code], error.detail, request_id)
     count = len(error.errors)

@@ -187,7 +187,7 @@ class ApiClient:
         try:
             return parse(content)
         except InvalidJson as error:
-            raise _Odd(f"HTTP {status} with a body that is no JSON: {error}") from error
+            raise _Odd(f"HTTP {status} with a body that is not JSON: {error}") from error
 
     def _read_answer(self, document: Any) -> tuple[str, float]:
         if isinstance(document, dict):

@@ -167,7 +167,8 @@ class _ShardProcessor(RecordProcessorBase):
         """The shard's lease was taken."""
         with self._defended():
             self._shard_id = initialize_input.shard_id or ""
-            self._gauge = self._ending.enter_context(self._around.metrics.reading(self._shard_id))
+            reading = self._around.metrics.reading(self._shard_id, sees_empty_reads=False)
+            self._gauge = self._ending.enter_context(reading)
             position = initialize_input.sequence_number
             log.info("reading %s of stream %s", self._shard_id, self._stream.name)
             if position and position.isdigit():

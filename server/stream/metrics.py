@@ -18,13 +18,16 @@ _SOURCE: Source = "kinesis"
 class ShardGauge:
     """How far one shard is answered; grows by itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, sees_empty_reads: bool) -> None:
+        self._sees_empty_reads = sees_empty_reads
         self._lag_seconds = 0.0
         self._oldest_at: float | None = None
         self._settled_at = time.monotonic()
 
     def in_hand(self, oldest: datetime) -> None:
         """Records are in hand, the oldest of which arrived then."""
+        if self._is_idle:
+            self._settled_at = time.monotonic()
         self._oldest_at = oldest.timestamp()
 
     def settled(self, lag_seconds: float) -> None:
@@ -41,7 +44,12 @@ class ShardGauge:
     @property
     def checkpoint_age_seconds(self) -> float:
         """Time since all that had been read was checkpointed."""
-        return time.monotonic() - self._settled_at
+        return 0.0 if self._is_idle else time.monotonic() - self._settled_at
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether nothing is in hand, and nothing would be heard of reads that find nothing."""
+        return self._oldest_at is None and not self._sees_empty_reads
 
 
 class StreamMetrics:
@@ -101,9 +109,15 @@ class StreamMetrics:
         self._loaded.labels(run_id).set(1)
 
     @contextmanager
-    def reading(self, shard_id: str) -> Iterator[ShardGauge]:
-        """The shard is being read until the block ends."""
-        gauge = ShardGauge()
+    def reading(self, shard_id: str, *, sees_empty_reads: bool = True) -> Iterator[ShardGauge]:
+        """The shard is being read until the block ends.
+
+        Args:
+            shard_id: Which.
+            sees_empty_reads: Whether reads that find nothing are settled too; where they are not,
+                a shard that nobody puts records on does not look as if it stood.
+        """
+        gauge = ShardGauge(sees_empty_reads=sees_empty_reads)
         with self._lock:
             self._shards[shard_id] = gauge
         try:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 from mlstack.settings import ROOT
 
+# Read here because within a test no setting comes from outside (conftest.py).
+_NAMED = os.environ.get("DATA_FILE")
+
 
 def real_table() -> Path | None:
     """The file that `DATA_FILE` names, else the one beside the checkout; None: there is none."""
-    named = os.environ.get("DATA_FILE")
-    path = Path(named) if named else ROOT.parent / "shared" / "data" / "credit_card_churn.csv"
+    path = ROOT / (_NAMED or "../shared/data/credit_card_churn.csv")
     return path if path.is_file() else None

@@ -65,7 +65,7 @@ PASSING = {
     "bad gateway": status(502, b"<html>"),
     "defect": status(500, b"<html>"),
     "redirect": status(302, Location="http://127.0.0.1:1/"),
-    "no JSON": status(200, b"<html>welcome"),
+    "not JSON": status(200, b"<html>welcome"),
     "empty": status(200),
     "no object": status(200, b"[1]"),
     "no chance": status(200, b'{"prediction_id": "p"}'),

@@ -1,6 +1,5 @@
 """The synthetic sample that stands in the repository, and how samples are drawn and judged."""
 
-import os
 import re
 from pathlib import Path
 
@@ -21,14 +20,13 @@ from mlstack.contract import Contract
 from mlstack.dataset import clean, read_raw
 from mlstack.errors import DataError
 from mlstack.settings import ROOT
+from support.real_data import real_table
 
 CONTRACTS = [
     Contract.load(ROOT / "contracts" / f"{name}.yaml")
     for name in ("credit_card_churn", "credit_card_churn_full")
 ]
 SAMPLE = ROOT / "data" / "credit_card_churn_sample.csv"
-# Read here because within a test no setting comes from outside (conftest.py).
-DATA_FILE = os.environ.get("DATA_FILE") or "../shared/data/credit_card_churn.csv"
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +37,8 @@ def sample() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def real() -> pd.DataFrame:
     """The real file, where there is one: it is not the project's to redistribute."""
-    path = ROOT / DATA_FILE
-    if not path.is_file():
+    path = real_table()
+    if path is None:
         pytest.skip("the real file is not here (DATA_FILE)")
     raw = read_raw(path)
     if not {f.raw for c in CONTRACTS for f in c.features} <= set(raw.columns):
