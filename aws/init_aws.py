@@ -1,4 +1,4 @@
-"""`make init_aws`: the bucket, the training data and the streams; a second run changes nothing.
+"""`make init_aws`: the bucket, the training data and the streams; what is there stays.
 
 With `--keep` it stays and makes them anew whenever they are gone: both AWS emulators forget
 everything when they restart.
@@ -8,7 +8,7 @@ import argparse
 import logging
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import boto3
@@ -19,7 +19,7 @@ from mlstack.contract import Contract
 from mlstack.errors import FeatureStoreError, MlstackError
 from mlstack.feature_store import AWS_CONFIG, FeatureStore
 from mlstack.files import write_atomically
-from mlstack.raw_data import RawTable, decide, decided
+from mlstack.raw_data import RawTable, bring, bring_back, was_brought
 from mlstack.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,39 +35,47 @@ class StreamError(MlstackError):
     """Kinesis can not be reached or refuses."""
 
 
-def init_aws(settings: Settings, tables: Sequence[RawTable], say: Callable[[str], None]) -> bool:
-    """Makes what is missing.
+def init_aws(settings: Settings, contract: Contract, say: Callable[[str], None]) -> RawTable:
+    """Makes what is missing, and brings the training data.
 
     Args:
-        settings: Names of bucket and streams.
-        tables: What the feature store has to hold.
-        say: Is told every change, as a sentence.
+        settings: Names of bucket and streams, `DATA_FILE`, the state folder.
+        contract: Whose training data.
+        say: Is told, as sentences, what became of the data and every other change.
 
     Returns:
-        Whether anything had to be changed.
+        The table that the feature store has.
 
     Raises:
+        SettingsError: no bucket was chosen, or there is no table to be had.
         FeatureStoreError, StreamError: AWS can not be reached or refuses.
     """
+    table = bring(settings, contract, _made_store(settings, say), say)
+    _make_streams(settings, say)
+    return table
+
+
+def make_again(settings: Settings, say: Callable[[str], None]) -> None:
+    """Makes what was there and is gone. Says and raises what `init_aws` does."""
+    bring_back(settings, _made_store(settings, say), say)
+    _make_streams(settings, say)
+
+
+def _made_store(settings: Settings, say: Callable[[str], None]) -> FeatureStore:
     store = FeatureStore(settings.feature_store_bucket)
-    changes = []
     if store.create():
-        changes.append(f"made bucket {settings.feature_store_bucket}")
-    for table in tables:
-        if store.upload(table.key, table.path):
-            address = f"s3://{settings.feature_store_bucket}/{table.key}"
-            size = table.path.stat().st_size
-            changes.append(f"sent {table.origin} ({size:,} bytes) to {address}")
+        say(f"made bucket {settings.feature_store_bucket}")
+    return store
+
+
+def _make_streams(settings: Settings, say: Callable[[str], None]) -> None:
     for name, shards in (
         (settings.predictions_stream, settings.predictions_shards),
         (settings.results_stream, 1),
         (settings.dead_letter_stream, 1),
     ):
         if _create_stream(name, shards):
-            changes.append(f"made stream {name} ({shards} shard{'s' if shards > 1 else ''})")
-    for change in changes:
-        say(change)
-    return bool(changes)
+            say(f"made stream {name} ({shards} shard{'s' if shards > 1 else ''})")
 
 
 def _create_stream(name: str, shards: int) -> bool:
@@ -109,14 +117,14 @@ def _wait_until_active(kinesis: "KinesisClient", name: str) -> None:
 def keep(settings: Settings) -> None:
     """Makes what is missing again and again; does not return.
 
-    Until `make init_aws` has decided on the data for the first time there is nothing to keep.
+    Until `make init_aws` has brought the data for the first time there is nothing to keep.
     The heartbeat file is renewed whenever nothing is missing any more.
     """
     heartbeat = heartbeat_path(settings)
     while True:
         try:
-            if tables := decided(settings):
-                init_aws(settings, tables, log.info)
+            if was_brought(settings):
+                make_again(settings, log.info)
             write_atomically(heartbeat, f"{time.time():.0f}\n".encode(), sync=False)
         except (FeatureStoreError, StreamError) as error:
             log.warning("%s; trying again", error)
@@ -132,11 +140,10 @@ def main() -> int:
     settings = Settings.load()
     if arguments.keep:
         keep(settings)
-    table = decide(settings, Contract.load(settings.contract_path))
+    table = init_aws(settings, Contract.load(settings.contract_path), print)
     if table.synthetic:
         log.warning("this is the synthetic sample: set DATA_FILE to your own table")
-    if not init_aws(settings, [table], print):
-        print("bucket, training data and streams are there: nothing to do")  # noqa: T201
+    print("bucket, training data and streams are there")  # noqa: T201
     return 0
 
 

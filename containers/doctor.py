@@ -17,7 +17,7 @@ from pathlib import Path
 from containers import credentials
 from containers.engine import Compose
 from containers.errors import ContainerError
-from containers.services import EMULATOR, PROXY
+from containers.services import PROXY
 from embedded import memory, ports
 from embedded.doctor import Finding, bad_contract, report
 from mlstack import environments
@@ -51,8 +51,7 @@ def examine(environment: str, settings: Settings) -> Iterator[Finding]:
     compose = Compose(environment)
     own = [name for name, each in compose.containers().items() if each.state == "running"]
     yield Finding("memory", None if own else _too_little_memory())
-    if EMULATOR not in compose.services:
-        yield Finding("bucket", _no_bucket())
+    yield Finding("bucket", _no_bucket(environment, settings))
     if PROXY in compose.services:
         yield Finding("proxy", missing_of_proxy(credentials.FOLDER))
     published: dict[int, str] = {}
@@ -81,11 +80,11 @@ def _is_free_to_the_engine(host: str, port: int) -> bool:
     return port < _FIRST_OF_EVERYBODY and os.getuid() != 0 and not ports.answers(host, port)
 
 
-def _no_bucket() -> str | None:
+def _no_bucket(environment: str, settings: Settings) -> str | None:
     """A name that this project chose would be somebody else's in AWS."""
-    if os.environ.get("FEATURE_STORE_BUCKET"):
+    if settings.feature_store_bucket:
         return None
-    return "FEATURE_STORE_BUCKET is empty: choose a name for it in the environment's file"
+    return f"FEATURE_STORE_BUCKET is empty: choose a name for it in .env.{environment}"
 
 
 def missing_of_proxy(folder: Path) -> str | None:

@@ -33,7 +33,7 @@ from mlstack.errors import MlstackError, ModelError
 from mlstack.generator import CustomerGenerator
 from mlstack.mongo_sink import DATABASE
 from mlstack.prediction import Source
-from mlstack.raw_data import RawTable, decide
+from mlstack.raw_data import RawTable
 from mlstack.serving import model_store
 from mlstack.settings import ROOT, Settings
 
@@ -43,7 +43,7 @@ _SEED = 1
 _ANSWER_SECONDS = 10
 _KEPT_SECONDS = 30
 _SYNTHETIC = (
-    "The data is the project's own synthetic sample: the public file could not be fetched.\n"
+    "The data is the project's own synthetic sample, as the public file could not be fetched.\n"
     "What is learnt from it shows how the stack works, and says nothing about real customers.\n"
     "Your own table: make demo DATA_FILE=/path/to/table.csv"
 )
@@ -126,12 +126,9 @@ def demo() -> None:
 
 
 def _bring_data(settings: Settings, contract: Contract) -> RawTable:
-    table = decide(settings, contract)
-    _say(f"   data: {table.origin}")
+    table = init_aws(settings, contract, lambda sentence: _say(f"   {sentence}"))
     if table.synthetic:
         _say(_boxed(_SYNTHETIC))
-    if not init_aws(settings, [table], lambda change: _say(f"   {change}")):
-        _say("   bucket, training data and streams are there")
     return table
 
 

@@ -5,17 +5,16 @@ in AWS), so one code serves moto, LocalStack and AWS.
 """
 
 import hashlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BufferedReader
+from http import HTTPStatus
 from pathlib import Path
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from mlstack.errors import FeatureStoreError
+from mlstack.errors import FeatureStoreError, SettingsError
 
 _SHA256 = "sha256"
 """Metadata of an object: the digest of its content. An ETag is none for a multipart upload."""
@@ -29,10 +28,19 @@ class FeatureStore:
     """Tables by key.
 
     Args:
-        bucket: Name of the S3 bucket.
+        bucket: Name of the S3 bucket (`Settings.feature_store_bucket`).
+
+    Raises:
+        SettingsError: none was chosen.
     """
 
     def __init__(self, bucket: str) -> None:
+        if not bucket:
+            # A name that this project chose would be somebody else's in AWS.
+            raise SettingsError(
+                "FEATURE_STORE_BUCKET is empty: choose a name for it in the environment's file "
+                "(.env.<env>)"
+            )
         self._bucket = bucket
         self._s3 = boto3.client("s3", config=AWS_CONFIG)
 
@@ -46,7 +54,7 @@ class FeatureStore:
             try:
                 self._s3.head_bucket(Bucket=self._bucket)
             except ClientError as error:
-                if _status(error) != 404:  # noqa: PLR2004 - HTTP's 'not found'
+                if _status(error) != HTTPStatus.NOT_FOUND:
                     raise
             else:
                 return False
@@ -61,28 +69,46 @@ class FeatureStore:
                 )
             return True
 
-    def upload(self, key: str, path: Path) -> bool:
-        """Makes sure that a table is there; returns whether it had to be sent.
+    def address(self, key: str) -> str:
+        """Where a table is, for people."""
+        return f"s3://{self._bucket}/{key}"
+
+    def has(self, key: str) -> bool:
+        """Whether there is a table under a key.
 
         Raises:
             FeatureStoreError: S3 can not be reached or refuses.
         """
-        with path.open("rb") as file, self._failures(key):
-            digest = _digest(file)
+        with self._failures(key):
+            return self._metadata(key) is not None
+
+    def add(self, key: str, path: Path) -> bool:
+        """Sends a table unless there is one; returns whether it was sent.
+
+        Raises:
+            FeatureStoreError: S3 can not be reached or refuses.
+        """
+        if self.has(key):
+            return False
+        with self._failures(key):
             try:
-                head = self._s3.head_object(Bucket=self._bucket, Key=key)
-                if head["Metadata"].get(_SHA256) == digest:
-                    return False
+                self._put(key, path, IfNoneMatch="*")
             except ClientError as error:
-                if _status(error) != 404:  # noqa: PLR2004 - HTTP's 'not found'
+                if _status(error) != HTTPStatus.PRECONDITION_FAILED:
                     raise
-            self._s3.put_object(
-                Bucket=self._bucket,
-                Key=key,
-                Body=file,
-                ContentType="text/csv",
-                Metadata={_SHA256: digest},
-            )
+                return False  # somebody else has sent one meanwhile
+            return True
+
+    def replace(self, key: str, path: Path) -> bool:
+        """Makes sure that it is this table; returns whether it had to be sent.
+
+        Raises:
+            FeatureStoreError: S3 can not be reached or refuses.
+        """
+        with self._failures(key):
+            if (self._metadata(key) or {}).get(_SHA256) == _digest(path):
+                return False
+            self._put(key, path)
             return True
 
     def download(self, key: str) -> bytes:
@@ -93,6 +119,27 @@ class FeatureStore:
         """
         with self._failures(key):
             return self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+
+    def _metadata(self, key: str) -> dict[str, str] | None:
+        """What the store has noted of a table; None: there is none."""
+        try:
+            return self._s3.head_object(Bucket=self._bucket, Key=key)["Metadata"]
+        except ClientError as error:
+            if _status(error) != HTTPStatus.NOT_FOUND:
+                raise
+            return None
+
+    def _put(self, key: str, path: Path, **conditions: str) -> None:
+        metadata = {_SHA256: _digest(path)}
+        with path.open("rb") as file:
+            self._s3.put_object(
+                Bucket=self._bucket,
+                Key=key,
+                Body=file,
+                ContentType="text/csv",
+                Metadata=metadata,
+                **conditions,  # type: ignore[arg-type]
+            )
 
     @contextmanager
     def _failures(self, what: str) -> Iterator[None]:
@@ -108,18 +155,9 @@ class FeatureStore:
             raise FeatureStoreError(f"the feature store can not be reached: {error}") from error
 
 
-# Digests by device, inode, size and time of change: a table is asked after every few seconds.
-_digests: dict[tuple[int, int, int, int], str] = {}
-
-
-def _digest(file: BufferedReader) -> str:
-    """SHA-256 of a file; read only when it is not the one of the last time."""
-    stat = os.fstat(file.fileno())
-    version = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
-    if version not in _digests:
-        _digests[version] = hashlib.file_digest(file, "sha256").hexdigest()
-        file.seek(0)
-    return _digests[version]
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _status(error: ClientError) -> int:

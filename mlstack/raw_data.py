@@ -1,12 +1,14 @@
-"""Where the raw training table comes from: the user's file, the public one, or the sample.
+"""Which raw training table the feature store has: the user's file, what is there, or a found one.
 
-What was decided on is kept in the state folder, so that a feature store which forgot it (the
-emulators do at a restart) gets the same table again.
+A copy is kept in the state folder, so that a feature store which forgot it (the emulators do at
+a restart) gets the same table again.
 """
 
 import hashlib
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import pooch
 import requests
@@ -15,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from mlstack.contract import Contract, PublicData
 from mlstack.dataset import read_raw
 from mlstack.errors import DataError, DataFault, SettingsError
+from mlstack.feature_store import FeatureStore
 from mlstack.files import write_atomically
 from mlstack.settings import ROOT, Settings
 
@@ -38,48 +41,117 @@ class RawTable(BaseModel):
     """Whether it is the project's own sample: what is learnt from it is a demonstration."""
 
 
-def decide(settings: Settings, contract: Contract) -> RawTable:
-    """Obtains the raw table of a contract and keeps the decision in the state folder.
+def bring(
+    settings: Settings, contract: Contract, store: FeatureStore, say: Callable[[str], None]
+) -> RawTable:
+    """Makes sure that the feature store has a contract's raw table, and that a copy is kept.
 
-    Raises:
-        SettingsError: as `obtain`.
-    """
-    table = obtain(settings, contract)
-    folder = settings.state_path / "data"
-    copy = folder / f"{contract.name}.csv"
-    content = table.path.read_bytes()
-    if not copy.exists() or copy.read_bytes() != content:
-        # The user's own table may be nobody else's to read.
-        write_atomically(copy, content, mode=0o600)
-    kept = table.model_copy(update={"path": copy})
-    write_atomically(folder / f"{contract.name}.json", kept.model_dump_json(indent=2).encode())
-    return kept
+    `DATA_FILE` replaces what the store has; without it that stays, whatever it is. When it has
+    none it gets what it had before, else the public file, else the synthetic sample.
 
+    Args:
+        settings: `DATA_FILE` and the state folder.
+        contract: Says under which key the store has it; contracts may share one.
+        store: Its bucket has to be there.
+        say: Is told which of these it was.
 
-def decided(settings: Settings) -> list[RawTable]:
-    """Every table that was decided on, one a contract."""
-    folder = settings.state_path / "data"
-    return [RawTable.model_validate_json(p.read_bytes()) for p in sorted(folder.glob("*.json"))]
-
-
-def obtain(settings: Settings, contract: Contract) -> RawTable:
-    """Finds the raw table: `DATA_FILE`, else the public file, else the synthetic sample.
-
-    The public file is fetched once and kept in the state folder.
+    Returns:
+        The table that the store has now; its path is that of the copy.
 
     Raises:
         SettingsError: `DATA_FILE` is not there, or there is no table to be had at all.
+        FeatureStoreError: S3 can not be reached or refuses.
     """
     key = contract.data.key
+    address = store.address(key)
     if settings.data_file is not None:
-        path = ROOT / settings.data_file
-        if not path.is_file():
-            raise SettingsError(f"DATA_FILE={settings.data_file}: there is no such file")
-        return RawTable(path=path, key=key, origin=str(settings.data_file), synthetic=False)
+        table = _keep(settings, _given(settings.data_file, key))
+        sent = store.replace(key, table.path)
+        say(f"sent {_described(table)} to {address}" if sent else f"{address} has {table.origin}")
+        return table
+    kept = _kept(settings, key)
+    if store.has(key):
+        content = store.download(key)
+        if kept is None or kept.path.read_bytes() != content:
+            kept = _keep(settings, _there(settings, contract, address, content))
+        size = f"{len(content):,} bytes"
+        origin = "" if kept.origin == address else f" of {kept.origin}"
+        say(f"{address} stays as it is: {size}{origin} (DATA_FILE=... replaces it)")
+        return kept
+    table = kept or _keep(settings, _found(settings, contract))
+    store.add(key, table.path)
+    again = ", which it had before," if kept else ""
+    say(f"sent {_described(table)}{again} to {address}")
+    return table
+
+
+def was_brought(settings: Settings) -> bool:
+    """Whether the feature store has had a table."""
+    return any(_folder(settings).glob("*.json"))
+
+
+def bring_back(settings: Settings, store: FeatureStore, say: Callable[[str], None]) -> None:
+    """Gives the feature store every table that it had and has no more.
+
+    Raises:
+        FeatureStoreError: S3 can not be reached or refuses.
+    """
+    for path in sorted(_folder(settings).glob("*.json")):
+        table = RawTable.model_validate_json(path.read_bytes())
+        if store.add(table.key, table.path):
+            say(f"sent {_described(table)} again to {store.address(table.key)}")
+
+
+def _described(table: RawTable) -> str:
+    return f"{table.origin} ({table.path.stat().st_size:,} bytes)"
+
+
+def _folder(settings: Settings) -> Path:
+    return settings.state_path / "data"
+
+
+def _record(settings: Settings, key: str) -> Path:
+    # By key: contracts that share a table share its copy.
+    return _folder(settings) / f"{quote(key, safe='')}.json"
+
+
+def _kept(settings: Settings, key: str) -> RawTable | None:
+    record = _record(settings, key)
+    return RawTable.model_validate_json(record.read_bytes()) if record.exists() else None
+
+
+def _keep(settings: Settings, table: RawTable) -> RawTable:
+    record = _record(settings, table.key)
+    copy = record.with_suffix(".csv")
+    if table.path != copy:
+        # The user's own table may be nobody else's to read.
+        write_atomically(copy, table.path.read_bytes(), mode=0o600)
+    kept = table.model_copy(update={"path": copy})
+    write_atomically(record, kept.model_dump_json(indent=2).encode())
+    return kept
+
+
+def _given(file: Path, key: str) -> RawTable:
+    path = ROOT / file
+    if not path.is_file():
+        raise SettingsError(f"DATA_FILE={file}: there is no such file")
+    return RawTable(path=path, key=key, origin=str(file), synthetic=False)
+
+
+def _there(settings: Settings, contract: Contract, address: str, content: bytes) -> RawTable:
+    path = _record(settings, contract.data.key).with_suffix(".csv")
+    write_atomically(path, content, mode=0o600)
+    sample = contract.data.sample
+    synthetic = sample is not None and (ROOT / sample).read_bytes() == content
+    return RawTable(path=path, key=contract.data.key, origin=address, synthetic=synthetic)
+
+
+def _found(settings: Settings, contract: Contract) -> RawTable:
+    key = contract.data.key
     public = contract.data.public
     if public is not None:
         try:
-            path = _fetch(public, contract, settings.state_path / "data" / "public")
+            path = _fetch(public, contract, _folder(settings) / "public")
             return RawTable(path=path, key=key, origin=public.title, synthetic=False)
         except (requests.RequestException, OSError, DataError, ValueError) as error:
             log.warning("the public data can not be used: %s", error)

@@ -38,13 +38,14 @@ class Settings(BaseModel):
     """Dataset contract for training and simulators."""
 
     data_file: Path | None = None
-    """Raw training table; unset: the public file, else the synthetic sample."""
+    """Raw training table; unset: what the feature store has, else the public file, else the
+    synthetic sample."""
 
     state_dir: Path = Path(".embedded/state")
     """What outlives a process: deployment record, verified models, worker statements."""
 
-    feature_store_bucket: str = "feature-store"
-    """S3 bucket of the training data."""
+    feature_store_bucket: str = ""
+    """S3 bucket of the training data; empty: none was chosen yet."""
 
     predictions_stream: str = "predictions"
     results_stream: str = "results"

@@ -8,6 +8,7 @@ import pytest
 
 from containers import doctor
 from embedded import ports
+from mlstack.settings import Settings
 
 
 @pytest.fixture
@@ -48,10 +49,8 @@ def test_what_the_proxy_does_not_start_without_is_named(tmp_path: Path) -> None:
     assert doctor.missing_of_proxy(tmp_path) is None
 
 
-def test_a_bucket_of_aws_has_a_name_that_somebody_has_chosen(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("FEATURE_STORE_BUCKET", "")
-    assert "FEATURE_STORE_BUCKET is empty" in str(doctor._no_bucket())
-    monkeypatch.setenv("FEATURE_STORE_BUCKET", "mine")
-    assert doctor._no_bucket() is None
+def test_a_bucket_of_aws_has_a_name_that_somebody_has_chosen() -> None:
+    missing = str(doctor._no_bucket("cloud", Settings()))
+    assert missing.startswith("FEATURE_STORE_BUCKET is empty")
+    assert ".env.cloud" in missing
+    assert doctor._no_bucket("cloud", Settings(feature_store_bucket="mine")) is None

@@ -1,22 +1,35 @@
-"""Bucket, data and streams are made once, and again when they are gone."""
+"""Bucket, data and streams are made when they are missing; a table that is there stays."""
 
-import hashlib
-from collections.abc import Iterator
-from io import BufferedReader
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+import requests
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from aws.init_aws import StreamError, init_aws
-from mlstack.errors import FeatureStoreError
+from aws import init_aws
+from mlstack import raw_data
+from mlstack.contract import Contract
+from mlstack.errors import FeatureStoreError, SettingsError
 from mlstack.feature_store import FeatureStore
-from mlstack.raw_data import RawTable
-from mlstack.settings import Settings
+from mlstack.settings import ROOT, Settings
+
+BUCKET = "chosen-by-us"
+MINE = b"a\n1\n"
+OTHER = b"a\n2\n"
+
+
+class _Unreachable:
+    def __init__(self, **_: object) -> None:
+        pass
+
+    def __call__(self, *_: object) -> None:
+        raise requests.ConnectionError("no network")
 
 
 @pytest.fixture(autouse=True)
@@ -27,79 +40,232 @@ def _emulated(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "AWS_DEFAULT_REGION": "eu-west-1",
     }.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr("pooch.HTTPDownloader", _Unreachable)
     with mock_aws():
         yield
 
 
 @pytest.fixture
-def table(tmp_path: Path) -> RawTable:
+def plain(tmp_path: Path) -> Settings:
+    """With no `DATA_FILE`."""
+    return Settings(feature_store_bucket=BUCKET, state_dir=tmp_path / "state")
+
+
+@pytest.fixture
+def given(tmp_path: Path, plain: Settings) -> Settings:
+    """With `DATA_FILE`."""
     path = tmp_path / "mine.csv"
-    path.write_bytes(b"a\n1\n")
-    return RawTable(path=path, key="mine/customers.csv", origin="mine.csv", synthetic=False)
+    path.write_bytes(MINE)
+    return plain.model_copy(update={"data_file": path})
 
 
-def test_first_run_makes_everything_and_says_so(table: RawTable) -> None:
-    said: list[str] = []
-    assert init_aws(Settings(), [table], said.append)
-    assert said == [
-        "made bucket feature-store",
-        "sent mine.csv (4 bytes) to s3://feature-store/mine/customers.csv",
+def lost() -> None:
+    """What a restart of an emulator does."""
+    s3 = boto3.resource("s3").Bucket(BUCKET)
+    s3.objects.delete()
+    s3.delete()
+
+
+def there(key: str) -> bytes:
+    return FeatureStore(BUCKET).download(key)
+
+
+@pytest.fixture
+def made(documented: Contract) -> Callable[[Settings], list[str]]:
+    """Runs `init_aws` and returns what it says."""
+
+    def run(settings: Settings) -> list[str]:
+        said: list[str] = []
+        init_aws.init_aws(settings, documented, said.append)
+        return said
+
+    return run
+
+
+Made = Callable[[Settings], list[str]]
+
+
+def test_first_run_makes_everything_and_says_so(
+    made: Made, given: Settings, documented: Contract
+) -> None:
+    key = documented.data.key
+    assert made(given) == [
+        f"made bucket {BUCKET}",
+        f"sent {given.data_file} (4 bytes) to s3://{BUCKET}/{key}",
         "made stream predictions (2 shards)",
         "made stream results (1 shard)",
         "made stream predictions-dead-letter (1 shard)",
     ]
-    assert FeatureStore("feature-store").download("mine/customers.csv") == b"a\n1\n"
+    assert there(key) == MINE
 
 
-def test_second_run_changes_nothing(table: RawTable) -> None:
-    init_aws(Settings(), [table], print)
-    before = boto3.client("s3").head_object(Bucket="feature-store", Key=table.key)["LastModified"]
+def test_second_run_changes_nothing(made: Made, given: Settings, documented: Contract) -> None:
+    key = documented.data.key
+    made(given)
+    before = boto3.client("s3").head_object(Bucket=BUCKET, Key=key)["LastModified"]
+    assert made(given) == [f"s3://{BUCKET}/{key} has {given.data_file}"]
+    assert boto3.client("s3").head_object(Bucket=BUCKET, Key=key)["LastModified"] == before
+
+
+def test_a_run_without_data_file_leaves_the_users_table_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, documented: Contract
+) -> None:
+    """As make runs it: `make init_aws DATA_FILE=...`, and later `make init_aws`."""
+    mine = tmp_path / "mine.csv"
+    mine.write_bytes(MINE)
+    monkeypatch.setattr(sys, "argv", ["init_aws"])
+    monkeypatch.setenv("STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("FEATURE_STORE_BUCKET", BUCKET)
+    monkeypatch.setenv("DATA_FILE", str(mine))
+    assert init_aws.main() == 0
+    monkeypatch.delenv("DATA_FILE")
+    assert init_aws.main() == 0
+    assert there(documented.data.key) == MINE
+
+
+def test_what_stays_is_said_with_where_it_is_from(
+    made: Made, given: Settings, plain: Settings, documented: Contract
+) -> None:
+    made(given)
+    address = f"s3://{BUCKET}/{documented.data.key}"
+    stays = f"stays as it is: 4 bytes of {given.data_file} (DATA_FILE=... replaces it)"
+    assert made(plain) == [f"{address} {stays}"]
+
+
+def test_a_given_file_replaces_what_is_there(
+    made: Made, given: Settings, documented: Contract
+) -> None:
+    made(given)
+    assert given.data_file
+    given.data_file.write_bytes(OTHER)
+    assert made(given)[0].startswith(f"sent {given.data_file}")
+    assert there(documented.data.key) == OTHER
+
+
+def test_a_store_that_forgot_gets_the_users_table_again(
+    made: Made, given: Settings, plain: Settings, documented: Contract
+) -> None:
+    made(given)
+    lost()
+    assert f"sent {given.data_file} (4 bytes), which it had before, to" in made(plain)[1]
+    assert there(documented.data.key) == MINE
+
+
+def test_a_new_machine_takes_its_copy_from_the_store(
+    made: Made, plain: Settings, given: Settings, tmp_path: Path, documented: Contract
+) -> None:
+    made(given)
+    new = plain.model_copy(update={"state_dir": tmp_path / "new"})
+    [stays] = made(new)
+    assert "stays as it is: 4 bytes (" in stays
+    assert there(documented.data.key) == MINE
+    lost()
+    init_aws.make_again(new, print)
+    assert there(documented.data.key) == MINE
+
+
+def test_a_table_that_others_put_into_the_store_stays_and_is_kept(
+    made: Made, plain: Settings, given: Settings, documented: Contract
+) -> None:
+    made(given)
+    boto3.client("s3").put_object(Bucket=BUCKET, Key=documented.data.key, Body=OTHER)
+    made(plain)
+    assert there(documented.data.key) == OTHER
+    lost()
+    init_aws.make_again(plain, print)
+    assert there(documented.data.key) == OTHER
+
+
+def test_the_sample_in_the_store_of_a_new_machine_is_known_as_such(
+    made: Made, plain: Settings, tmp_path: Path, documented: Contract
+) -> None:
+    made(plain)
+    assert documented.data.sample
+    assert there(documented.data.key) == (ROOT / documented.data.sample).read_bytes()
+    new = plain.model_copy(update={"state_dir": tmp_path / "new"})
+    assert init_aws.init_aws(new, documented, print).synthetic
+
+
+def test_contracts_of_one_table_share_its_copy(
+    made: Made, given: Settings, plain: Settings, documented: Contract
+) -> None:
+    other = documented.model_copy(update={"name": "another"})
+    made(given)
+    assert given.data_file
+    given.data_file.write_bytes(OTHER)
+    init_aws.init_aws(given, other, print)
+    lost()
+    made(plain)
+    assert there(documented.data.key) == OTHER
+
+
+def test_another_contracts_table_does_not_replace_the_first_ones(
+    given: Settings, plain: Settings, documented: Contract
+) -> None:
+    data = documented.data.model_copy(update={"key": "another/table.csv"})
+    init_aws.init_aws(given, documented, print)
+    init_aws.init_aws(plain, documented.model_copy(update={"data": data}), print)
+    lost()
+    init_aws.make_again(plain, print)
+    assert there(documented.data.key) == MINE
+    assert there("another/table.csv") != MINE
+
+
+def test_the_keeper_replaces_nothing(
+    made: Made, given: Settings, documented: Contract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even what comes between its look and its sending."""
+    made(given)
+    boto3.client("s3").put_object(Bucket=BUCKET, Key=documented.data.key, Body=OTHER)
     said: list[str] = []
-    assert not init_aws(Settings(), [table], said.append)
-    assert said == []
-    after = boto3.client("s3").head_object(Bucket="feature-store", Key=table.key)["LastModified"]
-    assert after == before
+    init_aws.make_again(given, said.append)
+    monkeypatch.setattr(FeatureStore, "has", lambda *_: False)
+    init_aws.make_again(given, said.append)
+    assert (said, there(documented.data.key)) == ([], OTHER)
 
 
-def test_changed_data_is_sent_again(table: RawTable) -> None:
-    init_aws(Settings(), [table], print)
-    table.path.write_bytes(b"a\n2\n")
-    assert init_aws(Settings(), [table], print)
-    assert FeatureStore("feature-store").download(table.key) == b"a\n2\n"
-
-
-def test_what_is_gone_is_made_again(table: RawTable) -> None:
-    init_aws(Settings(), [table], print)
-    boto3.client("s3").delete_object(Bucket="feature-store", Key=table.key)
+def test_what_is_gone_is_made_again(made: Made, given: Settings, documented: Contract) -> None:
+    made(given)
+    boto3.client("s3").delete_object(Bucket=BUCKET, Key=documented.data.key)
     boto3.client("kinesis").delete_stream(StreamName="results")
     said: list[str] = []
-    assert init_aws(Settings(), [table], said.append)
-    assert [sentence.split()[0] for sentence in said] == ["sent", "made"]
+    init_aws.make_again(given, said.append)
+    assert said == [
+        f"sent {given.data_file} (4 bytes) again to s3://{BUCKET}/{documented.data.key}",
+        "made stream results (1 shard)",
+    ]
 
 
-def test_a_table_that_did_not_change_is_read_once(
-    table: RawTable, monkeypatch: pytest.MonkeyPatch
+def test_a_store_that_can_not_be_asked_is_no_empty_one(
+    made: Made, given: Settings, plain: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read: list[str] = []
-    file_digest = hashlib.file_digest
+    made(given)
+    call = BaseClient._make_api_call  # type: ignore[attr-defined]
 
-    def noting(file: BufferedReader, algorithm: str) -> Any:
-        read.append(str(file.name))
-        return file_digest(file, algorithm)
+    def refusing(self: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
+        if operation == "HeadObject":
+            refusal = {
+                "Error": {"Code": "403", "Message": "Forbidden"},
+                "ResponseMetadata": {"HTTPStatusCode": 403},
+            }
+            raise ClientError(refusal, operation)  # type: ignore[arg-type]
+        return call(self, operation, arguments)
 
-    monkeypatch.setattr(hashlib, "file_digest", noting)
-    for _ in range(3):
-        init_aws(Settings(), [table], print)
-    boto3.client("s3").delete_object(Bucket="feature-store", Key=table.key)
-    assert init_aws(Settings(), [table], print)
-    assert read == [str(table.path)]
-    assert FeatureStore("feature-store").download(table.key) == b"a\n1\n"
+    monkeypatch.setattr(BaseClient, "_make_api_call", refusing)
+    with pytest.raises(FeatureStoreError, match="refuses"):
+        made(plain)
+
+
+def test_no_bucket_is_guessed(made: Made, given: Settings) -> None:
+    """In AWS a name that nobody chose is somebody else's."""
+    with pytest.raises(SettingsError, match=r"FEATURE_STORE_BUCKET is empty.*\.env\."):
+        made(given.model_copy(update={"feature_store_bucket": ""}))
 
 
 def test_who_may_not_create_streams_starts_with_those_that_are_there(
-    table: RawTable, monkeypatch: pytest.MonkeyPatch
+    made: Made, given: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    init_aws(Settings(), [table], print)
+    made(given)
     call = BaseClient._make_api_call  # type: ignore[attr-defined]
 
     def refusing(self: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
@@ -109,23 +275,30 @@ def test_who_may_not_create_streams_starts_with_those_that_are_there(
         return call(self, operation, arguments)
 
     monkeypatch.setattr(BaseClient, "_make_api_call", refusing)
-    assert not init_aws(Settings(), [table], print)
+    made(given)
     boto3.client("kinesis").delete_stream(StreamName="results")
-    with pytest.raises(StreamError, match=r"stream results can not be made: .*not you"):
-        init_aws(Settings(), [table], print)
+    with pytest.raises(init_aws.StreamError, match=r"stream results .*not you"):
+        made(given)
 
 
 def test_missing_region_is_an_error_in_a_sentence(
-    table: RawTable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    made: Made, given: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    init_aws(Settings(), [table], print)
+    made(given)
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    with pytest.raises(StreamError, match="region"):
-        init_aws(Settings(), [], print)
+    with pytest.raises(init_aws.StreamError, match="region"):
+        made(given)
 
 
-def test_missing_table_is_an_error_that_says_what_to_run(table: RawTable) -> None:
-    init_aws(Settings(), [], print)
+def test_missing_table_is_an_error_that_says_what_to_run() -> None:
+    store = FeatureStore(BUCKET)
+    store.create()
     with pytest.raises(FeatureStoreError, match="make init_aws"):
-        FeatureStore("feature-store").download(table.key)
+        store.download("none.csv")
+
+
+def test_nothing_is_kept_before_there_was_anything(made: Made, plain: Settings) -> None:
+    assert not raw_data.was_brought(plain)
+    made(plain)
+    assert raw_data.was_brought(plain)

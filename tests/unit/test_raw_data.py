@@ -1,15 +1,36 @@
-"""The user's file, else the public one, else the sample; what was decided on is kept."""
+"""A store that has no table yet gets the user's file, else the public one, else the sample."""
 
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
+from moto import mock_aws
 
 from mlstack import raw_data
 from mlstack.contract import Contract
 from mlstack.errors import SettingsError
+from mlstack.feature_store import FeatureStore
+from mlstack.raw_data import RawTable
 from mlstack.settings import Settings
+from support.aws import KEYS
 from support.raw_tables import raw_table
+
+
+@pytest.fixture(autouse=True)
+def _emulated(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    with mock_aws():
+        yield
+
+
+def bring(settings: Settings, contract: Contract) -> RawTable:
+    """Into a store that is empty."""
+    store = FeatureStore(f"bucket-{uuid.uuid4()}")
+    store.create()
+    return raw_data.bring(settings, contract, store, print)
 
 
 class _Unreachable:
@@ -40,19 +61,12 @@ def small_public(contract: Contract, rows: int) -> Contract:
     return contract.model_copy(update={"data": contract.data.model_copy(update={"public": public})})
 
 
-def test_given_file_wins(tmp_path: Path, documented: Contract) -> None:
-    file = tmp_path / "mine.csv"
-    file.write_text("a\n1\n")
-    table = raw_data.obtain(Settings(data_file=file, state_dir=tmp_path), documented)
-    assert (table.path, table.synthetic) == (file, False)
-
-
 def test_given_file_that_is_not_there_is_an_error_and_no_guess(
     tmp_path: Path, documented: Contract
 ) -> None:
     settings = Settings(data_file=tmp_path / "nowhere.csv", state_dir=tmp_path)
     with pytest.raises(SettingsError, match=r"DATA_FILE=.*nowhere\.csv: there is no such file"):
-        raw_data.obtain(settings, documented)
+        bring(settings, documented)
 
 
 def test_public_file_is_fetched_and_recognised(
@@ -60,7 +74,7 @@ def test_public_file_is_fetched_and_recognised(
 ) -> None:
     content = raw_table(documented, 30).to_csv(index=False).encode()
     monkeypatch.setattr("pooch.HTTPDownloader", published(content))
-    table = raw_data.obtain(Settings(state_dir=tmp_path), small_public(documented, 30))
+    table = bring(Settings(state_dir=tmp_path), small_public(documented, 30))
     assert (table.path.read_bytes(), table.synthetic) == (content, False)
 
 
@@ -70,9 +84,10 @@ def test_public_file_is_fetched_once(
     settings, contract = Settings(state_dir=tmp_path), small_public(documented, 30)
     content = raw_table(documented, 30).to_csv(index=False).encode()
     monkeypatch.setattr("pooch.HTTPDownloader", published(content))
-    raw_data.obtain(settings, contract)
+    bring(settings, contract)
     monkeypatch.setattr("pooch.HTTPDownloader", _Unreachable)
-    assert raw_data.obtain(settings, contract).path.read_bytes() == content
+    data = contract.data.model_copy(update={"key": "another/table.csv"})
+    assert bring(settings, contract.model_copy(update={"data": data})).path.read_bytes() == content
 
 
 @pytest.mark.parametrize("rows", [29, 31])
@@ -81,7 +96,7 @@ def test_another_table_at_the_public_address_is_not_taken(
 ) -> None:
     content = raw_table(documented, rows).to_csv(index=False).encode()
     monkeypatch.setattr("pooch.HTTPDownloader", published(content))
-    table = raw_data.obtain(Settings(state_dir=tmp_path), small_public(documented, 30))
+    table = bring(Settings(state_dir=tmp_path), small_public(documented, 30))
     assert table.synthetic
     assert not list((tmp_path / "data" / "public").glob("*.csv"))
 
@@ -90,7 +105,7 @@ def test_sample_is_the_last_resort_and_said_to_be_synthetic(
     tmp_path: Path, documented: Contract, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pooch.HTTPDownloader", _Unreachable)
-    table = raw_data.obtain(Settings(state_dir=tmp_path), documented)
+    table = bring(Settings(state_dir=tmp_path), documented)
     assert table.synthetic
     assert table.path.exists()
 
@@ -100,20 +115,7 @@ def test_contract_with_no_data_at_all_says_what_to_set(
 ) -> None:
     data = documented.data.model_copy(update={"public": None, "sample": None})
     with pytest.raises(SettingsError, match="set DATA_FILE"):
-        raw_data.obtain(Settings(state_dir=tmp_path), documented.model_copy(update={"data": data}))
-
-
-def test_decision_outlives_the_file_that_it_was_made_from(
-    tmp_path: Path, documented: Contract
-) -> None:
-    file = tmp_path / "mine.csv"
-    file.write_text("a\n1\n")
-    settings = Settings(data_file=file, state_dir=tmp_path / "state")
-    decided = raw_data.decide(settings, documented)
-    file.unlink()
-    assert raw_data.decided(settings) == [decided]
-    assert decided.path.read_text() == "a\n1\n"
-    assert decided.key == documented.data.key
+        bring(Settings(state_dir=tmp_path), documented.model_copy(update={"data": data}))
 
 
 def test_the_copy_of_a_private_file_is_private_too(tmp_path: Path, documented: Contract) -> None:
@@ -121,4 +123,4 @@ def test_the_copy_of_a_private_file_is_private_too(tmp_path: Path, documented: C
     given.write_text("a,b\n1,2\n")
     given.chmod(0o600)
     settings = Settings(data_file=given, state_dir=tmp_path / "state")
-    assert raw_data.decide(settings, documented).path.stat().st_mode & 0o077 == 0
+    assert bring(settings, documented).path.stat().st_mode & 0o077 == 0
