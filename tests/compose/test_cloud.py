@@ -189,7 +189,12 @@ def test_predictions_of_both_doors_are_answered_and_kept(stack: Cloud) -> None:
 
     def answered() -> bool:
         read = [json.loads(record["Data"]) for record in results.read()]
-        found[:] = [each for each in read if each["sequence_number"] == sent.sequence_number]
+        found[:] = [
+            each
+            for each in read
+            # Two shards may have the same number.
+            if (each["shard_id"], each["sequence_number"]) == (sent.shard_id, sent.sequence_number)
+        ]
         return bool(found)
 
     wait_until(answered, "the record is answered", seconds=60)
@@ -380,8 +385,10 @@ def test_what_was_deleted_leaves_the_bucket(stack: Cloud) -> None:
     assert of_it
     stack.client.delete_run(run_id)
     said = stack.make("prune", KEEP_DELETED_DAYS="0")
-    assert re.search(r"MLflow: trash, with its artifacts +2 removed", said), said
-    assert stack.aws.objects(stack.models) == before - of_it
+    assert re.search(r"MLflow: trash, with its artifacts +[1-9]\d* removed", said), said
+    after = stack.aws.objects(stack.models)
+    assert not of_it & after
+    assert before - of_it <= after
     assert stack.served_run() == served
 
 
