@@ -11,14 +11,14 @@ from pymongo.errors import PyMongoError
 
 from drift_demo.errors import DemoError
 from mlstack.contract import Contract
-from mlstack.mongo_sink import DATABASE
+from mlstack.mongo_database import DATABASE, mongo_client
 from mlstack.probes import model_is_served, monitor_watches, url_answers
 from mlstack.settings import Settings
 
 ALERT = "DataDrifted"
 
 _ANSWER_SECONDS = 10
-_MONGO_MS = 5000
+_MONGO_SECONDS = 5.0
 _DRIFT = "evidently:data_drift:"
 
 
@@ -88,8 +88,11 @@ class Stack:
 
     def is_stored(self, prediction_id: str) -> bool:
         """Whether MongoDB has a prediction."""
-        with self._mongo() as client:
-            return client[DATABASE]["data"].find_one({"_id": prediction_id}) is not None
+        try:
+            with self._mongo() as client:
+                return client[DATABASE]["data"].find_one({"_id": prediction_id}) is not None
+        except PyMongoError as error:
+            raise DemoError(f"mongo does not answer any more ({error})") from error
 
     def gauges(self) -> Gauges:
         """What the monitoring service tells at this moment."""
@@ -121,7 +124,7 @@ class Stack:
             yield "mongo", f"does not answer ({error})"
 
     def _mongo(self) -> "MongoClient[dict[str, Any]]":
-        return MongoClient(self._settings.mongo_uri, timeoutMS=_MONGO_MS)
+        return mongo_client(self._settings.mongo_uri, _MONGO_SECONDS)
 
     def _get(self, url: str) -> requests.Response:
         try:

@@ -31,7 +31,7 @@ from mlstack.contract import Contract
 from mlstack.deployment import Deployer
 from mlstack.errors import MlstackError, ModelError
 from mlstack.generator import CustomerGenerator
-from mlstack.mongo_sink import DATABASE
+from mlstack.mongo_database import DATABASE
 from mlstack.prediction import Source
 from mlstack.raw_data import RawTable
 from mlstack.serving import model_store

@@ -12,7 +12,7 @@ from embedded.errors import StackError
 from embedded.services import HERE
 from mlstack.contract import Contract
 from mlstack.generator import CustomerGenerator
-from mlstack.mongo_sink import DATABASE
+from mlstack.mongo_database import DATABASE
 from mlstack.settings import Settings
 from reporting.report_store import ReportStore
 

@@ -11,7 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
 
-from mlstack.mongo_sink import StorageUnavailable
+from mlstack.mongo_database import StorageUnavailable
 from mlstack.spool import Spool, SpoolError, SpoolOwnedError
 
 log = logging.getLogger(__name__)

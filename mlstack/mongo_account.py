@@ -16,7 +16,7 @@ from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 from pymongo.uri_parser import parse_uri
 
 from mlstack.errors import MlstackError, SettingsError
-from mlstack.mongo_sink import DATABASE, StorageUnavailable
+from mlstack.mongo_database import DATABASE, StorageUnavailable
 from mlstack.settings import Settings, read_secret
 
 _ROOT_USER, _ROOT_PASSWORD_FILE = "MONGO_ROOT_USER", "MONGO_ROOT_PASSWORD_FILE"

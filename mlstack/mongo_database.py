@@ -1,4 +1,4 @@
-"""The services' database, for work that goes over all that is stored."""
+"""The services' database: one way to its client, and one to work that goes over all of it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,11 +6,42 @@ from typing import Any
 
 from pymongo import MongoClient
 from pymongo.database import Database
-from pymongo.errors import PyMongoError
+from pymongo.errors import ConfigurationError, PyMongoError
 
-from mlstack.mongo_sink import DATABASE, StorageUnavailable
+from mlstack.errors import MlstackError, SettingsError
 
-_CONNECT_MS = 10_000
+DATABASE = "prediction_service"
+_CONNECT_MS = 5000
+
+
+class StorageUnavailable(MlstackError):
+    """MongoDB does not answer, or refuses; the same call may go through later."""
+
+
+def mongo_client(uri: str, seconds: float | None = None) -> MongoClient[dict[str, Any]]:
+    """A client that asks nobody before its first call, not even for an address's servers (SRV).
+
+    Args:
+        uri: MongoDB's address.
+        seconds: What one call may take; None: as long as it takes.
+
+    Raises:
+        SettingsError: the address can never work.
+    """
+    try:
+        return MongoClient(
+            uri,
+            connect=False,
+            connectTimeoutMS=_CONNECT_MS,
+            serverSelectionTimeoutMS=_CONNECT_MS,
+            timeoutMS=None if seconds is None else int(seconds * 1000),
+            # Whoever writes tries again by himself: a standalone server knows no such writes.
+            retryWrites=False,
+            journal=True,
+            tz_aware=True,
+        )
+    except (ConfigurationError, ValueError, OSError) as error:
+        raise SettingsError(f"MONGO_URI can not be used: {error}") from error
 
 
 @contextmanager
@@ -21,17 +52,11 @@ def open_database(uri: str) -> Iterator[Database[dict[str, Any]]]:
         uri: MongoDB's address.
 
     Raises:
+        SettingsError: the address can never work.
         StorageUnavailable: MongoDB does not answer, or refuses.
     """
     try:
-        with MongoClient[dict[str, Any]](
-            uri,
-            serverSelectionTimeoutMS=_CONNECT_MS,
-            connectTimeoutMS=_CONNECT_MS,
-            retryWrites=False,
-            journal=True,
-            tz_aware=True,
-        ) as client:
+        with mongo_client(uri) as client:
             yield client[DATABASE]
     except PyMongoError as error:
         raise StorageUnavailable(f"MongoDB: {error}") from error

@@ -10,22 +10,17 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from pymongo import ASCENDING, MongoClient, UpdateOne
+from pymongo import ASCENDING, UpdateOne
 from pymongo.errors import BulkWriteError, PyMongoError
 
-from mlstack.errors import MlstackError
+from mlstack.mongo_database import DATABASE, StorageUnavailable, mongo_client
 
-DATABASE = "prediction_service"
 _DUPLICATE_KEY = 11000
-_TIMEOUT_MS = 5000
+_CALL_SECONDS = 5.0
 # Each update is a write to the disk of its own: as many as even a slow one makes in time.
 _UPDATES = 50
 
 Document = Mapping[str, Any]
-
-
-class StorageUnavailable(MlstackError):
-    """MongoDB does not answer, or refuses; the same call may go through later."""
 
 
 class MongoSink:
@@ -33,19 +28,13 @@ class MongoSink:
 
     Args:
         uri: MongoDB's address.
+
+    Raises:
+        SettingsError: the address can never work.
     """
 
     def __init__(self, uri: str) -> None:
-        # Retries are the drainer's: a standalone server knows no retryable writes.
-        client: MongoClient[dict[str, Any]] = MongoClient(
-            uri,
-            timeoutMS=_TIMEOUT_MS,
-            serverSelectionTimeoutMS=_TIMEOUT_MS,
-            retryWrites=False,
-            journal=True,
-            tz_aware=True,
-        )
-        self._client = client
+        self._client = client = mongo_client(uri, _CALL_SECONDS)
         self._predictions = client[DATABASE]["data"]
         self._outcomes = client[DATABASE]["outcome"]
 

@@ -60,7 +60,11 @@ class PredictionLog:
         self._monitor: Monitor = NoMonitor()
 
     def start(self) -> None:
-        """Opens the spool and starts to drain; when it can not be opened, `keep` tries again."""
+        """Opens the spool and starts to drain; when it can not be opened, `keep` tries again.
+
+        Raises:
+            SettingsError: MongoDB's address can never work.
+        """
         self._sink = MongoSink(self._mongo_uri)
         if self._monitor_url:
             monitor = MonitorSink(self._monitor_url, self._observer.monitored, self._monitor_token)

@@ -5,19 +5,18 @@ from datetime import datetime
 from typing import Any
 
 import pandas as pd
-from pymongo import DESCENDING, MongoClient
+from pymongo import DESCENDING
 from pymongo.errors import PyMongoError
 
 from mlstack.contract import Contract
 from mlstack.customer_table import customer_table
-from mlstack.mongo_sink import DATABASE, StorageUnavailable
+from mlstack.mongo_database import DATABASE, StorageUnavailable, mongo_client
 from mlstack.reference import PREDICTION, TARGET
 
 PREDICTION_ID = "prediction_id"
 RUN_ID = "model_run_id"
 CREATED_AT = "created_at"
 
-_CONNECT_SECONDS = 5.0
 # A report reads 100,000 documents, some 10,000 a second on a busy machine.
 _READ_SECONDS = 120.0
 
@@ -31,16 +30,13 @@ class PredictionStore:
         uri: MongoDB's address.
         contract: What a customer is.
         seconds: What MongoDB may take for one call.
+
+    Raises:
+        SettingsError: the address can never work.
     """
 
     def __init__(self, uri: str, contract: Contract, seconds: float = _READ_SECONDS) -> None:
-        client: MongoClient[dict[str, Any]] = MongoClient(
-            uri,
-            serverSelectionTimeoutMS=int(_CONNECT_SECONDS * 1000),
-            connectTimeoutMS=int(_CONNECT_SECONDS * 1000),
-            timeoutMS=int(seconds * 1000),
-            tz_aware=True,
-        )
+        client = mongo_client(uri, seconds)
         self._client, self._contract = client, contract
         self._predictions = client[DATABASE]["data"]
         self._filter = {"contract.name": contract.name, "contract.hash": contract.digest}

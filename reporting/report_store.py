@@ -3,15 +3,15 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from pymongo import DESCENDING, MongoClient
+from pymongo import DESCENDING
 from pymongo.errors import PyMongoError
 
-from mlstack.mongo_sink import DATABASE, StorageUnavailable
+from mlstack.mongo_database import DATABASE, StorageUnavailable, mongo_client
 from reporting.report import Report
 
-_TIMEOUT_MS = 10_000
+_CALL_SECONDS = 10.0
 
 
 class ReportStore:
@@ -21,12 +21,13 @@ class ReportStore:
 
     Args:
         uri: MongoDB's address.
+
+    Raises:
+        SettingsError: the address can never work.
     """
 
     def __init__(self, uri: str) -> None:
-        self._client: MongoClient[dict[str, Any]] = MongoClient(
-            uri, timeoutMS=_TIMEOUT_MS, retryWrites=False, journal=True, tz_aware=True
-        )
+        self._client = mongo_client(uri, _CALL_SECONDS)
         self._reports = self._client[DATABASE]["report"]
 
     def __enter__(self) -> Self:

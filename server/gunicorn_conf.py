@@ -18,6 +18,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 from mlstack.errors import MlstackError
 from mlstack.mlflow_runs import ask_briefly
+from mlstack.mongo_database import mongo_client
 from mlstack.settings import ROOT, Settings
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ ask_briefly()
 
 try:
     _settings = Settings.load()
+    # One that can never work is told of now; one that can not be reached is asked again and again.
+    mongo_client(_settings.mongo_uri).close()
 except MlstackError as error:
     sys.exit(str(error))
 

@@ -14,6 +14,7 @@ os.environ.setdefault("DO_NOT_TRACK", "1")
 from mlstack.contract import Contract
 from mlstack.errors import MlstackError
 from mlstack.mlflow_runs import ask_briefly
+from mlstack.mongo_database import mongo_client
 from mlstack.settings import ROOT, Settings
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ try:
     _settings = Settings.load()
     Contract.load(_settings.contract_path)
     _ = _settings.feedback_token
+    # One that can never work is told of now; one that can not be reached is asked again and again.
+    mongo_client(_settings.mongo_uri).close()
 except MlstackError as error:
     sys.exit(str(error))
 

@@ -15,7 +15,6 @@ import pandas as pd
 from mlstack.contract import Contract
 from mlstack.deployment import DeploymentState, check_contract
 from mlstack.errors import MlstackError
-from mlstack.mongo_sink import StorageUnavailable
 from mlstack.prediction_store import PREDICTION_ID, RUN_ID, PredictionStore
 from mlstack.reference import PREDICTION, TARGET, ReferenceStore
 from mlstack.serving import model_store
@@ -57,10 +56,14 @@ class Monitor:
     Args:
         settings: State folder, MongoDB's address, window and period.
         contract: What a customer is.
+
+    Raises:
+        SettingsError: MongoDB's address can never work.
     """
 
     def __init__(self, settings: Settings, contract: Contract) -> None:
         self._settings, self._contract = settings, contract
+        self._store = PredictionStore(settings.mongo_uri, contract, seconds=_MONGO_SECONDS)
         self._deployment = DeploymentState(settings.state_path)
         models = model_store(settings)
         self._references = ReferenceStore(settings.state_path / "references", models)
@@ -81,8 +84,13 @@ class Monitor:
         self._restored = False
         self._stopping = threading.Event()
         self._threads = [
-            threading.Thread(target=self._repeat, args=[step], name=step.__name__, daemon=True)
-            for step in (self._look, self._ask_mongo)
+            threading.Thread(
+                target=self._repeat, args=[step, failed], name=step.__name__, daemon=True
+            )
+            for step, failed in (
+                (self._look, self._look_failed),
+                (self._ask_mongo, self._mongo_failed),
+            )
         ]
 
     def start(self) -> None:
@@ -95,6 +103,7 @@ class Monitor:
         self._stopping.set()
         for thread in self._threads:
             thread.join(_STOP_SECONDS)
+        self._store.close()
 
     def take(self, document: Any) -> Rows:
         """Takes posted rows into the window; see `RowReader.read`.
@@ -123,25 +132,25 @@ class Monitor:
         """
         return time.monotonic() - self._current_at
 
-    def _repeat(self, step: Callable[[], None]) -> None:
+    def _repeat(self, step: Callable[[], None], failed: Callable[[str], None]) -> None:
+        """Takes a step each period; one that fails is told of, and the next one follows."""
         while not self._stopping.is_set():
             begun = time.monotonic()
-            step()
+            try:
+                step()
+            except MlstackError as error:
+                failed(str(error))
+            except Exception as error:
+                # This thread is the only one that takes these steps: a defect must not end it.
+                log.exception("%s failed; trying again", step.__name__)
+                failed(f"{type(error).__name__}: the service's log has the details")
             spent = time.monotonic() - begun
             self._stopping.wait(max(0.0, self._settings.monitor_period_seconds - spent))
 
     def _look(self) -> None:
         """Brings the state up to date."""
-        try:
-            self.state = self._next()
-        except MlstackError as error:
-            self._failed(str(error))
-        except Exception as error:
-            # This thread is the only one that calculates: it reports a defect and goes on.
-            log.exception("the calculation failed; trying again")
-            self._failed(f"{type(error).__name__}: the service's log has the details")
-        else:
-            self._current_at = time.monotonic()
+        self.state = self._next()
+        self._current_at = time.monotonic()
 
     def _next(self) -> State:
         # Evidently takes seconds to import; meanwhile rows are taken.
@@ -174,7 +183,7 @@ class Monitor:
             log.info("%s", f"drifted: {names}" if names else "no feature has drifted")
         return State(run_id, calculator, calculation, reason="")
 
-    def _failed(self, reason: str) -> None:
+    def _look_failed(self, reason: str) -> None:
         if self.state.reason != reason:
             log.error("%s", reason)
         self.failures += 1
@@ -183,25 +192,19 @@ class Monitor:
 
     def _ask_mongo(self) -> None:
         """Fills the window after a start, and learns what became of its customers."""
-        store = PredictionStore(self._settings.mongo_uri, self._contract, seconds=_MONGO_SECONDS)
-        try:
-            if not self._restored:
-                self.window.put_before(_rows(store.newest(self.window.size), self._contract))
-                self._restored = True
-                log.info("%d rows are in the window", len(self.window))
-            self.window.learn(store.outcomes(self.window.prediction_ids()))
-            self.storage_fault = ""
-        except StorageUnavailable as error:
-            if not self.storage_fault:
-                log.warning("%s; rows that are posted are taken as ever", error)
-            # What follows tells of its driver's settings.
-            self.storage_fault = str(error).split(" (configured", 1)[0]
-        except Exception as error:
-            # This thread is the only one that asks: it reports a defect and goes on.
-            log.exception("reading from MongoDB failed; trying again")
-            self.storage_fault = f"{type(error).__name__}: the service's log has the details"
-        finally:
-            store.close()
+        if not self._restored:
+            newest = self._store.newest(self.window.size)
+            self.window.put_before(_rows(newest, self._contract))
+            self._restored = True
+            log.info("%d rows are in the window", len(self.window))
+        self.window.learn(self._store.outcomes(self.window.prediction_ids()))
+        self.storage_fault = ""
+
+    def _mongo_failed(self, reason: str) -> None:
+        if not self.storage_fault:
+            log.warning("%s; rows that are posted are taken as ever", reason)
+        # What follows tells of its driver's settings.
+        self.storage_fault = reason.split(" (configured", 1)[0]
 
 
 def _rows(found: pd.DataFrame, contract: Contract) -> list[Row]:

@@ -23,7 +23,7 @@ from mlflow import MlflowClient
 from pymongo import MongoClient
 
 from mlstack.dataset import read_raw
-from mlstack.mongo_sink import DATABASE
+from mlstack.mongo_database import DATABASE
 from mlstack.settings import ROOT
 from support.aws import StreamTail, put
 from support.aws_double import ROLE_KEY, Aws, aws_double

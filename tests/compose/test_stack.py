@@ -24,7 +24,7 @@ from pymongo.errors import OperationFailure
 from mlstack.dataset import read_raw
 from mlstack.drift import load_drift
 from mlstack.model import MODEL_FILE
-from mlstack.mongo_sink import DATABASE
+from mlstack.mongo_database import DATABASE
 from mlstack.settings import ROOT
 from support.containers import Containers, containers_copy, docker
 from support.drift_table import steps

@@ -418,6 +418,16 @@ def test_server_without_a_model_is_alive_and_becomes_ready_by_a_deploy(
         assert server.post("/predict", dict(documented.example)).status == 200
 
 
+def test_server_starts_and_answers_while_mongodbs_name_can_not_be_looked_up(
+    tmp_path: Path, documented: Contract
+) -> None:
+    """The servers of an Atlas cluster are looked up by name; answers do not wait for that."""
+    keep_model(tmp_path, A, documented, seed=1)
+    with ApiServer(tmp_path, RUN_ID=A, MONGO_URI="mongodb+srv://cluster.invalid/") as server:
+        assert server.post("/predict", dict(documented.example)).status == 200
+        wait_until(lambda: server.metric("mlstack_spool_records") == 1, "the prediction waits")
+
+
 def test_server_that_can_not_reach_mlflow_is_alive_says_so_and_stops_at_once(
     tmp_path: Path,
 ) -> None:

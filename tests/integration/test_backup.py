@@ -23,7 +23,8 @@ from mlstack.deployment import DEPLOYED, DeploymentState, HistoryEntry, Statemen
 from mlstack.errors import MlstackError
 from mlstack.generator import CustomerGenerator
 from mlstack.maintenance import MaintenanceError, maintenance
-from mlstack.mongo_sink import DATABASE, MongoSink, StorageUnavailable
+from mlstack.mongo_database import DATABASE, StorageUnavailable
+from mlstack.mongo_sink import MongoSink
 from mlstack.serving import model_store
 from mlstack.settings import Settings
 from support.customers import contract_named

@@ -11,7 +11,8 @@ import pytest
 
 from mlstack.contract import Contract
 from mlstack.errors import NoReference, RegistryUnavailable, TooFewRows
-from mlstack.mongo_sink import MongoSink, StorageUnavailable
+from mlstack.mongo_database import StorageUnavailable
+from mlstack.mongo_sink import MongoSink
 from mlstack.reference import TARGET
 from mlstack.serving import model_store
 from mlstack.settings import Settings

@@ -19,7 +19,7 @@ from pymongo import MongoClient
 
 from mlstack.contract import Contract
 from mlstack.deployment import DeploymentState
-from mlstack.mongo_sink import DATABASE
+from mlstack.mongo_database import DATABASE
 from support.api_server import ApiServer
 from support.ledger import RATE, Client, assert_ledger_holds
 from support.models import keep_model

@@ -12,7 +12,8 @@ from mlstack.contract import Contract
 from mlstack.customer_schema import Customer
 from mlstack.customer_table import customer_table
 from mlstack.generator import CustomerGenerator
-from mlstack.mongo_sink import DATABASE, MongoSink, StorageUnavailable
+from mlstack.mongo_database import DATABASE, StorageUnavailable
+from mlstack.mongo_sink import MongoSink
 from mlstack.prediction_store import PredictionStore
 from support.customers import contract_named
 from support.mongo import free_port, mongo_server

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from mlstack.mongo_sink import DATABASE, MongoSink, StorageUnavailable
+from mlstack.mongo_database import DATABASE, StorageUnavailable
+from mlstack.mongo_sink import MongoSink
 from mlstack.settings import Settings
 from retention.database import prune_database
 

@@ -17,7 +17,7 @@ from pymongo import MongoClient
 from mlstack.contract import Contract
 from mlstack.deployment import DeploymentState
 from mlstack.model import Model
-from mlstack.mongo_sink import DATABASE
+from mlstack.mongo_database import DATABASE
 from mlstack.record_ids import record_prediction_id
 from mlstack.settings import ROOT
 from support.aws import Emulator, Put, put, running

@@ -11,7 +11,7 @@ from pymongo import MongoClient
 
 from mlstack.contract import Contract
 from mlstack.generator import CustomerGenerator
-from mlstack.mongo_sink import DATABASE
+from mlstack.mongo_database import DATABASE
 from support.api_server import ApiServer, send
 from support.mongo import MongoServer
 from support.waiting import wait_until

@@ -19,7 +19,7 @@ from pymongo import MongoClient
 
 from mlstack.contract import Contract
 from mlstack.generator import CustomerGenerator
-from mlstack.mongo_sink import DATABASE
+from mlstack.mongo_database import DATABASE
 from mlstack.settings import ROOT
 from support.aws import Put, StreamTail, put
 from support.mongo import free_port

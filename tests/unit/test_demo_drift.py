@@ -44,6 +44,15 @@ def test_a_missing_prometheus_is_named_with_what_to_do(documented: Contract) -> 
     assert "see make status" in Stack(settings, documented).lack_of_alerts()
 
 
+def test_mongodb_that_goes_away_ends_the_demonstration_with_a_sentence(
+    documented: Contract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlstack.mongo_database._CONNECT_MS", 100)
+    settings = Settings(mongo_uri=f"mongodb://127.0.0.1:{free_ports(1)[0]}")
+    with pytest.raises(DemoError, match="mongo does not answer any more"):
+        Stack(settings, documented).is_stored("some-id")
+
+
 class TestTable:
     @pytest.fixture(autouse=True)
     def _at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from mlstack import drainer as drainer_module
 from mlstack.drainer import OUTCOME, PREDICTION, Backlog, Drainer
-from mlstack.mongo_sink import StorageUnavailable
+from mlstack.mongo_database import StorageUnavailable
 from mlstack.spool import Spool, SpoolError
 from support.waiting import wait_until
 
