@@ -22,7 +22,7 @@ from urllib.parse import parse_qsl, urlsplit
 ROLE = "mlstack-machine"
 METADATA_PORT, SERVICES_PORT = 80, 4566
 _CREDENTIALS = "/latest/meta-data/iam/security-credentials/"
-_HOP_BY_HOP = frozenset({"connection", "content-length", "host", "transfer-encoding"})
+_HOP_BY_HOP = frozenset({"connection", "content-length", "expect", "host", "transfer-encoding"})
 _SIGNED = "AWS4-HMAC-SHA256 Credential="
 
 KEY = "ASIA" + secrets.token_hex(8).upper()
