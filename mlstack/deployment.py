@@ -122,12 +122,24 @@ class DeploymentState:
         self._record.unlink(missing_ok=True)
 
     def history(self) -> list[HistoryEntry]:
-        """Every deployment that was tried, oldest first."""
+        """Every deployment that was tried, oldest first.
+
+        Raises:
+            DeploymentError: a line is no entry (somebody edited it).
+        """
         if not self._history.exists():
             return []
-        # What a power cut left of the last line has no end, and is no entry.
-        *lines, _ = self._history.read_text(encoding="utf-8").split("\n")
-        return [HistoryEntry.model_validate_json(line) for line in lines if line]
+        entries = []
+        for number, line in enumerate(self._history.read_text(encoding="utf-8").split("\n"), 1):
+            if not line:
+                continue
+            try:
+                entries.append(HistoryEntry.model_validate_json(line))
+            except ValidationError as error:
+                raise DeploymentError(
+                    f"{self._history}, line {number}, is no deployment: remove it ({error})"
+                ) from error
+        return entries
 
     def came_into_service(self) -> list[str]:
         """Runs that rollbacks go through, the present one last.
@@ -293,6 +305,7 @@ class Deployer:
         return stack[-2]
 
     def _replace(self, run_id: str, action: Action) -> None:
+        self.state.history()  # one that can not be added to is told of while nothing has changed
         old = self.state.record()
         old_run_id = old.run_id if old else None
         by = self._by or getpass.getuser()

@@ -65,6 +65,19 @@ class Backlog:
     oldest_seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """What a spool that could not be drained gets before it is tried again.
+
+    Args:
+        seconds: How long.
+        until: Until when, by the monotonic clock.
+    """
+
+    seconds: float
+    until: float
+
+
 class Drainer:
     """Drains a process's spool, and those of processes that are gone, in a thread.
 
@@ -84,6 +97,7 @@ class Drainer:
     ) -> None:
         self._own, self._adopted = spool, list[Spool]()
         self._unreadable = set[Path]()
+        self._rests = dict[Path, _Rest]()
         self._sink, self._monitor, self._observe = sink, monitor, observe
         self._prepared = False
         self._stopping = threading.Event()
@@ -108,7 +122,7 @@ class Drainer:
             try:
                 stored = self._step()
                 self._retry_seconds = _FIRST_RETRY_SECONDS
-            except (StorageUnavailable, SpoolError) as error:
+            except StorageUnavailable as error:
                 stored = 0
                 self._report(error)
                 jitter = random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, no secret
@@ -124,7 +138,7 @@ class Drainer:
                 self._stopping.wait(_GATHER_SECONDS)
 
     def _step(self) -> int:
-        stored, failure = 0, None
+        stored = 0
         try:
             # First of all: what a dead process has left counts even while nothing can be stored.
             self._adopt()
@@ -132,12 +146,7 @@ class Drainer:
                 self._sink.prepare()
                 self._prepared = True
             for spool in [self._own, *self._adopted]:
-                try:
-                    stored += self._drain(spool)
-                except SpoolError as error:
-                    failure = error  # of this spool; the next ones are drained all the same
-            if failure:
-                raise failure
+                stored += self._try(spool)
         finally:
             self._observe(self._backlog(), stored)
         return stored
@@ -147,6 +156,7 @@ class Drainer:
         for spool in [spool for spool in self._adopted if spool.pending == 0]:
             spool.close()
             self._adopted.remove(spool)
+            self._rests.pop(spool.path, None)
         if time.monotonic() < self._next_adoption:
             return
         self._next_adoption = time.monotonic() + _ADOPT_SECONDS
@@ -161,6 +171,26 @@ class Drainer:
                     log.error("%s; what it holds is not stored until it can be", error)  # noqa: TRY400
             else:
                 self._unreadable.discard(path)
+
+    def _try(self, spool: Spool) -> int:
+        """Drains a spool, unless it rests; one that can not be drained is in no other's way."""
+        rest = self._rests.get(spool.path)
+        if rest and time.monotonic() < rest.until:
+            return 0
+        try:
+            stored = self._drain(spool)
+        except StorageUnavailable:
+            raise
+        except Exception as error:
+            seconds = min(2 * rest.seconds, _LAST_RETRY_SECONDS) if rest else _FIRST_RETRY_SECONDS
+            self._rests[spool.path] = _Rest(seconds, time.monotonic() + seconds)
+            if isinstance(error, SpoolError):
+                self._report(error)
+            elif rest is None:
+                log.exception("the spool %s can not be drained; trying again", spool.path)
+            return 0
+        self._rests.pop(spool.path, None)
+        return stored
 
     def _drain(self, spool: Spool) -> int:
         entries = spool.read(_BATCH)
@@ -179,7 +209,7 @@ class Drainer:
 
     def _backlog(self) -> Backlog:
         spools = [self._own, *self._adopted]
-        oldest = [at for spool in spools if (at := spool.oldest_at()) is not None]
+        oldest = [at for spool in spools if (at := _oldest_at(spool)) is not None]
         age = max(0.0, time.time() - min(oldest)) if oldest else 0.0
         return Backlog(sum(spool.pending for spool in spools), age)
 
@@ -188,3 +218,14 @@ class Drainer:
         if time.monotonic() - self._reported > _REPORT_SECONDS or not self._reported:
             self._reported = time.monotonic()
             log.warning("%s; predictions wait in the spool and drain by themselves", error)
+
+
+def _oldest_at(spool: Spool) -> float | None:
+    """When a spool's oldest entry was written; None: it has none, or can not be read.
+
+    The latter is told of where it is drained; its number of entries is known all the same.
+    """
+    try:
+        return spool.oldest_at()
+    except SpoolError:
+        return None

@@ -55,7 +55,7 @@ class ModelWatcher:
         settings: State folder, contract and, when nothing is deployed, the run id.
         server: Name of the server, as deploys show it.
         prediction_log: Where what the models say is kept.
-        on_swap: Told the run id of each model that comes into use.
+        on_swap: Told the run id of each model that comes into use; None: none is in use any more.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class ModelWatcher:
         settings: Settings,
         server: str,
         prediction_log: Keeps,
-        on_swap: Callable[[str], None] = lambda _: None,
+        on_swap: Callable[[str | None], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._state = DeploymentState(settings.state_path)
@@ -137,11 +137,16 @@ class ModelWatcher:
         except MlstackError as error:
             self.reason = str(error)
             return
+        # RUN_ID is for a server that is run by hand, without a deploy; make start gives it to none.
         wanted = record.run_id if record else self._settings.run_id
         if not wanted:
             # Nor is one that this worker could follow and another could not.
+            had_one = self.predictor is not None
             self.predictor, self._refused = None, None
             self.reason = "no model is deployed; run: make deploy RUN_ID=..."
+            if had_one:
+                self._on_swap(None)
+                log.warning("serving no model any more: the deployment record is gone")
             return
         if wanted == self.run_id:
             self._refused, self.reason = None, ""

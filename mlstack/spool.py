@@ -79,7 +79,8 @@ class Spool:
     def __init__(self, path: Path, *, adopted: bool = False) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._owner = FileLock(path.with_suffix(".lock"))
+        # The thread that gives a spool up need not be the one that took it.
+        self._owner = FileLock(path.with_suffix(".lock"), thread_local=False)
         try:
             self._owner.acquire(timeout=0)
         except Timeout as error:

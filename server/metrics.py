@@ -81,12 +81,13 @@ class Metrics:
         """Counts answered predictions."""
         self._predictions.labels("api", run_id).inc(count)
 
-    def model_loaded(self, run_id: str) -> None:
-        """Notes the model that this process has in use."""
+    def model_loaded(self, run_id: str | None) -> None:
+        """Notes the model that this process has in use; None: none."""
         if self._loaded_run_id is not None:
             # Without a value of its own the old series would stay at 1 in the shared files.
             self._loaded.labels(self._loaded_run_id).set(0)
-        self._loaded.labels(run_id).set(1)
+        if run_id is not None:
+            self._loaded.labels(run_id).set(1)
         self._loaded_run_id = run_id
 
     def render(self) -> bytes:

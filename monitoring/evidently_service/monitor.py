@@ -157,6 +157,7 @@ class Monitor:
         from monitoring.evidently_service.calculation import Calculator  # noqa: PLC0415
 
         record = self._deployment.record()
+        # As the servers do, see `ModelWatcher`: RUN_ID is for one that is run by hand.
         run_id = (record.run_id if record else self._settings.run_id) or None
         old = self.state
         if run_id != old.run_id or old.calculator is None:

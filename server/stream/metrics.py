@@ -103,10 +103,11 @@ class StreamMetrics:
         """Counts checkpoints that the stream does not know any more."""
         self._lost.inc(count)
 
-    def model_loaded(self, run_id: str) -> None:
-        """Notes the model in use."""
+    def model_loaded(self, run_id: str | None) -> None:
+        """Notes the model in use; None: none."""
         self._loaded.clear()
-        self._loaded.labels(run_id).set(1)
+        if run_id is not None:
+            self._loaded.labels(run_id).set(1)
 
     @contextmanager
     def reading(self, shard_id: str, *, sees_empty_reads: bool = True) -> Iterator[ShardGauge]:

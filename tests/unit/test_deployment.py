@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client import generate_latest
 
 from mlstack import deployment
 from mlstack.contract import Contract
@@ -14,6 +15,7 @@ from mlstack.deployment import Deployer, DeploymentState, Statement
 from mlstack.errors import DeploymentError, ModelError
 from mlstack.serving import ModelWatcher, model_store
 from mlstack.settings import Settings
+from server.stream.metrics import StreamMetrics
 from support.api import Kept
 from support.models import keep_model
 from support.waiting import wait_until
@@ -132,12 +134,24 @@ def test_what_a_worker_refused_before_is_asked_of_it_anew(
 
 
 def test_worker_does_not_go_on_with_a_first_model_that_was_taken_back(
-    deployer: Deployer, watcher: ModelWatcher
+    deployer: Deployer, settings: Settings
 ) -> None:
+    metrics, told = StreamMetrics(), list[str | None]()
+
+    def swapped(run_id: str | None) -> None:
+        metrics.model_loaded(run_id)
+        told.append(run_id)
+
+    watcher = ModelWatcher(settings, "some-server", Kept(), swapped)
+    watcher.start()
     deployer.deploy(A)
+    wait_until(lambda: told == [A], "the metrics are told of the model")
     deployer.state.remove_record()
-    wait_until(lambda: watcher.predictor is None, "the worker serves nothing")
+    wait_until(lambda: told == [A, None], "the metrics are told that there is none")
+    assert watcher.predictor is None
     assert "no model is deployed" in watcher.reason
+    assert b"mlstack_model_loaded{" not in generate_latest(metrics.registry)
+    watcher.stop()
 
 
 def test_dead_worker_is_not_waited_for(deployer: Deployer, settings: Settings) -> None:
@@ -183,10 +197,17 @@ def test_rollback_after_a_deploy_that_was_killed_goes_to_what_was_deployed_last(
     assert deployer.rollback() == B
 
 
-def test_torn_line_of_the_history_is_passed_over(deployer: Deployer, settings: Settings) -> None:
+def test_edited_history_is_reported_before_anything_is_touched(
+    deployer: Deployer, settings: Settings
+) -> None:
     deployer.deploy(A)
-    with (settings.state_path / "deployments.jsonl").open("a") as file:
-        file.write('{"at": "2026')
+    history = settings.state_path / "deployments.jsonl"
+    good = history.read_text()
+    history.write_text(good + '{"at": "2026')
+    with pytest.raises(DeploymentError, match=r"deployments\.jsonl, line 2, is no deployment"):
+        deployer.deploy(B)
+    assert deployed(deployer) == A
+    history.write_text(good.rstrip())
     deployer.deploy(B)
     assert [entry.to_run_id for entry in deployer.state.history()] == [A, B]
 

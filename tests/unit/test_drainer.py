@@ -149,6 +149,37 @@ def test_what_a_dead_process_has_left_is_in_the_backlog_while_the_storage_is_gon
         wait_until(lambda: any(b.records == 2 for b in running.backlogs), "the backlog is shown")
 
 
+@pytest.mark.parametrize("fault", ["unknown kind", "broken body", "unreadable"])
+def test_one_spool_that_can_not_be_drained_slows_no_other_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """Its rest is its own, and the gauges go on."""
+    monkeypatch.setattr(drainer_module, "_FIRST_RETRY_SECONDS", 60)
+    monkeypatch.setattr(drainer_module, "_LAST_RETRY_SECONDS", 60)
+    bad, good = (Spool.of_this_process(tmp_path, name) for name in ("a-bad", "b-good"))
+    kind = "no such kind" if fault == "unknown kind" else PREDICTION
+    bad.append(kind, [b"{" if fault == "broken body" else b'{"_id": "bad"}'])
+    good.append(PREDICTION, [b'{"_id": "good"}'])
+    for spool in (bad, good):
+        spool.close()
+    read = Spool._oldest
+
+    def fail(spool: Spool, columns: str, most: int) -> list[Any]:
+        if spool.path == bad.path and fault == "unreadable":
+            raise SpoolError("disk I/O error")
+        return read(spool, columns, most)
+
+    monkeypatch.setattr(Spool, "_oldest", fail)
+    with Running(tmp_path) as running:
+        wait_until(lambda: running.counted == 1, "the good one is drained")
+        running.spool.append(PREDICTION, [b'{"_id": "%d"}' % i for i in range(1200)])
+        wait_until(lambda: running.counted == 1201, "this process's own is drained", seconds=10)
+        wait_until(lambda: running.backlogs[-1].records == 1, "the bad one's entry is counted")
+    left = Spool(bad.path, adopted=True)
+    assert left.pending == 1
+    left.close()
+
+
 def test_disk_that_fails_to_read_for_a_while_ends_no_draining(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

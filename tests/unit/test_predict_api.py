@@ -463,6 +463,8 @@ class TestMetrics:
         metrics.model_loaded(RUN_ID)
         assert self.sample(client, f'mlstack_model_loaded{{model_run_id="{RUN_ID}"}} 1.0')
         assert "b" * 32 not in client.get("/metrics").text
+        metrics.model_loaded(None)
+        assert "mlstack_model_loaded{" not in client.get("/metrics").text
 
 
 class TestFeedbackToken:
