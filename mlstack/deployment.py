@@ -29,6 +29,9 @@ STATEMENT_SECONDS = 1.0
 _STALE_SECONDS = 10.0
 """A worker whose statement is older is gone."""
 
+TURN_SECONDS = 10.0
+"""How long a deployment waits for another one."""
+
 _FOLLOW_SECONDS = 60.0
 """How long the workers may take to load a new model."""
 
@@ -188,20 +191,28 @@ class DeploymentState:
         return living
 
     @contextmanager
-    def deploying(self) -> Iterator[None]:
-        """One deployment at a time.
+    def deploying(self, patience_seconds: float = TURN_SECONDS) -> Iterator[None]:
+        """One at a time deploys, restores, or removes what a deployment could want.
+
+        Args:
+            patience_seconds: How long to wait for whoever is at it. Pruning takes much less than
+                the default for one run.
 
         Raises:
-            DeploymentError: another one is under way.
+            DeploymentError: it was not enough.
         """
         self._lock.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self._lock)
         try:
-            with FileLock(self._lock, timeout=0):
-                yield
+            lock.acquire(timeout=patience_seconds)
         except Timeout as error:
             raise DeploymentError(
-                "another deployment is under way; try again when it ends"
+                "another deployment, or a restore, is under way; try again when it ends"
             ) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 class Deployer:

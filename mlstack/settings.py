@@ -140,7 +140,7 @@ class Settings(BaseModel):
     """Prefect's history: flow runs, their logs and events."""
 
     keep_logs_days: float = Field(default=14, gt=0)
-    """Log files that were closed when they had grown large."""
+    """Log files that were closed when they had grown large; what killed servers have left."""
 
     prune_every_minutes: int = Field(default=1440, ge=1)
     """Period of the schedule that removes what is too old."""

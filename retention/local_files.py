@@ -1,4 +1,4 @@
-"""Old files of this machine: copies of models and of training rows, and closed logs."""
+"""Old files of this machine: copies of models and of training rows, closed logs, leftovers."""
 
 import re
 import shutil
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mlstack.deployment import DeploymentState
 from mlstack.settings import ROOT, Settings
-from retention.needed import served_runs
+from retention.needed import between_deployments
 from retention.removed import Removed
 
 _RUN_ID = re.compile(r"([0-9a-f]{32})\b")
@@ -24,22 +24,21 @@ def prune_copies(settings: Settings, now: datetime) -> list[Removed]:
         now: With a time zone.
 
     Raises:
-        DeploymentError: what is deployed can not be read, or a deployment is under way.
+        DeploymentError: what is deployed can not be read, or deployments take too long.
     """
     days = settings.keep_runs_days
-    # No deployment fetches a model meanwhile.
-    with DeploymentState(settings.state_path).deploying():
-        needed = served_runs(settings)
-        removed = []
-        for what, folder in _COPIES:
-            old = [
-                path
-                for path in _older(settings.state_path / folder, "*", now, days)
-                if (run := _RUN_ID.match(path.name)) and run[1] not in needed
-            ]
-            locks = [path for path in old if path.suffix == ".lock"]
-            freed = sum(map(_remove, old))
-            removed.append(Removed(what, len(old) - len(locks), days, freed))
+    removed = []
+    for what, folder in _COPIES:
+        count = freed = 0
+        for path in _older(settings.state_path / folder, "*", now, days):
+            if (run := _RUN_ID.match(path.name)) is None:
+                continue
+            # No deployment fetches it meanwhile.
+            with between_deployments(settings) as needed:
+                if run[1] not in needed:
+                    freed += _remove(path)
+                    count += path.suffix != ".lock"
+        removed.append(Removed(what, count, days, freed))
     return removed
 
 
@@ -55,6 +54,34 @@ def prune_logs(settings: Settings, now: datetime) -> list[Removed]:
     days = settings.keep_logs_days
     old = _older(ROOT / settings.logs_dir, "*.log.[0-9]*", now, days)
     return [Removed("closed log files", len(old), days, sum(map(_remove, old)))]
+
+
+def prune_leftovers(settings: Settings, now: datetime) -> list[Removed]:
+    """Removes what servers and simulators that were killed have left in the state folder.
+
+    A container that is made anew has another name, and takes nothing of it over.
+
+    Args:
+        settings: How long it is kept, and where.
+        now: With a time zone.
+    """
+    state, days = settings.state_path, settings.keep_logs_days
+    signs = [
+        path
+        for folder in ("stream", "simulation")
+        for path in _older(state / folder, "heartbeat-*", now, days)
+    ]
+    # Whoever lives renews its sign of life; the age of counts only says when they began.
+    hosts = {each.worker.rpartition("-")[0] for each in DeploymentState(state).statements()}
+    counts = [
+        folder
+        for folder in _older(state / "metrics", "*", now, days)
+        if not any(f"-{host}-" in folder.name for host in hosts)
+    ]
+    old = [*signs, *counts]
+    return [
+        Removed("leftovers of servers that were killed", len(old), days, sum(map(_remove, old)))
+    ]
 
 
 def _older(folder: Path, pattern: str, now: datetime, days: float) -> list[Path]:

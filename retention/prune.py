@@ -11,7 +11,7 @@ from mlstack.errors import MlstackError
 from mlstack.maintenance import maintenance
 from mlstack.settings import Settings
 from retention.database import prune_database
-from retention.local_files import prune_copies, prune_logs
+from retention.local_files import prune_copies, prune_leftovers, prune_logs
 from retention.removed import Removed
 from retention.tracking import prune_tracking
 
@@ -23,6 +23,7 @@ _PARTS: tuple[Callable[[Settings, datetime], list[Removed]], ...] = (
     prune_database,
     prune_copies,
     prune_logs,
+    prune_leftovers,
 )
 
 

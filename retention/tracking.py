@@ -15,13 +15,13 @@ from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import LifecycleStage, LoggedModel, Run, ViewType
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from mlstack.deployment import DeploymentState
 from mlstack.errors import MlstackError, RegistryUnavailable, SettingsError
 from mlstack.mlflow_runs import PARENT_TAG, SEARCH_TAG
 from mlstack.settings import ROOT, Settings
-from retention.needed import registered_runs, served_runs
+from retention.needed import between_deployments, registered_runs, served_runs
 from retention.removed import Removed
 
 _GC_SECONDS = 3600
@@ -46,7 +46,7 @@ def prune_tracking(settings: Settings, now: datetime) -> list[Removed]:
     Raises:
         SettingsError: no tracking server is set.
         RegistryUnavailable: it can not be reached, or refuses.
-        DeploymentError: what is deployed can not be read, or a deployment is under way.
+        DeploymentError: what is deployed can not be read, or deployments take too long.
         TrackingStoreError: `mlflow gc` fails.
     """
     if not os.environ.get("MLFLOW_TRACKING_URI"):
@@ -60,24 +60,31 @@ def prune_tracking(settings: Settings, now: datetime) -> list[Removed]:
 
 def _throw_away(settings: Settings, now: datetime) -> list[Removed]:
     client, before = MlflowClient(), _milliseconds(now, settings.keep_runs_days)
-    # No deployment begins meanwhile: its run could be one of those that go.
-    with DeploymentState(settings.state_path).deploying():
-        runs = {str(run.info.run_id) for run in _old_runs(client, before)}
-        going = runs - _keep_needed(settings, client)
-        versions = [
-            version
-            for version in _pages(client.search_model_versions)
-            if version.run_id in going and not version.aliases
-        ]
-        # Whatever stops this half-way, the next time finds the rest by its run.
-        for version in versions:
-            client.delete_model_version(version.name, version.version)
-        for run_id in going:
+    old = {str(run.info.run_id): run for run in _old_runs(client, before)}
+    kept = _keep_needed(settings, client)
+    going = {run_id: run for run_id, run in old.items() if run_id not in kept}
+    trials: dict[str, set[str]] = {run_id: set() for run_id in going}
+    for run_id, run in going.items():
+        trials.setdefault(run.data.tags.get(PARENT_TAG, ""), set()).add(run_id)
+    versions: dict[str, list[ModelVersion]] = {run_id: [] for run_id in going}
+    for version in _pages(client.search_model_versions):
+        if version.run_id in going and not version.aliases:
+            versions[version.run_id].append(version)
+    thrown = []
+    for run_id in going:
+        with between_deployments(settings) as needed:
+            # One of them may have been deployed meanwhile.
+            if needed & {run_id, *trials[run_id]}:
+                continue
+            # Whatever stops this half-way, the next time finds the rest by its run.
+            for version in versions[run_id]:
+                client.delete_model_version(version.name, version.version)
             client.delete_run(run_id)
+        thrown.append(run_id)
     days = settings.keep_runs_days
     return [
-        Removed("MLflow: registered versions", len(versions), days),
-        Removed("MLflow: runs, into the trash", len(going), days),
+        Removed("MLflow: registered versions", sum(len(versions[each]) for each in thrown), days),
+        Removed("MLflow: runs, into the trash", len(thrown), days),
     ]
 
 

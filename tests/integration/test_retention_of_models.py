@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
@@ -12,13 +13,14 @@ from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
 from mlstack.contract import Contract
-from mlstack.deployment import Deployer
+from mlstack.deployment import Deployer, DeploymentState
 from mlstack.errors import DeploymentError, ModelError
 from mlstack.mlflow_runs import SEARCH_TAG
 from mlstack.model_store import ModelStore
 from mlstack.reference import ReferenceStore
 from mlstack.serving import model_store
 from mlstack.settings import ROOT, Settings
+from retention import needed
 from retention.removed import Removed
 from retention.tracking import prune_tracking
 from support.tracking_server import (
@@ -94,11 +96,40 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Past]:
         )
 
 
-def test_pruning_while_a_deployment_is_under_way_touches_nothing(past: Past) -> None:
+def test_pruning_while_a_deployment_is_under_way_touches_nothing(
+    past: Past, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(needed, "_PATIENCE_SECONDS", 0.1)
     deploying = Deployer(past.settings, model_store(past.settings)).state.deploying()
     with deploying, pytest.raises(DeploymentError, match="under way"):
         past.prune()
     assert past.lives(past.forgotten.winner)
+
+
+def test_what_is_deployed_while_pruning_goes_on_stays_with_its_search_s_own_run(
+    past: Past, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Decided on run by run: what was needed when it began says nothing."""
+    state = DeploymentState(past.settings.state_path)
+    record, winner = state.record(), past.forgotten.winner
+    assert record is not None
+    search_versions = MlflowClient.search_model_versions
+
+    def deployed_meanwhile(client: MlflowClient, *arguments: Any, **named: Any) -> Any:
+        state.write_record(winner, "somebody")
+        return search_versions(client, *arguments, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MlflowClient, "search_model_versions", deployed_meanwhile)
+        past.prune()
+    try:
+        assert past.lives(winner)
+        assert past.lives(past.forgotten.parent)
+    finally:
+        state.write_record(record.run_id, record.deployed_by)
+        for search in (past.forgotten, past.deployed_before, past.deployed, past.champion):
+            for run_id in search.others:
+                past.client.restore_run(run_id)
 
 
 def test_what_is_old_goes_into_the_trash_first_and_people_can_take_it_out(

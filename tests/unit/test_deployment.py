@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -164,11 +165,21 @@ def test_dead_worker_is_not_waited_for(deployer: Deployer, settings: Settings) -
     assert not path.exists()
 
 
-def test_two_deploys_at_once_are_refused(deployer: Deployer, settings: Settings) -> None:
-    other = Deployer(settings, model_store(settings))
-    with other.state.deploying(), pytest.raises(DeploymentError, match="under way"):
-        deployer.deploy(A)
-    assert deployed(deployer) is None
+def test_two_deploys_at_once_are_refused(settings: Settings) -> None:
+    one, another = DeploymentState(settings.state_path), DeploymentState(settings.state_path)
+    refused = pytest.raises(DeploymentError, match="under way")
+    with one.deploying(), refused, another.deploying(patience_seconds=0):
+        pass
+
+
+def test_a_deploy_waits_for_what_takes_a_moment(deployer: Deployer, settings: Settings) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with DeploymentState(settings.state_path).deploying():
+            waiting = pool.submit(deployer.deploy, A)
+            # Whoever refuses does it at once.
+            assert not wait([waiting], timeout=0.3).done
+        waiting.result()
+    assert deployed(deployer) == A
 
 
 def test_rollback_goes_back_step_by_step(deployer: Deployer) -> None:

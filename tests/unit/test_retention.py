@@ -2,20 +2,23 @@
 
 import os
 import re
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from dotenv import dotenv_values
 
-from mlstack.deployment import DEPLOYED, DeploymentState, HistoryEntry
+from mlstack.deployment import DEPLOYED, DeploymentState, HistoryEntry, Statement
 from mlstack.errors import MlstackError
 from mlstack.maintenance import MaintenanceError, maintenance
 from mlstack.settings import ROOT, Settings
+from retention import local_files
 from retention import prune as pruning
 from retention.deployment import FLOW, retention_flow
-from retention.local_files import prune_copies, prune_logs
-from retention.needed import served_runs
+from retention.local_files import prune_copies, prune_leftovers, prune_logs
+from retention.needed import between_deployments, served_runs
 from retention.prune import PruningFailed, prune
 from retention.prune_flow import retention
 from retention.removed import Removed
@@ -55,14 +58,13 @@ def settings(tmp_path: Path) -> Settings:
     )
 
 
-def test_the_deployed_model_those_that_a_rollback_needs_and_the_chosen_one_are_needed(
-    settings: Settings,
-) -> None:
+def test_the_deployed_model_and_those_that_a_rollback_needs_are_needed(settings: Settings) -> None:
     state = DeploymentState(settings.state_path)
     for run_id in (A, B, C, D):
         _deploy(state, run_id)
     assert served_runs(settings) == {B, C, D}
-    assert served_runs(settings.model_copy(update={"run_id": E})) == {B, C, D, E}
+    chosen = settings.model_copy(update={"run_id": E})
+    assert served_runs(chosen) == {B, C, D}, "the agent, which prunes on a schedule, has no RUN_ID"
 
 
 def test_after_a_rollback_the_ones_before_it_are_needed(settings: Settings) -> None:
@@ -91,6 +93,65 @@ def test_old_copies_go_but_those_that_serving_or_a_rollback_needs(settings: Sett
     assert {path.name[:32] for path in (settings.state_path / "references").iterdir()} == {A, B, D}
     assert [removed["copies of models"].count, removed["copies of training rows"].count] == [1, 1]
     assert removed["copies of training rows"].freed == 1000
+
+
+def test_a_copy_that_is_deployed_while_others_are_removed_stays(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, copies = DeploymentState(settings.state_path), settings.state_path / "references"
+    for run_id in (A, B, C):
+        _write(copies / f"{run_id}-{'0' * 64}.csv", days=100)
+    remove = local_files._remove
+
+    def removing(path: Path) -> int:
+        state.write_record(C, "somebody")
+        return remove(path)
+
+    monkeypatch.setattr(local_files, "_remove", removing)
+    prune_copies(settings, NOW)
+    assert [path.name[:32] for path in copies.iterdir()] == [C]
+
+
+def test_a_deployment_gets_its_turn_while_pruning_goes_on(settings: Settings) -> None:
+    pruned, stop = threading.Event(), threading.Event()
+
+    def prune_for_long() -> None:
+        while not stop.is_set():
+            with between_deployments(settings):
+                time.sleep(0.05)  # what removing a run takes, or less
+                pruned.set()
+
+    thread = threading.Thread(target=prune_for_long)
+    thread.start()
+    try:
+        for _ in range(10):
+            pruned.clear()
+            assert pruned.wait(10)
+            with DeploymentState(settings.state_path).deploying(patience_seconds=5):
+                assert thread.is_alive()
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_what_killed_servers_have_left_goes_and_that_of_living_ones_stays(
+    settings: Settings,
+) -> None:
+    state = settings.state_path
+    DeploymentState(state).state(Statement(server="api", worker="living-1-17", run_id=None))
+    for host, days in (("killed", 100), ("lately", 1), ("living-1", 100)):
+        counts = _write(state / "metrics" / f"predict-api-{host}-9696" / "c.db", days).parent
+        at = (NOW - timedelta(days=days)).timestamp()
+        os.utime(counts, (at, at))
+    for name, days in (("heartbeat-killed", 100), ("heartbeat-lately", 1), ("shards", 100)):
+        _write(state / "stream" / name, days)
+        _write(state / "simulation" / name, days)
+    (removed,) = prune_leftovers(settings, NOW)
+    assert (removed.count, removed.freed) == (3, 3000)
+    left = {path.name for path in (state / "metrics").iterdir()}
+    assert left == {"predict-api-lately-9696", "predict-api-living-1-9696"}
+    for folder in (state / "stream", state / "simulation"):
+        assert {path.name for path in folder.iterdir()} == {"heartbeat-lately", "shards"}
 
 
 def test_only_closed_log_files_go(settings: Settings, tmp_path: Path) -> None:
