@@ -18,8 +18,8 @@ from containers import credentials
 from containers.engine import Compose
 from containers.errors import ContainerError
 from containers.services import PROXY
-from embedded import memory, ports
-from embedded.doctor import Finding, bad_contract, report
+from machine import memory, ports
+from machine.findings import Finding, bad_contract, report
 from mlstack import environments
 from mlstack.errors import MlstackError
 from mlstack.settings import Settings

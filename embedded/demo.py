@@ -26,6 +26,7 @@ from embedded import doctor, first_look
 from embedded.errors import StackError
 from embedded.services import GROUPS, HERE, MODEL_REGISTRY, MONITORING, SERVE, all_services
 from embedded.supervise import ENVIRONMENT, Stack
+from machine.findings import report
 from mlstack import environments
 from mlstack.contract import Contract
 from mlstack.deployment import Deployer
@@ -78,7 +79,7 @@ def demo() -> None:
     steps = _Steps()
     with steps.step("Check this machine"):
         settings = environments.load(ENVIRONMENT)
-        if not doctor.report(doctor.examine(settings), _say):
+        if not report(doctor.examine(settings), _say):
             raise StackError("Something stands in the way: see the lines with NO.")
         settings = environments.set_up(ENVIRONMENT)
         contract = Contract.load(settings.contract_path)

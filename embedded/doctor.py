@@ -7,7 +7,6 @@ Each line says ok or what to do; the exit code is 1 when something stands in the
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -15,29 +14,19 @@ import psutil
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from embedded import layout, memory, ports, processes
+from embedded import layout, processes
 from embedded.before_install import RUN_GIB, too_little_disk, wrong_python
 from embedded.services import EVERYWHERE, HERE, Service, all_services
-from mlstack.contract import Contract
+from machine import memory, ports
+from machine.findings import Finding, bad_contract, report
 from mlstack.environments import load
-from mlstack.errors import ContractError, MlstackError
+from mlstack.errors import MlstackError
 from mlstack.settings import ROOT, Settings
 
 FREE_MEMORY_GIB = 3.0
 _GIB = 1024**3
 _LOCK = ROOT / "requirements" / "embedded.txt"
 _SHOWN = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found."""
-
-    what: str
-    fault: str | None
-    """What is wrong and what to do; None: nothing."""
-    optional: bool = False
-    """The rest does without it."""
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -60,18 +49,6 @@ def examine(settings: Settings) -> Iterator[Finding]:
             yield Finding(service.name, service.lacks, optional=True)
         elif service.port:
             yield Finding(f"port {service.port} ({service.name})", taken_port(service, own_pids))
-
-
-def report(findings: Iterable[Finding], say: Callable[[str], None]) -> bool:
-    """Says each finding; returns whether nothing stands in the way."""
-    fine = True
-    for finding in findings:
-        verdict = "ok" if finding.fault is None else "--" if finding.optional else "NO"
-        say(f"  {verdict:<3} {finding.what}")
-        if finding.fault is not None:
-            fine = fine and finding.optional
-            say(f"      {finding.fault}")
-    return fine
 
 
 def taken_port(service: Service, own_pids: set[int]) -> str | None:
@@ -156,19 +133,6 @@ def _too_little_memory(own: list[psutil.Process]) -> str | None:
         f"{available / _GIB:.1f} GiB are available, and {FREE_MEMORY_GIB:g} are needed: end what "
         "you can do without"
     )
-
-
-def bad_contract(settings: Settings) -> str | None:
-    """What is wrong with the files that `CONTRACT` and `DATA_FILE` name; None: nothing."""
-    if not settings.contract_path.is_file():
-        return f"CONTRACT={settings.contract}: there is no such file"
-    try:
-        Contract.load(settings.contract_path)
-    except ContractError as error:
-        return str(error)
-    if settings.data_file is not None and not (ROOT / settings.data_file).is_file():
-        return f"DATA_FILE={settings.data_file}: there is no such file"
-    return None
 
 
 def main() -> None:

@@ -12,9 +12,10 @@ import sys
 import time
 from pathlib import Path
 
-from embedded import layout, ports, processes
+from embedded import layout, processes
 from embedded.errors import StackError
 from embedded.orders import Order
+from machine import ports
 from mlstack import probes
 from mlstack.errors import MlstackError
 

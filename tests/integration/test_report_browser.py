@@ -11,8 +11,9 @@ import psutil
 import pytest
 import requests
 
-from embedded import ports, processes
+from embedded import processes
 from embedded.report_browser import EMPTY, command, nginx
+from machine import ports
 from mlstack.settings import ROOT, Settings
 from support.api_server import free_port
 from support.waiting import wait_until

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from containers import doctor
-from embedded import ports
+from machine import ports
 from mlstack.settings import Settings
 
 

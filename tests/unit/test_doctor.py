@@ -11,8 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from embedded import before_install, doctor, memory, ports
+from embedded import before_install, doctor
 from embedded.services import Service, all_services
+from machine import memory, ports
+from machine.findings import Finding, report
 from mlstack.settings import ROOT, Settings
 
 LOCK = """\
@@ -112,16 +114,16 @@ def test_a_broken_contract_is_found_with_its_reason(tmp_path: Path) -> None:
 
 def test_the_report_says_ok_or_what_to_do_and_whether_something_is_in_the_way() -> None:
     lines: list[str] = []
-    findings = [doctor.Finding("disk", None), doctor.Finding("memory", "end what you can")]
-    assert not doctor.report(findings, lines.append)
+    findings = [Finding("disk", None), Finding("memory", "end what you can")]
+    assert not report(findings, lines.append)
     assert lines == ["  ok  disk", "  NO  memory", "      end what you can"]
-    assert doctor.report(findings[:1], lines.append)
+    assert report(findings[:1], lines.append)
 
 
 def test_what_the_others_do_without_stands_in_nobody_s_way() -> None:
     lines: list[str] = []
-    findings = [doctor.Finding("prometheus", "install it", optional=True)]
-    assert doctor.report(findings, lines.append)
+    findings = [Finding("prometheus", "install it", optional=True)]
+    assert report(findings, lines.append)
     assert lines == ["  --  prometheus", "      install it"]
 
 
