@@ -224,7 +224,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
             port=settings.stream_metrics_port,
             port_variable="STREAM_METRICS_PORT",
             waits_for=f"{aws}/moto-api/",
-            # A call to Kinesis that hangs, then one to MongoDB: see `server.serve_kinesis`.
+            # MongoDB and the monitoring service may hang; see `server.serve_kinesis`.
             stop_seconds=35,
         ),
         *(

@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 from mlstack.customer_schema import echo
 from mlstack.errors import ContractError, InvalidRequest
 from mlstack.prediction_log import PredictionLog
+from mlstack.request_body import BodyRefused
 from mlstack.serving import ModelWatcher
 from mlstack.settings import Settings
 from mlstack.spool import SpoolError
@@ -58,6 +59,7 @@ def create_app(
     app.url_map.merge_slashes = False
     app.before_request(_begin)
     app.register_error_handler(Problem, _problem)
+    app.register_error_handler(BodyRefused, _refused_body)
     app.register_error_handler(InvalidJson, _bad_body)
     app.register_error_handler(InvalidRequest, _bad_body)
     app.register_error_handler(SpoolError, _not_kept)
@@ -103,6 +105,10 @@ def _problem(problem: Problem) -> Response:
     return problems.response(
         problem.kind, problem.detail, request.environ[_ID], headers=problem.headers
     )
+
+
+def _refused_body(error: BodyRefused) -> Response:
+    return problems.response(problems.KINDS[error.code], error.detail, request.environ[_ID])
 
 
 def _bad_body(error: InvalidJson | InvalidRequest) -> Response:

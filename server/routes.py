@@ -15,13 +15,13 @@ from mlstack.feedback import read_feedback
 from mlstack.http_worker import WAITED
 from mlstack.prediction import Origin, Outcome, Prediction
 from mlstack.predictor import Predictor
+from mlstack.request_body import check_declaration, read_json
 from mlstack.settings import Settings
 from server import metrics as metrics_module
 from server import problems
 from server.openapi import openapi_document
 from server.prediction_ids import PredictionIds
 from server.problems import Problem
-from server.request_body import check_declaration, read_json
 
 MAX_BODY = 64 * 1024
 """Bytes of one customer's body."""

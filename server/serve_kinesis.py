@@ -40,7 +40,8 @@ SERVER_NAME = "predict-kinesis"
 
 log = logging.getLogger(__name__)
 
-# Docker and supervisord give a process ten seconds to end; draining the log takes some too.
+# For what is in hand. Then the watcher ends and the log drains, with MongoDB's and the monitor's
+# last calls: 25 s in all when both of them hang. Who starts this server has to wait so long.
 _GRACE_SECONDS = 4.0
 
 # Retries are ours: botocore's own would hide that a stream went away in between, and put

@@ -12,11 +12,12 @@ from typing import Any
 from flask import Flask, Response, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from mlstack import bearer, strict_json
+from mlstack import bearer
 from mlstack.contract import Contract
 from mlstack.customer_schema import echo
 from mlstack.errors import InvalidRequest
 from mlstack.http_worker import CLOSE
+from mlstack.request_body import BodyRefused, check_declaration, read_json
 from mlstack.settings import Settings
 from mlstack.strict_json import InvalidJson
 from monitoring.evidently_service.metrics import CONTENT_TYPE, Metrics
@@ -69,11 +70,8 @@ class Routes:
             watched = self._contract.name
             detail = f"this service watches {watched}; there is no data set {echo(name)}"
             return _problem(HTTPStatus.NOT_FOUND, "unknown_dataset", detail, accepted=0)
-        if request.mimetype != "application/json":
-            detail = f"Content-Type must be application/json; got {echo(request.mimetype)}"
-            status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
-            return _problem(status, "unsupported_content_type", detail, accepted=0)
-        rows = self._monitor.take(strict_json.parse(request.get_data(cache=False)))
+        check_declaration(request)
+        rows = self._monitor.take(read_json(request, MAX_BODY))
         counts = {"accepted": len(rows.taken), "refused": rows.refused}
         if not rows.refused:
             return _json({**counts, "window_rows": len(self._monitor.window)})
@@ -117,7 +115,7 @@ class Routes:
 def create_app(monitor: Monitor, contract: Contract, token: str) -> Flask:
     """Builds the application; see `Routes`."""
     app = Flask(__name__)
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+    app.register_error_handler(BodyRefused, _refused_body)
     app.register_error_handler(InvalidJson, _no_json)
     app.register_error_handler(InvalidRequest, _no_rows)
     app.register_error_handler(HTTPException, _http_error)
@@ -130,6 +128,10 @@ def create_app(monitor: Monitor, contract: Contract, token: str) -> Flask:
 def _no_sniffing(response: Response) -> Response:
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response
+
+
+def _refused_body(error: BodyRefused) -> Response:
+    return _problem(error.status, error.code, error.detail, accepted=0)
 
 
 def _no_json(error: InvalidJson) -> Response:

@@ -18,7 +18,8 @@ STUCK_SECONDS = 60.0
 """A loop that has not turned for so long is stuck. The longest call takes half of it."""
 
 _WRITE_SECONDS = 1.0
-_STALE_SECONDS = 15.0
+# The loop that writes the file makes such calls itself, and may wait for another thread's.
+_STALE_SECONDS = STUCK_SECONDS
 
 
 class Heartbeat:

@@ -95,6 +95,7 @@ class PollingEngine:
         if now >= self._look_at or ended:
             self._look_at = now + _LOOK_SECONDS
             stream = self._around.identity.look()
+            self._around.heartbeat.write()
             if stream is None or (stream != self._stream and not self._begin(stream)):
                 return
         if self._checkpoints and (now >= self._list_at or ended):

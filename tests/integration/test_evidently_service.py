@@ -226,6 +226,26 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read(watching: Watchin
         assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"2\r\n[]\r\n0\r\nno trailer\r\n\r\n",
+        b"xyz\r\n[]\r\n0\r\n\r\n",
+    ],
+    ids=["trailers", "sizes"],
+)
+def test_chunks_that_are_no_chunks_are_the_clients_fault(watching: Watching, body: bytes) -> None:
+    head = (
+        b"POST /iterate/credit_card_churn HTTP/1.1\r\nHost: localhost\r\n"
+        b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    with watching.service.connect() as connection:
+        connection.sendall(head + body)
+        said = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert said.startswith(b"HTTP/1.1 400 ")
+    assert b'"incomplete_body"' in said
+
+
 def test_stalled_clients_do_not_stop_the_service(
     watching: Watching, business: Business, contract: Contract
 ) -> None:
