@@ -137,6 +137,7 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="stay, and make what goes missing")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("botocore").setLevel(logging.WARNING)
     settings = Settings.load()
     if arguments.keep:
         keep(settings)

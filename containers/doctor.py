@@ -48,7 +48,7 @@ def examine(environment: str, settings: Settings) -> Iterator[Finding]:
     yield Finding("disk", _too_little_disk())
     if fault is not None:
         return
-    compose = Compose(environment)
+    compose = Compose()
     own = [name for name, each in compose.containers().items() if each.state == "running"]
     yield Finding("memory", None if own else _too_little_memory())
     yield Finding("bucket", _no_bucket(environment, settings))

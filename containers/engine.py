@@ -12,7 +12,6 @@ from typing import Any, NoReturn
 
 from containers.credentials import container_uid, for_public_images
 from containers.errors import ContainerError
-from mlstack import environments
 from mlstack.revision import git_revision
 from mlstack.settings import ROOT
 
@@ -44,17 +43,12 @@ class Compose:
     """The project's compose files under the environment that was brought in.
 
     Args:
-        environment: Its name.
-        given: Variables for compose beside them.
+        given: Variables for compose beside the environment's.
     """
 
-    def __init__(self, environment: str, given: Mapping[str, str] | None = None) -> None:
-        # Of AWS nothing but what the environment's file says: with env=cloud that is no key
-        # at all, whatever this shell has.
-        own = environments.variables(environment)
-        kept = {k: v for k, v in os.environ.items() if k in own or not k.startswith("AWS_")}
+    def __init__(self, given: Mapping[str, str] | None = None) -> None:
         self._environment = {
-            **kept,
+            **os.environ,
             **(given or {}),
             "CONTAINER_UID": str(container_uid()),
             # Images have no git themselves.

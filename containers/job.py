@@ -69,12 +69,12 @@ def become(environment: str, settings: Settings, module: str, arguments: list[st
         command = ["sh", "-c", _RECEIVE, "receive", *command]
     if module == "backup.restore":
         # It comes with the servers, which an empty stack has none of yet.
-        Compose(environment).run("run", "--rm", "mongo-account", stdin=subprocess.DEVNULL)
+        Compose().run("run", "--rm", "mongo-account", stdin=subprocess.DEVNULL)
     # Whether there is a terminal is asked of standard output alone by some versions of compose.
     terminal = [] if sys.stdin.isatty() else ["--no-TTY"]
     # Names alone: a command line is everybody's to read.
     variables = [word for name in given for word in ("--env", name)]
-    Compose(environment, given).become(
+    Compose(given).become(
         "--progress", "quiet", "run", "--rm", "--no-deps", *terminal, *variables, service, *command
     )
 

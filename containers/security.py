@@ -319,7 +319,7 @@ def main() -> int:
     if not os.environ.get("COMPOSE_FILE"):
         raise ContainerError(f"env={environment} has no containers: make security env=local")
     environments.load(environment)
-    containers = sorted(_inspect(Compose(environment)), key=lambda each: each.service)
+    containers = sorted(_inspect(Compose()), key=lambda each: each.service)
     _say(f"{len(containers)} containers of env={environment}")
     fine = report(
         [

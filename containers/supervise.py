@@ -35,7 +35,7 @@ class Stack:
 
     def __init__(self, environment: str, settings: Settings) -> None:
         self._environment, self._settings = environment, settings
-        self._compose = Compose(environment)
+        self._compose = Compose()
 
     def start(self, names: Iterable[str]) -> None:
         """Builds what has changed, starts services and waits until each is ready.

@@ -123,7 +123,7 @@ def search(
         )
         seconds = tracking.all_sent()
         log.info(
-            "time: training %.1f s; sending to MLflow %.1f s, beside the training but for %.1f s",
+            "time: training %.1f s; uploads to MLflow %.1f s beside it, waited for %.1f s",
             seconds.training,
             seconds.sending,
             seconds.waiting,

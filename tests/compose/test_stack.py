@@ -354,7 +354,7 @@ class TestNoMoreThanNeeded:
         code = (
             "from containers.engine import Compose; from mlstack import environments; "
             f"environments.load('{environment}'); "
-            f"print(Compose('{environment}').read('config', '--format', 'json'))"
+            f"print(Compose().read('config', '--format', 'json'))"
         )
         done = subprocess.run(
             [str(stack.project.folder / ".venv/bin/python"), "-c", code],
@@ -365,6 +365,27 @@ class TestNoMoreThanNeeded:
             check=True,
         )
         return done.stdout
+
+
+@pytest.mark.parametrize("door", ["api", "kinesis"])
+def test_a_batch_is_sent_by_hand_where_the_simulator_runs(stack: Local, door: str) -> None:
+    """As the README says it: compose finds its files by itself."""
+    done = subprocess.run(
+        [
+            *("docker", "compose", "exec", "-T", f"send_data-{door}"),
+            *("python", "-m", f"simulation_business.send_data_{door}", "--once"),
+        ],
+        cwd=stack.project.folder,
+        env={**os.environ, **stack.project.variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    (sent, answered) = re.search(r"batch sent=(\d+) answered=(\d+) ", done.stdout).groups()  # type: ignore[union-attr]
+    assert sent == answered != "0"
 
 
 def test_commands_of_the_readme_work_as_they_stand(stack: Local) -> None:

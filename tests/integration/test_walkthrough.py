@@ -210,6 +210,8 @@ def test_killed_service_comes_back(demo: Demo, service: str) -> None:
     check_killed_service_comes_back(demo, service)
 
 
+# Some thirty commands, two searches among them.
+@pytest.mark.timeout(900)
 def test_commands_of_the_readme_work_as_they_stand(demo: Demo) -> None:
     for command in commands_of(ROOT / "README.md"):
         if not command.startswith(tuple(RUN_ELSEWHERE)):

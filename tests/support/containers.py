@@ -34,7 +34,7 @@ def build_image(project: ProjectCopy, service: str) -> None:
     """Builds a service's image from a copy of the project, as `make ... env=local` does."""
     code = (
         "from containers.engine import Compose; from mlstack import environments; "
-        f"environments.load('local'); Compose('local').run('build', '--quiet', '{service}')"
+        f"environments.load('local'); Compose().run('build', '--quiet', '{service}')"
     )
     python = str(project.folder / ".venv/bin/python")
     environment = {**os.environ, **project.variables}
