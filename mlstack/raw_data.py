@@ -135,7 +135,7 @@ def _given(file: Path, key: str) -> RawTable:
     path = ROOT / file
     if not path.is_file():
         raise SettingsError(f"DATA_FILE={file}: there is no such file")
-    return RawTable(path=path, key=key, origin=str(file), synthetic=False)
+    return RawTable(path=path, key=key, origin=file.name, synthetic=False)
 
 
 def _there(settings: Settings, contract: Contract, address: str, content: bytes) -> RawTable:

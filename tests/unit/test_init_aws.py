@@ -91,7 +91,7 @@ def test_first_run_makes_everything_and_says_so(
     key = documented.data.key
     assert made(given) == [
         f"made bucket {BUCKET}",
-        f"sent {given.data_file} (4 bytes) to s3://{BUCKET}/{key}",
+        f"sent mine.csv (4 bytes) to s3://{BUCKET}/{key}",
         "made stream predictions (2 shards)",
         "made stream results (1 shard)",
         "made stream predictions-dead-letter (1 shard)",
@@ -103,7 +103,7 @@ def test_second_run_changes_nothing(made: Made, given: Settings, documented: Con
     key = documented.data.key
     made(given)
     before = boto3.client("s3").head_object(Bucket=BUCKET, Key=key)["LastModified"]
-    assert made(given) == [f"s3://{BUCKET}/{key} has {given.data_file}"]
+    assert made(given) == [f"s3://{BUCKET}/{key} has mine.csv"]
     assert boto3.client("s3").head_object(Bucket=BUCKET, Key=key)["LastModified"] == before
 
 
@@ -128,7 +128,7 @@ def test_what_stays_is_said_with_where_it_is_from(
 ) -> None:
     made(given)
     address = f"s3://{BUCKET}/{documented.data.key}"
-    stays = f"stays as it is: 4 bytes of {given.data_file} (DATA_FILE=... replaces it)"
+    stays = "stays as it is: 4 bytes of mine.csv (DATA_FILE=... replaces it)"
     assert made(plain) == [f"{address} {stays}"]
 
 
@@ -138,7 +138,7 @@ def test_a_given_file_replaces_what_is_there(
     made(given)
     assert given.data_file
     given.data_file.write_bytes(OTHER)
-    assert made(given)[0].startswith(f"sent {given.data_file}")
+    assert made(given)[0].startswith("sent mine.csv")
     assert there(documented.data.key) == OTHER
 
 
@@ -147,7 +147,7 @@ def test_a_store_that_forgot_gets_the_users_table_again(
 ) -> None:
     made(given)
     lost()
-    assert f"sent {given.data_file} (4 bytes), which it had before, to" in made(plain)[1]
+    assert "sent mine.csv (4 bytes), which it had before, to" in made(plain)[1]
     assert there(documented.data.key) == MINE
 
 
@@ -231,7 +231,7 @@ def test_what_is_gone_is_made_again(made: Made, given: Settings, documented: Con
     said: list[str] = []
     init_aws.make_again(given, said.append)
     assert said == [
-        f"sent {given.data_file} (4 bytes) again to s3://{BUCKET}/{documented.data.key}",
+        f"sent mine.csv (4 bytes) again to s3://{BUCKET}/{documented.data.key}",
         "made stream results (1 shard)",
     ]
 
