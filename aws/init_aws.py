@@ -32,7 +32,7 @@ _STREAM_SECONDS = 60.0
 
 
 class StreamError(MlstackError):
-    """Kinesis can not be reached or refuses."""
+    """Kinesis cannot be reached or refuses."""
 
 
 def init_aws(settings: Settings, contract: Contract, say: Callable[[str], None]) -> RawTable:
@@ -48,7 +48,7 @@ def init_aws(settings: Settings, contract: Contract, say: Callable[[str], None])
 
     Raises:
         SettingsError: no bucket was chosen, or there is no table to be had.
-        FeatureStoreError, StreamError: AWS can not be reached or refuses.
+        FeatureStoreError, StreamError: AWS cannot be reached or refuses.
     """
     table = bring(settings, contract, _made_store(settings, say), say)
     _make_streams(settings, say)
@@ -89,7 +89,7 @@ def _create_stream(name: str, shards: int) -> bool:
             created = _created(kinesis, name, shards)
         _wait_until_active(kinesis, name)
     except (BotoCoreError, ClientError) as error:
-        raise StreamError(f"stream {name} can not be made: {error}") from error
+        raise StreamError(f"stream {name} cannot be made: {error}") from error
     return created
 
 

@@ -25,7 +25,7 @@ _READABLE_BY_OWNER = 0o600
 
 
 class BackupError(MlstackError):
-    """A backup can not be taken, is not whole, or may not be restored here."""
+    """A backup cannot be taken, is not whole, or may not be restored here."""
 
 
 class Manifest(BaseModel):

@@ -29,7 +29,7 @@ def take_backup(settings: Settings, stream: IO[bytes], say: Callable[[str], obje
     Raises:
         MaintenanceError: a pruning, another backup or a restore is under way for too long.
         StorageUnavailable: MongoDB does not answer.
-        BackupError: MLflow's database can not be copied.
+        BackupError: MLflow's database cannot be copied.
         OSError: the stream, or a file that should be in the backup.
     """
     began = datetime.now(UTC)

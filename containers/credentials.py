@@ -47,7 +47,7 @@ def ensure() -> list[str]:
 
 
 def for_public_images() -> dict[str, str]:
-    """What compose hands to containers whose users can not read our files, by variable."""
+    """What compose hands to containers whose users cannot read our files, by variable."""
     found = {}
     for name in ("mongo_root_password", "grafana_admin_password"):
         path = FOLDER / name

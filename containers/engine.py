@@ -139,7 +139,7 @@ def require_engine() -> None:
     """Makes sure that Docker can be asked.
 
     Raises:
-        ContainerError: it can not; says what to do.
+        ContainerError: it cannot; says what to do.
     """
     if shutil.which("docker") is None:
         raise ContainerError(f"there is no docker on the PATH: install it, {_NO_ENGINE}")

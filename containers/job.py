@@ -83,7 +83,7 @@ def main(arguments: list[str]) -> None:
     """Entry point.
 
     Raises:
-        MlstackError: the job can not be started.
+        MlstackError: the job cannot be started.
     """
     if not arguments:
         raise ContainerError((__doc__ or "").strip())

@@ -216,7 +216,7 @@ def default_passwords(containers: Sequence[Inspected]) -> Figure:
     """Tries what everybody tries, wherever a login is asked for.
 
     Raises:
-        ContainerError: a service can not be asked just now, so nothing can be said.
+        ContainerError: a service cannot be asked just now, so nothing can be said.
     """
     found: list[str] = []
     for each in containers:
@@ -243,7 +243,7 @@ def _grafana(host: str, port: int) -> list[str]:
             if error.code != 401:  # noqa: PLR2004 - HTTP's 'unauthorized'
                 raise ContainerError(f"Grafana answers {error.code} to a login") from error
         except OSError as error:
-            raise ContainerError(f"Grafana can not be asked: {error}") from error
+            raise ContainerError(f"Grafana cannot be asked: {error}") from error
     return working
 
 
@@ -265,7 +265,7 @@ def _mongo(host: str, port: int) -> list[str]:
             except OperationFailure:
                 continue
             except PyMongoError as error:
-                raise ContainerError(f"MongoDB can not be asked: {error}") from error
+                raise ContainerError(f"MongoDB cannot be asked: {error}") from error
         working.append(name)
     return working
 
@@ -313,7 +313,7 @@ def main() -> int:
     """Entry point.
 
     Raises:
-        MlstackError: the containers can not be looked at.
+        MlstackError: the containers cannot be looked at.
     """
     environment = os.environ[environments.NAME_VARIABLE]
     if not os.environ.get("COMPOSE_FILE"):
@@ -334,7 +334,7 @@ def main() -> int:
             _say(f"  public image as root: {each.image}: {AS_ROOT[each.image]}")
     missing = sorted({"grafana", "mongo"} - {each.service for each in containers if each.ports})
     if missing:
-        _say(f"  not tried, because it can not be reached here: a login to {' and '.join(missing)}")
+        _say(f"  not tried, because it cannot be reached here: a login to {' and '.join(missing)}")
     return 0 if fine else 1
 
 

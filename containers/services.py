@@ -19,7 +19,7 @@ PROXY = "proxy"
 """In front of everything, where others than this machine can reach it."""
 
 OPTIONAL = ("grafana",)
-"""Shows what others measure: where its image can not be had, the rest works without it."""
+"""Shows what others measure: where its image cannot be had, the rest works without it."""
 
 _SCHEMES = {"mongo": "mongodb", "model-server-streams": "http"}
 

@@ -126,12 +126,12 @@ class Stack:
             self._compose.run(*build)
 
     def _with_images(self, services: list[str]) -> list[str]:
-        """Leaves out what others can do without and whose image can not be had."""
+        """Leaves out what others can do without and whose image cannot be had."""
         there = []
         for name in services:
             image = self._compose.services[name]["image"]
             if name in OPTIONAL and not self._is_there(name, image):
-                _say(f"!! {name} is left out: its image {image} can not be had, see above")
+                _say(f"!! {name} is left out: its image {image} cannot be had, see above")
                 continue
             there.append(name)
         return there
@@ -209,7 +209,7 @@ def main(arguments: list[str]) -> None:
     """Does what the command line says.
 
     Raises:
-        MlstackError: it can not be done.
+        MlstackError: it cannot be done.
     """
     if not arguments:
         raise ContainerError((__doc__ or "").strip())

@@ -42,7 +42,7 @@ def draw_sample(table: RawTable, rows: int, seed: int) -> pd.DataFrame:
 
     Raises:
         DataError: the rows are too few to have both classes, or the table is so plain that
-            enough rows that it does not hold can not be drawn.
+            enough rows that it does not hold cannot be drawn.
     """
     rng = np.random.default_rng(seed)
     counts = class_counts(table.rows[table.target].tolist(), rows)

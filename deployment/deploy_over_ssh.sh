@@ -8,9 +8,9 @@
 #   DEPLOY_HOST, DEPLOY_USER, DEPLOY_PORT (22)
 #   DEPLOY_KEY                the private key
 #   DEPLOY_KNOWN_HOSTS        the host's public keys, as lines of a known_hosts file
-#   DEPLOY_SECONDS (600)      how long to try again when the connection can not be made or drops
+#   DEPLOY_SECONDS (600)      how long to try again when the connection cannot be made or drops
 #
-# Exit code: that of receive.sh (0, 1, 2, 75); 3 the machine can not be reached; 4 it refuses the
+# Exit code: that of receive.sh (0, 1, 2, 75); 3 the machine cannot be reached; 4 it refuses the
 # key; 5 it is not the machine whose host key is known.
 set -euo pipefail
 
@@ -72,7 +72,7 @@ while true; do
     fail 4 "$DEPLOY_USER@$DEPLOY_HOST refuses the key"
   elif [[ $SECONDS -ge $DEPLOY_SECONDS ]]; then
     tail -n 1 "$folder/log" >&2
-    fail 3 "$DEPLOY_HOST can not be reached, or the connection keeps dropping, since $SECONDS s"
+    fail 3 "$DEPLOY_HOST cannot be reached, or the connection keeps dropping, since $SECONDS s"
   fi
   printf 'asking again, because: %s\n' "$(tail -n 1 "$folder/log" | tr -d '\r')" >&2
   sleep "$((SECONDS < 10 ? 1 : 5))"

@@ -91,7 +91,7 @@ def _wait(condition: Callable[[], bool], otherwise: str) -> None:
 
 
 def _drifted(stack: Stack, sender: Sender) -> str:
-    sender.first()  # raises when it can not send any more
+    sender.first()  # raises when it cannot send any more
     gauges = stack.gauges()
     return ", ".join(gauges.features) if gauges.drifted else ""
 

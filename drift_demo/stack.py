@@ -69,7 +69,7 @@ class Stack:
         self._session.trust_env = False
 
     def require(self) -> None:
-        """Makes sure that what the demonstration can not do without is there.
+        """Makes sure that what the demonstration cannot do without is there.
 
         Raises:
             DemoError: a service is not ready; says which and why.

@@ -26,7 +26,7 @@ def wrong_python() -> str | None:
         )
     if importlib.util.find_spec("ensurepip") is None:
         return (
-            "this Python can not make virtual environments: install its venv package "
+            "this Python cannot make virtual environments: install its venv package "
             f"(Debian, Ubuntu: apt install python3.{sys.version_info.minor}-venv)"
         )
     return None

@@ -166,7 +166,7 @@ def _deploy(settings: Settings, contract: Contract, *, trained: bool) -> str:
             deployer.check(record.run_id)
             run_id = record.run_id
         except ModelError as error:
-            _say(f"   what was deployed can not stay: {error}")
+            _say(f"   what was deployed cannot stay: {error}")
     if not run_id:
         champion = _registered(contract).get("champion")
         if champion is None:

@@ -76,7 +76,7 @@ def shared_ports(services: Iterable[Service]) -> str | None:
 
 
 def wrong_address(address: str) -> str | None:
-    """Why the services can not listen there and find each other; None: they can."""
+    """Why the services cannot listen there and find each other; None: they can."""
     if address in (HERE, EVERYWHERE):
         return None
     return (

@@ -1,4 +1,4 @@
-"""Whether the agent answers: what the shared probes can not tell without its process."""
+"""Whether the agent answers: what the shared probes cannot tell without its process."""
 
 import json
 from datetime import datetime

@@ -107,7 +107,7 @@ def end_service(stack: Path, service: str | None, grace_seconds: float) -> int:
         How many processes were ended.
 
     Raises:
-        StackError: one of them can not be ended, not even by SIGKILL.
+        StackError: one of them cannot be ended, not even by SIGKILL.
     """
     ended: set[int] = set()
     # What is being ended may have started one more process since it was listed.

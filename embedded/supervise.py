@@ -276,7 +276,7 @@ def main(arguments: list[str]) -> None:
     """Does what the command line says.
 
     Raises:
-        MlstackError: it can not be done.
+        MlstackError: it cannot be done.
     """
     if not arguments:
         raise StackError((__doc__ or "").strip())

@@ -14,7 +14,7 @@ from mlstack.settings import Settings
 
 
 class PrefectError(MlstackError):
-    """Prefect's server can not be reached, or refuses."""
+    """Prefect's server cannot be reached, or refuses."""
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def prefect_client() -> Iterator[SyncPrefectClient]:
 
     Raises:
         SettingsError: no server is set; Prefect would silently start a private one.
-        PrefectError: it can not be reached or refuses, now or while the client is in use.
+        PrefectError: it cannot be reached or refuses, now or while the client is in use.
     """
     address = require_server()
     try:
@@ -38,7 +38,7 @@ def prefect_client() -> Iterator[SyncPrefectClient]:
         raise PrefectError(f"Prefect refuses: {error}") from error
     except httpx.HTTPError as error:
         raise PrefectError(
-            f"Prefect can not be reached at {address} ({error}); is it started? "
+            f"Prefect cannot be reached at {address} ({error}); is it started? "
             "make setup-model-registry"
         ) from error
 

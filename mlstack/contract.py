@@ -121,7 +121,7 @@ class OrdinalFeature(_FeatureBase):
 def _check_range(name: str, allowed: tuple[float, float], example: float, most: float) -> None:
     low, high = allowed
     if max(-low, high) > most:
-        raise ValueError(f"the range of {name!r} goes beyond {most:.17g}, which can not be kept")
+        raise ValueError(f"the range of {name!r} goes beyond {most:.17g}, which cannot be kept")
     if not low < high:
         raise ValueError(f"the range of {name!r} is empty: {low} to {high}")
     if not low <= example <= high:

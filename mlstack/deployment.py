@@ -2,7 +2,7 @@
 
 The deployment record is a file in the state folder that the servers share. Every worker
 follows it and states beside it what it serves; a deploy checks the new model first,
-replaces the record, and puts the old one back when a worker can not follow.
+replaces the record, and puts the old one back when a worker cannot follow.
 """
 
 import getpass
@@ -316,7 +316,7 @@ class Deployer:
         return stack[-2]
 
     def _replace(self, run_id: str, action: Action) -> None:
-        self.state.history()  # one that can not be added to is told of while nothing has changed
+        self.state.history()  # one that cannot be added to is told of while nothing has changed
         old = self.state.record()
         old_run_id = old.run_id if old else None
         by = self._by or getpass.getuser()
@@ -360,7 +360,7 @@ class Deployer:
             for statement in statements:
                 if statement.refused == record:
                     raise DeploymentError(
-                        f"{statement.server} (worker {statement.worker}) can not serve run "
+                        f"{statement.server} (worker {statement.worker}) cannot serve run "
                         f"{run_id}: {statement.reason}; the old model is deployed again"
                     )
             waiting = [s for s in statements if s.run_id != run_id]

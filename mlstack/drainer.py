@@ -173,7 +173,7 @@ class Drainer:
                 self._unreadable.discard(path)
 
     def _try(self, spool: Spool) -> int:
-        """Drains a spool, unless it rests; one that can not be drained is in no other's way."""
+        """Drains a spool, unless it rests; one that cannot be drained is in no other's way."""
         rest = self._rests.get(spool.path)
         if rest and time.monotonic() < rest.until:
             return 0
@@ -187,7 +187,7 @@ class Drainer:
             if isinstance(error, SpoolError):
                 self._report(error)
             elif rest is None:
-                log.exception("the spool %s can not be drained; trying again", spool.path)
+                log.exception("the spool %s cannot be drained; trying again", spool.path)
             return 0
         self._rests.pop(spool.path, None)
         return stored
@@ -221,7 +221,7 @@ class Drainer:
 
 
 def _oldest_at(spool: Spool) -> float | None:
-    """When a spool's oldest entry was written; None: it has none, or can not be read.
+    """When a spool's oldest entry was written; None: it has none, or cannot be read.
 
     The latter is told of where it is drained; its number of entries is known all the same.
     """

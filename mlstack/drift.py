@@ -160,7 +160,7 @@ def load_drift(contract: Contract, path: Path, name: str) -> Drift:
 
 
 def _misfit(feature: Feature, change: Change) -> str | None:
-    """Why a change can not happen to a feature; None: it can."""
+    """Why a change cannot happen to a feature; None: it can."""
     (kind,) = change.kinds
     allowed: tuple[str, ...] = ("add", "multiply", "clip", "fix")
     if isinstance(feature, OrdinalFeature):

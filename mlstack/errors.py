@@ -77,7 +77,7 @@ class DataError(MlstackError):
 
 
 class FeatureStoreError(MlstackError):
-    """The feature store can not be reached, or does not hold what was asked for."""
+    """The feature store cannot be reached, or does not hold what was asked for."""
 
 
 class ModelError(MlstackError):
@@ -85,11 +85,11 @@ class ModelError(MlstackError):
 
 
 class RegistryUnavailable(ModelError):
-    """MLflow can not be reached just now: the same call may go through later."""
+    """MLflow cannot be reached just now: the same call may go through later."""
 
 
 class ModelNotKept(ModelError):
-    """This machine can not keep or try a model just now: nothing is known to be wrong with it."""
+    """This machine cannot keep or try a model just now: nothing is known to be wrong with it."""
 
 
 class NoReference(MlstackError):

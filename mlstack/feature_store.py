@@ -48,7 +48,7 @@ class FeatureStore:
         """Makes sure that the bucket exists; returns whether it was made.
 
         Raises:
-            FeatureStoreError: S3 can not be reached or refuses.
+            FeatureStoreError: S3 cannot be reached or refuses.
         """
         with self._failures(f"bucket {self._bucket}"):
             try:
@@ -77,7 +77,7 @@ class FeatureStore:
         """Whether there is a table under a key.
 
         Raises:
-            FeatureStoreError: S3 can not be reached or refuses.
+            FeatureStoreError: S3 cannot be reached or refuses.
         """
         with self._failures(key):
             return self._metadata(key) is not None
@@ -86,7 +86,7 @@ class FeatureStore:
         """Sends a table unless there is one; returns whether it was sent.
 
         Raises:
-            FeatureStoreError: S3 can not be reached or refuses.
+            FeatureStoreError: S3 cannot be reached or refuses.
         """
         if self.has(key):
             return False
@@ -103,7 +103,7 @@ class FeatureStore:
         """Makes sure that it is this table; returns whether it had to be sent.
 
         Raises:
-            FeatureStoreError: S3 can not be reached or refuses.
+            FeatureStoreError: S3 cannot be reached or refuses.
         """
         with self._failures(key):
             if (self._metadata(key) or {}).get(_SHA256) == _digest(path):
@@ -115,7 +115,7 @@ class FeatureStore:
         """Reads a table.
 
         Raises:
-            FeatureStoreError: it is not there, or S3 can not be reached or refuses.
+            FeatureStoreError: it is not there, or S3 cannot be reached or refuses.
         """
         with self._failures(key):
             return self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
@@ -152,7 +152,7 @@ class FeatureStore:
                 ) from error
             raise FeatureStoreError(f"the feature store refuses {what}: {error}") from error
         except BotoCoreError as error:
-            raise FeatureStoreError(f"the feature store can not be reached: {error}") from error
+            raise FeatureStoreError(f"the feature store cannot be reached: {error}") from error
 
 
 def _digest(path: Path) -> str:

@@ -26,7 +26,7 @@ WAITED = "mlstack.waited_seconds"
 """Key of the WSGI environment: how long the request waited for its turn."""
 
 CLOSE = "mlstack.close_connection"
-"""Key of the WSGI environment: what is left of the body can not or shall not be read."""
+"""Key of the WSGI environment: what is left of the body cannot or shall not be read."""
 
 EXCHANGE_SECONDS = 20.0
 """How long a thread gives to a request: to receive it, and to send its answer."""

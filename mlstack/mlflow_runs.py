@@ -48,7 +48,7 @@ def find_run(run_id: str) -> "Run":
     """Looks a run up.
 
     Raises:
-        RegistryUnavailable: MLflow can not be asked.
+        RegistryUnavailable: MLflow cannot be asked.
         ModelError: it knows no such run.
     """
     from mlflow import MlflowClient  # noqa: PLC0415
@@ -69,8 +69,8 @@ def download(run_id: str, path: str, folder: Path) -> Path:
     """Downloads a file or folder of a run into a folder; returns where it is.
 
     Raises:
-        RegistryUnavailable: MLflow can not give it. It calls every failure of a download a
-            missing file, so that one that is not there can not be told apart.
+        RegistryUnavailable: MLflow cannot give it. It calls every failure of a download a
+            missing file, so that one that is not there cannot be told apart.
     """
     import mlflow.artifacts  # noqa: PLC0415
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
@@ -87,7 +87,7 @@ def download(run_id: str, path: str, folder: Path) -> Path:
 
 def _unavailable(what: str, error: "MlflowException") -> RegistryUnavailable:
     """The sentence is answered to clients too: what the libraries say is for the log."""
-    log.warning("MLflow can not %s: %s", what, error)
+    log.warning("MLflow cannot %s: %s", what, error)
     address = urlsplit(os.environ.get(_ADDRESS, ""))
     # What requests raises is an OSError: there was no answer at all.
     reason = (
@@ -95,4 +95,4 @@ def _unavailable(what: str, error: "MlflowException") -> RegistryUnavailable:
         if isinstance(error.__context__, OSError)
         else f"it fails with {error.error_code}"
     )
-    return RegistryUnavailable(f"MLflow can not {what}: {reason} (make status)")
+    return RegistryUnavailable(f"MLflow cannot {what}: {reason} (make status)")

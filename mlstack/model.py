@@ -120,7 +120,7 @@ class Model:
             contract = Contract.parse(contract_bytes.decode(), f"contract of run {run_id}")
             booster = xgboost.Booster(model_file=bytearray(model_bytes))
         except (ContractError, xgboost.core.XGBoostError) as error:
-            raise ModelError(f"model of run {run_id} can not be loaded: {error}") from error
+            raise ModelError(f"model of run {run_id} cannot be loaded: {error}") from error
         model = cls(run_id, contract, booster)
         model._verify(manifest)
         return model

@@ -31,7 +31,7 @@ class ModelStore:
         """Loads a model, downloading it first when there is no copy yet.
 
         Raises:
-            RegistryUnavailable: there is no copy, and MLflow can not be reached.
+            RegistryUnavailable: there is no copy, and MLflow cannot be reached.
             ModelNotKept: there is no room for a copy, or no time to try it.
             ModelError: the run is unknown or unfinished, has no model, or it does not verify.
         """
@@ -53,7 +53,7 @@ class ModelStore:
                     return Model.load(copy, run_id)
         except OSError as error:
             raise ModelNotKept(
-                f"the model of run {run_id} can not be kept here: {error.strerror}"
+                f"the model of run {run_id} cannot be kept here: {error.strerror}"
             ) from error
 
     def _fetch(self, run_id: str, copy: Path) -> None:

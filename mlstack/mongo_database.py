@@ -41,7 +41,7 @@ def mongo_client(uri: str, seconds: float | None = None) -> MongoClient[dict[str
             tz_aware=True,
         )
     except (ConfigurationError, ValueError, OSError) as error:
-        raise SettingsError(f"MONGO_URI can not be used: {error}") from error
+        raise SettingsError(f"MONGO_URI cannot be used: {error}") from error
 
 
 @contextmanager

@@ -60,7 +60,7 @@ class PredictionLog:
         self._monitor: Monitor = NoMonitor()
 
     def start(self) -> None:
-        """Opens the spool and starts to drain; when it can not be opened, `keep` tries again.
+        """Opens the spool and starts to drain; when it cannot be opened, `keep` tries again.
 
         Raises:
             SettingsError: MongoDB's address can never work.
@@ -99,7 +99,7 @@ class PredictionLog:
             origins: One for each prediction.
 
         Raises:
-            SpoolError: they can not be kept: answer none of them.
+            SpoolError: they cannot be kept: answer none of them.
         """
         now = datetime.now(UTC).isoformat()
         label = {"name": contract.name, "hash": contract.digest}
@@ -113,7 +113,7 @@ class PredictionLog:
         """Keeps outcomes, all or none; a prediction may not have reached MongoDB yet.
 
         Raises:
-            SpoolError: they can not be kept.
+            SpoolError: they cannot be kept.
         """
         now = datetime.now(UTC).isoformat()
         documents = [
@@ -140,7 +140,7 @@ def _open_spool(folder: Path, source: Source) -> Spool:
     try:
         return Spool.of_this_process(folder, source)
     except OSError as error:
-        raise SpoolError(f"the spool in {folder} can not be opened: {error}") from error
+        raise SpoolError(f"the spool in {folder} cannot be opened: {error}") from error
 
 
 def _document(

@@ -22,7 +22,7 @@ class Keeps(Protocol):
         """Keeps them, all or none; they may be answered when this returns.
 
         Raises:
-            SpoolError: they can not be kept.
+            SpoolError: they cannot be kept.
         """
 
 
@@ -63,7 +63,7 @@ class Predictor:
             The predictions, in the same order.
 
         Raises:
-            SpoolError: they can not be kept; nothing may be answered.
+            SpoolError: they cannot be kept; nothing may be answered.
         """
         chances = self.model.score(customers)
         predictions = [

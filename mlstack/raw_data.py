@@ -60,7 +60,7 @@ def bring(
 
     Raises:
         SettingsError: `DATA_FILE` is not there, or there is no table to be had at all.
-        FeatureStoreError: S3 can not be reached or refuses.
+        FeatureStoreError: S3 cannot be reached or refuses.
     """
     key = contract.data.key
     address = store.address(key)
@@ -94,7 +94,7 @@ def bring_back(settings: Settings, store: FeatureStore, say: Callable[[str], Non
     """Gives the feature store every table that it had and has no more.
 
     Raises:
-        FeatureStoreError: S3 can not be reached or refuses.
+        FeatureStoreError: S3 cannot be reached or refuses.
     """
     for path in sorted(_folder(settings).glob("*.json")):
         table = RawTable.model_validate_json(path.read_bytes())
@@ -154,7 +154,7 @@ def _found(settings: Settings, contract: Contract) -> RawTable:
             path = _fetch(public, contract, _folder(settings) / "public")
             return RawTable(path=path, key=key, origin=public.title, synthetic=False)
         except (requests.RequestException, OSError, DataError, ValueError) as error:
-            log.warning("the public data can not be used: %s", error)
+            log.warning("the public data cannot be used: %s", error)
     if contract.data.sample is not None:
         return RawTable(
             path=ROOT / contract.data.sample,

@@ -66,7 +66,7 @@ class ReferenceStore:
 
         Raises:
             NoReference: the run has none, or what it has is no table of its contract.
-            RegistryUnavailable: there is no copy, and MLflow can not be reached.
+            RegistryUnavailable: there is no copy, and MLflow cannot be reached.
             ModelError: as `ModelStore.load`.
         """
         model = self._models.load(run_id)
@@ -79,7 +79,7 @@ class ReferenceStore:
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise NoReference(
-                f"the training rows of run {run_id} can not be kept here: {reason}"
+                f"the training rows of run {run_id} cannot be kept here: {reason}"
             ) from error
         rows = _parse(content, run_id, contract)
         try:

@@ -126,7 +126,7 @@ class ModelWatcher:
             try:
                 self._make_statement()
             except OSError as error:
-                log.error("what is served can not be stated: %s", error)  # noqa: TRY400
+                log.error("what is served cannot be stated: %s", error)  # noqa: TRY400
             if self._stopping.wait(STATEMENT_SECONDS / 2):
                 return
 
@@ -157,7 +157,7 @@ class ModelWatcher:
             model = self._store.load(wanted)
             check_contract(model, Contract.load(self._settings.contract_path))
         except MlstackError as error:
-            log.error("run %s can not be served: %s", wanted, error)  # noqa: TRY400 - a sentence
+            log.error("run %s cannot be served: %s", wanted, error)  # noqa: TRY400 - a sentence
             self._refuse(wanted, record, str(error))
             return
         except Exception as error:

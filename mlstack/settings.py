@@ -285,13 +285,13 @@ def read_secret(name: str, path: Path) -> str:
         path: A relative one counts from the project's root.
 
     Raises:
-        SettingsError: it can not be read, or is empty. The secret is in no message.
+        SettingsError: it cannot be read, or is empty. The secret is in no message.
     """
     try:
         secret = (ROOT / path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise SettingsError(f"{name}={path}: it can not be read: {reason}") from error
+        raise SettingsError(f"{name}={path}: it cannot be read: {reason}") from error
     if not secret:
         raise SettingsError(f"{name}={path}: it is empty")
     return secret

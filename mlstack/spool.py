@@ -39,7 +39,7 @@ CREATE TABLE IF NOT EXISTS entry (
 
 
 class SpoolError(MlstackError):
-    """The spool can not be written: what should go into it must not be acknowledged."""
+    """The spool cannot be written: what should go into it must not be acknowledged."""
 
 
 class SpoolOwnedError(SpoolError):
@@ -73,7 +73,7 @@ class Spool:
 
     Raises:
         SpoolOwnedError: it is a living process's, or is gone.
-        SpoolError: it can not be opened.
+        SpoolError: it cannot be opened.
     """
 
     def __init__(self, path: Path, *, adopted: bool = False) -> None:
@@ -86,7 +86,7 @@ class Spool:
         except Timeout as error:
             raise SpoolOwnedError(f"the spool {path} belongs to another process") from error
         except OSError as error:
-            raise SpoolError(f"the spool {path} can not be locked: {error.strerror}") from error
+            raise SpoolError(f"the spool {path} cannot be locked: {error.strerror}") from error
         if adopted and not path.exists():
             # Its last owner emptied and removed it while we were looking.
             self._release()
@@ -97,7 +97,7 @@ class Spool:
             self._pending = int(self._reader.execute("SELECT count(*) FROM entry").fetchone()[0])
         except sqlite3.Error as error:
             self._owner.release()
-            raise SpoolError(f"the spool {path} can not be opened: {error}") from error
+            raise SpoolError(f"the spool {path} cannot be opened: {error}") from error
         self._lock = threading.Lock()
         self._written = threading.Event()
         self._closing = threading.Event()
@@ -136,7 +136,7 @@ class Spool:
                     raise
                 self._pending += len(rows)
         except sqlite3.Error as error:
-            raise SpoolError(f"the spool can not be written: {error}") from error
+            raise SpoolError(f"the spool cannot be written: {error}") from error
         self._written.set()
 
     def read(self, most: int) -> list[Entry]:
@@ -155,7 +155,7 @@ class Spool:
                 self._writer.execute("DELETE FROM entry WHERE number <= ?", (entries[-1].number,))
                 self._pending -= len(entries)
         except sqlite3.Error as error:
-            raise SpoolError(f"the spool can not be written: {error}") from error
+            raise SpoolError(f"the spool cannot be written: {error}") from error
 
     @property
     def pending(self) -> int:
@@ -166,7 +166,7 @@ class Spool:
         """When the oldest entry was written, seconds since the epoch; None: there is none.
 
         Raises:
-            SpoolError: the spool can not be read.
+            SpoolError: the spool cannot be read.
         """
         rows = self._oldest("written_at", 1)
         return float(rows[0][0]) if rows else None
@@ -176,7 +176,7 @@ class Spool:
         try:
             return self._reader.execute(query, (most,)).fetchall()
         except sqlite3.Error as error:
-            raise SpoolError(f"the spool {self.path} can not be read: {error}") from error
+            raise SpoolError(f"the spool {self.path} cannot be read: {error}") from error
 
     def wait_for_entries(self, seconds: float) -> None:
         """Returns when something was written since the last call, or the time is over."""
@@ -224,7 +224,7 @@ class Spool:
                             checkpoints.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
                 except (OSError, sqlite3.Error):
                     # A full disk, say: appends are refused by themselves, and we try again.
-                    log.exception("the spool %s can not be synced", self.path)
+                    log.exception("the spool %s cannot be synced", self.path)
         finally:
             checkpoints.close()
 

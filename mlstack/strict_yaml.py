@@ -73,12 +73,12 @@ class YamlFile:
         """Reads a file.
 
         Raises:
-            FileError: as the class, and when the file can not be read.
+            FileError: as the class, and when the file cannot be read.
         """
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as fault:
-            raise error(path, None, f"can not be read: {fault}") from fault
+            raise error(path, None, f"cannot be read: {fault}") from fault
         return cls(text, path, error)
 
     def validate(self, model: type[_Model], tags: Collection[str] = ()) -> _Model:
@@ -152,7 +152,7 @@ class YamlFile:
             value = loader.construct_object(node)
         except ValueError as error:
             # `2020-13-45` is taken for a date, and `!!int abc` for a number.
-            raise self.fault(location, f"{node.value!r} can not be read: {error}") from error
+            raise self.fault(location, f"{node.value!r} cannot be read: {error}") from error
         if isinstance(value, int | float) and not isinstance(value, bool):
             written = _DECIMAL.fullmatch(node.value) or node.value.lstrip("+-.").isalpha()
             if not written:

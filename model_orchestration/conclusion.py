@@ -19,7 +19,7 @@ def conclude(tracking: SearchTracking, contract: Contract, parts: Split, best: T
         best: The search's winner.
 
     Raises:
-        TrackingError: MLflow can not be reached, or refuses.
+        TrackingError: MLflow cannot be reached, or refuses.
     """
     booster = best.booster
     assert booster is not None  # noqa: S101 - a winner has a model

@@ -10,7 +10,7 @@ from mlstack.settings import Settings
 
 
 class TrackingError(MlstackError):
-    """MLflow can not be reached, or refuses what a search has to say."""
+    """MLflow cannot be reached, or refuses what a search has to say."""
 
 
 def connect() -> MlflowClient:

@@ -36,7 +36,7 @@ def _say_result(run: FlowRun) -> None:
         version = client.search_model_versions(f"run_id = '{winner}'")[0]
         aliases = client.get_model_version(version.name, version.version).aliases
     except MlflowException as error:
-        raise mlflow_api.TrackingError(f"MLflow can not be asked: {error}") from error
+        raise mlflow_api.TrackingError(f"MLflow cannot be asked: {error}") from error
     figures = {
         name: parent.data.metrics[f"{TEST_PREFIX}{name}"]
         for name in ("rmse", "logloss", "auc", "average_precision", "ece")

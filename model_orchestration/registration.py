@@ -51,9 +51,9 @@ def register(
         test: Clean rows with target, on which the winner has its test figures.
 
     Raises:
-        TrackingError: MLflow can not be reached, or refuses.
-        RegistryUnavailable: MLflow can not give the champion just now.
-        ModelNotKept: this machine can not take it.
+        TrackingError: MLflow cannot be reached, or refuses.
+        RegistryUnavailable: MLflow cannot give the champion just now.
+        ModelNotKept: this machine cannot take it.
     """
     name = contract.name
     try:
@@ -94,9 +94,9 @@ def _beats(
     except (RegistryUnavailable, ModelNotKept):
         raise  # the champion is none the worse for it
     except ModelError as error:
-        return True, f"{who} can not be loaded any more: {error}"
+        return True, f"{who} cannot be loaded any more: {error}"
     if model.contract.digest != contract.digest:
-        return True, f"{who} was trained by another contract and can not be compared"
+        return True, f"{who} was trained by another contract and cannot be compared"
     chances = model.score_matrix(model.encoder.encode_frame(test))
     theirs = evaluate(test[contract.target.name].to_numpy(), chances)["rmse"]
     compared = f"test rmse {rmse:.4f}, {who} {theirs:.4f}"

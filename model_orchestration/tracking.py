@@ -1,6 +1,6 @@
 """What a search leaves in MLflow: a parent run, and a run with a model for every trial.
 
-Trials are sent by a few threads while the next ones train. Whatever can not be sent ends
+Trials are sent by a few threads while the next ones train. Whatever cannot be sent ends
 the search: a model that nobody can look up is of no use.
 """
 
@@ -116,7 +116,7 @@ class SearchTracking:
             self.run_id = run.info.run_id
             self._client.log_batch(self.run_id, params=_params(self._params))
         except MlflowException as error:
-            raise TrackingError(f"MLflow can not take a search: {error}") from error
+            raise TrackingError(f"MLflow cannot take a search: {error}") from error
         return self
 
     def __exit__(
@@ -147,7 +147,7 @@ class SearchTracking:
         """Takes a trial to be sent in the background; waits while too many are on their way.
 
         Raises:
-            TrackingError: this or an earlier one can not be sent.
+            TrackingError: this or an earlier one cannot be sent.
         """
         start = time.perf_counter()
         pending = {f for f in self._sending.values() if not f.done()}
@@ -162,7 +162,7 @@ class SearchTracking:
         """Waits until every trial is in MLflow; logs and returns where the time went.
 
         Raises:
-            TrackingError: one can not be sent.
+            TrackingError: one cannot be sent.
         """
         start = time.perf_counter()
         wait(self._sending.values())
@@ -196,7 +196,7 @@ class SearchTracking:
         """Notes the winner on its own run and on the parent, with its test figures.
 
         Raises:
-            TrackingError: MLflow can not be reached, or refuses.
+            TrackingError: MLflow cannot be reached, or refuses.
         """
         sent = self._sending[best.number].result()
         assert sent.model_id is not None  # noqa: S101 - a winner has a model
@@ -213,7 +213,7 @@ class SearchTracking:
             files: By path inside of the run's artifacts.
 
         Raises:
-            TrackingError: MLflow can not be reached, or refuses.
+            TrackingError: MLflow cannot be reached, or refuses.
         """
         try:
             for path, content in files.items():
@@ -237,7 +237,7 @@ class SearchTracking:
         for number, future in self._sending.items():
             error = future.exception() if future.done() else None
             if error is not None:
-                raise TrackingError(f"trial {number} can not be tracked: {error}") from error
+                raise TrackingError(f"trial {number} cannot be tracked: {error}") from error
 
     def _send(self, trial: Trial) -> _Sent:
         start = time.perf_counter()

@@ -39,7 +39,7 @@ def create_report(
 
     Raises:
         TooFewRows: there are too few predictions to report on.
-        MlstackError: MongoDB, the model or its training data can not be had.
+        MlstackError: MongoDB, the model or its training data cannot be had.
     """
     sides = _gather(settings, contract, window)
     say(

@@ -59,7 +59,7 @@ def gather(
         TooFewRows: the window has fewer than `MIN_ROWS` predictions.
         StorageUnavailable: MongoDB does not answer.
         NoReference: there is no window before, and the model has no training data.
-        ModelError: the model is needed and can not be had.
+        ModelError: the model is needed and cannot be had.
     """
     recent = predictions.between(window.start, window.end, MOST_ROWS)
     if len(recent) < MIN_ROWS:

@@ -6,7 +6,7 @@ Usage: .venv/bin/python requirements/install.py LOCK [PYTHON]
 PYTHON is that of the virtual environment; without it, it is the one that runs this.
 
 uv does it in a tenth of pip's time. It does not read pip's configuration, so a mirror or
-proxy set up for pip is handed on; and where uv can not work, pip does.
+proxy set up for pip is handed on; and where uv cannot work, pip does.
 """
 
 import ast

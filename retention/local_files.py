@@ -24,7 +24,7 @@ def prune_copies(settings: Settings, now: datetime) -> list[Removed]:
         now: With a time zone.
 
     Raises:
-        DeploymentError: what is deployed can not be read, or deployments take too long.
+        DeploymentError: what is deployed cannot be read, or deployments take too long.
     """
     days = settings.keep_runs_days
     removed = []

@@ -20,7 +20,7 @@ def served_runs(settings: Settings) -> set[str]:
     """Runs that are deployed, served, or that a rollback would go back to.
 
     Raises:
-        DeploymentError: the deployment record can not be read: nobody knows.
+        DeploymentError: the deployment record cannot be read: nobody knows.
     """
     state = DeploymentState(settings.state_path)
     record = state.record()

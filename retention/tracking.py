@@ -29,7 +29,7 @@ _TAIL_LINES = 5
 
 
 class TrackingStoreError(MlstackError):
-    """MLflow's database or its artifacts can not be pruned."""
+    """MLflow's database or its artifacts cannot be pruned."""
 
 
 def prune_tracking(settings: Settings, now: datetime) -> list[Removed]:
@@ -45,8 +45,8 @@ def prune_tracking(settings: Settings, now: datetime) -> list[Removed]:
 
     Raises:
         SettingsError: no tracking server is set.
-        RegistryUnavailable: it can not be reached, or refuses.
-        DeploymentError: what is deployed can not be read, or deployments take too long.
+        RegistryUnavailable: it cannot be reached, or refuses.
+        DeploymentError: what is deployed cannot be read, or deployments take too long.
         TrackingStoreError: `mlflow gc` fails.
     """
     if not os.environ.get("MLFLOW_TRACKING_URI"):
@@ -54,7 +54,7 @@ def prune_tracking(settings: Settings, now: datetime) -> list[Removed]:
     try:
         thrown_away = _throw_away(settings, now)
     except MlflowException as error:
-        raise RegistryUnavailable(f"MLflow can not be pruned: {error}") from error
+        raise RegistryUnavailable(f"MLflow cannot be pruned: {error}") from error
     return [*thrown_away, *_empty_trash(settings, now)]
 
 
@@ -100,7 +100,7 @@ def _keep_needed(settings: Settings, client: MlflowClient) -> set[str]:
 
 
 def _throw_away_models(settings: Settings, now: datetime) -> int:
-    """Models whose run is gone for good; MLflow can not restore one, so it goes after its run."""
+    """Models whose run is gone for good; MLflow cannot restore one, so it goes after its run."""
     client, before = MlflowClient(), _milliseconds(now, settings.keep_deleted_days)
     needed = served_runs(settings) | registered_runs(client)
     # Models first: a run that begins after that has none among them.

@@ -30,7 +30,7 @@ ask_briefly()
 
 try:
     _settings = Settings.load()
-    # One that can never work is told of now; one that can not be reached is asked again and again.
+    # One that can never work is told of now; one that cannot be reached is asked again and again.
     mongo_client(_settings.mongo_uri).close()
 except MlstackError as error:
     sys.exit(str(error))

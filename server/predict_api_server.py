@@ -116,7 +116,7 @@ def _bad_body(error: InvalidJson | InvalidRequest) -> Response:
 
 
 def _not_kept(error: SpoolError) -> Response:
-    log.error("request %s can not be kept: %s", request.environ[_ID], error)
+    log.error("request %s cannot be kept: %s", request.environ[_ID], error)
     detail = "nothing was predicted or taken; try again later"
     headers = {"Retry-After": _NOT_KEPT_RETRY}
     return problems.response(

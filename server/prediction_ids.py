@@ -19,7 +19,7 @@ class PredictionIds:
         key: The request's Idempotency-Key; None: it has none, and every id is fresh.
 
     Raises:
-        Problem: the key can not be used.
+        Problem: the key cannot be used.
     """
 
     def __init__(self, key: str | None) -> None:

@@ -46,7 +46,7 @@ KINDS = {
         Kind("too_deep", 400, "The body nests too deeply."),
         Kind("number_too_long", 400, "A number of the body is too long or too large."),
         Kind("incomplete_body", 400, "The body broke off, or is not framed as HTTP asks."),
-        Kind("invalid_idempotency_key", 400, "The Idempotency-Key can not be used."),
+        Kind("invalid_idempotency_key", 400, "The Idempotency-Key cannot be used."),
         Kind("unauthorized", 401, "The token is missing or wrong."),
         Kind("not_found", 404, "There is nothing at this path."),
         Kind("method_not_allowed", 405, "The path does not take this method."),
@@ -60,7 +60,7 @@ KINDS = {
         Kind("invalid_feedback", 422, "The body does not describe the outcome of a prediction."),
         Kind("internal_error", 500, "The server has a defect."),
         Kind("not_ready", 503, "No model is in service."),
-        Kind("not_kept", 503, "The prediction log can not be written."),
+        Kind("not_kept", 503, "The prediction log cannot be written."),
         Kind("overloaded", 503, "More requests came than can be answered in time."),
     )
 }

@@ -68,7 +68,7 @@ def serve(settings: Settings, stop: Stop) -> None:
     """Serves until the order to stop.
 
     Raises:
-        MlstackError: a port is taken, or a file of the state folder can not be used.
+        MlstackError: a port is taken, or a file of the state folder cannot be used.
     """
     metrics = StreamMetrics()
     heartbeat = Heartbeat(heartbeat_path(settings))
@@ -130,7 +130,7 @@ def _exposed(settings: Settings, metrics: StreamMetrics) -> Iterator[None]:
         server, thread = start_http_server(port, address, metrics.registry)
     except OSError as error:
         raise SettingsError(
-            f"port {port} for metrics can not be used ({error.strerror}): is another stream "
+            f"port {port} for metrics cannot be used ({error.strerror}): is another stream "
             "server running? Set STREAM_METRICS_PORT to a free one"
         ) from error
     try:

@@ -132,7 +132,7 @@ class ApiClient:
         """Reports outcomes, with one try; a repeat changes nothing.
 
         Returns:
-            Whether the server has taken them; False: it can not just now, or the order to stop
+            Whether the server has taken them; False: it cannot just now, or the order to stop
             was given.
 
         Raises:

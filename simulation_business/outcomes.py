@@ -77,7 +77,7 @@ class Outcomes:
         self._waiting.append(_Waiting(self._clock() + self._delay, outcome))
 
     def report_due(self) -> None:
-        """Reports what is due; what the server can not take now waits for another time."""
+        """Reports what is due; what the server cannot take now waits for another time."""
         now = self._clock()
         if now >= self._try_at and not self._report_until(now):
             self._try_at = now + _RETRY_SECONDS

@@ -64,7 +64,7 @@ class Pulse:
             write_atomically(self._path, f"{time.time():.0f}\n".encode())
         except OSError as error:
             # A full disk, say: the old file turns stale, which is what it is for.
-            log.warning("the heartbeat can not be written: %s", error)
+            log.warning("the heartbeat cannot be written: %s", error)
 
     def wait(self, seconds: float) -> bool:
         """Waits, beating; returns whether the order to stop was given."""

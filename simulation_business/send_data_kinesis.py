@@ -198,7 +198,7 @@ def build(
     try:
         client: KinesisClient = boto3.client("kinesis", config=_CLIENT_CONFIG)
     except (BotoCoreError, ValueError) as error:
-        raise SettingsError(f"AWS can not be asked: {error}") from error
+        raise SettingsError(f"AWS cannot be asked: {error}") from error
     outcomes = Outcomes(
         ApiClient(
             settings.api_url,

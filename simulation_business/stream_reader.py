@@ -80,7 +80,7 @@ class StreamReader:
         return False
 
     def read(self) -> list[bytes]:
-        """Reads what is new; nothing when the stream can not be read just now.
+        """Reads what is new; nothing when the stream cannot be read just now.
 
         Raises:
             Unavailable: Kinesis has been away for too long.

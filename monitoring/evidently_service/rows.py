@@ -31,7 +31,7 @@ class Row:
         customer: The validated features.
         prediction: Chance of the positive class.
         target: 1 for the positive class, else 0; None: not known yet.
-        prediction_id: None: the sender has none, and the row can not be told from a repetition.
+        prediction_id: None: the sender has none, and the row cannot be told from a repetition.
         run_id: Whose model said so; None: the sender does not say.
     """
 

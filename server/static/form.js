@@ -77,7 +77,7 @@ form.addEventListener("submit", async (event) => {
     else showProblem(document);
   } catch (error) {
     clear();
-    showProblem({ title: "The server can not be reached.", detail: String(error) });
+    showProblem({ title: "The server cannot be reached.", detail: String(error) });
   } finally {
     button.disabled = false;
   }

@@ -104,7 +104,7 @@ class Checkpoints:
         except OSError:
             # A full disk, say. Records are read again after a restart at worst, and answered
             # with the same ids; the next checkpoint writes this one too.
-            log.exception("the checkpoints can not be written to %s", self._path)
+            log.exception("the checkpoints cannot be written to %s", self._path)
 
 
 def _read(path: Path) -> _Document | None:

@@ -1,4 +1,4 @@
-"""Dead letters: records that can not be answered, whole and with the reason."""
+"""Dead letters: records that cannot be answered, whole and with the reason."""
 
 import base64
 import json
@@ -26,7 +26,7 @@ def dead_letters(
         stream: Where the record stood.
         shard_id: Its shard.
         record: The record.
-        error: Why it can not be answered.
+        error: Why it cannot be answered.
     """
     pieces = [
         record.data[start : start + PART_BYTES]

@@ -48,7 +48,7 @@ class StreamIdentity:
         self._complaint = Complaint(log, f"looking at stream {name}")
 
     def look(self) -> Stream | None:
-        """The stream as it is now; None: it can not be read just now."""
+        """The stream as it is now; None: it cannot be read just now."""
         with self._lock:
             return self._look()
 

@@ -229,7 +229,7 @@ class _ShardProcessor(RecordProcessorBase):
         self._gauge.settled((batch.millis_behind_latest or 0) / 1000)
 
     def _checkpoint(self, checkpointer: Checkpointer, record: KclRecord | None) -> bool:
-        """Checkpoints a record, or the shard's end; returns False when that can not be any more."""
+        """Checkpoints a record, or the shard's end; returns False when that cannot be any more."""
         backoff = Backoff(_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS)
         complaint = Complaint(log, f"checkpointing {self._shard_id}")
         while True:

@@ -76,7 +76,7 @@ class StreamProcessor:
     Args:
         served: The model in use.
         results: Where answers are published.
-        dead_letter_stream: Where records go that can not be answered.
+        dead_letter_stream: Where records go that cannot be answered.
         metrics: Where records are counted.
         stop: Ends waits.
         heartbeat: Is given a sign by every wait.
@@ -185,7 +185,7 @@ def _customer(predictor: Predictor, record: Record) -> Customer:
     except (InvalidJson, InvalidCustomer):
         raise
     except Exception as error:
-        log.exception("record %s can not be read: a defect", record.sequence_number)
+        log.exception("record %s cannot be read: a defect", record.sequence_number)
         raise InternalError(f"the server has a defect: {type(error).__name__}") from error
 
 

@@ -301,7 +301,7 @@ def test_mlflow_is_used_through_the_proxy_by_its_name(
 
 
 def test_of_a_service_that_is_not_there_the_proxy_says_so(stack: Cloud) -> None:
-    """Grafana is left out where its image can not be had; the proxy starts without it."""
+    """Grafana is left out where its image cannot be had; the proxy starts without it."""
     address = f"https://grafana.{NAME}/api/health"
     if container := stack.runtime.inspected().get("grafana"):
         assert requests.get(address, timeout=20).status_code == 200

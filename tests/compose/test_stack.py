@@ -252,7 +252,7 @@ def test_without_mlflow_a_new_model_is_refused_and_the_old_one_stays(stack: Loca
     finally:
         docker("start", container)
     assert refused.returncode != 0
-    assert "MLflow can not be asked" in refused.stdout
+    assert "MLflow cannot be asked" in refused.stdout
     assert stack.served_run() == served
     wait_until(lambda: stack.runtime.is_ready("mlflow_server"), "MLflow is back", seconds=120)
 

@@ -435,7 +435,7 @@ def test_server_that_can_not_reach_mlflow_is_alive_says_so_and_stops_at_once(
     with ApiServer(tmp_path, "/health/live", RUN_ID=B, MLFLOW_TRACKING_URI=nobody) as server:
         wait_until(
             lambda: "MLflow" in server.request("GET", "/health/ready").json()["detail"],
-            "the server says that MLflow can not be reached",
+            "the server says that MLflow cannot be reached",
         )
         begun = time.monotonic()
         assert server.stop() == 0

@@ -52,9 +52,9 @@ def awscli(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 command, check=True, capture_output=True, text=True, timeout=_INSTALL_SECONDS
             )
     except subprocess.CalledProcessError as error:
-        pytest.skip(f"awscli can not be installed: {error.stderr[-500:]}")
+        pytest.skip(f"awscli cannot be installed: {error.stderr[-500:]}")
     except (OSError, subprocess.TimeoutExpired) as error:
-        pytest.skip(f"awscli can not be installed: {error}")
+        pytest.skip(f"awscli cannot be installed: {error}")
     return folder / "bin"
 
 

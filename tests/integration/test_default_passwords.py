@@ -65,7 +65,7 @@ def test_a_grafana_with_a_password_of_its_own(grafana: int) -> None:
 
 @pytest.mark.parametrize("service", ["grafana", "mongo"])
 def test_what_can_not_be_asked_is_no_0(service: str) -> None:
-    with pytest.raises(ContainerError, match="can not be asked"):
+    with pytest.raises(ContainerError, match="cannot be asked"):
         default_passwords([container(service, free_port())])
 
 

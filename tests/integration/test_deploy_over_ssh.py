@@ -61,7 +61,7 @@ class TestWhatIsRefused(WhatIsRefused):
         answer = machine.ask("deploy", A, DEPLOY_PORT="1", DEPLOY_SECONDS="2")
         assert answer.returncode == 3
         assert "asking again" in answer.stderr
-        assert "can not be reached" in answer.stderr
+        assert "cannot be reached" in answer.stderr
 
     @pytest.mark.parametrize(
         ("name", "value"),

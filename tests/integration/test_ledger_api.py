@@ -107,7 +107,7 @@ def test_full_disk_is_refused_and_heals(
             filler = state / "spool" / "filler"
             with filler.open("wb") as file:
                 fill(file.fileno())
-            wait_until(lambda: len(client.refused) > 20, "what can not be kept is refused")
+            wait_until(lambda: len(client.refused) > 20, "what cannot be kept is refused")
             assert set(client.refused) == {503}
             filler.unlink()
             client.wait_for(50, "it heals by itself")
@@ -140,7 +140,7 @@ def small_disk(folder: Path) -> Iterator[None]:
     options = f"size=8m,uid={os.geteuid()},gid={os.getegid()}"
     mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
     if subprocess.run([*as_root, *mount], check=False).returncode:
-        pytest.skip("a small file system can not be mounted here")
+        pytest.skip("a small file system cannot be mounted here")
     try:
         yield
     finally:

@@ -39,7 +39,7 @@ def ledger(kinesis: "KinesisClient", mongo: str) -> Ledger:
 
 
 def poison(contract: Contract) -> dict[str, bytes]:
-    """Records that can not be answered, by the reason that their dead letter gives."""
+    """Records that cannot be answered, by the reason that their dead letter gives."""
     example = dict(contract.example)
     name = next(iter(example))
     return {

@@ -102,7 +102,7 @@ def test_a_killed_supervisord_does_not_block_the_next_start(stack: ProjectCopy) 
 
 
 def test_a_forgotten_control_socket_does_not_block_the_next_start(stack: ProjectCopy) -> None:
-    """Temporary folders get tidied up: then supervisord runs, and can not be reached."""
+    """Temporary folders get tidied up: then supervisord runs, and cannot be reached."""
     Path((stack.folder / ".embedded/run/socket").read_text()).unlink()
     started = stack.supervise("start", *SMALL)
     assert started.returncode == 0, started.stdout

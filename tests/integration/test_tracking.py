@@ -308,7 +308,7 @@ def test_a_trial_that_can_not_be_sent_fails_the_search_and_its_run(
             search(rows, rows, trials=1, seed=1, on_trial=lambda trial, _: tracking.take(trial))
             tracking.all_sent()
 
-    with pytest.raises(TrackingError, match=r"trial 1 can not be tracked.*the disk is full"):
+    with pytest.raises(TrackingError, match=r"trial 1 cannot be tracked.*the disk is full"):
         track_a_search()
     parent = client.get_run(tracking.run_id)
     assert parent.info.status == "FAILED"

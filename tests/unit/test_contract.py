@@ -100,7 +100,7 @@ def test_example_is_made_of_allowed_values(contract: Contract) -> None:
         ("name: credit_card_churn", "name: [1]", "name: [1]", "string"),
         ("name: credit_card_churn", "name: &a [*a]", "name: &a", "an alias is not taken"),
         ("example: 50", "example: 2020-13-45", "example: 2020", "month must be in 1..12"),
-        ("example: 50", "example: !!int abc", "example: !!int", "'abc' can not be read"),
+        ("example: 50", "example: !!int abc", "example: !!int", "'abc' cannot be read"),
         ("example: 50", "example: \x01", "example: \x01", "character '\\x01' is not allowed"),
         ("range: [18, 120]", "range: [010, 120]", "range: [010", "'010' would be read as 8"),
         ("range: [18, 120]", "range: [18, 2:00]", "range: [18, 2", "'2:00' would be read as 120"),

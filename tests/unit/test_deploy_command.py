@@ -129,7 +129,7 @@ def test_mlflow_that_is_down_is_said_soon(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     assert main(["to", UNKNOWN]) == 1
     reason = f"it does not answer at {address} (make status)"
-    assert capsys.readouterr().err == f"MLflow can not be asked for run {UNKNOWN}: {reason}\n"
+    assert capsys.readouterr().err == f"MLflow cannot be asked for run {UNKNOWN}: {reason}\n"
     assert deployed(state) is None
 
 

@@ -1,4 +1,4 @@
-"""A deploy checks first, moves every worker, and goes back when one can not follow."""
+"""A deploy checks first, moves every worker, and goes back when one cannot follow."""
 
 import os
 import threading
@@ -103,7 +103,7 @@ def test_worker_that_can_not_follow_brings_the_old_model_back(
 ) -> None:
     deployer.deploy(A)
     follower = _Follower(settings, refuses=B)
-    with follower, pytest.raises(DeploymentError, match=r"can not serve.*out of memory"):
+    with follower, pytest.raises(DeploymentError, match=r"cannot serve.*out of memory"):
         deployer.deploy(B)
     assert deployed(deployer) == A
     assert deployer.state.history()[-1].result.startswith("taken back")

@@ -159,7 +159,7 @@ def test_unknown_drift_is_refused_with_those_that_there_are(documented: Contract
 
 
 def test_missing_file_is_refused(documented: Contract, tmp_path: Path) -> None:
-    with pytest.raises(DriftError, match="can not be read"):
+    with pytest.raises(DriftError, match="cannot be read"):
         load_drifts(documented, tmp_path / "none.yaml")
 
 

@@ -84,7 +84,7 @@ def test_what_is_no_outcome_is_refused_at_its_field(
 def test_what_can_not_be_kept_is_not_answered(
     client: FlaskClient, kept: Kept, documented: Contract, path: str
 ) -> None:
-    kept.failure = SpoolError("the spool can not be written: disk full")
+    kept.failure = SpoolError("the spool cannot be written: disk full")
     customer = dict(documented.example)
     body: Any = {
         "/predict": customer,

@@ -37,10 +37,10 @@ def test_silence_is_told_with_the_address_and_what_to_do(
     at = "it does not answer at http://mlflow.test:5050 (make status)"
     with pytest.raises(RegistryUnavailable) as asked:
         find_run(RUN)
-    assert str(asked.value) == f"MLflow can not be asked for run {RUN}: {at}"
+    assert str(asked.value) == f"MLflow cannot be asked for run {RUN}: {at}"
     with pytest.raises(RegistryUnavailable) as given:
         download(RUN, "model", tmp_path)
-    assert str(given.value) == f"MLflow can not give model of run {RUN}: {at}"
+    assert str(given.value) == f"MLflow cannot give model of run {RUN}: {at}"
     assert caplog.text.count(DRIVER) == 2
 
 

@@ -68,7 +68,7 @@ def test_a_name_that_can_not_be_looked_up_is_looked_up_again_at_the_next_call(
     ],
 )
 def test_an_address_that_can_never_work_is_told_at_once(uri: str) -> None:
-    with pytest.raises(SettingsError, match="MONGO_URI can not be used") as told:
+    with pytest.raises(SettingsError, match="MONGO_URI cannot be used") as told:
         mongo_client(uri)
     assert "pass@word" not in str(told.value)
 

@@ -213,7 +213,7 @@ class TestNotReady:
         missing = documented.model_copy(update={"name": "no_such_contract"})
         answer = application(served, missing).test_client().get("/")
         assert (answer.status_code, code(answer)) == (503, "not_ready")
-        assert answer.get_json()["detail"].startswith("contracts/no_such_contract.yaml: can not")
+        assert answer.get_json()["detail"].startswith("contracts/no_such_contract.yaml: cannot")
         assert int(answer.headers["Retry-After"]) > 0
 
     @pytest.mark.parametrize("path", ["/health/ready", "/"])

@@ -27,7 +27,7 @@ def test_a_server_that_can_not_be_reached_is_said_with_its_address(
         with prefect_client() as client:
             client.hello()
 
-    with pytest.raises(PrefectError, match=f"can not be reached at {NOBODY}"):
+    with pytest.raises(PrefectError, match=f"cannot be reached at {NOBODY}"):
         ask()
 
 
