@@ -259,9 +259,9 @@ class Contract(StrictModel):
             if self.target.name == feature.name or self.target.raw == feature.raw:
                 raise FaultAt(("features", i), f"the target is a feature: {feature.name!r}")
             if feature.name in names:
-                raise FaultAt(("features", i, "name"), f"{feature.name!r} stands twice")
+                raise FaultAt(("features", i, "name"), f"{feature.name!r} appears twice")
             if feature.raw in raws:
-                raise FaultAt(("features", i, "raw"), f"{feature.raw!r} stands twice")
+                raise FaultAt(("features", i, "raw"), f"{feature.raw!r} appears twice")
             if feature.raw in dropped:
                 raise FaultAt(("features", i, "raw"), f"{feature.raw!r} is a dropped column")
             names.add(feature.name)

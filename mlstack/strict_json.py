@@ -87,7 +87,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         for key, _ in pairs:
             if key in seen:
                 shown = ascii(key[:64])
-                raise InvalidJson("duplicate_key", f"the key {shown} stands twice in an object")
+                raise InvalidJson("duplicate_key", f"the key {shown} appears twice in an object")
             seen.add(key)
     return value
 

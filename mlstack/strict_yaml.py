@@ -60,7 +60,7 @@ class YamlFile:
         error: What a fault is raised as.
 
     Raises:
-        FileError: it is no YAML, a key is no text, or one stands twice; raised as `error`.
+        FileError: it is no YAML, a key is no text, or one appears twice; raised as `error`.
     """
 
     def __init__(self, text: str, path: Path | str, error: type[FileError]) -> None:
@@ -144,7 +144,7 @@ class YamlFile:
                 if not isinstance(key, str):
                     raise self._error(self._path, line, "a key is no text")
                 if key in mapping:
-                    raise self._error(self._path, line, f"key {key!r} stands twice")
+                    raise self._error(self._path, line, f"key {key!r} appears twice")
                 mapping[key] = self._build(loader, value_node, (*location, key))
                 self._lines[*location, key] = line
             return mapping

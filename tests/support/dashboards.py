@@ -40,7 +40,7 @@ class Query:
 
 
 def load(file: Path) -> dict[str, Any]:
-    """A dashboard; a key that stands twice is an error."""
+    """A dashboard; a key that appears twice is an error."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         assert len({key for key, _ in pairs}) == len(pairs), pairs

@@ -112,7 +112,7 @@ def test_table_of_void_rows_is_refused(documented: Contract) -> None:
         (b"", "the table is empty"),
         (b"\n\n", "the table is empty"),
         (b"a,b\n", "a header and no rows"),
-        (b"a,b,a\n1,2,3\n", "column 'a': stands twice"),
+        (b"a,b,a\n1,2,3\n", "column 'a': appears twice"),
         (b"a,b\n1,2,3\n", "no CSV file"),
         (b'a,b\n"1,2\n', "no CSV file"),
         (b"a\n\xff\xfe\n", "no CSV file in UTF-8"),
