@@ -32,6 +32,7 @@ from support.load import Load
 from support.names import resolved
 from support.project_copy import ProjectCopy, free_ports
 from support.stack import Stack
+from support.stack_behaviour import check_deploys_by_turns
 from support.waiting import wait_until
 
 NAME = "stack.example.org"
@@ -78,12 +79,6 @@ class Cloud(Stack):
             text, found = re.subn(rf"(?m)^{name}=.*$", f"{name}={value}", text)
             assert found == 1, name
         path.write_text(text)
-
-    def make(self, *targets: str, **variables: str) -> str:
-        """Runs make; returns what it says."""
-        done = self.project.make(*targets, timeout=600, **variables)
-        assert done.returncode == 0, done.stdout
-        return done.stdout
 
     def script(self, name: str, *arguments: str, answer: str = "") -> None:
         """Runs one of the proxy's scripts."""
@@ -322,20 +317,14 @@ def test_security_figures_are_all_0(stack: Cloud) -> None:
 
 
 def test_deploys_under_load_lose_nothing_through_the_proxy(stack: Cloud) -> None:
-    first, other = stack.champion(), stack.another_run()
     with Load(f"{WEB}/predict", stack.customers()[0], RATE) as load:
-        for number in range(DEPLOYS):
-            run_id = other if number % 2 == 0 else first
-            stack.make("deploy", RUN_ID=run_id)
-            ready = time.monotonic()
-            load.wait_for_requests_after(ready + 0.3)
-            assert {s.run_id for s in load.sent if s.begun > ready} == {run_id}
+        other = check_deploys_by_turns(stack, load, DEPLOYS)
         stack.make("rollback")
         load.wait_for_requests_after(time.monotonic() + 0.3)
     assert len(load.sent) > 5 * RATE
     assert load.failed == []
     assert stack.served_run() == other
-    stack.make("deploy", RUN_ID=first)
+    stack.make("deploy", RUN_ID=stack.champion())
 
 
 def test_a_report_is_made_and_read_with_a_login(stack: Cloud) -> None:

@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,6 +34,7 @@ from support.stack_behaviour import (
     Kept,
     StackBehaviour,
     check_backup_comes_back,
+    check_deploys_by_turns,
     check_killed_service_comes_back,
 )
 from support.waiting import wait_until
@@ -64,12 +64,6 @@ class Local(Stack):
 
     runtime: Containers
     kept: Kept | None = None
-
-    def make(self, *targets: str, **variables: str) -> str:
-        """Runs make; returns what it says."""
-        done = self.project.make(*targets, timeout=900, **variables)
-        assert done.returncode == 0, done.stdout
-        return done.stdout
 
     @property
     def secrets(self) -> Path:
@@ -258,15 +252,8 @@ def test_without_mlflow_a_new_model_is_refused_and_the_old_one_stays(stack: Loca
 
 
 def test_deploys_under_load_lose_nothing_and_are_whole(stack: Local) -> None:
-    first, other = stack.champion(), stack.another_run()
     with Load(f"{stack.api}/predict", stack.customers()[0], RATE) as load:
-        for number in range(DEPLOYS):
-            run_id = other if number % 2 == 0 else first
-            stack.make("deploy", RUN_ID=run_id)
-            ready = time.monotonic()
-            load.wait_for_requests_after(ready + 0.3)
-            late = {s.run_id for s in load.sent if s.begun > ready}
-            assert late == {run_id}
+        check_deploys_by_turns(stack, load, DEPLOYS)
     assert len(load.sent) > 10 * RATE
     assert load.failed == []
 

@@ -41,6 +41,12 @@ class Stack:
         self.api = f"http://127.0.0.1:{project.port('API_PORT')}"
         self.mlflow = f"http://127.0.0.1:{project.port('MLFLOW_PORT')}"
 
+    def make(self, *targets: str, **variables: str) -> str:
+        """Runs make, which has to succeed; returns what it says."""
+        done = self.project.make(*targets, timeout=900, **variables)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
     @property
     def client(self) -> MlflowClient:
         return MlflowClient(self.mlflow)

@@ -3,6 +3,7 @@
 A test file brings a stack up in a fixture `stack` and inherits these. The tests share it.
 """
 
+import time
 from dataclasses import dataclass
 from typing import Self
 
@@ -13,6 +14,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from mlstack.encoder import Encoder
+from support.load import Load
 from support.stack import Stack
 from support.waiting import wait_until
 
@@ -55,6 +57,23 @@ def check_killed_service_comes_back(stack: Stack, service: str, seconds: float =
     stack.runtime.kill(service)
     wait_until(lambda: stack.runtime.is_ready(service), f"{service} is ready", seconds=seconds)
     wait_until(lambda: stack.served_run() == served, "the same model is served", seconds=30)
+
+
+def check_deploys_by_turns(stack: Stack, load: Load, deploys: int) -> str:
+    """Another model and the champion by turns; who asks after a deploy gets its model's answer.
+
+    Returns:
+        The run of the other model.
+    """
+    first, other = stack.champion(), stack.another_run()
+    for number in range(deploys):
+        run_id = other if number % 2 == 0 else first
+        stack.make("deploy", RUN_ID=run_id)
+        ready = time.monotonic()
+        load.wait_for_requests_after(ready + 0.3)
+        late = {s.run_id for s in load.sent if s.begun > ready}
+        assert late == {run_id}
+    return other
 
 
 @dataclass(frozen=True)
