@@ -163,7 +163,7 @@ def in_aws(settings: Settings, artifacts: str) -> list[str]:
         artifacts: Where MLflow keeps models; empty, or a folder: not there.
     """
     return [
-        f"s3://{settings.feature_store_bucket}",
+        *([f"s3://{bucket}"] if (bucket := settings.feature_store_bucket) else []),
         *([artifacts] if "://" in artifacts else []),
         *(
             f"stream {name}"

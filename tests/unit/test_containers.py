@@ -13,8 +13,9 @@ import yaml
 from containers import credentials, engine, job
 from containers.errors import ContainerError
 from containers.services import GROUPS, address, chosen
+from containers.supervise import in_aws
 from mlstack import environments
-from mlstack.settings import ROOT
+from mlstack.settings import ROOT, Settings
 
 REGISTRY, SERVE = "docker-compose-model-registry.yml", "docker-compose-serve.yml"
 PUBLIC = ("mongo", "localstack", "prometheus", "grafana", "nginx")
@@ -187,6 +188,14 @@ def test_no_environment_s_file_holds_a_secret(environment: str) -> None:
     text = (ROOT / f".env.{environment}").read_text(encoding="utf-8")
     assert "PASSWORD=" not in text
     assert "TOKEN=" not in text
+
+
+def test_what_stays_in_aws_is_named_and_nothing_that_was_never_chosen() -> None:
+    streams = ["stream predictions", "stream results", "stream predictions-dead-letter"]
+    assert in_aws(Settings(), "") == streams
+    chosen = Settings(feature_store_bucket="tables")
+    assert in_aws(chosen, "s3://models") == ["s3://tables", "s3://models", *streams]
+    assert in_aws(chosen, "/mlflow/artifacts") == ["s3://tables", *streams]
 
 
 @pytest.mark.parametrize("module", ["doctor", "job", "security", "supervise"])
