@@ -8,6 +8,7 @@ where people can still restore it; what has been there for a while is removed fo
 import os
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -63,10 +64,10 @@ def _throw_away(settings: Settings, now: datetime) -> list[Removed]:
     old = {str(run.info.run_id): run for run in _old_runs(client, before)}
     kept = _keep_needed(settings, client)
     going = {run_id: run for run_id, run in old.items() if run_id not in kept}
-    trials: dict[str, set[str]] = {run_id: set() for run_id in going}
+    trials = defaultdict[str, set[str]](set)
     for run_id, run in going.items():
-        trials.setdefault(run.data.tags.get(PARENT_TAG, ""), set()).add(run_id)
-    versions: dict[str, list[ModelVersion]] = {run_id: [] for run_id in going}
+        trials[run.data.tags.get(PARENT_TAG, "")].add(run_id)
+    versions = defaultdict[str, list[ModelVersion]](list)
     for version in _pages(client.search_model_versions):
         if version.run_id in going and not version.aliases:
             versions[version.run_id].append(version)
