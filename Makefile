@@ -28,14 +28,14 @@ SET_UP = $(PY) -m mlstack.with_environment --set-up "$(env)"
 ENVIRONMENT := $(or $(env),$(shell sed -n 's/^MLSTACK_ENV=//p' .env 2>/dev/null),local)
 ifeq ($(ENVIRONMENT),embedded)
 PACKAGES = $(RUNTIME)
-STACK := embedded.supervise
-DOCTOR := embedded.doctor
+STACK := operations.embedded.supervise
+DOCTOR := operations.embedded.doctor
 JOB := -m
 else
 PACKAGES = $(OPERATE)
-STACK := containers.supervise
-DOCTOR := containers.doctor
-JOB := -m containers.job
+STACK := operations.containers.supervise
+DOCTOR := operations.containers.doctor
+JOB := -m operations.containers.job
 endif
 
 CHOOSE := server.deploy $(if $(RUN_ID),to "$$RUN_ID",ensure)
@@ -68,11 +68,11 @@ help: ## List the targets
 
 .PHONY: demo
 demo: $(RUNTIME) ## Everything from nothing, without Docker: services, data, training, predictions
-	@$(PY) -m mlstack.with_environment embedded -m embedded.demo
+	@$(PY) -m mlstack.with_environment embedded -m operations.demo.demo
 
 .PHONY: demo-drift
 demo-drift: $(PACKAGES) ## With the stack up: send customers who have changed, see who notices when (DRIFT=...)
-	@$(RUN) $(JOB) drift_demo "$(DRIFT)"
+	@$(RUN) $(JOB) operations.demo.drift_demo "$(DRIFT)"
 
 .PHONY: doctor
 doctor: $(PACKAGES) ## Check this machine: ports, disk, memory, and what the environment needs
@@ -83,11 +83,11 @@ doctor: $(PACKAGES) ## Check this machine: ports, disk, memory, and what the env
 .PHONY: setup-model-registry
 setup-model-registry: $(PACKAGES) ## Make env= the active environment; start MLflow, Prefect and what env= needs
 	@$(SET_UP) -m $(STACK) start model-registry
-	@$(RUN) $(JOB) retention.apply_flow
+	@$(RUN) $(JOB) operations.retention.apply_flow
 
 .PHONY: init_aws
 init_aws: $(PACKAGES) ## Create bucket and streams and send the training data (DATA_FILE=...)
-	@$(RUN) $(JOB) aws.init_aws
+	@$(RUN) $(JOB) operations.aws.init_aws
 
 .PHONY: apply-model-train-flow
 apply-model-train-flow: $(PACKAGES) ## Apply the training flow and its schedule
@@ -149,7 +149,7 @@ logs: $(PACKAGES) ## Follow the logs of all services, or of one (service=..., as
 
 .PHONY: security
 security: $(OPERATE) ## Count what the running containers should have none of: open ports, root, default passwords
-	@$(RUN) -m containers.security
+	@$(RUN) -m operations.containers.security
 
 .PHONY: reset_all
 reset_all: $(PACKAGES) ## Stop everything and delete its data (models too); what is in AWS itself stays
@@ -157,20 +157,20 @@ reset_all: $(PACKAGES) ## Stop everything and delete its data (models too); what
 
 .PHONY: prune
 prune: $(PACKAGES) ## Remove now what is older than KEEP_..._DAYS, and say what (a schedule does it daily)
-	@$(RUN) $(JOB) retention.prune
+	@$(RUN) $(JOB) operations.retention.prune
 
 .PHONY: backup
 backup: $(PACKAGES) ## Save MongoDB, MLflow and what is deployed, while all runs, as one file in backups/
 	@umask 077; mkdir -p backups; find backups -name '*.part' -mmin +1440 -delete; \
 		file=backups/$$(date -u +%Y-%m-%dT%H-%M-%SZ).tar.gz; set -o noclobber; : >"$$file.part"; \
-		trap 'rm -f "$$file.part"' EXIT; $(RUN) $(JOB) backup.take >>"$$file.part"; \
+		trap 'rm -f "$$file.part"' EXIT; $(RUN) $(JOB) operations.backup.take >>"$$file.part"; \
 		sync "$$file.part"; mv "$$file.part" "$$file"; sync backups; \
 		echo "$$file: $$(du -h "$$file" | cut -f1); it is restored by: make restore BACKUP=$$file"
 
 .PHONY: restore
 restore: $(PACKAGES) ## Bring a backup (BACKUP=...) into a stack that is empty, as after setup-model-registry
 	@test -f "$${BACKUP:-}" || { echo "BACKUP=$${BACKUP:-}: name the file of a backup, as make backup has printed it"; exit 2; }
-	@$(RUN) $(JOB) backup.restore <"$$BACKUP"
+	@$(RUN) $(JOB) operations.backup.restore <"$$BACKUP"
 
 ##@ Development
 
@@ -215,7 +215,7 @@ bench: $(BENCH) ## Measure model quality and what tracking, log and stream cost 
 
 .PHONY: notebooks
 notebooks: $(DEV) ## Run the notebooks on the synthetic sample and save them with their output
-	@$(PY) -m analysis.execute
+	@$(PY) -m notebooks.helpers.execute
 
 # --universal: the locks hold for every platform and Python that we support.
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -237,7 +237,7 @@ lock: $(DEV) ## Lock the requirements anew after requirements/*.in was edited
 $(PY):
 	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.13 is needed, and the PATH has none: install one, or name it: make demo PYTHON=/path/to/python3.12"; exit 1; }
 	@"$(PYTHON)" -c '$(SUITABLE)' || { echo "PYTHON=$(PYTHON) does not start or is not Python 3.11 to 3.13"; exit 1; }
-	@"$(PYTHON)" embedded/before_install.py
+	@"$(PYTHON)" operations/embedded/before_install.py
 	@"$(PYTHON)" -m venv --clear $(VENV)
 
 # Where there was more before the locks changed, there is more again.

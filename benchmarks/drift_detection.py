@@ -21,17 +21,16 @@ from evidently.legacy.calculations.stattests import get_stattest
 from evidently.legacy.core import ColumnType
 
 from benchmarks.training_quality import table_file
-from mlstack import dataset
 from mlstack.contract import Contract
-from mlstack.customer_schema import Customer
-from mlstack.customer_table import customer_table
-from mlstack.drift import Drift, DriftingCustomers, drifts_path, load_drifts
-from mlstack.drift_detection import DriftDetector, Method, comparable, method_of, threshold
-from mlstack.drift_report import drift_html
-from mlstack.encoder import Encoder
-from mlstack.generator import CustomerGenerator
-from mlstack.quality import Quality, estimated_quality, measured_quality
-from mlstack.reference import PREDICTION, TARGET
+from mlstack.contract.customer_schema import Customer
+from mlstack.contract.drifts import Drift, DriftingCustomers, drifts_path, load_drifts
+from mlstack.data import dataset
+from mlstack.data.customer_generator import CustomerGenerator
+from mlstack.data.customer_table import PREDICTION, TARGET, customer_table
+from mlstack.model.encoder import Encoder
+from mlstack.quality.drift import DriftDetector, Method, comparable, method_of, threshold
+from mlstack.quality.drift_page import drift_html
+from mlstack.quality.figures import Quality, estimated_quality, measured_quality
 from mlstack.settings import ROOT, Settings
 from model_orchestration.search import Rows, search
 

@@ -25,11 +25,11 @@ from playwright.sync_api import sync_playwright
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from mlstack.contract import Contract
-from mlstack.dataset import clean, read_raw, split
-from mlstack.generator import CustomerGenerator
-from mlstack.mongo_sink import MongoSink
-from mlstack.reference import TARGET
-from mlstack.serving import model_store
+from mlstack.data.customer_generator import CustomerGenerator
+from mlstack.data.customer_table import TARGET
+from mlstack.data.dataset import clean, read_raw, split
+from mlstack.deployment.watcher import model_store
+from mlstack.prediction_log.mongo_sink import MongoSink
 from mlstack.settings import ROOT, Settings
 from reporting.report import Window
 from support.models import keep_model

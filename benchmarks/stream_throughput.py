@@ -27,8 +27,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from pymongo import MongoClient  # noqa: E402 - after the path is set
 
 from mlstack.contract import Contract  # noqa: E402
-from mlstack.deployment import DeploymentState  # noqa: E402
-from mlstack.mongo_database import DATABASE  # noqa: E402
+from mlstack.deployment.deployment import DeploymentState  # noqa: E402
+from mlstack.prediction_log.mongo_database import DATABASE  # noqa: E402
 from support.aws import moto, put, running  # noqa: E402
 from support.models import keep_model  # noqa: E402
 from support.mongo import free_port, mongo_server  # noqa: E402

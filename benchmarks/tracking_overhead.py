@@ -20,8 +20,8 @@ from statistics import median
 import requests
 
 from benchmarks.training_quality import SEED, table_file
-from mlstack import dataset
 from mlstack.contract import Contract
+from mlstack.data import dataset
 from mlstack.settings import Settings
 from model_orchestration.mlflow_api import connect
 from model_orchestration.search import Rows, search

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mlstack import dataset
 from mlstack.contract import Contract
-from mlstack.quality import calibration_error
+from mlstack.data import dataset
+from mlstack.quality.figures import calibration_error
 from mlstack.settings import ROOT, Settings
 from model_orchestration.metrics import evaluate
 from model_orchestration.search import Rows, search

@@ -1,6 +1,6 @@
 """The HTTP server with its prediction log switched off: what `log_cost.py` compares with."""
 
-from mlstack.predictor import Predictor
+from mlstack.deployment.predictor import Predictor
 from server import predict_api_server
 
 

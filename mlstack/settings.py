@@ -5,18 +5,27 @@ What differs between the environments stands in `.env.embedded`, `.env.local` an
 """
 
 import os
+import re
 from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from mlstack.errors import SettingsError
-from mlstack.mlflow_runs import NO_RUN_ID, is_run_id
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+NO_RUN_ID = "is no run id: copy one from MLflow (32 digits and letters a to f)"
+"""What is said of a text that `is_run_id` does not take."""
+
+
+def is_run_id(value: Any) -> bool:
+    """Whether something has the form of a run's id."""
+    return isinstance(value, str) and re.fullmatch(r"[0-9a-f]{32}", value) is not None
 
 
 class Settings(BaseModel):

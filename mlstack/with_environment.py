@@ -3,8 +3,8 @@
 Usage: python -m mlstack.with_environment [--set-up] NAME ARGUMENTS...
 
 NAME is `embedded`, `local` or `cloud`; empty: the one that was last set up, else `local`.
-ARGUMENTS are Python's own, such as `-m aws.init_aws`. With --set-up the environment becomes
-the active one first. (In a container the environment is given: modules start without this.)
+ARGUMENTS are Python's own, such as `-m operations.aws.init_aws`. With --set-up the environment
+becomes the active one first. (In a container the environment is given: modules start without this.)
 """
 
 import os

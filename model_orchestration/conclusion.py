@@ -1,8 +1,9 @@
 """The last word on a search: the winner's test figures, the reference, the pictures."""
 
 from mlstack.contract import Contract
-from mlstack.dataset import Split
-from mlstack.reference import PREDICTION, REFERENCE_FILE
+from mlstack.data.customer_table import PREDICTION
+from mlstack.data.dataset import Split
+from mlstack.quality.reference import REFERENCE_FILE
 from model_orchestration import plots
 from model_orchestration.metrics import evaluate
 from model_orchestration.search import Rows, Trial

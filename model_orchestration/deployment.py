@@ -1,7 +1,7 @@
 """How the training flow is deployed."""
 
-from flows.deployment import FlowDeployment
 from mlstack.contract import Contract
+from mlstack.flows.deployment import FlowDeployment
 from mlstack.settings import Settings
 
 FLOW = "model_tuning_and_uploading"

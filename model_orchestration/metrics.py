@@ -1,9 +1,9 @@
-"""Every figure that a model is logged with; monitoring shares those of mlstack.quality."""
+"""Every figure that a model is logged with; monitoring shares those of mlstack.quality.figures."""
 
 import numpy as np
 from sklearn.metrics import average_precision_score
 
-from mlstack.quality import Chances, Outcomes, auc, calibration_error, logloss, rmse
+from mlstack.quality.figures import Chances, Outcomes, auc, calibration_error, logloss, rmse
 
 DEVIATION_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 

@@ -9,9 +9,9 @@ import pandas as pd
 from prefect import flow, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
 
-from mlstack import dataset
 from mlstack.contract import Contract
-from mlstack.feature_store import FeatureStore
+from mlstack.data import dataset
+from mlstack.data.feature_store import FeatureStore
 from mlstack.settings import ROOT, Settings
 from model_orchestration import registration
 from model_orchestration import search as searching

@@ -10,8 +10,8 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from mlstack.contract import Contract
-from mlstack.encoder import Encoder
-from mlstack.quality import Chances, Outcomes, calibration_bins, calibration_error
+from mlstack.model.encoder import Encoder
+from mlstack.quality.figures import Chances, Outcomes, calibration_bins, calibration_error
 from model_orchestration.search import Trial
 
 INK, SOFT, ACCENT, ALARM = "#22303c", "#8fa3b0", "#1f77b4", "#d1495b"

@@ -4,8 +4,8 @@ import sys
 
 from prefect.client.schemas.objects import FlowRun
 
-from flows.run import RunFailed, run_command, say
 from mlstack.contract import Contract
+from mlstack.flows.run import RunFailed, run_command, say
 from mlstack.settings import ROOT
 from model_orchestration.deployment import training_flow
 from model_orchestration.names import BEST_RUN, FLOW_RUN, TEST_PREFIX

@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 
 from mlstack.contract import Contract
 from mlstack.errors import ModelError, ModelNotKept, RegistryUnavailable
-from mlstack.model_store import ModelStore
+from mlstack.model.model_store import ModelStore
 from model_orchestration.metrics import evaluate
 from model_orchestration.mlflow_api import TrackingError
 from model_orchestration.names import CHALLENGER, CHAMPION, TEST_PREFIX

@@ -13,9 +13,9 @@ from hyperopt import hp
 from hyperopt.pyll import scope
 
 from mlstack.contract import Contract
-from mlstack.encoder import Encoder, Matrix
 from mlstack.errors import MlstackError
-from mlstack.quality import Outcomes
+from mlstack.model.encoder import Encoder, Matrix
+from mlstack.quality.figures import Outcomes
 from model_orchestration.metrics import evaluate
 
 Space = Mapping[str, Any]

@@ -23,9 +23,9 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 
 from mlstack.contract import Contract
-from mlstack.encoder import Encoder
-from mlstack.mlflow_runs import PARENT_TAG, SEARCH_TAG
-from mlstack.model import write_extra_files
+from mlstack.model.encoder import Encoder
+from mlstack.model.mlflow_runs import PARENT_TAG, SEARCH_TAG
+from mlstack.model.model import write_extra_files
 from model_orchestration.mlflow_api import TrackingError, run_address
 from model_orchestration.names import BEST_RUN, FAILURE, MODEL, TEST_PREFIX
 from model_orchestration.search import Trial

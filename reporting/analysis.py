@@ -3,10 +3,10 @@
 from dataclasses import asdict
 from datetime import datetime
 
-from mlstack import quality
 from mlstack.contract import Contract
-from mlstack.drift_detection import ColumnDrift, DriftDetector
-from mlstack.reference import PREDICTION
+from mlstack.data.customer_table import PREDICTION
+from mlstack.quality import figures as quality
+from mlstack.quality.drift import ColumnDrift, DriftDetector
 from reporting.report import ContractVersion, Drift, Quality, Report, report_name
 from reporting.sides import Sides, measured
 

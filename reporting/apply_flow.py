@@ -2,7 +2,7 @@
 
 import sys
 
-from flows.apply import apply_command
+from mlstack.flows.apply import apply_command
 from reporting.deployment import reporting_flow
 
 

@@ -1,7 +1,7 @@
 """How the reporting flow is deployed."""
 
-from flows.deployment import FlowDeployment
 from mlstack.contract import Contract
+from mlstack.flows.deployment import FlowDeployment
 from mlstack.settings import Settings
 
 FLOW = "evidently_data_reporting"

@@ -4,7 +4,7 @@ import sys
 
 from prefect.client.schemas.objects import FlowRun
 
-from flows.run import run_command, say
+from mlstack.flows.run import run_command, say
 from mlstack.settings import Settings
 from reporting.deployment import reporting_flow
 from reporting.report_store import ReportStore

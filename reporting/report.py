@@ -57,7 +57,7 @@ class Drift(_Kept):
 
 
 class Quality(_Kept):
-    """How well predictions meet outcomes; see `mlstack.quality.Quality`."""
+    """How well predictions meet outcomes; see `mlstack.quality.figures.Quality`."""
 
     rmse: float
     logloss: float
@@ -108,7 +108,7 @@ class Report(_Kept):
     rows, which the model had not seen."""
 
     estimated_quality: Quality
-    """What the model's own chances let expect; see `mlstack.quality.estimated_quality`."""
+    """What the model's own chances let expect; see `mlstack.quality.figures.estimated_quality`."""
 
     html: str
     """File name of the page."""

@@ -8,7 +8,7 @@ from typing import Self
 from pymongo import DESCENDING
 from pymongo.errors import PyMongoError
 
-from mlstack.mongo_database import DATABASE, StorageUnavailable, mongo_client
+from mlstack.prediction_log.mongo_database import DATABASE, StorageUnavailable, mongo_client
 from reporting.report import Report
 
 _CALL_SECONDS = 10.0

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mlstack.contract import Contract
-from mlstack.drift_report import drift_html
+from mlstack.deployment.watcher import model_store
 from mlstack.files import write_atomically
-from mlstack.prediction_store import PredictionStore
-from mlstack.reference import ReferenceStore
-from mlstack.serving import model_store
+from mlstack.prediction_log.prediction_store import PredictionStore
+from mlstack.quality.drift_page import drift_html
+from mlstack.quality.reference import ReferenceStore
 from mlstack.settings import Settings
 from reporting.analysis import analyse
 from reporting.pages import report_page, write_index

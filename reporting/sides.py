@@ -6,12 +6,13 @@ from datetime import timedelta
 import pandas as pd
 
 from mlstack.contract import Contract
-from mlstack.drift_detection import MIN_ROWS
+from mlstack.data.customer_table import PREDICTION, TARGET
 from mlstack.errors import TooFewRows
-from mlstack.model_store import ModelStore
-from mlstack.prediction_store import RUN_ID, PredictionStore
-from mlstack.quality import Quality, measured_quality
-from mlstack.reference import PREDICTION, TARGET, ReferenceStore
+from mlstack.model.model_store import ModelStore
+from mlstack.prediction_log.prediction_store import RUN_ID, PredictionStore
+from mlstack.quality.drift import MIN_ROWS
+from mlstack.quality.figures import Quality, measured_quality
+from mlstack.quality.reference import ReferenceStore
 from reporting.report import Baseline, Window
 
 MOST_ROWS = 100_000

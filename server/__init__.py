@@ -1,1 +1,1 @@
-"""The HTTP server: a thin door to `mlstack.predictor`."""
+"""The HTTP server: a thin door to `mlstack.deployment.predictor`."""

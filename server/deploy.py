@@ -6,11 +6,11 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from mlstack.deployment import Deployer, HistoryEntry
+from mlstack.deployment.deployment import Deployer, HistoryEntry
+from mlstack.deployment.watcher import model_store
 from mlstack.errors import DeploymentError, MlstackError
-from mlstack.mlflow_runs import NO_RUN_ID, ask_briefly, is_run_id
-from mlstack.serving import model_store
-from mlstack.settings import Settings
+from mlstack.model.mlflow_runs import ask_briefly
+from mlstack.settings import NO_RUN_ID, Settings, is_run_id
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

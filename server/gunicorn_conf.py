@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 os.environ["OMP_NUM_THREADS"] = "1"
 
 from mlstack.errors import MlstackError
-from mlstack.mlflow_runs import ask_briefly
-from mlstack.mongo_database import mongo_client
+from mlstack.model.mlflow_runs import ask_briefly
+from mlstack.prediction_log.mongo_database import mongo_client
 from mlstack.settings import ROOT, Settings
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ bind = f"[{_host}]:{_settings.api_port}" if ":" in _host else f"{_host}:{_settin
 
 workers = _settings.api_workers
 threads = _settings.api_threads
-worker_class = "mlstack.http_worker.Worker"
+worker_class = "mlstack.web.http_worker.Worker"
 preload_app = True
 
 # Longer than Nginx keeps an idle connection (60 s): the one that opened it has to close it,

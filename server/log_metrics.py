@@ -2,12 +2,12 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from mlstack.drainer import Backlog
-from mlstack.prediction import Source
+from mlstack.prediction_log.drainer import Backlog
+from mlstack.prediction_log.prediction import Source
 
 
 class LogMetrics:
-    """Observes a prediction log (`mlstack.prediction_log.Observer`).
+    """Observes a prediction log (`mlstack.prediction_log.prediction_log.Observer`).
 
     Args:
         registry: Where the metrics are registered.

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlstack.contract import Contract
-from mlstack.customer_schema import MAX_ERRORS, customer_schema
-from mlstack.feedback import MAX_FEEDBACK, PREDICTION_ID, feedback_schema
-from mlstack.predictor import MAX_BATCH
+from mlstack.contract.customer_schema import MAX_ERRORS, customer_schema
+from mlstack.deployment.predictor import MAX_BATCH
+from mlstack.prediction_log.feedback import MAX_FEEDBACK, PREDICTION_ID, feedback_schema
 from server.problems import CONTENT_TYPE, KINDS
 
 VERSION = "1"

@@ -11,14 +11,14 @@ import uuid
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from mlstack.customer_schema import echo
+from mlstack.contract.customer_schema import echo
+from mlstack.deployment.watcher import ModelWatcher
 from mlstack.errors import ContractError, InvalidRequest
-from mlstack.prediction_log import PredictionLog
-from mlstack.request_body import BodyRefused
-from mlstack.serving import ModelWatcher
+from mlstack.prediction_log.prediction_log import PredictionLog
+from mlstack.prediction_log.spool import SpoolError
 from mlstack.settings import Settings
-from mlstack.spool import SpoolError
-from mlstack.strict_json import InvalidJson
+from mlstack.web.request_body import BodyRefused
+from mlstack.web.strict_json import InvalidJson
 from server import logs, problems
 from server.metrics import Metrics
 from server.problems import Problem

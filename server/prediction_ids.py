@@ -4,7 +4,7 @@ import json
 import re
 import uuid
 
-from mlstack.customer_schema import Customer
+from mlstack.contract.customer_schema import Customer
 from server.problems import Problem
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")

@@ -10,7 +10,7 @@ from flask import Response
 
 from mlstack.errors import FieldError, InvalidCustomer, InvalidRequest, MlstackError
 from mlstack.settings import ROOT, Settings
-from mlstack.strict_json import InvalidJson
+from mlstack.web.strict_json import InvalidJson
 
 CONTENT_TYPE = "application/problem+json"
 

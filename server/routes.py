@@ -9,14 +9,14 @@ from typing import Any, Protocol
 import flask_swagger_ui
 from flask import Flask, Response, render_template, request, send_from_directory
 
-from mlstack import bearer
 from mlstack.contract import Contract
-from mlstack.feedback import read_feedback
-from mlstack.http_worker import WAITED
-from mlstack.prediction import Origin, Outcome, Prediction
-from mlstack.predictor import Predictor
-from mlstack.request_body import check_declaration, read_json
+from mlstack.deployment.predictor import Predictor
+from mlstack.prediction_log.feedback import read_feedback
+from mlstack.prediction_log.prediction import Origin, Outcome, Prediction
 from mlstack.settings import Settings
+from mlstack.web import bearer
+from mlstack.web.http_worker import WAITED
+from mlstack.web.request_body import check_declaration, read_json
 from server import metrics as metrics_module
 from server import problems
 from server.openapi import openapi_document
@@ -42,7 +42,7 @@ _OVERLOADED_RETRY = "1"
 
 
 class Served(Protocol):
-    """What a worker serves; `mlstack.serving.ModelWatcher` is one."""
+    """What a worker serves; `mlstack.deployment.watcher.ModelWatcher` is one."""
 
     @property
     def predictor(self) -> Predictor | None:
@@ -54,7 +54,7 @@ class Served(Protocol):
 
 
 class KeepsOutcomes(Protocol):
-    """Keeps outcomes; `mlstack.prediction_log.PredictionLog` does."""
+    """Keeps outcomes; `mlstack.prediction_log.prediction_log.PredictionLog` does."""
 
     def keep_outcomes(self, outcomes: Sequence[Outcome]) -> None:
         """Keeps them, all or none. Raises SpoolError."""

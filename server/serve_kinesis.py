@@ -17,10 +17,10 @@ import botocore.session
 from botocore.config import Config
 from prometheus_client import start_http_server
 
+from mlstack.deployment.watcher import ModelWatcher
 from mlstack.errors import MlstackError, SettingsError
-from mlstack.mlflow_runs import ask_briefly
-from mlstack.prediction_log import PredictionLog
-from mlstack.serving import ModelWatcher
+from mlstack.model.mlflow_runs import ask_briefly
+from mlstack.prediction_log.prediction_log import PredictionLog
 from mlstack.settings import Settings
 from server import logs
 from server.stream.heartbeat import Heartbeat, heartbeat_path

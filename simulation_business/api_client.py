@@ -13,10 +13,10 @@ from typing import Any
 import requests
 import urllib3
 
-from mlstack.customer_schema import Customer
+from mlstack.contract.customer_schema import Customer
 from mlstack.errors import MlstackError
-from mlstack.prediction import Outcome, is_prediction_id
-from mlstack.strict_json import InvalidJson, parse
+from mlstack.prediction_log.prediction import Outcome, is_prediction_id
+from mlstack.web.strict_json import InvalidJson, parse
 from simulation_business.answers import is_chance
 from simulation_business.pulse import Patience, Pulse
 

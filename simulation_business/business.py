@@ -4,9 +4,9 @@ import random
 from datetime import UTC, datetime
 
 from mlstack.contract import Contract
-from mlstack.customer_schema import Customer
-from mlstack.drift import DriftingCustomers, drifts_path, load_drift
-from mlstack.generator import CustomerGenerator
+from mlstack.contract.customer_schema import Customer
+from mlstack.contract.drifts import DriftingCustomers, drifts_path, load_drift
+from mlstack.data.customer_generator import CustomerGenerator
 from mlstack.settings import Settings
 from simulation_business.options import Options
 from simulation_business.rhythm import Rhythm

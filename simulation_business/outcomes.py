@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import NamedTuple, Protocol
 
-from mlstack.prediction import Outcome
+from mlstack.prediction_log.prediction import Outcome
 from simulation_business.api_client import Refused
 
 log = logging.getLogger(__name__)

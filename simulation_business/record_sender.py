@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from mlstack.customer_schema import Customer
-from mlstack.record_ids import record_prediction_id
+from mlstack.contract.customer_schema import Customer
+from mlstack.streams.record_ids import record_prediction_id
 from simulation_business.pulse import Patience, Pulse
 
 if TYPE_CHECKING:

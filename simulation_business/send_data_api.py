@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 
 from mlstack.contract import Contract
-from mlstack.customer_schema import Customer
+from mlstack.contract.customer_schema import Customer
 from mlstack.settings import Settings
 from simulation_business import service
 from simulation_business.answers import mean, percentile

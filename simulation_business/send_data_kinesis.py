@@ -18,11 +18,11 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 
 from mlstack.contract import Contract
-from mlstack.customer_schema import Customer
+from mlstack.contract.customer_schema import Customer
 from mlstack.errors import SettingsError
-from mlstack.prediction import is_prediction_id
+from mlstack.prediction_log.prediction import is_prediction_id
 from mlstack.settings import Settings
-from mlstack.strict_json import InvalidJson, parse
+from mlstack.web.strict_json import InvalidJson, parse
 from simulation_business import service
 from simulation_business.answers import is_chance, mean, percentile
 from simulation_business.api_client import ApiClient

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from mlstack.contract import Contract
-from mlstack.customer_schema import Customer
+from mlstack.contract.customer_schema import Customer
 from mlstack.errors import MlstackError
 from mlstack.settings import Settings
 from simulation_business.business import Business

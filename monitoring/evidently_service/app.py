@@ -12,14 +12,14 @@ from typing import Any
 from flask import Flask, Response, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from mlstack import bearer
 from mlstack.contract import Contract
-from mlstack.customer_schema import echo
+from mlstack.contract.customer_schema import echo
 from mlstack.errors import InvalidRequest
-from mlstack.http_worker import CLOSE
-from mlstack.request_body import BodyRefused, check_declaration, read_json
 from mlstack.settings import Settings
-from mlstack.strict_json import InvalidJson
+from mlstack.web import bearer
+from mlstack.web.http_worker import CLOSE
+from mlstack.web.request_body import BodyRefused, check_declaration, read_json
+from mlstack.web.strict_json import InvalidJson
 from monitoring.evidently_service.metrics import CONTENT_TYPE, Metrics
 from monitoring.evidently_service.monitor import Monitor
 from monitoring.evidently_service.page import Page

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 import numpy as np
 import pandas as pd
 
-from mlstack.drift_detection import MIN_ROWS, ColumnDrift, DriftDetector, DriftResult
-from mlstack.prediction_store import RUN_ID
-from mlstack.quality import Quality, estimated_quality, measured_quality
-from mlstack.reference import PREDICTION, TARGET, Reference
+from mlstack.data.customer_table import PREDICTION, TARGET
+from mlstack.prediction_log.prediction_store import RUN_ID
+from mlstack.quality.drift import MIN_ROWS, ColumnDrift, DriftDetector, DriftResult
+from mlstack.quality.figures import Quality, estimated_quality, measured_quality
+from mlstack.quality.reference import Reference
 from monitoring.evidently_service.window import Content
 
 EDGES = tuple(number / 20 for number in range(1, 21))

@@ -13,8 +13,8 @@ os.environ.setdefault("DO_NOT_TRACK", "1")
 
 from mlstack.contract import Contract
 from mlstack.errors import MlstackError
-from mlstack.mlflow_runs import ask_briefly
-from mlstack.mongo_database import mongo_client
+from mlstack.model.mlflow_runs import ask_briefly
+from mlstack.prediction_log.mongo_database import mongo_client
 from mlstack.settings import ROOT, Settings
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ bind = f"[{_host}]:{_port}" if ":" in _host else f"{_host}:{_port}"
 workers = 1
 threads = 8
 # Clients that stall take a thread for a while only.
-worker_class = "mlstack.http_worker.Worker"
+worker_class = "mlstack.web.http_worker.Worker"
 # With files sent by the kernel a write would have no deadline.
 sendfile = False
 keepalive = 75

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mlstack.contract import Contract
-from mlstack.deployment import DeploymentState, check_contract
+from mlstack.data.customer_table import PREDICTION, TARGET
+from mlstack.deployment.deployment import DeploymentState, check_contract
+from mlstack.deployment.watcher import model_store
 from mlstack.errors import MlstackError
-from mlstack.prediction_store import PREDICTION_ID, RUN_ID, PredictionStore
-from mlstack.reference import PREDICTION, TARGET, ReferenceStore
-from mlstack.serving import model_store
+from mlstack.prediction_log.prediction_store import PREDICTION_ID, RUN_ID, PredictionStore
+from mlstack.quality.reference import ReferenceStore
 from mlstack.settings import Settings
 from monitoring.evidently_service.rows import Row, RowReader, Rows
 from monitoring.evidently_service.window import Window

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlstack.contract import Contract
-from mlstack.customer_schema import (
+from mlstack.contract.customer_schema import (
     MAX_ERRORS,
     Customer,
     CustomerValidator,
@@ -13,11 +13,11 @@ from mlstack.customer_schema import (
     json_kind,
     pointer,
 )
+from mlstack.data.customer_table import PREDICTION, TARGET
 from mlstack.errors import FieldError, InvalidCustomer, InvalidRequest
-from mlstack.mlflow_runs import is_run_id
-from mlstack.prediction import is_prediction_id
-from mlstack.prediction_store import PREDICTION_ID, RUN_ID
-from mlstack.reference import PREDICTION, TARGET
+from mlstack.prediction_log.prediction import is_prediction_id
+from mlstack.prediction_log.prediction_store import PREDICTION_ID, RUN_ID
+from mlstack.settings import is_run_id
 
 MAX_ROWS = 10_000
 """Rows of one request."""

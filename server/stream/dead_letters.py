@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from mlstack.errors import InvalidCustomer, MlstackError
-from mlstack.strict_json import InvalidJson
+from mlstack.web.strict_json import InvalidJson
 from server.stream.records import Record, Stream
 
 PART_BYTES = 600 * 1024

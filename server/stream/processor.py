@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mlstack import failpoints
-from mlstack.customer_schema import Customer
+from mlstack.contract.customer_schema import Customer
+from mlstack.deployment.predictor import Predictor
 from mlstack.errors import InvalidCustomer, MlstackError
-from mlstack.prediction import Origin, Prediction
-from mlstack.predictor import Predictor
-from mlstack.spool import SpoolError
-from mlstack.strict_json import InvalidJson
+from mlstack.prediction_log.prediction import Origin, Prediction
+from mlstack.prediction_log.spool import SpoolError
+from mlstack.web.strict_json import InvalidJson
 from server.stream.dead_letters import InternalError, dead_letters
 from server.stream.heartbeat import Heartbeat
 from server.stream.metrics import StreamMetrics
@@ -32,7 +32,7 @@ _MODEL_SECONDS = 0.2
 
 
 class Served(Protocol):
-    """What is served; `mlstack.serving.ModelWatcher` is one."""
+    """What is served; `mlstack.deployment.watcher.ModelWatcher` is one."""
 
     @property
     def predictor(self) -> Predictor | None:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from mlstack.record_ids import record_prediction_id
-from mlstack.strict_json import InvalidJson, parse
+from mlstack.streams.record_ids import record_prediction_id
+from mlstack.web.strict_json import InvalidJson, parse
 
 
 @dataclass(frozen=True, slots=True)

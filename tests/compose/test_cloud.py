@@ -22,8 +22,8 @@ import requests
 from mlflow import MlflowClient
 from pymongo import MongoClient
 
-from mlstack.dataset import read_raw
-from mlstack.mongo_database import DATABASE
+from mlstack.data.dataset import read_raw
+from mlstack.prediction_log.mongo_database import DATABASE
 from mlstack.settings import ROOT
 from support.aws import StreamTail, put
 from support.aws_double import ROLE_KEY, Aws, aws_double
@@ -41,7 +41,7 @@ LOGIN = ("ana", "a-long-enough-one")
 TRIALS = 3
 RATE = 20
 DEPLOYS = 2
-SAMPLE = "data/credit_card_churn_sample.csv"
+SAMPLE = "contracts/credit_card_churn_sample.csv"
 SERVICES = (
     *("mlflow_server", "prefect_server", "agent", "mongo", "evidently_service"),
     *("prometheus", "nginx", "proxy", "model-server-api", "model-server-streams"),
@@ -82,7 +82,7 @@ class Cloud(Stack):
 
     def script(self, name: str, *arguments: str, answer: str = "") -> None:
         """Runs one of the proxy's scripts."""
-        path = self.project.folder / "deployment/nginx-tls" / name
+        path = self.project.folder / "cloud/nginx-tls" / name
         environment = {**os.environ, **self.project.variables}
         subprocess.run([path, *arguments], input=answer, text=True, check=True, env=environment)
 
@@ -406,7 +406,7 @@ def test_aws_was_only_asked_by_the_machine_s_role_for_what_the_policy_grants(
     }
     assert {bucket for _, bucket in by_service["agent"]} == {stack.tables}
     assert {bucket for _, bucket in by_service["mlflow_server"]} == {stack.models}
-    policy = (ROOT / "deployment/aws-policy.json").read_text()
+    policy = (ROOT / "cloud/aws-policy.json").read_text()
     policy = policy.replace("FEATURE_STORE_BUCKET", stack.tables)
     policy = policy.replace("MLFLOW_BUCKET", stack.models)
     granted = {

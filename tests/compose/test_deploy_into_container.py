@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from containers.credentials import container_uid
 from mlstack.settings import ROOT
+from operations.containers.credentials import container_uid
 from support.containers import build_image, docker
 from support.deploy_over_ssh import (
     A,
@@ -69,7 +69,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
     with project_copy(folder / "mlstack") as copy, _image(copy) as image:
         keep_models(copy.folder / ".embedded/state")
         ssh = folder / "ssh"
-        receive = f"{copy.folder}/deployment/receive.sh embedded"
+        receive = f"{copy.folder}/cloud/receive.sh embedded"
         configuration = configure(ssh, receive, USER, f"0.0.0.0:{LISTENS_ON}")
         packages = _packages(folder / "packages", copy)
         port, name = free_port(), f"mlstack-test-sshd-{uuid.uuid4().hex[:8]}"

@@ -20,10 +20,10 @@ from mlflow.exceptions import MlflowException
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
-from mlstack.dataset import read_raw
-from mlstack.drift import load_drift
-from mlstack.model import MODEL_FILE
-from mlstack.mongo_database import DATABASE
+from mlstack.contract.drifts import load_drift
+from mlstack.data.dataset import read_raw
+from mlstack.model.model import MODEL_FILE
+from mlstack.prediction_log.mongo_database import DATABASE
 from mlstack.settings import ROOT
 from support.containers import Containers, containers_copy, docker
 from support.drift_table import steps
@@ -79,7 +79,7 @@ class Local(Stack):
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
     """Brought up as the README says, from nothing but images that may be there already."""
     folder = tmp_path_factory.mktemp("compose")
-    raw = read_raw(real_table() or ROOT / "data" / "credit_card_churn_sample.csv")
+    raw = read_raw(real_table() or ROOT / "contracts" / "credit_card_churn_sample.csv")
     held_out = raw.sample(frac=HELD_OUT_SHARE, random_state=1)
     table = folder / "customers.csv"
     raw.drop(index=held_out.index).to_csv(table, index=False)
@@ -339,7 +339,7 @@ class TestNoMoreThanNeeded:
 
     def _configuration(self, stack: Local, environment: str = "local") -> str:
         code = (
-            "from containers.engine import Compose; from mlstack import environments; "
+            "from operations.containers.engine import Compose; from mlstack import environments; "
             f"environments.load('{environment}'); "
             f"print(Compose().read('config', '--format', 'json'))"
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mlstack.contract import Contract
-from mlstack.deployment import DeploymentState
+from mlstack.deployment.deployment import DeploymentState
 from support.aws import Emulator, moto, running
 from support.models import keep_model
 from support.mongo import free_port, mongo_server

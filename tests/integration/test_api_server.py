@@ -22,10 +22,10 @@ import psutil
 import pytest
 
 from mlstack.contract import Contract
-from mlstack.deployment import Deployer, DeploymentState
-from mlstack.generator import CustomerGenerator
-from mlstack.model import Model
-from mlstack.serving import model_store
+from mlstack.data.customer_generator import CustomerGenerator
+from mlstack.deployment.deployment import Deployer, DeploymentState
+from mlstack.deployment.watcher import model_store
+from mlstack.model.model import Model
 from mlstack.settings import ROOT, Settings
 from support.api_server import Answer, ApiServer, free_port, send
 from support.bad_requests import JSON, bad_requests

@@ -12,7 +12,7 @@ import pytest
 from pymongo import MongoClient
 
 from mlstack.contract import Contract
-from mlstack.mongo_database import DATABASE
+from mlstack.prediction_log.mongo_database import DATABASE
 from mlstack.settings import ROOT
 from support.api_server import ApiServer
 from support.http_double import Fault, HttpDouble, status

@@ -13,20 +13,20 @@ import pytest
 from mlflow import MlflowClient
 from pymongo import MongoClient
 
-from backup import take
-from backup.archive import BackupError
-from backup.restore import restore_backup
-from backup.take import take_backup
 from mlstack.contract import Contract
-from mlstack.customer_schema import Customer
-from mlstack.deployment import DEPLOYED, DeploymentState, HistoryEntry, Statement
+from mlstack.contract.customer_schema import Customer
+from mlstack.data.customer_generator import CustomerGenerator
+from mlstack.deployment.deployment import DEPLOYED, DeploymentState, HistoryEntry, Statement
+from mlstack.deployment.watcher import model_store
 from mlstack.errors import MlstackError
-from mlstack.generator import CustomerGenerator
-from mlstack.maintenance import MaintenanceError, maintenance
-from mlstack.mongo_database import DATABASE, StorageUnavailable
-from mlstack.mongo_sink import MongoSink
-from mlstack.serving import model_store
+from mlstack.prediction_log.mongo_database import DATABASE, StorageUnavailable
+from mlstack.prediction_log.mongo_sink import MongoSink
 from mlstack.settings import Settings
+from operations.backup import take
+from operations.backup.archive import BackupError
+from operations.backup.restore import restore_backup
+from operations.backup.take import take_backup
+from operations.maintenance import MaintenanceError, maintenance
 from support.customers import contract_named
 from support.mongo import free_port, mongo_server
 from support.tracking_server import Searched, small_search, tracking_server

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 
 from mlstack.contract import Contract
+from mlstack.data.customer_table import TARGET
+from mlstack.deployment.watcher import model_store
 from mlstack.errors import NoReference, RegistryUnavailable, TooFewRows
-from mlstack.mongo_database import StorageUnavailable
-from mlstack.mongo_sink import MongoSink
-from mlstack.reference import TARGET
-from mlstack.serving import model_store
+from mlstack.prediction_log.mongo_database import StorageUnavailable
+from mlstack.prediction_log.mongo_sink import MongoSink
 from mlstack.settings import Settings
 from reporting.report import Report, Window
 from reporting.report_store import ReportStore

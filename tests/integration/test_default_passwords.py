@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from containers.errors import ContainerError
-from containers.security import Inspected, default_passwords
+from operations.containers.errors import ContainerError
+from operations.containers.security import Inspected, default_passwords
 from support.api_server import free_port
 
 

@@ -38,7 +38,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     folder = tmp_path_factory.mktemp("machine")
     with project_copy(folder / "mlstack") as copy:
         keep_models(copy.folder / ".embedded/state")
-        with sshd(folder / "ssh", f"{copy.folder}/deployment/receive.sh embedded") as server:
+        with sshd(folder / "ssh", f"{copy.folder}/cloud/receive.sh embedded") as server:
             yield Native(copy, server)
 
 

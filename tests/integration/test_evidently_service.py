@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from mlstack.contract import Contract
-from mlstack.customer_schema import Customer
-from mlstack.deployment import DeploymentState
-from mlstack.drift import DriftingCustomers, drifts_path, load_drift
-from mlstack.generator import CustomerGenerator
-from mlstack.model import Model
-from mlstack.mongo_sink import MongoSink
+from mlstack.contract.customer_schema import Customer
+from mlstack.contract.drifts import DriftingCustomers, drifts_path, load_drift
+from mlstack.data.customer_generator import CustomerGenerator
+from mlstack.deployment.deployment import DeploymentState
+from mlstack.model.model import Model
+from mlstack.prediction_log.mongo_sink import MongoSink
 from mlstack.settings import ROOT
 from support.api_server import ApiServer, MonitorService
 from support.customers import contract_named, customers, with_outcomes

@@ -129,7 +129,7 @@ class TestReplacedPython:
 
     def test_what_is_installed_and_starts_is_left_alone(self, environment: Path) -> None:
         planned = self.planned(environment)
-        assert "embedded.supervise status" in planned
+        assert "operations.embedded.supervise status" in planned
         assert "install.py" not in planned
 
     def test_one_that_was_removed(self, environment: Path) -> None:
@@ -146,7 +146,8 @@ class TestReplacedPython:
     def check(self, environment: Path) -> None:
         planned = self.planned(environment)
         made, installed, run = map(
-            planned.index, ("-m venv --clear", "requirements/install.py", "embedded.supervise")
+            planned.index,
+            ("-m venv --clear", "requirements/install.py", "operations.embedded.supervise"),
         )
         assert made < installed < run
 

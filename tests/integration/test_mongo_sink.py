@@ -7,8 +7,8 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import BulkWriteError
 
-from mlstack.mongo_database import DATABASE, StorageUnavailable
-from mlstack.mongo_sink import MongoSink
+from mlstack.prediction_log.mongo_database import DATABASE, StorageUnavailable
+from mlstack.prediction_log.mongo_sink import MongoSink
 from support.mongo import free_port, mongo_server
 
 EARLY, LATE = "2026-01-01T10:00:00+00:00", "2026-01-02T10:00:00+00:00"

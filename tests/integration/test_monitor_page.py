@@ -8,10 +8,10 @@ import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from mlstack.contract import Contract
-from mlstack.deployment import DeploymentState
-from mlstack.drift import DriftingCustomers, drifts_path, load_drift
-from mlstack.generator import CustomerGenerator
-from mlstack.model import Model
+from mlstack.contract.drifts import DriftingCustomers, drifts_path, load_drift
+from mlstack.data.customer_generator import CustomerGenerator
+from mlstack.deployment.deployment import DeploymentState
+from mlstack.model.model import Model
 from mlstack.settings import ROOT
 from support.api_server import MonitorService
 from support.customers import contract_named, customers, with_outcomes

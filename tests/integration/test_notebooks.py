@@ -9,9 +9,9 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
-from analysis.execute import NOTEBOOKS, execute
 from mlstack.contract import Contract
 from mlstack.settings import ROOT
+from notebooks.helpers.execute import NOTEBOOKS, execute
 from support.real_data import real_table
 
 MAX_BYTES = 400_000
@@ -59,7 +59,7 @@ def committed(request: pytest.FixtureRequest) -> NotebookNode:
 
 
 def test_every_notebook_of_the_project_is_one_that_make_notebooks_runs() -> None:
-    found = {p for p in ROOT.glob("*/*.ipynb") if ".ipynb_checkpoints" not in p.parts}
+    found = {p for p in ROOT.glob("notebooks/*/*.ipynb") if ".ipynb_checkpoints" not in p.parts}
     assert found == set(NOTEBOOKS)
 
 

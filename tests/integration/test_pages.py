@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from mlstack.contract import CategoryFeature, Contract, IntegerFeature, OrdinalFeature
-from mlstack.deployment import DeploymentState
-from mlstack.model import EXTRA_FOLDER, Model, write_extra_files
+from mlstack.deployment.deployment import DeploymentState
+from mlstack.model.model import EXTRA_FOLDER, Model, write_extra_files
 from mlstack.settings import ROOT
 from support.api_server import ApiServer
 from support.contracts import CONTRACTS

@@ -9,12 +9,12 @@ import pytest
 from pymongo import MongoClient
 
 from mlstack.contract import Contract
-from mlstack.customer_schema import Customer
-from mlstack.customer_table import customer_table
-from mlstack.generator import CustomerGenerator
-from mlstack.mongo_database import DATABASE, StorageUnavailable
-from mlstack.mongo_sink import MongoSink
-from mlstack.prediction_store import PredictionStore
+from mlstack.contract.customer_schema import Customer
+from mlstack.data.customer_generator import CustomerGenerator
+from mlstack.data.customer_table import customer_table
+from mlstack.prediction_log.mongo_database import DATABASE, StorageUnavailable
+from mlstack.prediction_log.mongo_sink import MongoSink
+from mlstack.prediction_log.prediction_store import PredictionStore
 from support.customers import contract_named
 from support.mongo import free_port, mongo_server
 

@@ -85,8 +85,8 @@ class Proxy:
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     folder = tmp_path_factory.mktemp("proxy")
-    scripts = folder / "deployment/nginx-tls"
-    shutil.copytree(ROOT / "deployment/nginx-tls", scripts)
+    scripts = folder / "cloud/nginx-tls"
+    shutil.copytree(ROOT / "cloud/nginx-tls", scripts)
     subprocess.run([scripts / "certificate.sh", NAME], check=True)
     subprocess.run([scripts / "user.sh", "ana"], input=PASSWORD, text=True, check=True)
     (folder / "acme/.well-known/acme-challenge").mkdir(parents=True)
@@ -110,7 +110,7 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
             stack.callback(server.shutdown)
             values[f"PROXY_{name.upper()}"] = f"127.0.0.1:{server.server_port}"
         values["PROXY_TMP"] = str(folder)
-        template = (ROOT / "deployment/nginx-tls/nginx.conf.template").read_text()
+        template = (ROOT / "cloud/nginx-tls/nginx.conf.template").read_text()
         (folder / "nginx.conf").write_text(Template(template).safe_substitute(values))
         # One user for all of it, as in the container.
         directives = f"daemon off; user {getuser()};"
@@ -175,7 +175,7 @@ def test_who_is_added_while_it_runs_gets_in(proxy: Proxy) -> None:
     login = base64.b64encode(f"bo:{PASSWORD}".encode()).decode()
     name = f"reports.{NAME}"
     assert proxy.ask(name, Authorization=f"Basic {login}")[0] == 401
-    script = proxy.folder / "deployment/nginx-tls/user.sh"
+    script = proxy.folder / "cloud/nginx-tls/user.sh"
     subprocess.run([script, "bo"], input=PASSWORD, text=True, check=True)
     assert proxy.ask(name, Authorization=f"Basic {login}")[0] == 200
     assert proxy.ask(name, "/", "GET", **LOGIN)[0] == 200
@@ -238,8 +238,8 @@ def test_a_slow_client_holds_up_the_proxy_alone(proxy: Proxy) -> None:
 class TestCertificates:
     @pytest.fixture
     def scripts(self, tmp_path: Path) -> Path:
-        copied = tmp_path / "deployment/nginx-tls"
-        shutil.copytree(ROOT / "deployment/nginx-tls", copied)
+        copied = tmp_path / "cloud/nginx-tls"
+        shutil.copytree(ROOT / "cloud/nginx-tls", copied)
         return copied
 
     def test_a_key_is_for_its_owner_alone(self, scripts: Path, tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ import psutil
 import pytest
 import requests
 
-from embedded import processes
-from embedded.report_browser import EMPTY, command, nginx
-from machine import ports
 from mlstack.settings import ROOT, Settings
+from operations.embedded import processes
+from operations.embedded.report_browser import EMPTY, command, nginx
+from operations.machine import ports
 from support.api_server import free_port
 from support.waiting import wait_until
 

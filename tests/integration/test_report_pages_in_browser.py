@@ -10,9 +10,9 @@ import pytest
 import requests
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from embedded.report_browser import EMPTY, command, nginx
-from mlstack.drift_report import drift_html
+from mlstack.quality.drift_page import drift_html
 from mlstack.settings import ROOT, Settings
+from operations.embedded.report_browser import EMPTY, command, nginx
 from reporting.analysis import analyse
 from reporting.pages import INDEX, index_page, report_page
 from reporting.report import Baseline, Report, Window

@@ -13,16 +13,16 @@ from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
 from mlstack.contract import Contract
-from mlstack.deployment import Deployer, DeploymentState
+from mlstack.deployment.deployment import Deployer, DeploymentState
+from mlstack.deployment.watcher import model_store
 from mlstack.errors import DeploymentError, ModelError
-from mlstack.mlflow_runs import SEARCH_TAG
-from mlstack.model_store import ModelStore
-from mlstack.reference import ReferenceStore
-from mlstack.serving import model_store
+from mlstack.model.mlflow_runs import SEARCH_TAG
+from mlstack.model.model_store import ModelStore
+from mlstack.quality.reference import ReferenceStore
 from mlstack.settings import ROOT, Settings
-from retention import needed
-from retention.removed import Removed
-from retention.tracking import prune_tracking
+from operations.retention import needed
+from operations.retention.removed import Removed
+from operations.retention.tracking import prune_tracking
 from support.tracking_server import (
     Searched,
     TrackingServer,

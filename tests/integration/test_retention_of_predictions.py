@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from mlstack.mongo_database import DATABASE, StorageUnavailable
-from mlstack.mongo_sink import MongoSink
+from mlstack.prediction_log.mongo_database import DATABASE, StorageUnavailable
+from mlstack.prediction_log.mongo_sink import MongoSink
 from mlstack.settings import Settings
-from retention.database import prune_database
+from operations.retention.database import prune_database
 
 NOW = datetime.now(UTC)
 OLD, YOUNG = NOW - timedelta(days=91), NOW - timedelta(days=89)

@@ -15,11 +15,11 @@ import pytest
 from pymongo import MongoClient
 
 from mlstack.contract import Contract
-from mlstack.deployment import DeploymentState
-from mlstack.model import Model
-from mlstack.mongo_database import DATABASE
-from mlstack.record_ids import record_prediction_id
+from mlstack.deployment.deployment import DeploymentState
+from mlstack.model.model import Model
+from mlstack.prediction_log.mongo_database import DATABASE
 from mlstack.settings import ROOT
+from mlstack.streams.record_ids import record_prediction_id
 from support.aws import Emulator, Put, put, running
 from support.stream_server import RUN_ID, Ledger, Load, StreamServer, customers, where, whole
 from support.waiting import wait_until

@@ -15,8 +15,8 @@ import boto3
 import psutil
 import pytest
 
-from embedded import processes
 from mlstack.probes import mongo_answers, url_answers
+from operations.embedded import processes
 from support.project_copy import ProjectCopy, free_ports, project_copy
 from support.waiting import wait_until
 
@@ -115,7 +115,7 @@ def test_two_starts_at_once_start_one_supervisord(project: ProjectCopy) -> None:
     command = [sys.executable, "-m", "mlstack.with_environment", "--set-up", "embedded"]
     starts = [
         subprocess.Popen(
-            [*command, "-m", "embedded.supervise", "start", "aws"],
+            [*command, "-m", "operations.embedded.supervise", "start", "aws"],
             cwd=project.folder,
             env={**os.environ, **project.variables},
             stdout=subprocess.PIPE,

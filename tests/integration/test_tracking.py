@@ -13,13 +13,14 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
-from mlstack import dataset
 from mlstack.contract import Contract
-from mlstack.dataset import Split
+from mlstack.data import dataset
+from mlstack.data.customer_table import PREDICTION, TARGET
+from mlstack.data.dataset import Split
 from mlstack.errors import ModelError, NoReference, RegistryUnavailable
-from mlstack.model import MODEL_FILE
-from mlstack.model_store import ModelStore
-from mlstack.reference import PREDICTION, REFERENCE_FILE, TARGET, ReferenceStore
+from mlstack.model.model import MODEL_FILE
+from mlstack.model.model_store import ModelStore
+from mlstack.quality.reference import REFERENCE_FILE, ReferenceStore
 from mlstack.settings import ROOT
 from model_orchestration.mlflow_api import TrackingError, connect
 from model_orchestration.names import (

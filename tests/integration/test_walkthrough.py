@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 import requests
 
-from mlstack.dataset import read_raw
-from mlstack.drift import load_drift
+from mlstack.contract.drifts import load_drift
+from mlstack.data.dataset import read_raw
 from mlstack.settings import ROOT
 from support.dashboards import FILES, load, queries
 from support.project_copy import ProjectCopy, project_copy
@@ -108,7 +108,7 @@ class Processes:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     folder = tmp_path_factory.mktemp("walkthrough")
     real = real_table()
-    raw = read_raw(real or ROOT / "data" / "credit_card_churn_sample.csv")
+    raw = read_raw(real or ROOT / "contracts" / "credit_card_churn_sample.csv")
     held_out = raw.sample(frac=HELD_OUT_SHARE, random_state=1)
     table = folder / "customers.csv"
     raw.drop(index=held_out.index).to_csv(table, index=False)

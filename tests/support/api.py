@@ -7,11 +7,11 @@ from pathlib import Path
 from flask import Flask
 
 from mlstack.contract import Contract
-from mlstack.model import Model
-from mlstack.prediction import Origin, Outcome, Prediction
-from mlstack.predictor import Predictor
+from mlstack.deployment.predictor import Predictor
+from mlstack.model.model import Model
+from mlstack.prediction_log.prediction import Origin, Outcome, Prediction
+from mlstack.prediction_log.spool import SpoolError
 from mlstack.settings import Settings
-from mlstack.spool import SpoolError
 from server.metrics import Metrics
 from server.predict_api_server import create_app
 from support.models import write_model

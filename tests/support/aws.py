@@ -109,7 +109,7 @@ class Emulator:
 
 def moto(folder: Path) -> Emulator:
     """moto, one request at a time."""
-    command = (sys.executable, "-m", "embedded.aws_emulator", "127.0.0.1", "{port}")
+    command = (sys.executable, "-m", "operations.embedded.aws_emulator", "127.0.0.1", "{port}")
     return Emulator(folder, command, {"PATH": "/usr/bin:/bin"})
 
 

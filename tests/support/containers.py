@@ -33,7 +33,7 @@ def docker(*arguments: str) -> str:
 def build_image(project: ProjectCopy, service: str) -> None:
     """Builds a service's image from a copy of the project, as `make ... env=local` does."""
     code = (
-        "from containers.engine import Compose; from mlstack import environments; "
+        "from operations.containers.engine import Compose; from mlstack import environments; "
         f"environments.load('local'); Compose().run('build', '--quiet', '{service}')"
     )
     python = str(project.folder / ".venv/bin/python")

@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 
 from mlstack.contract import Contract
-from mlstack.customer_table import customer_table
-from mlstack.drift import DriftingCustomers, drifts_path, load_drift
-from mlstack.generator import CustomerGenerator
-from mlstack.reference import PREDICTION, TARGET
+from mlstack.contract.drifts import DriftingCustomers, drifts_path, load_drift
+from mlstack.data.customer_generator import CustomerGenerator
+from mlstack.data.customer_table import PREDICTION, TARGET, customer_table
 from mlstack.settings import ROOT
 
 

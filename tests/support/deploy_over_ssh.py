@@ -21,7 +21,7 @@ import psutil
 import pytest
 
 from mlstack.contract import Contract
-from mlstack.deployment import DeploymentState, Statement
+from mlstack.deployment.deployment import DeploymentState, Statement
 from mlstack.settings import ROOT
 from support.models import keep_model, write_model
 from support.project_copy import ProjectCopy
@@ -63,7 +63,7 @@ class Machine(ABC):
             "DEPLOY_KNOWN_HOSTS": self.server.known_hosts,
         }
         return subprocess.run(
-            [ROOT / "deployment/deploy_over_ssh.sh", *arguments],
+            [ROOT / "cloud/deploy_over_ssh.sh", *arguments],
             env={**os.environ, **known, **variables},
             capture_output=True,
             text=True,

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar, Self
 
 from mlstack.contract import Contract
-from mlstack.customer_schema import CustomerValidator
+from mlstack.contract.customer_schema import CustomerValidator
 from mlstack.errors import InvalidCustomer
 from support.mongo import free_port
 

@@ -10,8 +10,8 @@ from typing import Any, Self
 from pymongo import MongoClient
 
 from mlstack.contract import Contract
-from mlstack.generator import CustomerGenerator
-from mlstack.mongo_database import DATABASE
+from mlstack.data.customer_generator import CustomerGenerator
+from mlstack.prediction_log.mongo_database import DATABASE
 from support.api_server import ApiServer, send
 from support.mongo import MongoServer
 from support.waiting import wait_until

@@ -7,9 +7,9 @@ import numpy as np
 import xgboost
 
 from mlstack.contract import Contract
-from mlstack.encoder import Encoder, Matrix
-from mlstack.generator import CustomerGenerator
-from mlstack.model import EXTRA_FOLDER, MODEL_FILE, write_extra_files
+from mlstack.data.customer_generator import CustomerGenerator
+from mlstack.model.encoder import Encoder, Matrix
+from mlstack.model.model import EXTRA_FOLDER, MODEL_FILE, write_extra_files
 from mlstack.settings import ROOT
 
 ROWS = 300

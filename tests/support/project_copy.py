@@ -10,9 +10,9 @@ from pathlib import Path
 
 import psutil
 
-from embedded import processes
 from mlstack.environments import OWN_VARIABLES
 from mlstack.settings import ROOT
+from operations.embedded import processes
 
 PORT_VARIABLES = (
     "API_PORT",
@@ -66,7 +66,7 @@ class ProjectCopy:
         python = str(self.folder / ".venv/bin/python")
         module = ("-m", "mlstack.with_environment", "--set-up", "embedded")
         return subprocess.run(
-            [python, *module, "-m", "embedded.supervise", *arguments],
+            [python, *module, "-m", "operations.embedded.supervise", *arguments],
             cwd=self.folder,
             env={**_environment(), **self.variables},
             stdout=subprocess.PIPE,

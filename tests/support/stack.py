@@ -7,7 +7,7 @@ import requests
 from mlflow import MlflowClient
 
 from mlstack.contract import Contract
-from mlstack.dataset import clean
+from mlstack.data.dataset import clean
 from mlstack.settings import ROOT
 from support.project_copy import ProjectCopy
 

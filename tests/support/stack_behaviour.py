@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from mlstack.encoder import Encoder
+from mlstack.model.encoder import Encoder
 from support.load import Load
 from support.stack import Stack
 from support.waiting import wait_until

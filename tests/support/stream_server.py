@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Self
 from pymongo import MongoClient
 
 from mlstack.contract import Contract
-from mlstack.generator import CustomerGenerator
-from mlstack.mongo_database import DATABASE
+from mlstack.data.customer_generator import CustomerGenerator
+from mlstack.prediction_log.mongo_database import DATABASE
 from mlstack.settings import ROOT
 from support.aws import Put, StreamTail, put
 from support.mongo import free_port

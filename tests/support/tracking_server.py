@@ -14,8 +14,8 @@ import pytest
 import requests
 from mlflow import MlflowClient
 
-from mlstack import dataset
 from mlstack.contract import Contract
+from mlstack.data import dataset
 from mlstack.settings import ROOT, Settings
 from model_orchestration.conclusion import conclude
 from model_orchestration.mlflow_api import connect

@@ -1,0 +1,1 @@
+"""Training tables: storing, reading, cleaning, splitting, and drawing customers from them."""

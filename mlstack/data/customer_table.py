@@ -1,0 +1,48 @@
+"""Customers as a table: a column a feature, in the contract's order, each of one type."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from mlstack.contract import CategoryFeature, Contract, NumberFeature
+
+PREDICTION = "prediction"
+"""Column of a table of predictions: the chance of the positive class."""
+
+TARGET = "target"
+"""Column of a table of predictions: 1 for the positive class, else 0; NaN: not known yet."""
+
+
+def customer_table(
+    customers: Sequence[Mapping[str, Any]] | pd.DataFrame, contract: Contract
+) -> pd.DataFrame:
+    """Brings customers into columns of the types that `dataset.clean` gives them.
+
+    Args:
+        customers: Valid by the contract; what they have beside the features is left out. An
+            absent feature is a missing one.
+        contract: What a customer is.
+
+    Returns:
+        The features, shape (n_customers, n_features), indexed as `customers`. Whole numbers
+        are int64 (float64 where a value is missing), numbers float64, categories text; a
+        missing value is NaN in a number and None in a category.
+    """
+    names = list(contract.feature_names)
+    if isinstance(customers, pd.DataFrame):
+        given = customers.reindex(columns=names)
+    else:
+        given = pd.DataFrame(
+            {name: pd.Series([c.get(name) for c in customers], dtype=object) for name in names}
+        )
+    columns = {}
+    for feature in contract.features:
+        values = given[feature.name]
+        if isinstance(feature, CategoryFeature):
+            columns[feature.name] = values.astype(object).where(values.notna(), None)
+            continue
+        numbers = pd.to_numeric(values).astype("float64")
+        whole = not isinstance(feature, NumberFeature) and bool(numbers.notna().all())
+        columns[feature.name] = numbers.astype("int64") if whole else numbers
+    return pd.DataFrame(columns, index=given.index)

@@ -1,0 +1,1 @@
+"""Models: the encoder, scoring, files on disk, and verified local copies."""

@@ -1,0 +1,167 @@
+"""A model on disk and in memory: native XGBoost file, contract, manifest. No pickle, ever.
+
+In an MLflow run these files are part of a normal MLflow XGBoost model, which MLflow's own
+tools load; the servers read only the three of them.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import xgboost
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mlstack.contract import Contract, Value
+from mlstack.errors import ContractError, ModelError
+from mlstack.model.encoder import Encoder, Matrix
+
+MODEL_FILE = "model.ubj"
+EXTRA_FOLDER = "extra_files"
+"""Folder inside of an MLflow model that holds what is not MLflow's own."""
+CONTRACT_FILE = "contract.yaml"
+MANIFEST_FILE = "manifest.json"
+
+# A model that was moved between machines may round differently in the last bits of a float32.
+_TEST_ROW_TOLERANCE = 1e-5
+
+
+class Manifest(BaseModel):
+    """What a model is made of, and how to tell that it is whole."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    columns: tuple[str, ...]
+    """Columns of the matrix that the model was trained on, in order."""
+    model_sha256: str
+    contract_sha256: str
+    test_row: Mapping[str, Value]
+    """A customer, and below it the chance that the model gave it when it was trained."""
+    test_row_chance: float
+
+
+def write_extra_files(booster: xgboost.Booster, contract_text: str, folder: Path) -> list[Path]:
+    """Writes what goes beside a model's native file: its contract and its manifest.
+
+    Args:
+        booster: The trained model.
+        contract_text: The contract's YAML, as it was at training time.
+        folder: Where to write; made when it is not there.
+
+    Returns:
+        The files written.
+    """
+    contract = _parsed(contract_text)
+    encoder = Encoder(contract)
+    manifest = Manifest(
+        columns=encoder.columns,
+        model_sha256=hashlib.sha256(booster.save_raw("ubj")).hexdigest(),
+        contract_sha256=hashlib.sha256(contract_text.encode()).hexdigest(),
+        test_row=contract.example,
+        test_row_chance=float(_score(booster, encoder.encode([contract.example]))[0]),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / CONTRACT_FILE, folder / MANIFEST_FILE]
+    files[0].write_text(contract_text, encoding="utf-8")
+    files[1].write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
+    return files
+
+
+@lru_cache(maxsize=1)
+def _parsed(contract_text: str) -> Contract:
+    """A search writes the same contract beside each of its models."""
+    return Contract.parse(contract_text)
+
+
+class Model:
+    """A verified model in memory. Scoring is safe from several threads.
+
+    Args:
+        run_id: The MLflow run that it comes from.
+        contract: The contract that it was trained with.
+        booster: The XGBoost model, on one thread: a row is too little work for more.
+    """
+
+    def __init__(self, run_id: str, contract: Contract, booster: xgboost.Booster) -> None:
+        self.run_id, self.contract = run_id, contract
+        self.encoder = Encoder(contract)
+        self._booster = booster
+        booster.set_param({"nthread": 1})
+
+    @classmethod
+    def load(cls, folder: Path, run_id: str) -> Self:
+        """Loads a model and verifies it: checksums before parsing, test row after.
+
+        Args:
+            folder: An MLflow XGBoost model with our files in `EXTRA_FOLDER`.
+            run_id: The run that the folder came from.
+
+        Raises:
+            ModelError: a file is missing or changed, or the model is not what its manifest says.
+        """
+        model_bytes = _read(folder / MODEL_FILE)
+        contract_bytes = _read(folder / EXTRA_FOLDER / CONTRACT_FILE)
+        manifest_bytes = _read(folder / EXTRA_FOLDER / MANIFEST_FILE)
+        try:
+            manifest = Manifest.model_validate_json(manifest_bytes)
+        except ValidationError as error:
+            raise ModelError(f"model of run {run_id}: its manifest is broken: {error}") from error
+        for name, content, expected in (
+            (MODEL_FILE, model_bytes, manifest.model_sha256),
+            (CONTRACT_FILE, contract_bytes, manifest.contract_sha256),
+        ):
+            if hashlib.sha256(content).hexdigest() != expected:
+                raise ModelError(f"model of run {run_id}: {name} is not the file that was trained")
+        try:
+            contract = Contract.parse(contract_bytes.decode(), f"contract of run {run_id}")
+            booster = xgboost.Booster(model_file=bytearray(model_bytes))
+        except (ContractError, xgboost.core.XGBoostError) as error:
+            raise ModelError(f"model of run {run_id} cannot be loaded: {error}") from error
+        model = cls(run_id, contract, booster)
+        model._verify(manifest)
+        return model
+
+    def score(self, customers: Sequence[Mapping[str, Any]]) -> list[float]:
+        """Chances of the positive class, in order.
+
+        Args:
+            customers: Validated by the model's own contract.
+        """
+        chances: list[float] = self.score_matrix(self.encoder.encode(customers)).tolist()
+        return chances
+
+    def score_matrix(self, matrix: Matrix) -> NDArray[np.float32]:
+        """Chances of the positive class of encoded rows, shape (n_rows,)."""
+        return _score(self._booster, matrix)
+
+    def _verify(self, manifest: Manifest) -> None:
+        where = f"model of run {self.run_id}"
+        if manifest.columns != self.encoder.columns:
+            raise ModelError(f"{where}: this version encodes its contract to other columns")
+        if self._booster.num_features() != len(manifest.columns):
+            raise ModelError(
+                f"{where} takes {self._booster.num_features()} columns, "
+                f"its manifest has {len(manifest.columns)}"
+            )
+        chance = self.score([manifest.test_row])[0]
+        if not abs(chance - manifest.test_row_chance) <= _TEST_ROW_TOLERANCE:
+            raise ModelError(
+                f"{where} gives its test row {chance}, gave it {manifest.test_row_chance} "
+                "when it was trained"
+            )
+
+
+def _score(booster: xgboost.Booster, matrix: Matrix) -> NDArray[np.float32]:
+    scores: NDArray[np.float32] = booster.inplace_predict(matrix, validate_features=False)
+    return scores
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path.name} of the model is missing: {error.strerror}") from error

@@ -1,0 +1,1 @@
+"""The prediction log: stored predictions and outcomes, the spool, and MongoDB."""

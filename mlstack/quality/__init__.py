@@ -1,0 +1,1 @@
+"""Drift detection, quality figures, and the reference that both are measured against."""

@@ -1,0 +1,92 @@
+"""The same comparison as `drift_detection`, drawn: one HTML page that opens with no network.
+
+Imports Evidently, which takes seconds: only what draws imports this module.
+"""
+
+import pandas as pd
+from evidently import BinaryClassification, DataDefinition, Dataset, Report
+from evidently.core.metric_types import render_widgets
+from evidently.core.report import Snapshot
+from evidently.legacy.renderers.html_widgets import group_widget
+from evidently.metrics import ValueDrift
+from evidently.presets import ClassificationPreset, DataDriftPreset
+
+from mlstack.contract import Contract
+from mlstack.data.customer_table import PREDICTION, TARGET
+from mlstack.quality.drift import comparable, method_of, threshold
+
+
+def drift_html(contract: Contract, reference: pd.DataFrame, current: pd.DataFrame) -> str:
+    """Draws drift of features and predictions and, where outcomes are known, the quality.
+
+    Args:
+        contract: What a customer is.
+        reference: The features as `customer_table` gives them, `PREDICTION` and `TARGET`.
+        current: The same; `TARGET` is NaN where the outcome is not known.
+
+    Returns:
+        An HTML page of some 4.5 MB. The quality is left out when the known outcomes of either
+        side are all the same.
+    """
+    columns = [*contract.feature_names, PREDICTION, TARGET]
+    rows = comparable(current[columns].reset_index(drop=True), contract)
+    base = comparable(reference[columns].reset_index(drop=True), contract)
+    parts = [("", _drift(contract, base, rows))]
+    known, known_base = rows[rows[TARGET].notna()], base[base[TARGET].notna()]
+    if known[TARGET].nunique() == known_base[TARGET].nunique() == 2:  # noqa: PLR2004 - both classes
+        parts.append((f"Quality on {len(known)} known outcomes", _quality(known_base, known)))
+    # Each page of Evidently's own carries 4 MB of scripts; this way there is one page.
+    widgets = [
+        group_widget(title=title, widgets=snapshot._widgets)  # noqa: SLF001 - Evidently is pinned
+        for title, snapshot in parts
+    ]
+    return str(render_widgets(widgets, as_iframe=False))
+
+
+def _drift(contract: Contract, reference: pd.DataFrame, rows: pd.DataFrame) -> Snapshot:
+    methods = {feature.name: method_of(feature) for feature in contract.features}
+    # Evidently refuses a column in which nothing is given.
+    names = [name for name in methods if rows[name].notna().any() and reference[name].notna().any()]
+    thresholds = {
+        method: threshold(method, len(rows), len(reference)) for method in set(methods.values())
+    }
+    definition = DataDefinition(
+        numerical_columns=[
+            *(name for name in names if methods[name] == "wasserstein"),
+            PREDICTION,
+        ],
+        categorical_columns=[name for name in names if methods[name] == "jensenshannon"],
+    )
+    report = Report(
+        [
+            DataDriftPreset(
+                columns=names,
+                per_column_method={name: methods[name] for name in names},
+                per_column_threshold={name: thresholds[methods[name]] for name in names},
+                # One feature is enough.
+                drift_share=1 / len(methods),
+            ),
+            ValueDrift(
+                column=PREDICTION,
+                method="wasserstein",
+                threshold=threshold("wasserstein", len(rows), len(reference)),
+            ),
+        ]
+    )
+    return report.run(
+        Dataset.from_pandas(rows[[*names, PREDICTION]], data_definition=definition),
+        Dataset.from_pandas(reference[[*names, PREDICTION]], data_definition=definition),
+    )
+
+
+def _quality(reference: pd.DataFrame, rows: pd.DataFrame) -> Snapshot:
+    definition = DataDefinition(
+        classification=[BinaryClassification(target=TARGET, prediction_probas=PREDICTION)],
+        numerical_columns=[PREDICTION],
+        categorical_columns=[TARGET],
+    )
+    columns = [TARGET, PREDICTION]
+    return Report([ClassificationPreset()]).run(
+        Dataset.from_pandas(rows[columns].astype({TARGET: int}), data_definition=definition),
+        Dataset.from_pandas(reference[columns].astype({TARGET: int}), data_definition=definition),
+    )

@@ -1,0 +1,147 @@
+"""What present customers are compared with: the rows that the served model was trained on."""
+
+import hashlib
+import io
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from filelock import FileLock
+
+from mlstack.contract import Contract
+from mlstack.data.customer_table import PREDICTION, TARGET, customer_table
+from mlstack.errors import NoReference, RegistryUnavailable
+from mlstack.files import write_atomically
+from mlstack.model.mlflow_runs import PARENT_TAG, download, find_run
+from mlstack.model.model_store import ModelStore
+from mlstack.quality.figures import Quality
+
+REFERENCE_FILE = "reference/training_rows.csv"
+"""Artifact of a search's parent run: clean training rows with the target."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Training rows of a run's search, scored by the run's own model.
+
+    Args:
+        run_id: The run.
+        contract: What it was trained with.
+        rows: The features as `customer_table` gives them, `PREDICTION` (float64) and
+            `TARGET` (int64).
+        quality: What MLflow has of the run's figures on its validation rows, which unlike its
+            training rows it had not seen; None: it has none.
+    """
+
+    run_id: str
+    contract: Contract
+    rows: pd.DataFrame
+    quality: Quality | None
+
+
+class ReferenceStore:
+    """References by run id, each downloaded once.
+
+    Args:
+        folder: Where verified copies are kept, so that a restart needs no MLflow.
+        models: Where the runs' models are.
+    """
+
+    def __init__(self, folder: Path, models: ModelStore) -> None:
+        self._folder, self._models = folder, models
+
+    def load(self, run_id: str) -> Reference:
+        """Loads the training rows of a run's search and scores them with the run's model.
+
+        It does not matter whether the run is the one that won its search.
+
+        Raises:
+            NoReference: the run has none, or what it has is no table of its contract.
+            RegistryUnavailable: there is no copy, and MLflow cannot be reached.
+            ModelError: as `ModelStore.load`.
+        """
+        model = self._models.load(run_id)
+        contract = model.contract
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(self._folder / f"{run_id}.lock"):
+                content = self._kept(run_id, ".csv", _fetch_rows)
+                figures = self._kept(run_id, ".json", _fetch_figures)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise NoReference(
+                f"the training rows of run {run_id} cannot be kept here: {reason}"
+            ) from error
+        rows = _parse(content, run_id, contract)
+        try:
+            features = customer_table(rows, contract)
+            outcomes = pd.to_numeric(rows[contract.target.name]).astype("int64")
+        except (ValueError, TypeError) as error:
+            raise NoReference(f"the training rows of run {run_id} are broken: {error}") from error
+        chances = model.score_matrix(model.encoder.encode_frame(features))
+        scored = features.assign(**{PREDICTION: chances.astype("float64")})
+        scored[TARGET] = outcomes
+        return Reference(run_id, contract, scored, _quality(json.loads(figures)))
+
+    def _kept(self, run_id: str, suffix: str, fetch: Callable[[str], bytes]) -> bytes:
+        """The copy, if it is what was downloaded: its name has its checksum; else a new one."""
+        for path in self._folder.glob(f"{run_id}-*{suffix}"):
+            content = path.read_bytes()
+            if path.stem == f"{run_id}-{_checksum(content)}":
+                return content
+            path.unlink()  # spoilt by a disk; it is whole in MLflow
+        content = fetch(run_id)
+        write_atomically(self._folder / f"{run_id}-{_checksum(content)}{suffix}", content)
+        return content
+
+
+def _fetch_rows(run_id: str) -> bytes:
+    # The run of a search is its trials' parent; a search's own run is asked for its own.
+    parent = find_run(run_id).data.tags.get(PARENT_TAG, run_id)
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            return download(parent, REFERENCE_FILE, Path(scratch)).read_bytes()
+        except RegistryUnavailable as error:
+            find_run(parent)  # MLflow answers: what is missing is the file
+            raise NoReference(
+                f"there are no training rows to compare with: {error}; only runs of this "
+                "project's training flow have them"
+            ) from error
+
+
+def _fetch_figures(run_id: str) -> bytes:
+    return json.dumps(dict(find_run(run_id).data.metrics)).encode()
+
+
+def _quality(figures: Mapping[str, float]) -> Quality | None:
+    """By the names that `model_orchestration.metrics` logs them under."""
+    if not {"rmse", "logloss", "auc", "ece"} <= figures.keys():
+        return None
+    return Quality(
+        rmse=figures["rmse"],
+        logloss=figures["logloss"],
+        auc=figures["auc"],
+        calibration_error=figures["ece"],
+        coverage=1.0,
+    )
+
+
+def _checksum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _parse(content: bytes, run_id: str, contract: Contract) -> pd.DataFrame:
+    """Every value as the text that stands in the file; an empty one is missing."""
+    try:
+        rows = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise NoReference(f"the training rows of run {run_id} are no table: {error}") from error
+    wanted = [*contract.feature_names, contract.target.name]
+    absent = [name for name in wanted if name not in rows.columns]
+    if absent or rows.empty:
+        lack = f"lack {', '.join(absent)}" if absent else "are none"
+        raise NoReference(f"the training rows of run {run_id} {lack}")
+    return rows[wanted].where(rows[wanted] != "", None)

@@ -1,0 +1,1 @@
+"""Kinesis: records and their ids."""

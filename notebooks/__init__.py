@@ -1,0 +1,1 @@
+"""Notebooks, their helpers, and the generator of the synthetic sample."""

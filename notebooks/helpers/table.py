@@ -1,0 +1,50 @@
+"""The table that the notebooks look at."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from mlstack.contract import Contract
+from mlstack.data.dataset import read_raw
+from mlstack.errors import SettingsError
+from mlstack.settings import ROOT, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A raw table and the contract that describes it.
+
+    Attributes:
+        contract: What a customer is.
+        raw: One row of texts a customer, as `dataset.read_raw` gives them.
+        origin: Where it is from, with its SHA-256, as a sentence.
+    """
+
+    contract: Contract
+    raw: pd.DataFrame
+    origin: str
+
+
+def load_table() -> Table:
+    """Reads the table that `DATA_FILE` names, else the contract's synthetic sample.
+
+    The public file is never fetched: a notebook says the same wherever it is run.
+
+    Raises:
+        SettingsError: there is no such file, or the contract has no sample.
+        DataError: the file is no table.
+    """
+    settings = Settings.load()
+    contract = Contract.load(settings.contract_path)
+    named = settings.data_file
+    if named is None and contract.data.sample is None:
+        raise SettingsError(f"{contract.name} has no sample: set DATA_FILE to your table")
+    path = ROOT / (named or Path(str(contract.data.sample)))
+    if not path.is_file():
+        raise SettingsError(f"{named or contract.data.sample}: there is no such file")
+    content = path.read_bytes()
+    kind = f"The table is {path.name}" if named else f"The synthetic sample {contract.data.sample}"
+    origin = f"{kind} (SHA-256 {hashlib.sha256(content).hexdigest()[:16]}...)."
+    return Table(contract, read_raw(content), origin)

@@ -1,0 +1,184 @@
+"""Draws a synthetic sample from a model of a real raw table.
+
+The sample has the real table's columns and formats and none of its rows: a drawn row that
+equals a real one in all columns but the id, or in the features of a contract, is drawn anew.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mlstack.contract import Contract
+from mlstack.data.dataset import clean, read_raw
+from mlstack.errors import DataError, DataFault, MlstackError
+from mlstack.files import write_atomically
+from mlstack.settings import ROOT
+from notebooks.sample.conditional_trees import ConditionalTrees, class_counts
+from notebooks.sample.raw_table import RawTable
+
+ROWS = 8000
+SEED = 20221
+
+_ROUNDS = 50
+
+_Taken = dict[str, set[str]]
+"""Keys of the rows that may not be drawn, by the columns compared."""
+
+
+def draw_sample(table: RawTable, rows: int, seed: int) -> pd.DataFrame:
+    """Draws a sample of a table.
+
+    Args:
+        table: The real table.
+        rows: Rows to draw; the classes have the shares that they have in the table.
+        seed: The same table, rows and seed give the same sample.
+
+    Returns:
+        Texts, as `dataset.read_raw` returns them.
+
+    Raises:
+        DataError: the rows are too few to have both classes, or the table is so plain that
+            enough rows that it does not hold cannot be drawn.
+    """
+    rng = np.random.default_rng(seed)
+    counts = class_counts(table.rows[table.target].tolist(), rows)
+    if min(counts.values()) < 1:
+        raise DataError(DataFault(f"{rows} rows are too few to have both classes; draw more"))
+    taken = {
+        what: set(table.keys(table.rows, names)) for what, names in table.compared_columns.items()
+    }
+    drawn = pd.concat(
+        [_draw_class(table, of_class, count, taken, rng) for of_class, count in counts.items()]
+    )
+    drawn = drawn.iloc[rng.permutation(len(drawn))].set_axis(range(1, len(drawn) + 1))
+    for column in table.of_role("identifier"):
+        drawn[column.name] = _identifiers(table.rows[column.name], len(drawn), rng).to_numpy(
+            np.float64
+        )
+    sample = table.texts(drawn)
+    for contract in table.contracts:
+        clean(sample, contract)
+    return sample
+
+
+def _draw_class(
+    table: RawTable, of_class: str, count: int, taken: _Taken, rng: np.random.Generator
+) -> pd.DataFrame:
+    model = ConditionalTrees(table, of_class)
+    rows = pd.DataFrame()
+    for _ in range(_ROUNDS):
+        fresh = _fresh(table, model.draw(count - len(rows), rng), taken)
+        rows = pd.concat([rows, fresh], ignore_index=True)
+        if len(rows) == count:
+            return rows
+    raise DataError(
+        DataFault(
+            f"only {len(rows)} of {count} rows of class {of_class!r} could be drawn that the "
+            "real table does not hold; draw fewer rows"
+        )
+    )
+
+
+def _fresh(table: RawTable, rows: pd.DataFrame, taken: _Taken) -> pd.DataFrame:
+    """Rows that are within the real ranges and equal no real row and none drawn before.
+
+    Their keys are added to those taken.
+    """
+    # A column computed from others can leave the range that it has in the real table.
+    for name in table.relations:
+        real = table.rows[name]
+        rows = rows[rows[name].between(real.min(), real.max())]
+    for what, names in table.compared_columns.items():
+        keys = table.keys(rows, names)
+        rows = rows[~keys.isin(taken[what]) & ~keys.duplicated()]
+    for what, names in table.compared_columns.items():
+        taken[what].update(table.keys(rows, names))
+    return rows
+
+
+def _identifiers(
+    real: "pd.Series[float]", count: int, rng: np.random.Generator
+) -> "pd.Series[int]":
+    """Whole numbers in the range of the real ones, none of them real and none twice."""
+    low, high = int(real.min()), int(real.max())
+    enough = len(real) + count
+    # Where the real ones leave too few free, go on after the last of them.
+    drawn = pd.Series(low + rng.choice(max(high - low + 1, enough), size=enough, replace=False))
+    return drawn[~drawn.isin(real)].head(count)
+
+
+def write_raw(sample: pd.DataFrame, table: RawTable, path: Path) -> None:
+    """Writes texts as a CSV file: names and texts quoted, numbers bare."""
+    quoted = {column.name for column in table.columns if column.number is None}
+    lines = [",".join(map(_quote, sample.columns))]
+    columns = [
+        sample[name].map(_quote) if name in quoted else sample[name] for name in sample.columns
+    ]
+    lines += [",".join(row) for row in zip(*columns, strict=True)]
+    write_atomically(path, ("\n".join(lines) + "\n").encode())
+
+
+def _quote(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
+
+
+def parser(prog: str, description: str | None) -> argparse.ArgumentParser:
+    """Command line with the real table and its contracts."""
+    parser = argparse.ArgumentParser(prog=prog, description=description)
+    parser.add_argument("--real", type=Path, required=True, help="the real raw table (CSV)")
+    parser.add_argument(
+        "--contract",
+        type=Path,
+        nargs="+",
+        default=sorted((ROOT / "contracts").glob("credit_card_churn*.yaml")),
+        help="the contracts that are to be served by one sample",
+    )
+    return parser
+
+
+def load(real: Path, contracts: Sequence[Path]) -> RawTable:
+    """Reads a real table.
+
+    Raises:
+        DataError: there is no such table, or it does not fit a contract.
+        ContractError: a contract breaks its rules.
+    """
+    if not real.is_file():
+        raise DataError(DataFault(f"{real}: there is no such file"))
+    return RawTable(read_raw(real), [Contract.load(path) for path in contracts])
+
+
+def sample_path(contracts: Sequence[Contract]) -> Path:
+    """Where the contracts expect their sample.
+
+    Raises:
+        DataError: they name no sample, or different ones.
+    """
+    named = {contract.data.sample for contract in contracts}
+    if len(named) != 1 or None in named:
+        raise DataError(DataFault("the contracts do not name one sample (data: sample:)"))
+    return ROOT / str(named.pop())
+
+
+def main() -> None:
+    """Entry point: `python -m notebooks.sample.draw_sample --real FILE`."""
+    options = parser("draw_sample", __doc__)
+    options.add_argument("--rows", type=int, default=ROWS, help=f"rows to draw ({ROWS})")
+    options.add_argument("--seed", type=int, default=SEED, help=f"seed of the draw ({SEED})")
+    options.add_argument("--out", type=Path, help="file to write (as the contracts name it)")
+    arguments = options.parse_args()
+    table = load(arguments.real, arguments.contract)
+    path = arguments.out or sample_path(table.contracts)
+    write_raw(draw_sample(table, arguments.rows, arguments.seed), table, path)
+    print(f"{path}: {arguments.rows} rows, {path.stat().st_size / 1e6:.2f} MB")  # noqa: T201
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except MlstackError as error:
+        sys.exit(f"draw_sample: {error}")

@@ -1,0 +1,142 @@
+"""Serves the reports' pages: by nginx when it is installed, else by gunicorn and Flask.
+
+Usage: python -m operations.embedded.report_browser
+
+Both serve the same pages with the same headers, those of `reporting/nginx/`.
+"""
+
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from flask import Flask, Response, abort, send_from_directory
+
+from mlstack.files import write_atomically
+from mlstack.settings import ROOT, Settings
+from operations.embedded.layout import STACK
+
+TEMPLATE = ROOT / "reporting" / "nginx" / "default.conf.template"
+EMPTY = ROOT / "reporting" / "nginx" / "empty.html"
+_HEADER = re.compile(r'^\s*add_header (\S+) "(.*)" always;$', re.MULTILINE)
+_PAGE = re.compile(r"^[0-9]+T[0-9]+Z-[a-z0-9_]+\.html$")
+
+# Where Debian puts it: not on everybody's PATH.
+_SBIN = "/usr/sbin:/usr/local/sbin"
+
+_MAIN = """\
+daemon off;
+# One process, which is all that pages take: a master that is killed would leave its workers
+# behind, and both overwrite the environment, by which supervision knows its own.
+master_process off;
+pid "{scratch}/nginx.pid";
+error_log stderr;
+
+events {{
+    worker_connections 256;
+}}
+
+http {{
+    default_type application/octet-stream;
+    types {{
+        text/html html;
+    }}
+    access_log off;
+    sendfile on;
+    client_max_body_size 1k;
+    client_body_temp_path "{scratch}/body";
+    proxy_temp_path "{scratch}/proxy";
+    fastcgi_temp_path "{scratch}/fastcgi";
+    uwsgi_temp_path "{scratch}/uwsgi";
+    scgi_temp_path "{scratch}/scgi";
+
+{server}
+}}
+"""
+
+
+def nginx() -> str | None:
+    """Where nginx is; None: it is not installed."""
+    return shutil.which("nginx") or shutil.which("nginx", path=_SBIN)
+
+
+def command(settings: Settings, scratch: Path, binary: str | None) -> list[str]:
+    """The server's command line.
+
+    Args:
+        settings: Where the pages are, and where to listen.
+        scratch: Folder for what nginx needs, made when it is not there.
+        binary: nginx; None: gunicorn takes its place.
+    """
+    address = f"{settings.bind_address}:{settings.reports_port}"
+    if binary is None:
+        # Clients that stall take a thread for a while only.
+        worker = [
+            "--worker-class",
+            "mlstack.web.http_worker.Worker",
+            "--threads",
+            "8",
+            "--no-sendfile",
+        ]
+        gunicorn = [sys.executable, "-m", "gunicorn", "--bind", address, *worker]
+        return [*gunicorn, "operations.embedded.report_browser:create_app()"]
+    scratch.mkdir(parents=True, exist_ok=True)
+    server = TEMPLATE.read_text(encoding="utf-8")
+    for name, value in {
+        "REPORTS_LISTEN": address,
+        "REPORTS_FOLDER": str(settings.reports_path),
+        "REPORTS_EMPTY_FOLDER": str(EMPTY.parent),
+    }.items():
+        server = server.replace(f"${{{name}}}", value)
+    text = _MAIN.format(scratch=scratch, server=server)
+    write_atomically(scratch / "nginx.conf", text.encode())
+    return [binary, "-e", "stderr", "-p", str(scratch), "-c", str(scratch / "nginx.conf")]
+
+
+def create_app() -> Flask:
+    """The same as a Flask application, for machines without nginx."""
+    settings = Settings.load()
+    app = Flask(__name__, static_folder=None)
+    headers = dict(_HEADER.findall(TEMPLATE.read_text(encoding="utf-8")))
+
+    @app.after_request
+    def _add_headers(answer: Response) -> Response:
+        answer.headers.update(headers)
+        return answer
+
+    @app.get("/")
+    @app.get("/index.html")
+    def _index() -> Response:
+        folder = settings.reports_path
+        page = folder / "index.html" if (folder / "index.html").exists() else EMPTY
+        answer = send_from_directory(page.parent, page.name)
+        answer.headers["Cache-Control"] = "no-store"
+        return answer
+
+    @app.get("/<name>")
+    def _page(name: str) -> Response:
+        if not _PAGE.match(name) or (settings.reports_path / name).is_symlink():
+            abort(404)
+        return send_from_directory(settings.reports_path, name)
+
+    return app
+
+
+def main() -> None:
+    """Becomes the server."""
+    settings = Settings.load()
+    settings.reports_path.mkdir(parents=True, exist_ok=True)
+    binary = nginx()
+    if binary is None:
+        _say("nginx is not installed: gunicorn serves the pages")
+    line = command(settings, STACK / "nginx", binary)
+    os.execv(line[0], line)  # noqa: S606 - that is the point
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - goes to its log
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""The contract is strict: a mistake in it is an error at load, with its place and reason."""
+
+from pathlib import Path
+
+import pytest
+
+from mlstack.contract import CategoryFeature, Contract, OrdinalFeature
+from mlstack.errors import ContractError
+from mlstack.settings import ROOT
+
+TEXT = (ROOT / "contracts" / "credit_card_churn.yaml").read_text()
+
+
+def line_of(text: str, part: str) -> int:
+    return text[: text.index(part)].count("\n") + 1
+
+
+def test_documented_contract_has_the_documented_features(documented: Contract) -> None:
+    assert documented.feature_names == (
+        "customer_age",
+        "gender",
+        "dependent_count",
+        "education_level",
+        "marital_status",
+        "income_category",
+        "card_category",
+        "months_on_book",
+        "total_relationship_count",
+        "credit_limit",
+        "total_revolving_bal",
+    )
+    assert documented.answer == "churn chance"
+
+
+def test_documented_ordinals_keep_their_documented_codes(documented: Contract) -> None:
+    levels = {
+        f.name: dict(zip(f.values, f.levels, strict=True))
+        for f in documented.features
+        if isinstance(f, OrdinalFeature)
+    }
+    assert levels["education_level"][3] == "Graduate"
+    assert levels["income_category"][4] == "$120K +"
+
+
+def test_full_contract_has_all_19_features_and_some_may_be_missing(full: Contract) -> None:
+    assert len(full.features) == 19
+    assert [f.name for f in full.features if f.may_be_missing] == [
+        "education_level",
+        "marital_status",
+        "income_category",
+    ]
+
+
+def test_example_is_made_of_allowed_values(contract: Contract) -> None:
+    for feature in contract.features:
+        value = contract.example[feature.name]
+        if isinstance(feature, CategoryFeature | OrdinalFeature):
+            assert value in feature.values
+        else:
+            assert feature.range[0] <= float(value) <= feature.range[1]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "at", "reason"),
+    [
+        ("kind: number", "kind: numbr", "kind: numbr", "numbr"),
+        ("range: [18, 120]", "range: [120, 18]", "name: customer_age", "is empty"),
+        ("range: [18, 120]", "range: [18, 18]", "name: customer_age", "is empty"),
+        ("range: [18, 120]", "range: [18.5, 120]", "range: [18.5", "integer"),
+        ("range: [18, 120]", "range: [18, yes]", "range: [18, yes", "integer"),
+        ("range: [18, 120]", "range: [18]", "range: [18]", ""),
+        ("unit: years", "unitt: years", "unitt: years", "Extra inputs"),
+        ("name: gender", "name: customer_age", "name: customer_age\n    kind: cat", "twice"),
+        ("raw: Gender\n", "raw: Customer_Age\n", "raw: Customer_Age\n    raw_v", "twice"),
+        ("raw: Gender\n", "raw: Attrition_Flag\n", "name: gender", "target is a feature"),
+        ("name: gender", "name: churned", "name: churned\n    kind", "target is a feature"),
+        ("name: gender", "name: prediction", "name: prediction", "reserved"),
+        ("name: churned", "name: prediction_id", "name: prediction_id", "reserved"),
+        ("answer: churn chance", "answer: model_run_id", "answer: model_run_id", "reserved"),
+        ("range: [18, 120]", "range: [18, 9007199254740993]", "name: customer_age", "beyond"),
+        ("range: [18, 120]", "range: [-9007199254740993, 120]", "name: customer_age", "beyond"),
+        ("name: gender", "name: Gender of", "name: Gender of", "pattern"),
+        ("raw: Gender\n", "raw: CLIENTNUM\n", "raw: CLIENTNUM", "dropped"),
+        ("missing: refuse", "missing: refuse\n    missing: allow", "missing: allow", "twice"),
+        ("missing: refuse", "missing: maybe", "missing: maybe", "refuse"),
+        ("[married, single, divorced]", "[married, married, single]", "name: marital", "twice"),
+        ("[married, single, divorced]", "[married, '<45', single]", "values: [married", "pattern"),
+        ("Married: married", "Married: maried", "name: marital_status", "unknown 'maried'"),
+        ("Single: single, ", "", "name: marital_status", "no raw value"),
+        ("Doctorate: 5", "Doctorate: 7", "name: education_level", "unknown 7"),
+        ("example: 50", "example: 17", "name: customer_age", "example"),
+        ("example: 50", "example: true", "example: true", "integer"),
+        ("example: M", "example: X", "name: gender", "example"),
+        ("test: 0.2", "test: 0.3", "split:", "add up"),
+        ("positive: Attrited Customer", "positive: Existing Customer", "target:", "the same"),
+        ("    meaning: Gender of the customer\n", "", "name: gender", "Field required"),
+        ("void_row_values: [Unknown]", "void_row_values: Unknown", "void_row", "tuple"),
+        ("description:", "\tdescription:", "\tdescription", "is no YAML"),
+        ("features:", "features: []\nmore:", "features: []", "at least 1"),
+        ("name: credit_card_churn", "name: [1]", "name: [1]", "string"),
+        ("name: credit_card_churn", "name: &a [*a]", "name: &a", "an alias is not taken"),
+        ("example: 50", "example: 2020-13-45", "example: 2020", "month must be in 1..12"),
+        ("example: 50", "example: !!int abc", "example: !!int", "'abc' cannot be read"),
+        ("example: 50", "example: \x01", "example: \x01", "character '\\x01' is not allowed"),
+        ("range: [18, 120]", "range: [010, 120]", "range: [010", "'010' would be read as 8"),
+        ("range: [18, 120]", "range: [18, 2:00]", "range: [18, 2", "'2:00' would be read as 120"),
+        ("range: [18, 120]", "range: [18, 0x78]", "range: [18, 0x", "'0x78' would be read as 120"),
+        ("range: [18, 120]", "range: [18, 1_20]", "range: [18, 1_", "'1_20' would be read as 120"),
+    ],
+)
+def test_mistake_is_refused_with_line_and_reason(old: str, new: str, at: str, reason: str) -> None:
+    assert old in TEXT
+    text = TEXT.replace(old, new, 1)
+    with pytest.raises(ContractError) as caught:
+        Contract.parse(text, "my.yaml")
+    assert caught.value.path == "my.yaml"
+    assert caught.value.line == line_of(text, at)
+    assert reason in caught.value.reason
+
+
+@pytest.mark.parametrize("text", ["", "[]", "name", "- a\n- b", "{", "? [a]\n: 1", "[" * 5000])
+def test_text_that_is_no_contract_is_refused(text: str) -> None:
+    with pytest.raises(ContractError):
+        Contract.parse(text)
+
+
+def test_missing_file_is_refused_with_its_name(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match=r"nowhere\.yaml"):
+        Contract.load(tmp_path / "nowhere.yaml")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("# Credit card churn", "# Another comment"),
+        ("meaning: Age of the customer", "meaning: How old"),
+        ("example: 50", "example: 51"),
+        ("sample: contracts/", "sample: elsewhere/"),
+    ],
+)
+def test_texts_for_people_do_not_make_another_contract(
+    documented: Contract, old: str, new: str
+) -> None:
+    assert Contract.parse(TEXT.replace(old, new)).digest == documented.digest
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("range: [18, 120]", "range: [18, 121]"),
+        ("values: [F, M]", "values: [M, F]"),
+        ("answer: churn chance", "answer: chance"),
+        ("seed: 20221", "seed: 20222"),
+    ],
+)
+def test_what_decides_an_answer_makes_another_contract(
+    documented: Contract, old: str, new: str
+) -> None:
+    assert Contract.parse(TEXT.replace(old, new)).digest != documented.digest

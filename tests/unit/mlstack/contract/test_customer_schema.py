@@ -1,0 +1,136 @@
+"""A request's faults are all told, in sentences, with the field that they are in."""
+
+from typing import Any
+
+import pytest
+
+from mlstack.contract import Contract, IntegerFeature
+from mlstack.contract.customer_schema import MAX_ECHO, MAX_ERRORS, CustomerValidator, describe
+from mlstack.data.customer_generator import CustomerGenerator
+from mlstack.errors import FieldError, InvalidCustomer
+
+
+def faults_of(contract: Contract, request: Any) -> tuple[FieldError, ...]:
+    with pytest.raises(InvalidCustomer) as caught:
+        CustomerValidator(contract).validate(request)
+    return caught.value.errors
+
+
+def test_example_is_a_customer(contract: Contract) -> None:
+    assert CustomerValidator(contract).validate(dict(contract.example)) == contract.example
+
+
+@pytest.mark.parametrize(("field", "value"), [("months_on_book", 4), ("customer_age", 100)])
+def test_documented_values_are_possible(documented: Contract, field: str, value: int) -> None:
+    CustomerValidator(documented).validate({**documented.example, field: value})
+
+
+def test_whole_float_is_an_integer(documented: Contract) -> None:
+    customer = CustomerValidator(documented).validate({**documented.example, "customer_age": 50.0})
+    assert isinstance(customer["customer_age"], int)
+
+
+def test_missing_feature_is_none_where_it_may_be(full: Contract) -> None:
+    request = {**full.example, "income_category": None}
+    del request["marital_status"]
+    customer = CustomerValidator(full).validate(request)
+    assert customer["income_category"] is None
+    assert customer["marital_status"] is None
+    assert tuple(customer) == full.feature_names
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "code"),
+    [
+        ("customer_age", True, "wrong_type"),
+        ("customer_age", "50", "wrong_type"),
+        ("customer_age", 50.5, "wrong_type"),
+        ("customer_age", None, "wrong_type"),
+        ("customer_age", [50], "wrong_type"),
+        ("customer_age", 17, "out_of_range"),
+        ("customer_age", 121, "out_of_range"),
+        ("customer_age", 10**60, "out_of_range"),
+        ("credit_limit", -0.01, "out_of_range"),
+        ("gender", "f", "unknown_category"),
+        ("gender", 1, "wrong_type"),
+        ("gender", {"a": 1}, "wrong_type"),
+        ("education_level", 6, "unknown_category"),
+        ("education_level", -1, "unknown_category"),
+        ("education_level", "Graduate", "wrong_type"),
+    ],
+)
+def test_bad_value_is_told_at_its_field(
+    documented: Contract, field: str, value: Any, code: str
+) -> None:
+    (fault,) = faults_of(documented, {**documented.example, field: value})
+    assert (fault.pointer, fault.code) == (f"/{field}", code)
+    assert "must be" in fault.detail
+
+
+def test_limits_are_told_exactly(documented: Contract) -> None:
+    feature = next(f for f in documented.features if isinstance(f, IntegerFeature))
+    wide = feature.model_copy(update={"range": (-1234567, 5), "unit": None})
+    assert describe(wide) == "a whole number from -1234567 to 5"
+
+
+def test_missing_and_unknown_fields_are_told_together(documented: Contract) -> None:
+    request: dict[str, Any] = {**documented.example, "a/b~c": 1}
+    del request["gender"]
+    faults = {(f.pointer, f.code) for f in faults_of(documented, request)}
+    assert faults == {("/gender", "missing"), ("/a~1b~0c", "unknown_field")}
+
+
+@pytest.mark.parametrize("request_", [None, True, 1, "x", [], [{}]])
+def test_what_is_no_object_is_told_so(documented: Contract, request_: Any) -> None:
+    (fault,) = faults_of(documented, request_)
+    assert (fault.pointer, fault.code) == ("", "wrong_type")
+
+
+def test_no_more_faults_than_a_person_reads(documented: Contract) -> None:
+    assert len(faults_of(documented, {f"x{i}": i for i in range(100)})) == MAX_ERRORS
+
+
+def test_long_input_is_not_repeated(documented: Contract) -> None:
+    long = "y" * 10_000
+    for fault in faults_of(documented, {**documented.example, long: 1, "gender": long}):
+        assert "y" * (MAX_ECHO + 1) not in fault.pointer + fault.detail
+
+
+@pytest.mark.parametrize(
+    ("request_", "pointer", "code"),
+    [
+        ([], "", "too_few"),
+        ([{}] * 11, "", "too_many"),
+        ({}, "", "wrong_type"),
+        ([1], "/0", "wrong_type"),
+    ],
+)
+def test_batch_of_another_shape_is_refused(
+    documented: Contract, request_: Any, pointer: str, code: str
+) -> None:
+    with pytest.raises(InvalidCustomer) as caught:
+        CustomerValidator(documented).validate_batch(request_, most=10)
+    assert (caught.value.errors[0].pointer, caught.value.errors[0].code) == (pointer, code)
+
+
+def test_fault_in_a_batch_is_told_with_its_position(documented: Contract) -> None:
+    batch = [dict(documented.example), {**documented.example, "gender": "?"}]
+    with pytest.raises(InvalidCustomer) as caught:
+        CustomerValidator(documented).validate_batch(batch, most=10)
+    assert [f.pointer for f in caught.value.errors] == ["/1/gender"]
+
+
+def test_simulated_customers_are_customers(contract: Contract) -> None:
+    without_sample = contract.model_copy(
+        update={"data": contract.data.model_copy(update={"sample": None})}
+    )
+    validator = CustomerValidator(contract)
+    for source in (contract, without_sample):
+        for customer in CustomerGenerator(source, seed=3).draw(200):
+            assert validator.validate(customer) == customer
+
+
+def test_same_seed_draws_the_same_customers(contract: Contract) -> None:
+    draws = [CustomerGenerator(contract, seed=3).draw(20) for _ in range(2)]
+    assert draws[0] == draws[1]
+    assert draws[0] != CustomerGenerator(contract, seed=4).draw(20)

@@ -1,0 +1,163 @@
+"""Raw tables are cleaned by the contract, or refused with everything that is wrong."""
+
+import pandas as pd
+import pytest
+
+from mlstack.contract import Contract
+from mlstack.data.dataset import clean, read_raw, split, unlisted_columns
+from mlstack.errors import DataError
+from support.raw_tables import raw_table
+
+
+def faults_of(raw: pd.DataFrame, contract: Contract) -> str:
+    with pytest.raises(DataError) as caught:
+        clean(raw, contract)
+    return str(caught.value)
+
+
+def test_clean_rows_have_the_features_and_the_target(contract: Contract) -> None:
+    rows = clean(raw_table(contract, 30), contract)
+    assert list(rows.columns) == [*contract.feature_names, contract.target.name]
+    assert rows[contract.target.name].sum() == 10
+
+
+def test_a_file_is_read_as_it_stands(documented: Contract) -> None:
+    raw = raw_table(documented, 9)
+    again = read_raw(b"\xef\xbb\xbf" + raw.to_csv(index=False).encode())
+    pd.testing.assert_frame_equal(raw, again, check_index_type=False, check_dtype=False)
+
+
+def test_void_value_drops_the_row(documented: Contract) -> None:
+    raw = raw_table(documented, 30)
+    raw.loc[2, "Education_Level"] = "Unknown"
+    assert list(clean(raw, documented).index) == [i for i in range(1, 31) if i != 2]
+
+
+def test_missing_value_is_kept_where_the_contract_allows_it(full: Contract) -> None:
+    raw = raw_table(full, 30)
+    raw.loc[2, "Education_Level"] = "Unknown"
+    raw.loc[3, "Marital_Status"] = ""
+    rows = clean(raw, full)
+    assert rows["education_level"].isna().loc[2]
+    assert rows.loc[3, "marital_status"] is None
+
+
+def test_missing_value_is_refused_where_the_contract_forbids_it(full: Contract) -> None:
+    raw = raw_table(full, 30)
+    raw.loc[4, "Gender"] = "Unknown"
+    assert faults_of(raw, full) == "column 'Gender': is missing (1 bad rows; row 4: 'Unknown')"
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "reason"),
+    [
+        ("Customer_Age", "old", "is no number"),
+        ("Customer_Age", "nan", "is no number"),
+        ("Credit_Limit", "inf", "is no number"),
+        ("Customer_Age", "17", "is out of range: 18 to 120"),
+        ("Customer_Age", "30.5", "is no whole number"),
+        ("Gender", "X", "is an unknown category; known are 'F', 'M'"),
+        ("Income_Category", "much", "is an unknown category"),
+        ("Gender", "", "is missing"),
+        ("Attrition_Flag", "perhaps", "is neither 'Attrited Customer' nor 'Existing Customer'"),
+        ("Attrition_Flag", "", "is neither"),
+    ],
+)
+def test_bad_value_is_refused_with_column_rows_and_reason(
+    documented: Contract, column: str, value: str, reason: str
+) -> None:
+    raw = raw_table(documented, 30)
+    raw.loc[range(5, 12), column] = value
+    message = faults_of(raw, documented)
+    assert message.startswith(f"column '{column}': {reason}")
+    rows = ", ".join(f"row {row}: {value!r}" for row in range(5, 10))
+    assert f"(7 bad rows; {rows}, ...)" in message
+
+
+def test_all_faults_are_reported_at_once(documented: Contract) -> None:
+    raw = raw_table(documented, 30)
+    raw.loc[1, "Customer_Age"] = "old"
+    raw.loc[2, "Gender"] = "X"
+    raw.loc[3, "Attrition_Flag"] = "?"
+    assert len(faults_of(raw, documented).splitlines()) == 3
+
+
+def test_absent_columns_are_all_named(documented: Contract) -> None:
+    message = faults_of(
+        raw_table(documented, 9).drop(columns=["Gender", "Credit_Limit"]), documented
+    )
+    assert message.splitlines() == [
+        "column 'Gender': is not in the table",
+        "column 'Credit_Limit': is not in the table",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("keep", "label"), [("Existing Customer", "Attrited"), ("Attrited Customer", "Existing")]
+)
+def test_table_of_one_class_is_refused(documented: Contract, keep: str, label: str) -> None:
+    raw = raw_table(documented, 30)
+    message = faults_of(raw[raw["Attrition_Flag"] == keep], documented)
+    assert message == f"column 'Attrition_Flag': no row is '{label} Customer'"
+
+
+def test_table_of_void_rows_is_refused(documented: Contract) -> None:
+    raw = raw_table(documented, 9).assign(Gender="Unknown")
+    assert faults_of(raw, documented) == "no row is left after the clean-up"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "the table is empty"),
+        (b"\n\n", "the table is empty"),
+        (b"a,b\n", "a header and no rows"),
+        (b"a,b,a\n1,2,3\n", "column 'a': appears twice"),
+        (b"a,b\n1,2,3\n", "no CSV file"),
+        (b'a,b\n"1,2\n', "no CSV file"),
+        (b"a\n\xff\xfe\n", "no CSV file in UTF-8"),
+    ],
+)
+def test_file_that_is_no_table_is_refused(content: bytes, reason: str) -> None:
+    with pytest.raises(DataError, match=reason):
+        read_raw(content)
+
+
+def test_column_nobody_decided_on_is_reported(documented: Contract) -> None:
+    raw = raw_table(documented, 9).assign(CLIENTNUM="1", Surprise="2")
+    assert unlisted_columns(raw, documented) == ["Surprise"]
+
+
+def test_rows_keep_the_number_that_people_find_them_by(documented: Contract) -> None:
+    lines = raw_table(documented, 9).to_csv(index=False).splitlines()
+    lines[3:3] = ["", ""]
+    assert list(read_raw("\n".join(["", *lines, "", ""]).encode()).index) == [1, 2, *range(5, 12)]
+
+
+def test_rows_that_are_added_move_few_others_to_another_part(documented: Contract) -> None:
+    rows = clean(raw_table(documented, 3000), documented)
+    before, after = split(rows.iloc[:2400], documented), split(rows, documented)
+    stayed = set(before.test.index) & set(after.test.index)
+    assert len(stayed) > 0.9 * len(before.test)
+    assert len(set(after.test.index) & set(before.train.index)) < 0.02 * len(after.test)
+
+
+def test_split_takes_every_row_once_in_the_contract_shares(contract: Contract) -> None:
+    rows = clean(raw_table(contract, 300), contract)
+    parts = split(rows, contract)
+    assert [len(part) for part in parts] == [180, 60, 60]
+    assert sorted(i for part in parts for i in part.index) == list(rows.index)
+    assert [part[contract.target.name].mean() for part in parts] == pytest.approx([1 / 3] * 3)
+
+
+def test_split_is_the_same_every_time(documented: Contract) -> None:
+    rows = clean(raw_table(documented, 300), documented)
+    for one, other in zip(split(rows, documented), split(rows, documented), strict=True):
+        assert list(one.index) == list(other.index)
+
+
+def test_class_too_small_to_split_is_refused(documented: Contract) -> None:
+    rows = clean(raw_table(documented, 300), documented)
+    few = pd.concat([rows[rows["churned"] == 1].head(2), rows[rows["churned"] == 0]])
+    with pytest.raises(DataError, match="only 2 rows are 'Attrited Customer'"):
+        split(few, documented)

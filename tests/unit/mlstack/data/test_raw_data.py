@@ -1,0 +1,126 @@
+"""A store that has no table yet gets the user's file, else the public one, else the sample."""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from moto import mock_aws
+
+from mlstack.contract import Contract
+from mlstack.data import training_table as raw_data
+from mlstack.data.feature_store import FeatureStore
+from mlstack.data.training_table import RawTable
+from mlstack.errors import SettingsError
+from mlstack.settings import Settings
+from support.aws import KEYS
+from support.raw_tables import raw_table
+
+
+@pytest.fixture(autouse=True)
+def _emulated(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    with mock_aws():
+        yield
+
+
+def bring(settings: Settings, contract: Contract) -> RawTable:
+    """Into a store that is empty."""
+    store = FeatureStore(f"bucket-{uuid.uuid4()}")
+    store.create()
+    return raw_data.bring(settings, contract, store, print)
+
+
+class _Unreachable:
+    def __init__(self, **_: object) -> None:
+        pass
+
+    def __call__(self, *_: object) -> None:
+        raise requests.ConnectionError("no network")
+
+
+def published(content: bytes) -> type:
+    """A downloader of a public address that holds `content`."""
+
+    class Downloader:
+        def __init__(self, **_: object) -> None:
+            pass
+
+        def __call__(self, _url: str, output: str, _pooch: object) -> None:
+            Path(output).write_bytes(content)
+
+    return Downloader
+
+
+def small_public(contract: Contract, rows: int) -> Contract:
+    """The contract, but its public table has `rows` rows, a third of them positive."""
+    assert contract.data.public
+    public = contract.data.public.model_copy(update={"rows": rows, "positives": rows // 3})
+    return contract.model_copy(update={"data": contract.data.model_copy(update={"public": public})})
+
+
+def test_given_file_that_is_not_there_is_an_error_and_no_guess(
+    tmp_path: Path, documented: Contract
+) -> None:
+    settings = Settings(data_file=tmp_path / "nowhere.csv", state_dir=tmp_path)
+    with pytest.raises(SettingsError, match=r"DATA_FILE=.*nowhere\.csv: there is no such file"):
+        bring(settings, documented)
+
+
+def test_public_file_is_fetched_and_recognised(
+    tmp_path: Path, documented: Contract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = raw_table(documented, 30).to_csv(index=False).encode()
+    monkeypatch.setattr("pooch.HTTPDownloader", published(content))
+    table = bring(Settings(state_dir=tmp_path), small_public(documented, 30))
+    assert (table.path.read_bytes(), table.synthetic) == (content, False)
+
+
+def test_public_file_is_fetched_once(
+    tmp_path: Path, documented: Contract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, contract = Settings(state_dir=tmp_path), small_public(documented, 30)
+    content = raw_table(documented, 30).to_csv(index=False).encode()
+    monkeypatch.setattr("pooch.HTTPDownloader", published(content))
+    bring(settings, contract)
+    monkeypatch.setattr("pooch.HTTPDownloader", _Unreachable)
+    data = contract.data.model_copy(update={"key": "another/table.csv"})
+    assert bring(settings, contract.model_copy(update={"data": data})).path.read_bytes() == content
+
+
+@pytest.mark.parametrize("rows", [29, 31])
+def test_another_table_at_the_public_address_is_not_taken(
+    tmp_path: Path, documented: Contract, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    content = raw_table(documented, rows).to_csv(index=False).encode()
+    monkeypatch.setattr("pooch.HTTPDownloader", published(content))
+    table = bring(Settings(state_dir=tmp_path), small_public(documented, 30))
+    assert table.synthetic
+    assert not list((tmp_path / "data" / "public").glob("*.csv"))
+
+
+def test_sample_is_the_last_resort_and_said_to_be_synthetic(
+    tmp_path: Path, documented: Contract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pooch.HTTPDownloader", _Unreachable)
+    table = bring(Settings(state_dir=tmp_path), documented)
+    assert table.synthetic
+    assert table.path.exists()
+
+
+def test_contract_with_no_data_at_all_says_what_to_set(
+    tmp_path: Path, documented: Contract
+) -> None:
+    data = documented.data.model_copy(update={"public": None, "sample": None})
+    with pytest.raises(SettingsError, match="set DATA_FILE"):
+        bring(Settings(state_dir=tmp_path), documented.model_copy(update={"data": data}))
+
+
+def test_the_copy_of_a_private_file_is_private_too(tmp_path: Path, documented: Contract) -> None:
+    given = tmp_path / "mine.csv"
+    given.write_text("a,b\n1,2\n")
+    given.chmod(0o600)
+    settings = Settings(data_file=given, state_dir=tmp_path / "state")
+    assert bring(settings, documented).path.stat().st_mode & 0o077 == 0

@@ -1,0 +1,297 @@
+"""A deploy checks first, moves every worker, and goes back when one cannot follow."""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
+
+import pytest
+from prometheus_client import generate_latest
+
+from mlstack.contract import Contract
+from mlstack.deployment import deployment
+from mlstack.deployment.deployment import Deployer, DeploymentState, Statement
+from mlstack.deployment.watcher import ModelWatcher, model_store
+from mlstack.errors import DeploymentError, ModelError
+from mlstack.settings import Settings
+from server.stream.metrics import StreamMetrics
+from support.api import Kept
+from support.models import keep_model
+from support.waiting import wait_until
+
+A, B, C, D = "a" * 32, "b" * 32, "c" * 32, "d" * 32
+
+
+@pytest.fixture
+def settings(tmp_path: Path, documented: Contract) -> Settings:
+    for seed, run_id in enumerate((A, B, C, D)):
+        keep_model(tmp_path, run_id, documented, seed)
+    return Settings(state_dir=tmp_path)
+
+
+@pytest.fixture
+def deployer(settings: Settings) -> Deployer:
+    return Deployer(settings, model_store(settings))
+
+
+@pytest.fixture
+def watcher(settings: Settings) -> Iterator[ModelWatcher]:
+    watcher = ModelWatcher(settings, "some-server", Kept())
+    watcher.start()
+    yield watcher
+    watcher.stop()
+
+
+def deployed(deployer: Deployer) -> str | None:
+    record = deployer.state.record()
+    return record.run_id if record else None
+
+
+def test_deploy_moves_a_running_worker(deployer: Deployer, watcher: ModelWatcher) -> None:
+    deployer.deploy(A)
+    wait_until(lambda: watcher.run_id == A, "the worker serves the first model")
+    deployer.deploy(B)
+    assert watcher.run_id == B
+
+
+def test_worker_starts_with_the_deployed_model(deployer: Deployer, settings: Settings) -> None:
+    deployer.deploy(A)
+    watcher = ModelWatcher(settings, "some-server", Kept())
+    watcher.start()
+    wait_until(lambda: watcher.run_id == A, "the worker serves the deployed model")
+    watcher.stop()
+
+
+def test_environment_decides_where_nothing_was_deployed(settings: Settings) -> None:
+    watcher = ModelWatcher(settings.model_copy(update={"run_id": B}), "some-server", Kept())
+    watcher.start()
+    wait_until(lambda: watcher.run_id == B, "the worker serves the environment's model")
+    watcher.stop()
+
+
+def test_worker_without_a_model_says_what_to_do(watcher: ModelWatcher) -> None:
+    wait_until(lambda: "make deploy" in watcher.reason, "the worker says what to do")
+    assert watcher.predictor is None
+
+
+def test_broken_model_is_refused_before_anything_is_touched(
+    deployer: Deployer, watcher: ModelWatcher, settings: Settings
+) -> None:
+    deployer.deploy(A)
+    wait_until(lambda: watcher.run_id == A, "the worker serves the first model")
+    (settings.state_path / "models" / B / "model.ubj").write_bytes(b"broken")
+    with pytest.raises(ModelError, match="is not the file that was trained"):
+        deployer.deploy(B)
+    assert (deployed(deployer), watcher.run_id) == (A, A)
+    assert deployer.state.history()[-1].result.startswith("refused")
+
+
+def test_model_of_another_contract_is_refused(
+    deployer: Deployer, settings: Settings, full: Contract
+) -> None:
+    other = "e" * 32
+    keep_model(settings.state_path, other, full, seed=1)
+    with pytest.raises(ModelError, match="another contract"):
+        deployer.deploy(other)
+    assert deployed(deployer) is None
+
+
+def test_worker_that_can_not_follow_brings_the_old_model_back(
+    deployer: Deployer, settings: Settings
+) -> None:
+    deployer.deploy(A)
+    follower = _Follower(settings, refuses=B)
+    with follower, pytest.raises(DeploymentError, match=r"cannot serve.*out of memory"):
+        deployer.deploy(B)
+    assert deployed(deployer) == A
+    assert deployer.state.history()[-1].result.startswith("taken back")
+
+
+def test_worker_that_does_not_answer_brings_the_old_model_back(
+    deployer: Deployer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deployment, "_FOLLOW_SECONDS", 0.3)
+    deployer.state.state(Statement(server="s", worker="1", run_id=None))
+    with pytest.raises(DeploymentError, match="did not follow"):
+        deployer.deploy(A)
+    assert deployed(deployer) is None
+
+
+def test_what_a_worker_refused_before_is_asked_of_it_anew(
+    deployer: Deployer, settings: Settings, watcher: ModelWatcher
+) -> None:
+    """MLflow was away half a minute ago, say."""
+    deployer.deploy(A)
+    broken = settings.state_path / "models" / B
+    (broken / "model.ubj").rename(broken / "away")
+    deployer.state.write_record(B, "a deploy that fails")
+    wait_until(lambda: "missing" in watcher.reason, "the worker refuses it")
+    deployer.state.write_record(A, "back")
+    (broken / "away").rename(broken / "model.ubj")
+    deployer.deploy(B)
+    assert watcher.run_id == B
+
+
+def test_worker_does_not_go_on_with_a_first_model_that_was_taken_back(
+    deployer: Deployer, settings: Settings
+) -> None:
+    metrics, told = StreamMetrics(), list[str | None]()
+
+    def swapped(run_id: str | None) -> None:
+        metrics.model_loaded(run_id)
+        told.append(run_id)
+
+    watcher = ModelWatcher(settings, "some-server", Kept(), swapped)
+    watcher.start()
+    deployer.deploy(A)
+    wait_until(lambda: told == [A], "the metrics are told of the model")
+    deployer.state.remove_record()
+    wait_until(lambda: told == [A, None], "the metrics are told that there is none")
+    assert watcher.predictor is None
+    assert "no model is deployed" in watcher.reason
+    assert b"mlstack_model_loaded{" not in generate_latest(metrics.registry)
+    watcher.stop()
+
+
+def test_dead_worker_is_not_waited_for(deployer: Deployer, settings: Settings) -> None:
+    deployer.state.state(Statement(server="s", worker="dead", run_id=None))
+    (path,) = (settings.state_path / "serving").glob("*.json")
+    long_ago = time.time() - 3600
+    os.utime(path, (long_ago, long_ago))
+    deployer.deploy(A)
+    assert deployed(deployer) == A
+    assert not path.exists()
+
+
+def test_two_deploys_at_once_are_refused(settings: Settings) -> None:
+    one, another = DeploymentState(settings.state_path), DeploymentState(settings.state_path)
+    refused = pytest.raises(DeploymentError, match="under way")
+    with one.deploying(), refused, another.deploying(patience_seconds=0):
+        pass
+
+
+def test_a_deploy_waits_for_what_takes_a_moment(deployer: Deployer, settings: Settings) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with DeploymentState(settings.state_path).deploying():
+            waiting = pool.submit(deployer.deploy, A)
+            # Whoever refuses does it at once.
+            assert not wait([waiting], timeout=0.3).done
+        waiting.result()
+    assert deployed(deployer) == A
+
+
+def test_rollback_goes_back_step_by_step(deployer: Deployer) -> None:
+    for run_id in (A, B, C):
+        deployer.deploy(run_id)
+    assert [deployer.rollback(), deployer.rollback()] == [B, A]
+    assert deployed(deployer) == A
+    with pytest.raises(DeploymentError, match="no earlier deployment"):
+        deployer.rollback()
+
+
+def test_model_deployed_twice_is_one_step_of_a_rollback(deployer: Deployer) -> None:
+    for run_id in (A, B, B):
+        deployer.deploy(run_id)
+    assert deployer.rollback() == A
+
+
+def test_rollback_after_a_deploy_that_was_killed_goes_to_what_was_deployed_last(
+    deployer: Deployer,
+) -> None:
+    for run_id in (A, B):
+        deployer.deploy(run_id)
+    deployer.state.write_record(C, "a deploy that died right after this")
+    assert deployer.rollback() == B
+    deployer.deploy(D)
+    assert deployer.rollback() == B
+
+
+def test_edited_history_is_reported_before_anything_is_touched(
+    deployer: Deployer, settings: Settings
+) -> None:
+    deployer.deploy(A)
+    history = settings.state_path / "deployments.jsonl"
+    good = history.read_text()
+    history.write_text(good + '{"at": "2026')
+    with pytest.raises(DeploymentError, match=r"deployments\.jsonl, line 2, is no deployment"):
+        deployer.deploy(B)
+    assert deployed(deployer) == A
+    history.write_text(good.rstrip())
+    deployer.deploy(B)
+    assert [entry.to_run_id for entry in deployer.state.history()] == [A, B]
+
+
+def test_rollback_passes_over_deployments_that_failed(
+    deployer: Deployer, settings: Settings
+) -> None:
+    deployer.deploy(A)
+    deployer.deploy(B)
+    (settings.state_path / "models" / C / "model.ubj").write_bytes(b"broken")
+    with pytest.raises(ModelError):
+        deployer.deploy(C)
+    assert deployer.rollback() == A
+
+
+def test_decided_model_is_deployed_once(deployer: Deployer) -> None:
+    assert [deployer.ensure(A), deployer.ensure(A), deployer.ensure("")] == [A, A, A]
+    assert len(deployer.state.history()) == 1
+
+
+def test_no_decision_at_all_says_what_to_do(deployer: Deployer) -> None:
+    with pytest.raises(DeploymentError, match=r"RUN_ID.*make deploy"):
+        deployer.ensure("")
+
+
+def test_edited_record_is_reported(watcher: ModelWatcher, settings: Settings) -> None:
+    (settings.state_path / "deployment.json").write_text("{}")
+    wait_until(lambda: "is no deployment record" in watcher.reason, "the worker says so")
+
+
+def test_model_that_appears_later_is_served_after_all(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlstack.deployment.watcher._RETRY_SECONDS", 0.2)
+    broken = settings.state_path / "models" / A
+    (broken / "model.ubj").rename(broken / "away")
+    watcher = ModelWatcher(settings.model_copy(update={"run_id": A}), "some-server", Kept())
+    watcher.start()
+    wait_until(lambda: "missing" in watcher.reason, "the worker says what is missing")
+    (broken / "away").rename(broken / "model.ubj")
+    wait_until(lambda: watcher.run_id == A, "the worker looks again")
+    watcher.stop()
+
+
+class _Follower:
+    """A worker that follows the record, but for one model."""
+
+    def __init__(self, settings: Settings, refuses: str) -> None:
+        self._state, self._refuses = DeploymentState(settings.state_path), refuses
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._follow)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+        wait_until(self._state.statements, "the worker says what it serves")
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._thread.join()
+
+    def _follow(self) -> None:
+        serving: str | None = None
+        while not self._stopping.wait(0.05):
+            record = self._state.record()
+            wanted = record.run_id if record else None
+            refused = wanted if wanted == self._refuses else None
+            serving = serving if refused else wanted
+            self._state.state(
+                Statement(
+                    server="s",
+                    worker="1",
+                    run_id=serving,
+                    refused=record if refused else None,
+                    reason="out of memory" if refused else None,
+                )
+            )

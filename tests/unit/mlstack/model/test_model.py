@@ -1,0 +1,77 @@
+"""A model that is not whole, or not what it says it is, is never used."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlstack.contract import Contract
+from mlstack.data.customer_generator import CustomerGenerator
+from mlstack.errors import ModelError
+from mlstack.model.model import EXTRA_FOLDER, MODEL_FILE, Model
+from support.models import train, write_model
+
+RUN_ID = "a" * 32
+
+
+@pytest.fixture
+def folder(tmp_path: Path, documented: Contract) -> Path:
+    return write_model(tmp_path / "model", documented, seed=1)
+
+
+def test_written_model_gives_the_scores_of_the_trained_one(
+    tmp_path: Path, contract: Contract
+) -> None:
+    model = Model.load(write_model(tmp_path / "model", contract, seed=1), RUN_ID)
+    customers = CustomerGenerator(contract, seed=2).draw(100)
+    expected = train(contract, seed=1).inplace_predict(model.encoder.encode(customers))
+    np.testing.assert_array_equal(np.array(model.score(customers), dtype=np.float32), expected)
+
+
+def test_a_batch_scores_as_its_customers_one_by_one(folder: Path, documented: Contract) -> None:
+    model = Model.load(folder, RUN_ID)
+    customers = CustomerGenerator(documented, seed=2).draw(50)
+    assert model.score(customers) == [model.score([customer])[0] for customer in customers]
+
+
+@pytest.mark.parametrize(
+    "file", [MODEL_FILE, f"{EXTRA_FOLDER}/contract.yaml", f"{EXTRA_FOLDER}/manifest.json"]
+)
+def test_missing_file_is_refused(folder: Path, file: str) -> None:
+    (folder / file).unlink()
+    with pytest.raises(ModelError, match="missing"):
+        Model.load(folder, RUN_ID)
+
+
+@pytest.mark.parametrize("file", [MODEL_FILE, f"{EXTRA_FOLDER}/contract.yaml"])
+def test_changed_file_is_refused_before_it_is_parsed(folder: Path, file: str) -> None:
+    content = bytearray((folder / file).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / file).write_bytes(content)
+    with pytest.raises(ModelError, match="is not the file that was trained"):
+        Model.load(folder, RUN_ID)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("test_row_chance", 0.999, "gives its test row"),
+        ("columns", ["a"], "encodes its contract to other columns"),
+        ("format", 2, "its manifest is broken"),
+        ("surprise", 1, "its manifest is broken"),
+    ],
+)
+def test_manifest_that_does_not_match_is_refused(
+    folder: Path, key: str, value: object, reason: str
+) -> None:
+    path = folder / EXTRA_FOLDER / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    with pytest.raises(ModelError, match=reason):
+        Model.load(folder, RUN_ID)
+
+
+def test_manifest_without_sense_is_refused(folder: Path) -> None:
+    (folder / EXTRA_FOLDER / "manifest.json").write_text("{")
+    with pytest.raises(ModelError, match="its manifest is broken"):
+        Model.load(folder, RUN_ID)

@@ -1,0 +1,217 @@
+"""What the containers' environments are run with."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mlstack import environments
+from mlstack.settings import ROOT, Settings
+from operations.containers import credentials, engine, job
+from operations.containers.errors import ContainerError
+from operations.containers.services import GROUPS, address, chosen
+from operations.containers.supervise import in_aws
+
+REGISTRY, SERVE = "docker-compose-model-registry.yml", "docker-compose-serve.yml"
+PUBLIC = ("mongo", "localstack", "prometheus", "grafana", "nginx")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(credentials, "FOLDER", tmp_path / ".secrets")
+    return tmp_path / ".secrets"
+
+
+def _services(*files: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for file in files:
+        found |= yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))["services"]
+    return found
+
+
+def test_secrets_are_drawn_once_and_nobody_else_may_read_them(folder: Path) -> None:
+    assert credentials.ensure() == list(credentials.NAMES)
+    first = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert len(set(first.values())) == len(credentials.NAMES)
+    assert credentials.ensure() == []
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
+    assert folder.stat().st_mode & 0o777 == 0o700
+    for path in folder.iterdir():
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert path.stat().st_uid == credentials.container_uid()
+
+
+def test_an_empty_secret_is_drawn_anew(folder: Path) -> None:
+    """A draw that was killed halfway must not leave an open door."""
+    folder.mkdir()
+    (folder / "feedback_token").touch()
+    credentials.ensure()
+    assert len((folder / "feedback_token").read_text()) > 20
+    assert {path.name for path in folder.iterdir()} == set(credentials.NAMES)
+
+
+def test_a_draw_that_is_killed_leaves_no_secret(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", killed)
+        with pytest.raises(KeyboardInterrupt):
+            credentials.ensure()
+    assert not list(folder.iterdir())
+    assert credentials.ensure() == list(credentials.NAMES)
+
+
+def test_no_setting_is_on_a_command_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everybody on the machine can read that."""
+    uri = "mongodb://ana:secret@db.example"
+    monkeypatch.setattr(os, "environ", {**os.environ, "MONGO_URI": uri})
+    begun: list[tuple[list[str], dict[str, str]]] = []
+
+    def become(_: str, line: list[str], environment: dict[str, str]) -> None:
+        begun.append((line, environment))
+
+    monkeypatch.setattr(engine, "require_engine", lambda: None)
+    monkeypatch.setattr(os, "execvpe", become)
+    job.become("local", environments.load("local"), "server.deploy", ["current"])
+    (line, environment), *_ = begun
+    assert folder.exists()
+    assert "secret" not in " ".join(line)
+    assert line[line.index("MONGO_URI") - 1] == "--env"
+    assert environment["MONGO_URI"] == uri
+    assert line[line.index("LOGNAME") - 1] == "--env"
+    assert environment["LOGNAME"]
+
+
+def test_containers_never_run_as_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    assert credentials.container_uid() == 10001
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    assert credentials.container_uid() == 1000
+
+
+def test_somebody_else_s_secrets_are_refused_with_what_to_do(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    credentials.ensure()
+    assert folder.exists()
+    monkeypatch.setattr(credentials, "container_uid", lambda: 4321)
+    with pytest.raises(ContainerError, match="as the user who set this up"):
+        credentials.ensure()
+
+
+def test_groups_and_names_become_the_services_that_the_environment_has() -> None:
+    services = _services(REGISTRY, SERVE)
+    del services["localstack"]  # as with env=cloud
+    assert chosen(["model-registry", "mongo"], services) == [
+        *("mlflow_server", "prefect_server", "agent", "aws-keeper", "mongo")
+    ]
+    with pytest.raises(ContainerError, match="no such group or service: mango"):
+        chosen(["mango"], services)
+
+
+def test_an_address_is_one_that_people_can_open() -> None:
+    everywhere = {"ports": [{"host_ip": "0.0.0.0", "published": "9696"}]}  # noqa: S104
+    here = {"ports": [{"host_ip": "127.0.0.1", "published": "27018"}]}
+    assert address("model-server-api", everywhere, "ml.example.org") == "http://ml.example.org:9696"
+    assert address("mongo", here, "ml.example.org") == "mongodb://127.0.0.1:27018"
+    assert address("agent", {}, "ml.example.org") == ""
+    assert address("proxy", everywhere, "ml.example.org") == "https://ml.example.org"
+
+
+@pytest.mark.parametrize("file", [REGISTRY, SERVE])
+def test_every_service_heals_and_is_bounded(file: str) -> None:
+    for name, service in _services(file).items():
+        assert service["mem_limit"], name
+        assert service["logging"]["options"]["max-size"], name
+        if name == "mongo-account":
+            continue  # it does one thing and ends
+        assert service["restart"] == "unless-stopped", name
+        assert service["healthcheck"]["test"], name
+        assert service["stop_grace_period"], name
+
+
+@pytest.mark.parametrize("file", [REGISTRY, SERVE])
+def test_what_is_ours_may_do_nothing_beyond_its_work(file: str) -> None:
+    for name, service in _services(file).items():
+        if name in PUBLIC:
+            # A version, not whatever is the latest one.
+            assert re.fullmatch(r"v?\d+\.\d+(\.\d+)?", service["image"].rpartition(":")[2]), name
+            continue
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert "cap_add" not in service, name
+        assert "privileged" not in service, name
+
+
+@pytest.mark.parametrize("file", [REGISTRY, SERVE])
+def test_no_port_is_open_to_others_unless_bind_address_says_so(file: str) -> None:
+    for name, service in _services(file).items():
+        for port in service.get("ports", []):
+            assert port.startswith(("127.0.0.1:", "${BIND_ADDRESS:-127.0.0.1}:")), name
+    assert _services(REGISTRY)["localstack"]["ports"][0].startswith("127.0.0.1:")
+    assert _services(SERVE)["mongo"]["ports"][0].startswith("127.0.0.1:")
+
+
+def test_no_secret_is_in_a_container_s_environment() -> None:
+    for name, service in _services(REGISTRY, SERVE).items():
+        for variable, value in service.get("environment", {}).items():
+            if variable.endswith(("PASSWORD", "TOKEN", "PASSWORD_FILE", "TOKEN_FILE", "__FILE")):
+                assert str(value).startswith("/run/secrets/"), f"{name}: {variable}"
+
+
+def test_every_service_is_in_a_group_or_comes_with_one() -> None:
+    grouped = {name for names in GROUPS.values() for name in names}
+    assert set(_services(REGISTRY, SERVE)) - grouped == {"mongo", "mongo-account"}
+
+
+def test_in_the_cloud_neither_emulator_nor_keys() -> None:
+    text = (ROOT / ".env.cloud").read_text(encoding="utf-8")
+    for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        assert f"\n{name}=" not in text
+    left_out = _services("docker-compose-cloud.yml")
+    assert {name for name, service in left_out.items() if service["profiles"] == ["emulator"]} == {
+        *("localstack", "aws-keeper")
+    }
+
+
+@pytest.mark.parametrize("environment", ["embedded", "local", "cloud"])
+def test_no_environment_s_file_holds_a_secret(environment: str) -> None:
+    text = (ROOT / f".env.{environment}").read_text(encoding="utf-8")
+    assert "PASSWORD=" not in text
+    assert "TOKEN=" not in text
+
+
+def test_what_stays_in_aws_is_named_and_nothing_that_was_never_chosen() -> None:
+    streams = ["stream predictions", "stream results", "stream predictions-dead-letter"]
+    assert in_aws(Settings(), "") == streams
+    chosen = Settings(feature_store_bucket="tables")
+    assert in_aws(chosen, "s3://models") == ["s3://tables", "s3://models", *streams]
+    assert in_aws(chosen, "/mlflow/artifacts") == ["s3://tables", *streams]
+
+
+@pytest.mark.parametrize("module", ["doctor", "job", "security", "supervise"])
+def test_this_machine_needs_only_the_few_packages_of_its_lock(module: str) -> None:
+    """With everything in containers nobody should have to install gigabytes beside them."""
+    lock = (ROOT / "requirements" / "operate.txt").read_text(encoding="utf-8")
+    operate = {name.replace("-", "_") for name in re.findall(r"(?m)^([\w.-]+)==", lock)}
+    others = set()
+    for file in (ROOT / "requirements").glob("*.txt"):
+        others |= set(re.findall(r"(?m)^([\w.-]+)==", file.read_text(encoding="utf-8")))
+    blocked = {name.replace("-", "_") for name in others} - operate
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({sorted(blocked)})); "
+        f"import operations.containers.{module}"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

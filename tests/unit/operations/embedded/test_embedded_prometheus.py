@@ -1,0 +1,49 @@
+"""The embedded Prometheus runs on the project's own configuration."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mlstack.settings import Settings
+from operations.embedded import prometheus
+from operations.embedded.errors import StackError
+from operations.embedded.services import GROUPS, all_services
+from operations.embedded.supervise import Stack
+
+
+def test_targets_are_the_project_s_on_this_environment_s_ports(tmp_path: Path) -> None:
+    file = prometheus.configure(tmp_path, Settings(api_port=4001, prometheus_port=4002))
+    configuration = yaml.safe_load(file.read_text(encoding="utf-8"))
+    assert configuration == yaml.safe_load((prometheus.PROJECT / file.name).read_text())
+    found = yaml.safe_load((tmp_path / "targets.yml").read_text(encoding="utf-8"))
+    targets = {group["labels"]["job"]: group["targets"] for group in found}
+    assert targets["model-server-api"] == ["127.0.0.1:4001"]
+    assert targets["prometheus"] == ["127.0.0.1:4002"]
+    assert {path.name for path in (tmp_path / "rules").glob("*")} >= {"model.yml", "servers.yml"}
+
+
+def test_a_second_start_takes_a_moved_project_and_other_ports(tmp_path: Path) -> None:
+    (tmp_path / "rules").symlink_to("/nowhere")
+    prometheus.configure(tmp_path, Settings())
+    prometheus.configure(tmp_path, Settings(api_port=4001))
+    assert (tmp_path / "rules").is_dir()
+    assert "127.0.0.1:4001" in (tmp_path / "targets.yml").read_text()
+
+
+def test_a_target_that_is_no_service_is_named() -> None:
+    ports = {service.name: service.port for service in all_services(Settings())}
+    del ports["model-server-api"]
+    with pytest.raises(StackError, match="no service with a port: model-server-api"):
+        prometheus.targets(ports)
+
+
+def test_a_start_without_prometheus_says_so_and_goes_on_with_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    started = {service.name for service in Stack(Settings()).startable(GROUPS)}
+    assert "prometheus" not in started
+    assert {"mlflow", "model-server-api"} <= started
+    (said,) = capsys.readouterr().out.splitlines()
+    assert "left out: prometheus is not installed" in said

@@ -1,0 +1,149 @@
+"""What the services are started with."""
+
+import threading
+from collections.abc import Iterable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from moto.kinesis.models import Shard
+
+from mlstack.settings import Settings
+from operations.embedded.aws_emulator import OneAtATime, last_sequence_number
+from operations.embedded.errors import StackError
+from operations.embedded.orders import Order
+from operations.embedded.services import GROUPS, all_services
+
+ACTIVE = {"RUN_ID": "a" * 32, "TRAIN_TRIALS": "50", "AWS_ACCESS_KEY_ID": "embedded"}
+
+
+def test_every_service_belongs_to_a_group_and_to_one_port() -> None:
+    services = all_services(Settings())
+    assert {service.group for service in services} == set(GROUPS)
+    assert len({service.name for service in services}) == len(services)
+    for service in services:
+        assert (service.port == 0) == (service.port_variable == "")
+
+
+def test_only_what_people_open_listens_beyond_this_machine() -> None:
+    """The AWS emulator and MongoDB's stand-in know no login."""
+    open_to_all = Settings(bind_address="0.0.0.0")  # noqa: S104
+    listening = {service.name: service.host for service in all_services(open_to_all)}
+    assert {listening["aws"], listening["mongo"]} == {"127.0.0.1"}
+    assert "0.0.0.0" not in " ".join(  # noqa: S104
+        argument
+        for service in all_services(open_to_all)
+        if service.name in ("aws", "mongo")
+        for argument in service.command
+    )
+
+
+def test_no_service_tells_the_outside_about_itself() -> None:
+    services = {service.name: service for service in all_services(Settings())}
+    assert services["mlflow"].environment["MLFLOW_DISABLE_TELEMETRY"] == "true"
+    for name in ("prefect-server", "agent"):
+        assert services[name].environment["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+
+
+def test_our_own_services_get_the_settings_and_the_others_do_not() -> None:
+    orders = {s.name: Order.of(s, ACTIVE) for s in all_services(Settings())}
+    assert orders["agent"].environment["TRAIN_TRIALS"] == "50"
+    assert "TRAIN_TRIALS" not in orders["mlflow"].environment
+
+
+def test_a_start_is_no_deploy() -> None:
+    """A run id in a server's environment would outlive later deploys."""
+    for service in all_services(Settings()):
+        assert "RUN_ID" not in Order.of(service, ACTIVE).environment
+
+
+def test_an_order_is_read_as_it_was_written_and_a_change_is_noticed(tmp_path: Path) -> None:
+    service = all_services(Settings())[0]
+    order = Order.of(service, ACTIVE)
+    assert order.write(tmp_path, service.name)
+    assert not order.write(tmp_path, service.name)
+    assert Order.read(tmp_path, service.name) == order
+    moved = Order.of(all_services(Settings(mlflow_port=6000))[0], ACTIVE)
+    assert moved.write(tmp_path, service.name)
+
+
+def test_an_order_is_nobody_else_s_to_read(tmp_path: Path) -> None:
+    service = all_services(Settings())[0]
+    Order.of(service, ACTIVE).write(tmp_path, service.name)
+    assert all(path.stat().st_mode & 0o077 == 0 for path in tmp_path.iterdir())
+
+
+def test_a_service_that_was_never_started_says_so(tmp_path: Path) -> None:
+    with pytest.raises(StackError, match="never started"):
+        Order.read(tmp_path, "mlflow")
+
+
+def test_the_aws_emulator_handles_one_request_at_a_time() -> None:
+    inside = 0
+    most = 0
+    guard = threading.Lock()
+    together = threading.Barrier(4)
+
+    def application(environ: dict[str, Any], _: object) -> Iterable[bytes]:
+        nonlocal inside, most
+        with guard:
+            inside += 1
+            most = max(most, inside)
+        environ["wsgi.input"].read()
+        with guard:
+            inside -= 1
+        return [b"x"]
+
+    emulator = OneAtATime(application)
+
+    def request() -> None:
+        together.wait()
+        for _ in range(50):
+            body: dict[str, Any] = {"wsgi.input": BytesIO(b"abc"), "CONTENT_LENGTH": "3"}
+            emulator(body, lambda *_: lambda _: None)
+
+    threads = [threading.Thread(target=request) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
+
+
+def test_a_slow_client_does_not_hold_up_the_others() -> None:
+    """Its request is read before it takes its turn."""
+    arrived = threading.Event()
+
+    class Slow(BytesIO):
+        def read(self, *_: object) -> bytes:
+            arrived.wait(10)
+            return b""
+
+    answered: list[str] = []
+
+    def application(environ: dict[str, Any], _: object) -> Iterable[bytes]:
+        answered.append(environ["name"])
+        return []
+
+    emulator = OneAtATime(application)
+
+    def request(name: str, body: BytesIO) -> None:
+        environ = {"wsgi.input": body, "wsgi.input_terminated": True, "name": name}
+        emulator(environ, lambda *_: lambda _: None)
+
+    slow = threading.Thread(target=request, args=("slow", Slow()))
+    slow.start()
+    request("quick", BytesIO())
+    assert answered == ["quick"]
+    arrived.set()
+    slow.join()
+    assert answered == ["quick", "slow"]
+
+
+def test_the_aws_emulator_finds_the_last_record_as_moto_does() -> None:
+    shard = Shard(0, 0, 2**128 - 1)
+    for _ in range(3):
+        assert last_sequence_number(shard) == shard.get_max_sequence_number()
+        shard.put_record("key", "", "")
+    assert last_sequence_number(shard) == shard.get_max_sequence_number() == 3

@@ -1,0 +1,116 @@
+"""The way to supervisord, when it is slow or gone."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from socketserver import UnixStreamServer
+from tempfile import TemporaryDirectory
+from typing import Any
+from xmlrpc.server import SimpleXMLRPCDispatcher, SimpleXMLRPCRequestHandler
+
+import pytest
+
+from mlstack.settings import Settings
+from operations.embedded import supervisord
+from operations.embedded.errors import StackError
+from operations.embedded.processes import Identity
+from operations.embedded.services import all_services
+from operations.embedded.supervisord import Supervisord
+
+
+class _Handler(SimpleXMLRPCRequestHandler):
+    disable_nagle_algorithm = False  # of TCP
+
+    def log_request(self, *_: object) -> None:
+        """A Unix socket's client has no address to log."""
+
+
+class _Server(UnixStreamServer, SimpleXMLRPCDispatcher):
+    """Takes connections from its making on, and answers them once it serves."""
+
+    def __init__(self, path: Path) -> None:
+        SimpleXMLRPCDispatcher.__init__(self)
+        UnixStreamServer.__init__(self, str(path), _Handler)
+        self.register_function(lambda: {"statename": "RUNNING"}, "supervisor.getState")
+        self.thread = threading.Thread(target=self.serve_forever)
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[_Server]:
+    """A supervisord that runs, takes connections and answers none."""
+    monkeypatch.setattr(supervisord, "_ANSWER_SECONDS", 0.2)
+    (tmp_path / "run").mkdir()
+    stand_in = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+    Identity.of(stand_in.pid).write(tmp_path / "run/supervisord.pid.json")
+    # A test's own folder may be too deep for a Unix socket.
+    with TemporaryDirectory() as folder, _Server(Path(folder) / "control") as server:
+        (tmp_path / "run/socket").write_text(f"{folder}/control")
+        try:
+            yield server
+        finally:
+            if server.thread.is_alive():
+                server.shutdown()
+                server.thread.join()
+            # Where a test fails, a real one may have taken the stand-in's place.
+            Supervisord(tmp_path, ()).end()
+            stand_in.wait()
+
+
+def test_a_slow_one_is_waited_for_and_kept(tmp_path: Path, server: _Server) -> None:
+    """Ending it would end every service."""
+    daemon = Supervisord(tmp_path, ())
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        server.thread.start()
+
+    assert not daemon.ensure((), say)
+    assert ["does not answer" in line for line in said] == [True]
+    assert daemon.is_running
+
+
+def test_one_that_never_answers_holds_up_nobody_for_ever(
+    tmp_path: Path, server: _Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisord, "_PATIENCE_SECONDS", 0.2)
+    assert not server.thread.is_alive()
+    with pytest.raises(StackError, match="does not answer"):
+        Supervisord(tmp_path, ()).states()
+
+
+def test_a_start_does_not_sit_out_the_pause_between_two_tries(
+    tmp_path: Path, server: _Server
+) -> None:
+    service = all_services(Settings())[0]
+    told: list[str] = []
+    info = {"name": service.name, "statename": "BACKOFF", "pid": 0, "start": 0, "stop": 0}
+    state = info | {"spawnerr": "", "description": ""}
+    server.register_function(lambda: [state], "supervisor.getAllProcessInfo")
+
+    def stop(*arguments: Any) -> bool:
+        told.append(f"stop {arguments[0]}")
+        return True
+
+    def start(*arguments: Any) -> bool:
+        told.append(f"start {arguments[0]}")
+        return True
+
+    server.register_function(stop, "supervisor.stopProcess")
+    server.register_function(start, "supervisor.startProcess")
+    server.thread.start()
+    Supervisord(tmp_path, [service]).start(service)
+    name = f"{service.group}:{service.name}"
+    assert told == [f"stop {name}", f"start {name}"]
+
+
+def test_a_service_is_tried_again_for_as_long_as_it_takes(tmp_path: Path) -> None:
+    """What it lacks may be away for days: a full disk, a port."""
+    services = all_services(Settings())
+    text = supervisord._configuration(tmp_path, tmp_path / "control", services)
+    tries = [int(line.partition("=")[2]) for line in text.splitlines() if "startretries" in line]
+    assert len(tries) == len(services)
+    # The pause before each grows by a second: this is a month of them.
+    assert all(sum(range(2300)) > 30 * 86_400 and n > 2300 for n in tries)

@@ -1,0 +1,208 @@
+"""Pruning of local files, and how its parts come together."""
+
+import os
+import re
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+
+from mlstack.deployment.deployment import DEPLOYED, DeploymentState, HistoryEntry, Statement
+from mlstack.errors import MlstackError
+from mlstack.settings import ROOT, Settings
+from operations.maintenance import MaintenanceError, maintenance
+from operations.retention import local_files
+from operations.retention import prune as pruning
+from operations.retention.deployment import FLOW, retention_flow
+from operations.retention.local_files import prune_copies, prune_leftovers, prune_logs
+from operations.retention.needed import between_deployments, served_runs
+from operations.retention.prune import PruningFailed, prune
+from operations.retention.prune_flow import retention
+from operations.retention.removed import Removed
+
+NOW = datetime.now(UTC)
+A, B, C, D, E = (letter * 32 for letter in "abcde")
+
+
+def _write(path: Path, days: float) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x" * 1000)
+    at = (NOW - timedelta(days=days)).timestamp()
+    os.utime(path, (at, at))
+    return path
+
+
+def _deploy(state: DeploymentState, run_id: str, action: str = "deploy") -> None:
+    state.write_record(run_id, "test")
+    state.add_to_history(
+        HistoryEntry.model_validate(
+            {
+                "at": NOW,
+                "by": "test",
+                "action": action,
+                "from_run_id": None,
+                "to_run_id": run_id,
+                "result": DEPLOYED,
+            }
+        )
+    )
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(
+        state_dir=tmp_path / "state", logs_dir=tmp_path / "logs", keep_deployed_models=2
+    )
+
+
+def test_the_deployed_model_and_those_that_a_rollback_needs_are_needed(settings: Settings) -> None:
+    state = DeploymentState(settings.state_path)
+    for run_id in (A, B, C, D):
+        _deploy(state, run_id)
+    assert served_runs(settings) == {B, C, D}
+    chosen = settings.model_copy(update={"run_id": E})
+    assert served_runs(chosen) == {B, C, D}, "the agent, which prunes on a schedule, has no RUN_ID"
+
+
+def test_after_a_rollback_the_ones_before_it_are_needed(settings: Settings) -> None:
+    state = DeploymentState(settings.state_path)
+    for run_id in (A, B, C, D):
+        _deploy(state, run_id)
+    _deploy(state, C, "rollback")
+    assert served_runs(settings) == {A, B, C}
+
+
+def test_old_copies_go_but_those_that_serving_or_a_rollback_needs(settings: Settings) -> None:
+    state, models = DeploymentState(settings.state_path), settings.state_path / "models"
+    _deploy(state, A)
+    _deploy(state, B)
+    for run_id, days in ((A, 100), (B, 100), (C, 100), (D, 1)):
+        folder = _write(models / run_id / "model.ubj", days).parent
+        at = (NOW - timedelta(days=days)).timestamp()
+        os.utime(folder, (at, at))
+        _write(models / f"{run_id}.lock", days)
+        _write(settings.state_path / "references" / f"{run_id}-{'0' * 64}.csv", days)
+    removed = {each.what: each for each in prune_copies(settings, NOW)}
+    assert {path.name for path in models.iterdir()} == {
+        *(A, B, D),
+        *(f"{run_id}.lock" for run_id in (A, B, D)),
+    }
+    assert {path.name[:32] for path in (settings.state_path / "references").iterdir()} == {A, B, D}
+    assert [removed["copies of models"].count, removed["copies of training rows"].count] == [1, 1]
+    assert removed["copies of training rows"].freed == 1000
+
+
+def test_a_copy_that_is_deployed_while_others_are_removed_stays(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, copies = DeploymentState(settings.state_path), settings.state_path / "references"
+    for run_id in (A, B, C):
+        _write(copies / f"{run_id}-{'0' * 64}.csv", days=100)
+    remove = local_files._remove
+
+    def removing(path: Path) -> int:
+        state.write_record(C, "somebody")
+        return remove(path)
+
+    monkeypatch.setattr(local_files, "_remove", removing)
+    prune_copies(settings, NOW)
+    assert [path.name[:32] for path in copies.iterdir()] == [C]
+
+
+def test_a_deployment_gets_its_turn_while_pruning_goes_on(settings: Settings) -> None:
+    pruned, stop = threading.Event(), threading.Event()
+
+    def prune_for_long() -> None:
+        while not stop.is_set():
+            with between_deployments(settings):
+                time.sleep(0.05)  # what removing a run takes, or less
+                pruned.set()
+
+    thread = threading.Thread(target=prune_for_long)
+    thread.start()
+    try:
+        for _ in range(10):
+            pruned.clear()
+            assert pruned.wait(10)
+            with DeploymentState(settings.state_path).deploying(patience_seconds=5):
+                assert thread.is_alive()
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_what_killed_servers_have_left_goes_and_that_of_living_ones_stays(
+    settings: Settings,
+) -> None:
+    state = settings.state_path
+    DeploymentState(state).state(Statement(server="api", worker="living-1-17", run_id=None))
+    for host, days in (("killed", 100), ("lately", 1), ("living-1", 100)):
+        counts = _write(state / "metrics" / f"predict-api-{host}-9696" / "c.db", days).parent
+        at = (NOW - timedelta(days=days)).timestamp()
+        os.utime(counts, (at, at))
+    for name, days in (("heartbeat-killed", 100), ("heartbeat-lately", 1), ("shards", 100)):
+        _write(state / "stream" / name, days)
+        _write(state / "simulation" / name, days)
+    (removed,) = prune_leftovers(settings, NOW)
+    assert (removed.count, removed.freed) == (3, 3000)
+    left = {path.name for path in (state / "metrics").iterdir()}
+    assert left == {"predict-api-lately-9696", "predict-api-living-1-9696"}
+    for folder in (state / "stream", state / "simulation"):
+        assert {path.name for path in folder.iterdir()} == {"heartbeat-lately", "shards"}
+
+
+def test_only_closed_log_files_go(settings: Settings, tmp_path: Path) -> None:
+    for name in ("mlflow.log", "mlflow.log.1"):
+        _write(tmp_path / "logs" / name, days=100)
+    _write(tmp_path / "logs" / "aws.log.1", days=1)
+    (removed,) = prune_logs(settings, NOW)
+    assert (removed.count, removed.freed) == (1, 1000)
+    assert {path.name for path in (tmp_path / "logs").iterdir()} == {"mlflow.log", "aws.log.1"}
+    assert prune_logs(settings.model_copy(update={"logs_dir": None}), NOW) == []
+
+
+def test_a_part_that_fails_keeps_no_other_from_its_work(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: Settings, __: datetime) -> list[Removed]:
+        raise MlstackError("MLflow is away")
+
+    monkeypatch.setattr(pruning, "_PARTS", (broken, lambda *_: [Removed("things", 3, 30, 5_000)]))
+    said: list[str] = []
+    with pytest.raises(PruningFailed, match="MLflow is away"):
+        prune(settings, said.append)
+    assert [line.split() for line in said] == [
+        ["things", "3", "removed,", "0.0", "MB", "(kept", "30", "days)"]
+    ]
+
+
+def test_pruning_that_a_backup_keeps_waiting_for_too_long_says_so(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruning, "_PATIENCE_SECONDS", 0.1)
+    with maintenance(settings.state_path), pytest.raises(MaintenanceError, match="under way"):
+        prune(settings, print)
+
+
+def test_the_flow_is_the_one_that_is_applied() -> None:
+    deployment = retention_flow()
+    assert deployment.flow == retention.name == FLOW
+    assert deployment.entrypoint == f"operations/retention/prune_flow.py:{retention.fn.__name__}"
+    assert deployment.every_minutes == 24 * 60
+
+
+@pytest.mark.parametrize("environment", ["embedded", "local", "cloud"])
+def test_the_documented_periods_are_those_of_each_environment(environment: str) -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    documented = dict(re.findall(r"(?m)^\| `(KEEP_\w+)` \| ([^|]+) \|", text))
+    values = dotenv_values(ROOT / f".env.{environment}")
+    if environment != "embedded":
+        del documented["KEEP_LOGS_DAYS"]  # the engine keeps the containers' logs
+    assert documented.keys() | {"KEEP_DEPLOYED_MODELS"} == {n for n in values if "KEEP_" in n}
+    for name, days in documented.items():
+        of_each = {where: each for each, where in re.findall(r"(\d+) (\w+)", days)}
+        assert values[name] == of_each.get(environment, days), name
+    assert f"`KEEP_DEPLOYED_MODELS` ({values['KEEP_DEPLOYED_MODELS']})" in text

@@ -1,0 +1,197 @@
+"""The deploy command says what it did in a sentence, and what to do when it could not."""
+
+from pathlib import Path
+
+import pytest
+
+from mlstack.contract import Contract
+from mlstack.deployment.deployment import DeploymentState
+from server.deploy import main
+from support.api_server import free_port
+from support.models import keep_model
+
+A, B, BROKEN, UNKNOWN = "a" * 32, "b" * 32, "c" * 32, "d" * 32
+
+
+@pytest.fixture
+def state(tmp_path: Path, documented: Contract, monkeypatch: pytest.MonkeyPatch) -> DeploymentState:
+    for seed, run_id in enumerate((A, B)):
+        keep_model(tmp_path, run_id, documented, seed)
+    (keep_model(tmp_path, BROKEN, documented, seed=3) / "model.ubj").write_bytes(b"broken")
+    monkeypatch.setenv("STATE_DIR", str(tmp_path))
+    return DeploymentState(tmp_path)
+
+
+def deployed(state: DeploymentState) -> str | None:
+    record = state.record()
+    return record.run_id if record else None
+
+
+def test_to_deploys_a_run(state: DeploymentState, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["to", A]) == 0
+    assert capsys.readouterr().out == f"run {A} is deployed\n"
+    assert deployed(state) == A
+
+
+@pytest.mark.parametrize("run_id", ["", "x", "../models", A.upper(), A + "0", f"{A}\n"])
+def test_what_is_no_run_id_is_refused(
+    state: DeploymentState, run_id: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["to", run_id]) == 1
+    assert "is no run id" in capsys.readouterr().err
+    assert deployed(state) is None
+
+
+def test_failure_is_one_sentence_and_leaves_what_was_deployed(
+    state: DeploymentState, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["to", A])
+    assert main(["to", BROKEN]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    assert deployed(state) == A
+
+
+def test_ensure_deploys_what_people_decided(
+    state: DeploymentState,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    main(["to", A])
+    monkeypatch.setenv("RUN_ID", B)
+    assert main(["ensure"]) == 0
+    assert deployed(state) == B
+    assert capsys.readouterr().out.endswith(f"run {B} is deployed\n")
+
+
+@pytest.mark.parametrize("change", [["to", B], ["rollback"]])
+def test_a_decision_is_carried_out_once_and_what_people_deploy_after_it_stays(
+    state: DeploymentState,
+    change: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    main(["to", B])
+    monkeypatch.setenv("RUN_ID", A)
+    assert main(["ensure"]) == 0
+    assert main(change) == 0
+    capsys.readouterr()
+    assert main(["ensure"]) == 0
+    assert deployed(state) == B
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1
+    assert f"run {B} is deployed and stays" in said
+    assert f"make deploy RUN_ID={A}" in said
+
+
+def test_a_decision_for_an_older_model_is_carried_out(
+    state: DeploymentState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for decided in (A, B, A):
+        monkeypatch.setenv("RUN_ID", decided)
+        assert main(["ensure"]) == 0
+        assert deployed(state) == decided
+
+
+def test_what_was_ordered_and_rolled_back_does_not_come_back_as_a_decision(
+    state: DeploymentState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine gets the order by GitHub Actions, and the file later, by `git pull`."""
+    monkeypatch.setenv("RUN_ID", A)
+    main(["ensure"])
+    main(["to", B])
+    main(["rollback"])
+    monkeypatch.setenv("RUN_ID", B)
+    assert main(["ensure"]) == 0
+    assert deployed(state) == A
+
+
+def test_a_decision_that_could_not_be_carried_out_is_tried_again(
+    state: DeploymentState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main(["to", A])
+    monkeypatch.setenv("RUN_ID", BROKEN)
+    assert [main(["ensure"]), main(["ensure"])] == [1, 1]
+    assert [entry.to_run_id for entry in state.history()] == [A, BROKEN, BROKEN]
+    assert deployed(state) == A
+
+
+# MLflow's client by itself would go on for minutes.
+@pytest.mark.timeout(60)
+def test_mlflow_that_is_down_is_said_soon(
+    state: DeploymentState,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"):
+        monkeypatch.setenv(name, "")  # so that what is set is taken back
+        monkeypatch.delenv(name)
+    address = f"http://127.0.0.1:{free_port()}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    assert main(["to", UNKNOWN]) == 1
+    reason = f"it does not answer at {address} (make status)"
+    assert capsys.readouterr().err == f"MLflow cannot be asked for run {UNKNOWN}: {reason}\n"
+    assert deployed(state) is None
+
+
+def test_ensure_twice_deploys_once(state: DeploymentState, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUN_ID", A)
+    assert [main(["ensure"]), main(["ensure"])] == [0, 0]
+    assert len(state.history()) == 1
+
+
+def test_ensure_without_a_decision_confirms_what_was_deployed(state: DeploymentState) -> None:
+    main(["to", A])
+    assert main(["ensure"]) == 0
+    assert deployed(state) == A
+
+
+def test_ensure_with_neither_says_what_to_do(
+    state: DeploymentState, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["ensure"]) == 1
+    message = capsys.readouterr().err
+    assert "RUN_ID" in message
+    assert "make deploy" in message
+    assert ":5051" in message, "MLflow's address"
+    assert deployed(state) is None
+
+
+def test_rollback_goes_back(state: DeploymentState, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["to", A])
+    main(["to", B])
+    assert main(["rollback"]) == 0
+    assert deployed(state) == A
+    assert main(["rollback"]) == 1
+    assert "no earlier deployment" in capsys.readouterr().err
+
+
+def test_history_lists_successes_and_failures_in_order(
+    state: DeploymentState, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["history"]) == 0
+    assert capsys.readouterr().out == "nothing was deployed yet\n"
+    main(["to", A])
+    main(["to", BROKEN])
+    main(["rollback"])
+    main(["to", B])
+    main(["rollback"])
+    capsys.readouterr()
+    main(["history"])
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert header.split()[:2] == ["when", "(UTC)"]
+    told = [(row.split()[2], row.split()[4][0], row.split()[6]) for row in rows]
+    assert told == [
+        ("deploy", "a", "deployed"),
+        ("deploy", "c", "refused:"),
+        ("deploy", "b", "deployed"),
+        ("rollback", "a", "deployed"),
+    ]
+    assert len(state.history()) == len(rows)
+
+
+def test_bad_setting_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RUN_ID", "nonsense")
+    assert main(["ensure"]) == 1
+    assert "RUN_ID" in capsys.readouterr().err

@@ -1,0 +1,496 @@
+"""The HTTP application answers what the model says, and says who asked for what."""
+
+import html
+import io
+import json
+import logging
+import re
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from mlstack.contract import Contract
+from mlstack.data.customer_generator import CustomerGenerator
+from mlstack.deployment.predictor import MAX_BATCH, Predictor
+from mlstack.settings import ROOT, Settings
+from mlstack.web.http_worker import WAITED
+from server import problems
+from server.metrics import Metrics
+from server.routes import MAX_BODY, MAX_WAIT
+from support.api import RUN_ID, Served, application, predictor
+
+README_BODY = (
+    '{"customer_age":50,"gender":"M","dependent_count":2,"education_level":3,'
+    '"marital_status":"married","income_category":2,"card_category":"blue","months_on_book":4,'
+    '"total_relationship_count":3,"credit_limit":4000,"total_revolving_bal":2511}'
+)
+
+
+@pytest.fixture
+def served(tmp_path: Path, documented: Contract) -> Served:
+    return Served(predictor(tmp_path / "model", documented))
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+def app(served: Served, documented: Contract, metrics: Metrics) -> Flask:
+    return application(served, documented, metrics)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def example(documented: Contract) -> dict[str, Any]:
+    return dict(documented.example)
+
+
+def in_use(served: Served) -> Predictor:
+    assert served.predictor
+    return served.predictor
+
+
+def code(answer: TestResponse) -> str:
+    assert answer.mimetype == "application/problem+json"
+    return str(answer.get_json()["code"])
+
+
+def test_documented_request_gets_the_documented_answer(client: FlaskClient, served: Served) -> None:
+    answer = client.post("/predict", data=README_BODY, content_type="application/json")
+    assert answer.status_code == 200
+    assert answer.mimetype == "application/json"
+    document = answer.get_json()
+    assert list(document) == ["churn chance", "model_run_id", "prediction_id"]
+    expected = in_use(served).model.score([json.loads(README_BODY)])[0]
+    assert document["churn chance"] == expected
+    assert document["model_run_id"] == RUN_ID
+    assert str(uuid.UUID(document["prediction_id"])) == document["prediction_id"]
+
+
+def test_batch_is_answered_in_order_with_the_scores_of_single_requests(
+    tmp_path: Path, contract: Contract
+) -> None:
+    client = application(Served(predictor(tmp_path / "m", contract)), contract).test_client()
+    customers = CustomerGenerator(contract, seed=3).draw(MAX_BATCH)
+    answers = client.post("/predict/batch", json=customers).get_json()
+    assert len({answer["prediction_id"] for answer in answers}) == MAX_BATCH
+    for customer, answer in list(zip(customers, answers, strict=True))[::50]:
+        alone = client.post("/predict", json=customer).get_json()
+        assert alone[contract.answer] == answer[contract.answer]
+
+
+def test_missing_values_may_be_null_or_absent(tmp_path: Path, full: Contract) -> None:
+    client = application(Served(predictor(tmp_path / "m", full)), full).test_client()
+    optional = [feature.name for feature in full.features if feature.may_be_missing]
+    null = {**full.example, **dict.fromkeys(optional)}
+    absent = {name: value for name, value in full.example.items() if name not in optional}
+    answers = [client.post("/predict", json=customer).get_json() for customer in (null, absent)]
+    assert answers[0][full.answer] == answers[1][full.answer]
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        "application/json",
+        "application/json; charset=utf-8",
+        'application/json;charset="UTF-8"',
+        "Application/JSON; charset=UTF8",
+        "application/json; x=y",
+    ],
+)
+def test_json_may_be_declared_in_each_usual_way(
+    client: FlaskClient, example: dict[str, Any], declared: str
+) -> None:
+    body = json.dumps(example)
+    assert client.post("/predict", data=body, content_type=declared).status_code == 200
+
+
+def test_identity_is_no_encoding(client: FlaskClient, example: dict[str, Any]) -> None:
+    answer = client.post("/predict", json=example, headers={"Content-Encoding": "identity"})
+    assert answer.status_code == 200
+
+
+def test_largest_body_that_is_allowed_is_answered(
+    client: FlaskClient, example: dict[str, Any]
+) -> None:
+    body = json.dumps(example).ljust(MAX_BODY)
+    assert client.post("/predict", data=body, content_type="application/json").status_code == 200
+
+
+class TestIdempotencyKey:
+    def ids(self, client: FlaskClient, document: Any, key: str | None) -> Any:
+        path = "/predict/batch" if isinstance(document, list) else "/predict"
+        headers = {} if key is None else {"Idempotency-Key": key}
+        answer = client.post(path, json=document, headers=headers).get_json()
+        if isinstance(answer, list):
+            return [prediction["prediction_id"] for prediction in answer]
+        return answer["prediction_id"]
+
+    def test_repeat_is_the_same_prediction(
+        self, client: FlaskClient, example: dict[str, Any]
+    ) -> None:
+        assert self.ids(client, example, "k") == self.ids(client, example, "k")
+
+    def test_how_a_customer_is_written_does_not_matter(
+        self, client: FlaskClient, example: dict[str, Any]
+    ) -> None:
+        rewritten = {
+            name: float(value) if isinstance(value, int) else value
+            for name, value in reversed(example.items())
+        }
+        assert self.ids(client, rewritten, "k") == self.ids(client, example, "k")
+
+    def test_other_key_other_customer_and_no_key_are_other_predictions(
+        self, client: FlaskClient, example: dict[str, Any], documented: Contract
+    ) -> None:
+        number = next(f.name for f in documented.features if f.kind == "number")
+        other = {**example, number: example[number] + 0.5}
+        ids = [
+            self.ids(client, example, "k"),
+            self.ids(client, example, "l"),
+            self.ids(client, other, "k"),
+            self.ids(client, example, None),
+            self.ids(client, example, None),
+        ]
+        assert len(set(ids)) == len(ids)
+
+    def test_other_model_is_another_prediction(
+        self, client: FlaskClient, served: Served, example: dict[str, Any], tmp_path: Path
+    ) -> None:
+        first = self.ids(client, example, "k")
+        served.predictor = predictor(
+            tmp_path / "other", in_use(served).model.contract, run_id="b" * 32, seed=2
+        )
+        assert self.ids(client, example, "k") != first
+
+    def test_position_in_a_batch_counts(self, client: FlaskClient, example: dict[str, Any]) -> None:
+        first = self.ids(client, [example, example], "k")
+        assert first[0] != first[1]
+        assert self.ids(client, [example, example], "k") == first
+        assert self.ids(client, example, "k") not in first
+
+
+class TestNotReady:
+    @pytest.fixture
+    def served(self) -> Served:
+        return Served(None, "no model is deployed; run: make deploy RUN_ID=...")
+
+    @pytest.mark.parametrize("path", ["/predict", "/predict/batch"])
+    def test_predictions_are_refused_with_the_reason(
+        self, client: FlaskClient, example: dict[str, Any], path: str
+    ) -> None:
+        answer = client.post(path, json=example)
+        assert (answer.status_code, code(answer)) == (503, "not_ready")
+        assert int(answer.headers["Retry-After"]) > 0
+        assert "make deploy" in answer.get_json()["detail"]
+
+    def test_health_tells_alive_from_ready(self, client: FlaskClient) -> None:
+        assert client.get("/health/live").status_code == 200
+        answer = client.get("/health/ready")
+        assert (answer.status_code, code(answer)) == (503, "not_ready")
+        assert "make deploy" in answer.get_json()["detail"]
+
+    def test_pages_and_metrics_are_there(self, client: FlaskClient, documented: Contract) -> None:
+        page = client.get("/").text
+        assert "make deploy" in page
+        assert documented.features[0].name in page
+        for path in ("/docs", "/openapi.json", "/metrics"):
+            assert client.get(path).status_code == 200
+
+    def test_broken_contract_is_a_reason_too(self, served: Served, documented: Contract) -> None:
+        missing = documented.model_copy(update={"name": "no_such_contract"})
+        answer = application(served, missing).test_client().get("/")
+        assert (answer.status_code, code(answer)) == (503, "not_ready")
+        assert answer.get_json()["detail"].startswith("contracts/no_such_contract.yaml: cannot")
+        assert int(answer.headers["Retry-After"]) > 0
+
+    @pytest.mark.parametrize("path", ["/health/ready", "/"])
+    def test_nobody_is_told_where_this_server_keeps_its_files(
+        self, client: FlaskClient, served: Served, path: str
+    ) -> None:
+        kept = Path(".embedded/state/models") / RUN_ID / "model.ubj"
+        served.reason = f"a file of the model is missing: '{ROOT / kept}'"
+        told = html.unescape(client.get(path).text)
+        assert f"is missing: '{kept}'" in told
+        assert str(ROOT) not in told
+
+
+def test_folders_outside_of_the_project_are_not_told_either(tmp_path: Path) -> None:
+    settings = Settings(contract=tmp_path / "mine.yaml", state_dir=tmp_path / "state")
+    for told, known in (
+        (f"{tmp_path}/mine.yaml, line 3: no", "mine.yaml, line 3: no"),
+        (f"'{tmp_path}/state/models/x'", "'models/x'"),
+        (f"{ROOT}/contracts/a.yaml and {ROOT}/b", "contracts/a.yaml and b"),
+        (f"/other{ROOT}/b", f"/other{ROOT}/b"),
+        ("http://127.0.0.1:5051/api", "http://127.0.0.1:5051/api"),
+    ):
+        assert problems.without_folders(told, settings) == known
+
+
+def test_ready_names_the_model(client: FlaskClient) -> None:
+    answer = client.get("/health/ready")
+    assert answer.status_code == 200
+    assert answer.get_json() == {"status": "ready", "model_run_id": RUN_ID}
+
+
+def test_request_that_waited_too_long_is_refused_without_being_read(
+    client: FlaskClient, example: dict[str, Any]
+) -> None:
+    waited = {WAITED: MAX_WAIT + 0.1}
+    answer = client.post("/predict", json=example, environ_overrides=waited)
+    assert (answer.status_code, code(answer)) == (503, "overloaded")
+    assert int(answer.headers["Retry-After"]) > 0
+    assert client.get("/health/live", environ_overrides=waited).status_code == 200
+
+
+def test_model_that_is_swapped_during_a_request_does_not_mix_into_its_answer(
+    tmp_path: Path, documented: Contract, served: Served, example: dict[str, Any]
+) -> None:
+    new = predictor(tmp_path / "new", documented, run_id="b" * 32, seed=2)
+    models = iter([in_use(served), new])
+
+    class Swapping:
+        reason = ""
+
+        @property
+        def predictor(self) -> Predictor:
+            return next(models)
+
+    client = application(Swapping(), documented).test_client()  # type: ignore[arg-type]
+    answer = client.post("/predict", json=example).get_json()
+    assert answer["model_run_id"] == RUN_ID
+    assert answer[documented.answer] == in_use(served).model.score([example])[0]
+
+
+class TestBrokenBodies:
+    """What only a server's socket can do to a body."""
+
+    class Stream(io.BytesIO):
+        def __init__(self, error: Exception) -> None:
+            super().__init__()
+            self.error = error
+
+        def read(self, *_: object) -> bytes:
+            raise self.error
+
+    def post(self, client: FlaskClient, **environ: Any) -> TestResponse:
+        return client.post("/predict", content_type="application/json", environ_overrides=environ)
+
+    def test_slow_body(self, client: FlaskClient) -> None:
+        stream = self.Stream(TimeoutError())
+        answer = self.post(client, **{"wsgi.input": stream, "CONTENT_LENGTH": "10"})
+        assert (answer.status_code, code(answer)) == (408, "body_too_slow")
+
+    def test_body_that_breaks_off(self, client: FlaskClient) -> None:
+        stream = self.Stream(ConnectionResetError())
+        answer = self.post(client, **{"wsgi.input": stream, "CONTENT_LENGTH": "10"})
+        assert (answer.status_code, code(answer)) == (400, "incomplete_body")
+
+    def test_body_shorter_than_it_says(self, client: FlaskClient) -> None:
+        answer = self.post(client, **{"wsgi.input": io.BytesIO(b"{}"), "CONTENT_LENGTH": "10"})
+        assert (answer.status_code, code(answer)) == (400, "incomplete_body")
+
+    def test_chunked_body_is_read_no_further_than_its_limit(self, client: FlaskClient) -> None:
+        stream = io.BytesIO(b" " * 10 * MAX_BODY)
+        environ = {"wsgi.input": stream, "CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked"}
+        answer = self.post(client, **environ)
+        assert (answer.status_code, code(answer)) == (413, "body_too_large")
+        assert stream.tell() == MAX_BODY + 1
+
+    def test_body_that_says_it_is_too_large_is_not_read(self, client: FlaskClient) -> None:
+        stream = io.BytesIO(b" " * 10)
+        environ = {"wsgi.input": stream, "CONTENT_LENGTH": str(MAX_BODY + 1)}
+        answer = self.post(client, **environ)
+        assert (answer.status_code, code(answer)) == (413, "body_too_large")
+        assert stream.tell() == 0
+
+
+class TestRequestId:
+    @pytest.mark.parametrize("given", ["a", "A-z_0.9", "x" * 64])
+    def test_sane_one_is_kept(self, client: FlaskClient, given: str) -> None:
+        answer = client.get("/health/live", headers={"X-Request-Id": given})
+        assert answer.headers["X-Request-Id"] == given
+
+    @pytest.mark.parametrize("given", ["", "x" * 65, "a b", 'a"b', "a\tb", "é", "{}"])
+    def test_other_one_is_replaced(self, client: FlaskClient, given: str) -> None:
+        answer = client.get("/health/live", headers={"X-Request-Id": given})
+        assert answer.headers["X-Request-Id"] != given
+        assert len(answer.headers["X-Request-Id"]) == 32
+
+    def test_it_is_in_the_log_with_route_status_and_time(
+        self, client: FlaskClient, request_lines: list[dict[str, Any]]
+    ) -> None:
+        client.get('/no/such"path', headers={"X-Request-Id": "r1"})
+        client.get("/health/live", headers={"X-Request-Id": "r2"})
+        told = [(line["request_id"], line["route"], line["status"]) for line in request_lines]
+        assert told == [("r1", "unmatched", 404), ("r2", "/health/live", 200)]
+        assert all(line["ms"] >= 0 for line in request_lines)
+
+    @pytest.fixture
+    def request_lines(self) -> Iterator[list[dict[str, Any]]]:
+        lines: list[dict[str, Any]] = []
+
+        class Reader(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                lines.append(json.loads("{" + record.getMessage() + "}"))
+
+        logger, reader = logging.getLogger("server.access"), Reader()
+        before = logger.level
+        logger.addHandler(reader)
+        logger.setLevel(logging.INFO)
+        yield lines
+        logger.removeHandler(reader)
+        logger.setLevel(before)
+
+
+def test_defect_is_logged_with_its_trace_and_answered_without(
+    client: FlaskClient,
+    served: Served,
+    example: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def break_down(*_: object) -> None:
+        raise RuntimeError("something secret")
+
+    monkeypatch.setattr(in_use(served).model, "score", break_down)
+    answer = client.post("/predict", json=example, headers={"X-Request-Id": "r1"})
+    assert (answer.status_code, code(answer)) == (500, "internal_error")
+    assert "secret" not in answer.text
+    assert "r1" in caplog.text
+    assert "RuntimeError: something secret" in caplog.text
+
+
+def test_no_answer_may_be_taken_for_another_type_and_no_page_loads_from_elsewhere(
+    client: FlaskClient,
+) -> None:
+    for path in ("/", "/docs", "/openapi.json", "/health/live", "/static/form.js", "/nowhere"):
+        answer = client.get(path)
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        if answer.mimetype == "text/html":
+            policy = answer.headers["Content-Security-Policy"]
+            assert "default-src 'none'" in policy
+            assert "http" not in policy
+            assert "http://" not in answer.text
+            assert "https://" not in answer.text
+
+
+def test_form_offers_every_feature_with_its_example(client: FlaskClient) -> None:
+    page = client.get("/").text
+    assert 'data-feature="customer_age" data-kind="integer"' in page
+    assert '<input id="feature-customer_age" type="number"' in page
+    assert '<option value="3" selected>Graduate</option>' in page
+    assert '<option value="blue" selected>blue</option>' in page
+
+
+def test_features_may_be_called_as_the_form_s_own_parts(
+    tmp_path: Path, documented: Contract
+) -> None:
+    """An input's name hides the form's property of that name, and ids are one to the page."""
+    names = ("answer", "action", "customer", "dataset", "problem", "bar", "chance", "method")
+    features = tuple(
+        feature.model_copy(update={"name": name})
+        for feature, name in zip(documented.features, names, strict=False)
+    )
+    contract = documented.model_copy(update={"features": features})
+    served = predictor(tmp_path / "model", documented)
+    served.model.contract = contract
+    page = application(Served(served), documented).test_client().get("/").text
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(set(ids)) == len(ids)
+    assert set(re.findall(r'<label for="([^"]+)"', page)) == {f"feature-{name}" for name in names}
+    assert "name=" not in page.partition("<form")[2]
+
+
+def test_head_and_options_are_answered_as_http_has_them(client: FlaskClient) -> None:
+    head = client.head("/health/ready")
+    assert (head.status_code, head.data) == (200, b"")
+    options = client.options("/predict")
+    assert options.status_code == 200
+    assert set(options.allow) == {"POST", "OPTIONS"}
+
+
+def test_bad_range_of_a_file_is_a_problem_too(client: FlaskClient) -> None:
+    answer = client.get("/static/form.js", headers={"Range": "bytes=999999-"})
+    assert (answer.status_code, code(answer)) == (416, "requested_range_not_satisfiable")
+
+
+class TestMetrics:
+    def sample(self, client: FlaskClient, line: str) -> bool:
+        return line in client.get("/metrics").text.splitlines()
+
+    def test_requests_are_counted_by_template_never_by_path(
+        self, client: FlaskClient, example: dict[str, Any]
+    ) -> None:
+        client.post("/predict", json=example)
+        client.post("/predict", json={})
+        client.get("/some/path")
+        client.get("/docs/some_file")
+        for route, status in (
+            ("/predict", 200),
+            ("/predict", 422),
+            ("unmatched", 404),
+            ("/docs/<path:name>", 404),
+        ):
+            labels = f'{{route="{route}",status="{status}"}}'
+            assert self.sample(client, f"mlstack_http_requests_total{labels} 1.0")
+            assert self.sample(client, f"mlstack_http_request_duration_seconds_count{labels} 1.0")
+
+    def test_predictions_are_counted_by_customer_and_model(
+        self, client: FlaskClient, example: dict[str, Any]
+    ) -> None:
+        client.post("/predict", json=example)
+        client.post("/predict/batch", json=[example] * 5)
+        client.post("/predict/batch", json=[example, {}])
+        labels = f'{{model_run_id="{RUN_ID}",source="api"}}'
+        assert self.sample(client, f"mlstack_predictions_total{labels} 6.0")
+
+    def test_only_the_model_in_use_is_told(self, client: FlaskClient, metrics: Metrics) -> None:
+        assert "mlstack_model_loaded{" not in client.get("/metrics").text
+        metrics.model_loaded("b" * 32)
+        metrics.model_loaded(RUN_ID)
+        assert self.sample(client, f'mlstack_model_loaded{{model_run_id="{RUN_ID}"}} 1.0')
+        assert "b" * 32 not in client.get("/metrics").text
+        metrics.model_loaded(None)
+        assert "mlstack_model_loaded{" not in client.get("/metrics").text
+
+
+class TestFeedbackToken:
+    """Whoever can say what became of customers decides what the model is judged by."""
+
+    BODY = {"prediction_id": "8d3f4a52-6a0e-4c0c-9d3b-0b0f3e1a7c11", "churned": True}  # noqa: RUF012
+
+    @pytest.fixture
+    def client(self, served: Served, documented: Contract, tmp_path: Path) -> FlaskClient:
+        token = tmp_path / "token"
+        token.write_text("opensesame\n")
+        settings = Settings(bind_address="0.0.0.0", feedback_token_file=token)  # noqa: S104
+        return application(served, documented, settings=settings).test_client()
+
+    @pytest.mark.parametrize(
+        "header", [None, "Bearer", "Bearer wrong", "Basic opensesame", "Bearer opensesam\xe9"]
+    )
+    def test_without_it_nothing_is_taken(self, client: FlaskClient, header: str | None) -> None:
+        headers = {} if header is None else {"Authorization": header}
+        answer = client.post("/feedback", json=self.BODY, headers=headers)
+        assert (answer.status_code, code(answer)) == (401, "unauthorized")
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+    def test_with_it_outcomes_are_taken(self, client: FlaskClient) -> None:
+        headers = {"Authorization": "bearer opensesame"}
+        assert client.post("/feedback", json=self.BODY, headers=headers).status_code == 202
+
+    def test_predictions_need_none(self, client: FlaskClient, example: dict[str, Any]) -> None:
+        assert client.post("/predict", json=example).status_code == 200

@@ -1,0 +1,364 @@
+"""A batch is answered whole or said not to be; poison is set aside; nothing is ever raised."""
+
+import base64
+import json
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlstack.contract import Contract
+from mlstack.data.customer_generator import CustomerGenerator
+from mlstack.deployment.predictor import Predictor
+from mlstack.errors import MlstackError
+from mlstack.model.model import Model
+from mlstack.prediction_log.prediction import Origin, Prediction
+from mlstack.prediction_log.spool import SpoolError
+from mlstack.streams.record_ids import record_prediction_id
+from server.stream import processor as processor_module
+from server.stream.dead_letters import PART_BYTES, dead_letters
+from server.stream.heartbeat import Heartbeat
+from server.stream.metrics import StreamMetrics
+from server.stream.patience import Stop
+from server.stream.processor import StreamProcessor
+from server.stream.publisher import MAX_RECORD_BYTES, Message
+from server.stream.records import Record, Stream
+from support.models import write_model
+from support.waiting import wait_until
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+STREAM = Stream("predictions", NOW)
+SHARD = "shardId-000000000000"
+
+
+class Log:
+    """A prediction log in memory; refuses as often as it is told to."""
+
+    def __init__(self, journal: list[str]) -> None:
+        self.kept: list[tuple[Prediction, Origin]] = []
+        self.refusals = 0
+        self._journal = journal
+
+    def keep(
+        self, predictions: Sequence[Prediction], _: Contract, origins: Sequence[Origin]
+    ) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise SpoolError("the disk is full")
+        self._journal.append("kept")
+        self.kept += zip(predictions, origins, strict=True)
+
+
+class Stand:
+    """A stream in memory."""
+
+    def __init__(self, name: str, journal: list[str]) -> None:
+        self.published: list[Message] = []
+        self.stopped = False
+        self.failure: Exception | None = None
+        self._name, self._journal = name, journal
+
+    def publish(self, messages: Sequence[Message]) -> bool:
+        if self.failure:
+            failure, self.failure = self.failure, None
+            raise failure
+        if self.stopped:
+            return False
+        if messages:
+            self._journal.append(self._name)
+        self.published += messages
+        return True
+
+    def documents(self) -> list[dict[str, Any]]:
+        return [json.loads(message.data) for message in self.published]
+
+
+class Served:
+    """What is served: nothing, until a predictor is set."""
+
+    def __init__(self) -> None:
+        self.predictor: Predictor | None = None
+        self.reason = "no model is deployed"
+
+
+class Bench:
+    """A processor with everything around it in memory."""
+
+    def __init__(self, folder: Path, contract: Contract) -> None:
+        self.journal: list[str] = []
+        self.log = Log(self.journal)
+        self.results = Stand("results", self.journal)
+        self.letters = Stand("letters", self.journal)
+        self.model = Model.load(write_model(folder / "model", contract, seed=0), "a" * 32)
+        self.served = Served()
+        self.served.predictor = Predictor(self.model, self.log)
+        self.stop, self.metrics = Stop(grace=60), StreamMetrics()
+        self.processor = StreamProcessor(
+            served=self.served,
+            results=self.results,
+            dead_letter_stream=self.letters,
+            metrics=self.metrics,
+            stop=self.stop,
+            heartbeat=Heartbeat(folder / "beat"),
+        )
+
+    def process(self, *bodies: bytes) -> bool:
+        records = [Record(str(i), body, NOW) for i, body in enumerate(bodies, 1)]
+        return self.processor.process(STREAM, SHARD, records)
+
+    def counted(self, outcome: str) -> float | None:
+        name = "mlstack_stream_records_total"
+        return self.metrics.registry.get_sample_value(name, {"outcome": outcome})
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_FIRST_RETRY_SECONDS", "_LAST_RETRY_SECONDS", "_MODEL_SECONDS"):
+        monkeypatch.setattr(processor_module, name, 0.01)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, documented: Contract) -> Bench:
+    return Bench(tmp_path, documented)
+
+
+@pytest.fixture
+def bodies(documented: Contract) -> list[bytes]:
+    customers = CustomerGenerator(documented, seed=3).draw(20)
+    return [json.dumps(customer).encode() for customer in customers]
+
+
+def test_answer_carries_chance_model_and_where_the_record_stood(
+    bench: Bench, bodies: list[bytes]
+) -> None:
+    assert bench.process(*bodies)
+    chances = bench.model.score([json.loads(body) for body in bodies])
+    expected = [
+        {
+            "churn chance": chance,
+            "model_run_id": "a" * 32,
+            "prediction_id": record_prediction_id("predictions", NOW, SHARD, str(number)),
+            "shard_id": SHARD,
+            "sequence_number": str(number),
+        }
+        for number, chance in enumerate(chances, 1)
+    ]
+    assert bench.results.documents() == expected
+    assert [m.key for m in bench.results.published] == [e["prediction_id"] for e in expected]
+    assert [o for _, o in bench.log.kept] == [
+        Origin("kinesis", SHARD, str(number)) for number in range(1, 21)
+    ]
+    assert bench.letters.published == []
+    assert bench.counted("answered") == 20
+
+
+def test_prediction_is_kept_before_it_is_published(bench: Bench, bodies: list[bytes]) -> None:
+    assert bench.process(b"poison", *bodies)
+    assert bench.journal == ["kept", "results", "letters"]
+
+
+@pytest.mark.parametrize("place", ["first", "last", "only", "every second"])
+def test_poison_is_set_aside_wherever_it_stands(
+    place: str, bench: Bench, bodies: list[bytes]
+) -> None:
+    bad = b'{"not a": "customer"}'
+    batch = {
+        "first": [bad, *bodies],
+        "last": [*bodies, bad],
+        "only": [bad],
+        "every second": [body for good in bodies for body in (bad, good)],
+    }[place]
+    assert bench.process(*batch)
+    numbers = [str(n) for n, body in enumerate(batch, 1) if body == bad]
+    assert [letter["sequence_number"] for letter in bench.letters.documents()] == numbers
+    good = [str(n) for n, body in enumerate(batch, 1) if body != bad]
+    assert [result["sequence_number"] for result in bench.results.documents()] == good
+    assert [o.sequence_number for _, o in bench.log.kept] == good
+    assert bench.counted("dead_letter") == len(numbers)
+
+
+def test_dead_letter_says_what_is_wrong_and_carries_the_bytes(
+    bench: Bench, documented: Contract
+) -> None:
+    customer = dict(documented.example)
+    name = next(iter(customer))
+    raw = json.dumps(customer | {name: "?", "surprise": 1}).encode()
+    assert bench.process(raw)
+    (letter,) = bench.letters.documents()
+    assert base64.b64decode(letter.pop("data")) == raw
+    errors = letter.pop("errors")
+    assert letter == {
+        "stream": "predictions",
+        "shard_id": SHARD,
+        "sequence_number": "1",
+        "arrived_at": NOW.isoformat(),
+        "reason": "invalid_customer",
+        "part": 1,
+        "parts": 1,
+    }
+    assert {(e["pointer"], e["code"]) for e in errors} == {
+        (f"/{name}", "wrong_type"),
+        ("/surprise", "unknown_field"),
+    }
+    assert all(e["detail"] for e in errors)
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (b"", "empty_body"),
+        (b"hello", "malformed_json"),
+        (b"abcd", "malformed_json"),
+        (b"\xff\xfe", "not_utf8"),
+        (b"null", "invalid_customer"),
+        (b"[]", "invalid_customer"),
+        (base64.b64encode(b"{}"), "invalid_customer"),
+        (base64.b64encode(b'{"a":1,"a":2}'), "duplicate_key"),
+        (base64.b64encode(base64.b64encode(b"{}")), "malformed_json"),
+    ],
+)
+def test_reason_is_that_of_the_fault(raw: bytes, reason: str, bench: Bench) -> None:
+    assert bench.process(raw)
+    assert [letter["reason"] for letter in bench.letters.documents()] == [reason]
+
+
+def test_base64_of_a_customer_is_a_customer(bench: Bench, bodies: list[bytes]) -> None:
+    assert bench.process(
+        bodies[0], base64.b64encode(bodies[0]), base64.encodebytes(bodies[0]), b" " + bodies[0]
+    )
+    assert len({result["churn chance"] for result in bench.results.documents()}) == 1
+    assert bench.letters.published == []
+
+
+def test_dead_letters_of_the_largest_record_fit_into_the_stream() -> None:
+    data = bytes(10 * 1024 * 1024)
+    error = MlstackError("x" * 2000)
+    letters = list(dead_letters(STREAM, SHARD, Record("1" * 56, data, NOW), error))
+    assert all(Message("k" * 256, letter).size <= MAX_RECORD_BYTES for letter in letters)
+    parts = [base64.b64decode(json.loads(letter)["data"]) for letter in letters]
+    assert b"".join(parts) == data
+    assert {len(part) for part in parts[:-1]} == {PART_BYTES}
+
+
+def test_records_wait_for_a_model(bench: Bench, bodies: list[bytes]) -> None:
+    predictor, bench.served.predictor = bench.served.predictor, None
+    answers: list[bool] = []
+    thread = threading.Thread(target=lambda: answers.append(bench.process(b"poison", *bodies)))
+    thread.start()
+    assert answers == []
+    bench.served.predictor = predictor
+    thread.join(10)
+    assert answers == [True]
+    assert len(bench.results.published) == len(bodies)
+
+
+def test_order_to_stop_ends_the_wait_for_a_model_with_nothing_done(
+    bench: Bench, bodies: list[bytes]
+) -> None:
+    bench.served.predictor = None
+    bench.stop.order()
+    assert not bench.process(b"poison", *bodies)
+    assert bench.journal == []
+
+
+def test_batch_is_scored_by_one_model_even_when_another_is_swapped_in(
+    bench: Bench, bodies: list[bytes], tmp_path: Path, documented: Contract
+) -> None:
+    other = Model.load(write_model(tmp_path / "other", documented, seed=9), "b" * 32)
+
+    class Swapping(Served):
+        def __init__(self) -> None:
+            super().__init__()
+            self.reads = 0
+
+        @property
+        def predictor(self) -> Predictor:
+            self.reads += 1
+            return Predictor(bench.model if self.reads == 1 else other, bench.log)
+
+        @predictor.setter
+        def predictor(self, _: Predictor | None) -> None: ...
+
+    bench.processor._served = Swapping()
+    assert bench.process(*bodies)
+    assert {result["model_run_id"] for result in bench.results.documents()} == {"a" * 32}
+
+
+def test_full_disk_is_waited_for_and_nothing_is_published_before(
+    bench: Bench, bodies: list[bytes]
+) -> None:
+    bench.log.refusals = 3
+    assert bench.process(*bodies)
+    assert bench.log.refusals == 0
+    assert bench.journal == ["kept", "results"]
+
+
+def test_full_disk_and_an_order_to_stop_leave_the_batch_unanswered(
+    bench: Bench, bodies: list[bytes]
+) -> None:
+    bench.log.refusals = 1_000_000
+    threading.Timer(0.05, bench.stop.order).start()
+    assert not bench.process(*bodies)
+    assert bench.results.published == []
+
+
+@pytest.mark.parametrize("stand", ["results", "letters"])
+def test_batch_that_is_not_all_published_is_not_answered(
+    stand: str, bench: Bench, bodies: list[bytes]
+) -> None:
+    getattr(bench, stand).stopped = True
+    assert not bench.process(b"poison", *bodies)
+    assert bench.counted("answered") == 0
+
+
+def test_defect_is_tried_again_and_never_raised(bench: Bench, bodies: list[bytes]) -> None:
+    bench.results.failure = RuntimeError("a defect")
+    assert bench.process(*bodies)
+    assert len(bench.results.published) == len(bodies)
+
+
+def test_record_that_our_own_code_fails_on_stops_no_other(
+    bench: Bench, bodies: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = bench.served.predictor
+    assert predictor
+    validate = predictor.validate
+
+    def failing(request: Any) -> Any:
+        if request == {"makes it": "fail"}:
+            raise RuntimeError("a defect")
+        return validate(request)
+
+    monkeypatch.setattr(predictor, "validate", failing)
+    assert bench.process(b'{"makes it": "fail"}', *bodies)
+    assert [letter["reason"] for letter in bench.letters.documents()] == ["internal_error"]
+    assert len(bench.results.published) == len(bodies)
+
+
+def test_heartbeat_stops_with_a_thread_that_is_stuck(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.stream.heartbeat.STUCK_SECONDS", 0.05)
+    monkeypatch.setattr("server.stream.heartbeat._WRITE_SECONDS", 0.0)
+    heartbeat, path = Heartbeat(tmp_path / "beat"), tmp_path / "beat"
+    ending = threading.Event()
+
+    def work() -> None:
+        with heartbeat.at_work():
+            ending.wait()
+
+    def written() -> bool:
+        path.unlink(missing_ok=True)
+        heartbeat.write()
+        return path.exists()
+
+    assert written()
+    thread = threading.Thread(target=work)
+    thread.start()
+    wait_until(lambda: not written(), "the file is left alone")
+    ending.set()
+    thread.join()
+    assert written()

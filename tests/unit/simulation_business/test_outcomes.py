@@ -1,0 +1,103 @@
+"""Outcomes are reported later, for a share of the predictions, as the model foresaw them."""
+
+import random
+from collections.abc import Sequence
+
+import pytest
+
+from mlstack.prediction_log.prediction import Outcome
+from simulation_business import outcomes as module
+from simulation_business.api_client import Refused
+from simulation_business.outcomes import Outcomes
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Server:
+    """Takes outcomes unless it is told otherwise."""
+
+    def __init__(self) -> None:
+        self.taken: list[Outcome] = []
+        self.calls = 0
+        self.there = True
+        self.refuses = False
+
+    def report(self, outcomes: Sequence[Outcome]) -> bool:
+        self.calls += 1
+        if self.refuses:
+            raise Refused("no")
+        if self.there:
+            self.taken += outcomes
+        return self.there
+
+
+def test_outcome_waits_for_its_time() -> None:
+    server, clock = Server(), Clock()
+    outcomes = Outcomes(server, share=1, delay=300, seed=1, clock=clock)
+    outcomes.note("first", 0.5)
+    clock.now = 100
+    outcomes.note("second", 0.5)
+    outcomes.report_due()
+    assert (server.calls, outcomes.waiting) == (0, 2)
+    clock.now = 300
+    outcomes.report_due()
+    assert [outcome.prediction_id for outcome in server.taken] == ["first"]
+    assert (outcomes.take_reported(), outcomes.take_reported(), outcomes.waiting) == (1, 0, 1)
+
+
+def test_share_of_predictions_has_an_outcome_and_the_model_is_calibrated() -> None:
+    """Among customers of about the same chance, that chance of them leaves."""
+    server, chance = Server(), random.Random(1)
+    chances = {str(i): chance.random() for i in range(20_000)}
+    outcomes = Outcomes(server, share=0.5, delay=0, seed=2)
+    for prediction_id, value in chances.items():
+        outcomes.note(prediction_id, value)
+    assert outcomes.report_all()
+    assert 9_700 < len(server.taken) < 10_300
+    for low in (0.0, 0.2, 0.4, 0.6, 0.8):
+        group = [o for o in server.taken if low <= chances[o.prediction_id] < low + 0.2]
+        left = sum(outcome.positive for outcome in group) / len(group)
+        assert abs(left - (low + 0.1)) < 0.03
+
+
+def test_outcomes_survive_a_server_that_is_away() -> None:
+    server, clock = Server(), Clock()
+    outcomes = Outcomes(server, share=1, delay=0, seed=1, clock=clock)
+    for number in range(1200):
+        outcomes.note(str(number), 0.5)
+    server.there = False
+    outcomes.report_due()
+    outcomes.report_due()
+    assert (server.calls, outcomes.waiting) == (1, 1200)
+    server.there, clock.now = True, 60
+    outcomes.report_due()
+    assert [outcome.prediction_id for outcome in server.taken] == [str(n) for n in range(1200)]
+    assert outcomes.waiting == 0
+
+
+def test_refused_outcomes_stop_nothing() -> None:
+    server = Server()
+    outcomes = Outcomes(server, share=1, delay=0, seed=1)
+    outcomes.note("refused", 0.5)
+    server.refuses = True
+    outcomes.report_due()
+    server.refuses = False
+    outcomes.note("taken", 0.5)
+    outcomes.report_due()
+    assert [outcome.prediction_id for outcome in server.taken] == ["taken"]
+    assert outcomes.take_reported() == 1
+
+
+def test_waiting_outcomes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_WAITING", 3)
+    server = Server()
+    outcomes = Outcomes(server, share=1, delay=0, seed=1)
+    for number in range(5):
+        outcomes.note(str(number), 0.5)
+    outcomes.report_due()
+    assert [outcome.prediction_id for outcome in server.taken] == ["2", "3", "4"]
