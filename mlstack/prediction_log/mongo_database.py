@@ -23,7 +23,8 @@ def mongo_client(uri: str, seconds: float | None = None) -> MongoClient[dict[str
 
     Args:
         uri: MongoDB's address.
-        seconds: What one call may take; None: as long as it takes.
+        seconds: How long MongoDB may take to answer one call; None: as long as it takes.
+            A MongoDB that is down is noticed after 5 s whatever this is.
 
     Raises:
         SettingsError: the address can never work.
@@ -34,7 +35,8 @@ def mongo_client(uri: str, seconds: float | None = None) -> MongoClient[dict[str
             connect=False,
             connectTimeoutMS=_CONNECT_MS,
             serverSelectionTimeoutMS=_CONNECT_MS,
-            timeoutMS=None if seconds is None else int(seconds * 1000),
+            # Not timeoutMS: that would replace the server selection timeout as well.
+            socketTimeoutMS=None if seconds is None else int(seconds * 1000),
             # Whoever writes tries again by himself: a standalone server knows no such writes.
             retryWrites=False,
             journal=True,

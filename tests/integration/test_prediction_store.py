@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -121,12 +122,14 @@ def test_outcomes_are_those_that_are_known(store: PredictionStore) -> None:
     assert store.outcomes(["id-0", "id-1", "id-2", "unknown"]) == {"id-0": 0, "id-2": 1}
 
 
-def test_a_database_that_does_not_answer_is_said_to(contract: Contract) -> None:
-    store = PredictionStore(f"mongodb://127.0.0.1:{free_port()}", contract)
-    for read in (lambda: store.newest(1), lambda: store.outcomes(["a"])):
-        with pytest.raises(StorageUnavailable):
-            read()
-    store.close()
+def test_prediction_store_raises_when_mongodb_hangs(documented: Contract, tmp_path: Path) -> None:
+    """A MongoDB that takes connections but answers nothing ends a read after its own time."""
+    with mongo_server(tmp_path / "mongo", free_port()) as mongo:
+        store = PredictionStore(mongo.uri, documented, seconds=1.0)
+        assert len(store.newest(1)) == 0
+        with mongo.stopped(), pytest.raises(StorageUnavailable):
+            store.newest(1)
+        store.close()
 
 
 def test_an_index_finds_the_newest(uri: str) -> None:

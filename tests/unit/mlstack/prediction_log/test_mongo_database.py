@@ -1,5 +1,6 @@
 """MongoDB's address: what can never work is told at once, what has no answer is tried again."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from mlstack.prediction_log.prediction_store import PredictionStore
 from mlstack.settings import Settings
 from monitoring.evidently_service.monitor import Monitor
 from reporting.report_store import ReportStore
+from support.mongo import free_port
 from support.waiting import wait_until
 
 SRV = "mongodb+srv://cluster.example.com/"
@@ -54,6 +56,22 @@ def test_a_name_that_can_not_be_looked_up_is_looked_up_again_at_the_next_call(
         with pytest.raises(StorageUnavailable, match="MongoDB: no name server answers"):
             call()
         assert len(lookups) == tries
+
+
+def test_mongodb_that_is_down_is_noticed_within_seconds(documented: Contract) -> None:
+    """Whatever time a slow read may take, a MongoDB that is down is noticed within 5 s."""
+    predictions = PredictionStore(f"mongodb://127.0.0.1:{free_port()}", documented)
+    started = time.monotonic()
+    with pytest.raises(StorageUnavailable, match="MongoDB"):
+        predictions.newest(1)
+    assert time.monotonic() - started < 7  # on a busy machine
+
+
+def test_mongodb_may_take_its_time_for_a_slow_read(documented: Contract) -> None:
+    """A read of 100,000 documents may take 120 s."""
+    options = PredictionStore("mongodb://127.0.0.1", documented)._client.options
+    assert options.pool_options.socket_timeout == 120
+    assert options.timeout is None
 
 
 @pytest.mark.parametrize(
