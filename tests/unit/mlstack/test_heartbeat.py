@@ -1,0 +1,39 @@
+"""A heartbeat file is fresh while its loop turns, stale when it is stuck, gone at the end."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from mlstack.heartbeat import Heartbeat
+
+
+def test_heartbeat_is_fresh_until_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beats renew the file; the end removes it."""
+    monkeypatch.setattr("mlstack.heartbeat._WRITE_SECONDS", 0.0)
+    heartbeat = Heartbeat(tmp_path / "state" / "heartbeat", 90)
+    assert heartbeat.check().detail == "no heartbeat yet"
+    heartbeat.beat()
+    first = heartbeat.path.stat().st_mtime_ns
+    heartbeat.beat()
+    assert heartbeat.path.stat().st_mtime_ns > first
+    assert heartbeat.check().ready
+    heartbeat.remove()
+    assert not heartbeat.path.exists()
+
+
+def test_old_heartbeat_is_stale(tmp_path: Path) -> None:
+    """A file that is not renewed means that the loop is stuck."""
+    heartbeat = Heartbeat(tmp_path / "heartbeat", 90)
+    heartbeat.beat()
+    old = time.time() - 91
+    os.utime(heartbeat.path, (old, old))
+    assert heartbeat.check().detail == "no heartbeat for 91 s"
+    assert not heartbeat.check().ready
+
+
+def test_heartbeat_survives_full_disk(tmp_path: Path) -> None:
+    """A file that cannot be written does not end the service."""
+    (tmp_path / "file").touch()
+    Heartbeat(tmp_path / "file" / "heartbeat", 90).beat()
