@@ -1,15 +1,23 @@
-"""What can go wrong, each with the sentence a person needs to put it right.
+"""Errors that people can fix, and how they quote the input that caused them.
 
-A target's or service's entry point prints the sentence and exits with 1; anything that
-is not an `MlstackError` is a defect and keeps its stack trace.
+An entry point prints an `MlstackError` as one sentence and exits with 1. Any other exception
+is a defect and keeps its stack trace.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+MAX_ERRORS = 20
+"""Faults reported for one request."""
+
+MAX_ECHO = 64
+"""Characters of a request that an error repeats."""
 
 
 class MlstackError(Exception):
-    """Base of every error that a person can put right."""
+    """Base of every error that a person can fix."""
 
 
 class SettingsError(MlstackError):
@@ -36,7 +44,7 @@ class ContractError(FileError):
 
 
 class DriftError(FileError):
-    """A file of drifts breaks its rules, or does not have what was asked for."""
+    """A drift file breaks its rules, or has no drift of the given name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +54,8 @@ class DataFault:
     Args:
         reason: What is wrong, as a sentence.
         column: The raw column at fault; None: the table as a whole.
-        rows: The first bad rows as (1-based row without the header, value found).
-        count: How many rows are bad in all.
+        rows: The first bad rows as (1-based row number without the header, value).
+        count: Number of bad rows.
     """
 
     reason: str
@@ -65,10 +73,10 @@ class DataFault:
 
 
 class DataError(MlstackError):
-    """Raw data that does not fit the contract: training stops before it starts.
+    """Raw data does not fit the contract; training does not start.
 
     Args:
-        faults: Everything that is wrong with the table, at least one fault.
+        faults: All faults of the table, at least one.
     """
 
     def __init__(self, *faults: DataFault) -> None:
@@ -77,19 +85,19 @@ class DataError(MlstackError):
 
 
 class FeatureStoreError(MlstackError):
-    """The feature store cannot be reached, or does not hold what was asked for."""
+    """The feature store cannot be reached, or does not have the table."""
 
 
 class ModelError(MlstackError):
-    """A model is unknown, incomplete, changed on its way, or gives a wrong answer."""
+    """A model is unknown, incomplete, altered, or gives a wrong answer."""
 
 
 class RegistryUnavailable(ModelError):
-    """MLflow cannot be reached just now: the same call may go through later."""
+    """MLflow cannot be reached; the same call may succeed later."""
 
 
 class ModelNotKept(ModelError):
-    """This machine cannot keep or try a model just now: nothing is known to be wrong with it."""
+    """This machine cannot store or try a model now; the model itself may be fine."""
 
 
 class NoReference(MlstackError):
@@ -97,11 +105,11 @@ class NoReference(MlstackError):
 
 
 class TooFewRows(MlstackError):
-    """There are too few rows to say anything."""
+    """There are too few rows for a comparison."""
 
 
 class DeploymentError(MlstackError):
-    """A deployment was refused or taken back."""
+    """A deployment was refused or rolled back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +120,7 @@ class FieldError:
         pointer: JSON pointer (RFC 6901) to the field, from the request's root.
         code: Stable name of the kind of fault: `missing`, `unknown_field`, `wrong_type`,
             `out_of_range`, `unknown_category`, `wrong_format`, `too_few`, `too_many`.
-        detail: The fault as a sentence that says what is allowed.
+        detail: What is wrong and what is allowed, as a sentence.
     """
 
     pointer: str
@@ -121,10 +129,10 @@ class FieldError:
 
 
 class InvalidRequest(MlstackError):
-    """What a request carries does not fit the contract.
+    """A request does not fit the contract.
 
     Args:
-        errors: Its faults, at least one; at most `customer_schema.MAX_ERRORS`.
+        errors: Its faults, from one to `MAX_ERRORS`.
     """
 
     def __init__(self, errors: tuple[FieldError, ...]) -> None:
@@ -133,8 +141,41 @@ class InvalidRequest(MlstackError):
 
 
 class InvalidCustomer(InvalidRequest):
-    """A request's customer is none."""
+    """The request body is not a valid customer."""
 
 
 class InvalidFeedback(InvalidRequest):
-    """A request's outcome is none."""
+    """The request body is not a valid outcome."""
+
+
+def echo(value: Any) -> str:
+    """Shortens a value of a request to what an error may repeat."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, dict | list):
+        return json_kind(value)
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= MAX_ECHO else text[: MAX_ECHO - 3] + "..."
+
+
+def json_kind(value: Any) -> str:
+    """Names the type of a JSON value."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a text"
+        case list():
+            return "an array"
+        case _:
+            return "an object"
+
+
+def json_pointer(path: Sequence[str | int]) -> str:
+    """Builds a JSON pointer (RFC 6901); long parts are cut as in `echo`."""
+    parts = (str(part)[:MAX_ECHO].replace("~", "~0").replace("/", "~1") for part in path)
+    return "".join(f"/{part}" for part in parts)

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlstack.contract import Contract
-from mlstack.contract.customer_schema import MAX_ERRORS, customer_schema
+from mlstack.contract.customer_schema import customer_schema
 from mlstack.deployment.predictor import MAX_BATCH
+from mlstack.errors import MAX_ERRORS
 from mlstack.prediction_log.feedback import MAX_FEEDBACK, PREDICTION_ID, feedback_schema
 from server.problems import CONTENT_TYPE, KINDS
 

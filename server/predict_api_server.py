@@ -11,9 +11,8 @@ import uuid
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from mlstack.contract.customer_schema import echo
 from mlstack.deployment.watcher import ModelWatcher
-from mlstack.errors import ContractError, InvalidRequest
+from mlstack.errors import ContractError, InvalidRequest, echo
 from mlstack.prediction_log.prediction_log import PredictionLog
 from mlstack.prediction_log.spool import SpoolError
 from mlstack.settings import Settings

@@ -1,9 +1,8 @@
-"""The dataset contract: what a customer is, read from one strict YAML file."""
+"""The dataset contract: one strict YAML file that says what a customer is."""
 
-from mlstack.contract.contract import (
-    RESERVED_NAMES,
+from mlstack.contract.contract import RESERVED_NAMES, Contract
+from mlstack.contract.features import (
     CategoryFeature,
-    Contract,
     Feature,
     IntegerFeature,
     NumberFeature,

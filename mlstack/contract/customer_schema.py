@@ -1,36 +1,37 @@
-"""Is this a customer? The contract as a JSON schema, and a request's faults in sentences.
+"""Validates customers: the contract as a JSON schema, and a request's faults in sentences.
 
-The schema that is published (OpenAPI) is the very one that requests are checked by.
+Requests are checked against the very schema that OpenAPI publishes.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from mlstack.contract.contract import (
+from mlstack.contract.contract import Contract
+from mlstack.contract.features import (
     CategoryFeature,
-    Contract,
     Feature,
     IntegerFeature,
     OrdinalFeature,
     Value,
 )
-from mlstack.errors import FieldError, InvalidCustomer
+from mlstack.errors import (
+    MAX_ERRORS,
+    FieldError,
+    InvalidCustomer,
+    echo,
+    json_kind,
+    json_pointer,
+)
 
 if TYPE_CHECKING:
     import jsonschema_rs
 
-MAX_ERRORS = 20
-"""Faults that are reported of one request."""
-
-MAX_ECHO = 64
-"""Characters of a request that an error repeats at most."""
-
 Customer = dict[str, Value | None]
-"""A validated customer: every feature of the contract, in its order; None: missing."""
+"""A valid customer: every feature in the contract's order; None means missing."""
 
 
 def customer_schema(contract: Contract) -> dict[str, Any]:
-    """JSON schema (draft 2020-12) of one customer."""
+    """Builds the JSON schema (draft 2020-12) of one customer."""
     return {
         "type": "object",
         "title": contract.name,
@@ -42,8 +43,25 @@ def customer_schema(contract: Contract) -> dict[str, Any]:
     }
 
 
+def _feature_schema(feature: Feature) -> dict[str, Any]:
+    schema: dict[str, Any]
+    if isinstance(feature, CategoryFeature):
+        schema = {"type": "string", "enum": list(feature.values)}
+    elif isinstance(feature, OrdinalFeature):
+        schema = {"type": "integer", "minimum": 0, "maximum": len(feature.levels) - 1}
+    else:
+        low, high = feature.range
+        schema = {"type": feature.kind, "minimum": low, "maximum": high}
+    if feature.may_be_missing:
+        schema["type"] = [schema["type"], "null"]
+        if "enum" in schema:
+            schema["enum"].append(None)
+    schema["description"] = f"{feature.meaning}: {describe(feature)}"
+    return schema
+
+
 def describe(feature: Feature) -> str:
-    """What a feature's value has to be, as the end of the sentence 'must be ...'."""
+    """Says which values a feature allows, to complete 'must be ...'."""
     unit = f" ({feature.unit})" if feature.unit else ""
     if isinstance(feature, CategoryFeature):
         text = "one of " + ", ".join(f'"{value}"' for value in feature.values)
@@ -64,7 +82,7 @@ class CustomerValidator:
     """
 
     def __init__(self, contract: Contract) -> None:
-        # A megabyte-sized extension: who only draws or sends customers does without it.
+        # A large extension module: programs that only draw or send customers do without it.
         import jsonschema_rs  # noqa: PLC0415
 
         self._kinds = jsonschema_rs.ValidationErrorKind
@@ -83,20 +101,20 @@ class CustomerValidator:
             request: A parsed JSON value whose texts are all valid Unicode.
 
         Returns:
-            The customer, whole floats turned into ints.
+            The customer, with whole floats as ints.
 
         Raises:
-            InvalidCustomer: carries every fault, `MAX_ERRORS` at most.
+            InvalidCustomer: carries every fault, at most `MAX_ERRORS`.
         """
         if not self._one.is_valid(request):
             raise InvalidCustomer(self._faults(self._one, request))
         return self._customer(request)
 
     def validate_batch(self, request: Any, *, most: int) -> list[Customer]:
-        """Checks an array of 1 to `most` customers; all or nothing.
+        """Checks an array of 1 to `most` customers; one bad customer fails the whole array.
 
         Raises:
-            InvalidCustomer: as `validate`; pointers begin with the position in the array.
+            InvalidCustomer: as in `validate`; pointers begin with the position in the array.
         """
         if isinstance(request, list) and not 1 <= len(request) <= most:
             code = "too_few" if not request else "too_many"
@@ -119,94 +137,40 @@ class CustomerValidator:
     ) -> tuple[FieldError, ...]:
         faults: list[FieldError] = []
         for error in validator.iter_errors(request):
-            for fault in self._sentences(error):
+            for fault in self._field_errors(error):
                 if fault not in faults:
                     faults.append(fault)
                 if len(faults) == MAX_ERRORS:
                     return tuple(faults)
         return tuple(faults)
 
-    def _sentences(self, error: "jsonschema_rs.ValidationError") -> Iterator[FieldError]:
+    def _field_errors(self, error: "jsonschema_rs.ValidationError") -> Iterator[FieldError]:
         path, kind = error.instance_path, error.kind
         if isinstance(kind, self._kinds.AdditionalProperties):
             for name in kind.unexpected:
                 detail = f"is no feature of this model: {echo(name)}"
-                yield FieldError(pointer([*path, name]), "unknown_field", detail)
+                yield FieldError(json_pointer([*path, name]), "unknown_field", detail)
         elif isinstance(kind, self._kinds.Required):
             name = kind.property
             detail = f"is missing; must be {describe(self._features[name])}"
-            yield FieldError(pointer([*path, name]), "missing", detail)
+            yield FieldError(json_pointer([*path, name]), "missing", detail)
         elif not path or isinstance(path[-1], int):
             array = getattr(kind, "types", None) == ["array"]
             wanted = "array of customers" if array else "object with a customer's features"
             detail = f"must be a JSON {wanted}, is {json_kind(error.instance)}"
-            yield FieldError(pointer(path), "wrong_type", detail)
+            yield FieldError(json_pointer(path), "wrong_type", detail)
         else:
             feature = self._features[str(path[-1])]
             value = error.instance
             detail = f"must be {describe(feature)}; got {echo(value)}"
-            yield FieldError(pointer(path), _code(feature, value), detail)
-
-
-def echo(value: Any) -> str:
-    """A request's value as an error may repeat it."""
-    if isinstance(value, dict | list):
-        return json_kind(value)
-    text = repr(value) if isinstance(value, str) else str(value)
-    if value is None or isinstance(value, bool):
-        text = {None: "null", True: "true", False: "false"}[value]
-    return text if len(text) <= MAX_ECHO else text[: MAX_ECHO - 3] + "..."
-
-
-def json_kind(value: Any) -> str:
-    """What a JSON value is, in words."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case int() | float():
-            return "a number"
-        case str():
-            return "a text"
-        case list():
-            return "an array"
-        case _:
-            return "an object"
+            yield FieldError(json_pointer(path), _code(feature, value), detail)
 
 
 def _code(feature: Feature, value: Any) -> str:
     if isinstance(feature, CategoryFeature):
         return "unknown_category" if isinstance(value, str) else "wrong_type"
-    whole = isinstance(feature, IntegerFeature | OrdinalFeature)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "wrong_type"
-    if whole and value != int(value):
+    if isinstance(feature, IntegerFeature | OrdinalFeature) and value != int(value):
         return "wrong_type"
     return "unknown_category" if isinstance(feature, OrdinalFeature) else "out_of_range"
-
-
-def pointer(path: Sequence[str | int]) -> str:
-    """JSON pointer (RFC 6901), no part longer than an error may repeat."""
-    parts = (str(part)[:MAX_ECHO].replace("~", "~0").replace("/", "~1") for part in path)
-    return "".join(f"/{part}" for part in parts)
-
-
-def _feature_schema(feature: Feature) -> dict[str, Any]:
-    schema: dict[str, Any]
-    if isinstance(feature, CategoryFeature):
-        schema = {"type": "string", "enum": list(feature.values)}
-    elif isinstance(feature, OrdinalFeature):
-        schema = {"type": "integer", "minimum": 0, "maximum": len(feature.levels) - 1}
-    else:
-        schema = {
-            "type": feature.kind,
-            "minimum": feature.range[0],
-            "maximum": feature.range[1],
-        }
-    if feature.may_be_missing:
-        schema["type"] = [schema["type"], "null"]
-        if "enum" in schema:
-            schema["enum"].append(None)
-    schema["description"] = f"{feature.meaning}: {describe(feature)}"
-    return schema

@@ -1,7 +1,7 @@
-"""Drifts: ways in which a business may change, beside its contract in `<name>.drifts.yaml`.
+"""Drifts: ways in which the business may change, in `<name>.drifts.yaml` beside the contract.
 
-A simulator that is told to drift sends customers as they would be after the change, so that
-monitoring and reports have something to find.
+A simulator with a drift sends customers as they would be after the change, which gives
+monitoring and reports something to find.
 """
 
 import random
@@ -11,9 +11,10 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from mlstack.contract.contract import (
+from mlstack.contract.contract import Contract
+from mlstack.contract.customer_schema import Customer, describe
+from mlstack.contract.features import (
     CategoryFeature,
-    Contract,
     Feature,
     Name,
     NumberFeature,
@@ -21,59 +22,55 @@ from mlstack.contract.contract import (
     Text,
     Value,
 )
-from mlstack.contract.customer_schema import Customer, describe
 from mlstack.contract.strict_yaml import Location, StrictModel, YamlFile
 from mlstack.errors import DriftError
 
 Number = int | float
 _UNION_MEMBERS = ("int", "float", "str", "constrained-int", "constrained-float")
+_CHANGE_KINDS = ("add", "multiply", "clip", "replace", "fix")
 
 
 class Replacement(StrictModel):
-    """Values that give way to another one."""
+    """Values that are replaced, and the one that replaces them."""
 
     from_: tuple[Value, ...] = Field(alias="from", min_length=1, strict=False)
     to: Value
 
 
 class Change(StrictModel):
-    """What happens to a feature: one of the five, and to how many of those who drift.
+    """One change of a feature, and the probability that it happens.
 
-    What is missing stays missing, except by `fix`; the result is held to the feature's range.
+    A missing value stays missing, except with `fix`. The result stays in the feature's range.
     """
 
     add: Number | None = None
-    """For numbers and ordinals: levels up, or down."""
+    """For numbers and ordinals; an ordinal moves by that many levels."""
 
     multiply: Annotated[Number, Field(ge=0)] | None = None
-    """For numbers; whole ones stay whole."""
+    """For numbers; whole numbers stay whole."""
 
     clip: tuple[Number, Number] | None = Field(default=None, strict=False)
-    """For numbers and ordinals: at least the first, at most the second."""
+    """For numbers and ordinals: the lowest and the highest value."""
 
     replace: Replacement | None = None
     """For categories and ordinals."""
 
     fix: Value | None = None
-    """For any feature: the same value for everyone."""
+    """For any feature: the value that everyone gets."""
 
     chance: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Probability that it happens to a customer who drifts."""
+    """Probability of the change for a customer who drifts."""
 
     @model_validator(mode="after")
     def _check_one(self) -> Self:
-        if len(self.kinds) != 1:
-            raise ValueError("needs one of add, multiply, clip, replace, fix")
+        if sum(getattr(self, kind) is not None for kind in _CHANGE_KINDS) != 1:
+            raise ValueError(f"needs one of {', '.join(_CHANGE_KINDS)}")
         return self
 
     @property
-    def kinds(self) -> tuple[str, ...]:
-        """Which of the five are given."""
-        return tuple(
-            kind
-            for kind in ("add", "multiply", "clip", "replace", "fix")
-            if getattr(self, kind) is not None
-        )
+    def kind(self) -> str:
+        """Name of the field that is set."""
+        return next(kind for kind in _CHANGE_KINDS if getattr(self, kind) is not None)
 
 
 class Drift(StrictModel):
@@ -81,21 +78,21 @@ class Drift(StrictModel):
 
     meaning: Text
     share: Annotated[float, Field(gt=0, le=1)]
-    """Share of the customers that it is about."""
+    """Share of the customers who drift."""
     features: dict[Name, Change] = Field(min_length=1)
 
 
-class _Drifts(StrictModel):
+class _DriftFile(StrictModel):
     contract: Name
     drifts: dict[Name, Drift] = Field(min_length=1)
 
 
 class DriftingCustomers:
-    """Turns customers into those after a drift; each is valid by the contract.
+    """Changes customers by a drift; they stay valid.
 
     Args:
         contract: What a customer is.
-        drift: What changes; its file was checked against the contract.
+        drift: A drift of this contract, from `load_drift`.
         seed: The same seed changes the same customers.
     """
 
@@ -105,7 +102,7 @@ class DriftingCustomers:
         self._random = random.Random(seed)  # noqa: S311 - simulation, no secret
 
     def apply(self, customers: Sequence[Customer]) -> list[Customer]:
-        """Returns the customers in the same order; those given stay as they are."""
+        """Returns changed copies of the customers, in the same order."""
         return [self._apply(customer) for customer in customers]
 
     def _apply(self, customer: Customer) -> Customer:
@@ -119,7 +116,7 @@ class DriftingCustomers:
 
 
 def drifts_path(contract_path: Path) -> Path:
-    """The file of drifts that belongs to a contract's file."""
+    """Returns the path of the drift file that belongs to a contract file."""
     return contract_path.with_suffix(".drifts.yaml")
 
 
@@ -127,47 +124,46 @@ def load_drifts(contract: Contract, path: Path) -> Mapping[str, Drift]:
     """Reads the drifts of a contract, by name.
 
     Raises:
-        DriftError: the file breaks a rule, or does not fit the contract; carries file, line
+        DriftError: the file breaks a rule or does not fit the contract; carries file, line
             and reason.
     """
     file = YamlFile.read(path, DriftError)
-    found = file.validate(_Drifts, _UNION_MEMBERS)
-    if found.contract != contract.name:
-        raise file.fault(("contract",), f"these are no drifts of {contract.name}")
+    content = file.validate(_DriftFile, _UNION_MEMBERS)
+    if content.contract != contract.name:
+        raise file.fault(("contract",), f"these drifts are not for {contract.name}")
     features = {feature.name: feature for feature in contract.features}
-    for name, drift in found.drifts.items():
+    for name, drift in content.drifts.items():
         for feature_name, change in drift.features.items():
             location: Location = ("drifts", name, "features", feature_name)
             if feature_name not in features:
                 known = ", ".join(features)
-                raise file.fault(location, f"is no feature of {contract.name}; there are {known}")
-            if reason := _misfit(features[feature_name], change):
-                raise file.fault((*location, change.kinds[0]), reason)
-    return found.drifts
+                raise file.fault(location, f"is no feature of {contract.name}; choose from {known}")
+            if reason := _fault(features[feature_name], change):
+                raise file.fault((*location, change.kind), reason)
+    return content.drifts
 
 
 def load_drift(contract: Contract, path: Path, name: str) -> Drift:
     """Reads one drift of a contract.
 
     Raises:
-        DriftError: as `load_drifts`, or there is no such drift.
+        DriftError: as in `load_drifts`, or there is no such drift.
     """
     drifts = load_drifts(contract, path)
     if name not in drifts:
         known = ", ".join(drifts)
-        raise DriftError(path, None, f"there is no drift {name!r}; there are {known}")
+        raise DriftError(path, None, f"there is no drift {name!r}; choose from {known}")
     return drifts[name]
 
 
-def _misfit(feature: Feature, change: Change) -> str | None:
-    """Why a change cannot happen to a feature; None: it can."""
-    (kind,) = change.kinds
+def _fault(feature: Feature, change: Change) -> str | None:
+    """Says why a change does not fit a feature; None when it does."""
     allowed: tuple[str, ...] = ("add", "multiply", "clip", "fix")
     if isinstance(feature, OrdinalFeature):
         allowed = ("add", "clip", "replace", "fix")
     elif isinstance(feature, CategoryFeature):
         allowed = ("replace", "fix")
-    if kind not in allowed:
+    if change.kind not in allowed:
         return f"a feature of kind {feature.kind} takes one of {', '.join(allowed)}"
     whole = not isinstance(feature, NumberFeature)
     if whole and isinstance(change.add, float):
@@ -181,13 +177,13 @@ def _misfit(feature: Feature, change: Change) -> str | None:
         values += [*change.replace.from_, change.replace.to]
     for value in values:
         if not _is_value(feature, value):
-            return f"{value!r} is no value of the feature; it must be {describe(feature)}"
+            return f"{value!r} is not a value of the feature; it must be {describe(feature)}"
     return None
 
 
 def _is_value(feature: Feature, value: Value) -> bool:
     if isinstance(feature, CategoryFeature | OrdinalFeature):
-        # As types too: 1.0 equals the level 1, and is none.
+        # Types are compared too: 1.0 equals level 1 but is not a level.
         return (type(value), value) in [(type(known), known) for known in feature.values]
     if isinstance(value, str) or (isinstance(value, float) and feature.kind == "integer"):
         return False
@@ -201,8 +197,8 @@ def _changed(feature: Feature, change: Change, value: Value | None) -> Value | N
         return None
     if change.replace is not None:
         return change.replace.to if value in change.replace.from_ else value
-    assert not isinstance(value, str)  # noqa: S101 - for the type checker: no category from here
-    assert not isinstance(feature, CategoryFeature)  # noqa: S101 - as above
+    assert not isinstance(value, str)  # noqa: S101 - `load_drifts` has checked it
+    assert not isinstance(feature, CategoryFeature)  # noqa: S101 - the same
     if change.clip is not None:
         low, high = change.clip
     else:

@@ -1,4 +1,4 @@
-"""YAML files that people edit, read strictly: a mistake is an error with file, line and reason."""
+"""Reads YAML files strictly: every mistake is an error with file, line and reason."""
 
 import re
 from collections.abc import Collection
@@ -11,17 +11,17 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from mlstack.errors import FileError
 
 Location = tuple[str | int, ...]
-"""Keys and positions that lead from a document's root to a node."""
+"""Keys and positions that lead from the document's root to a node."""
 
 
 class StrictModel(BaseModel):
-    """What a file may hold: nothing unknown, nothing converted, nothing changed later."""
+    """Base of what a file may hold: no unknown keys, no conversions, immutable."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class FaultAt(ValueError):
-    """A fault that a check across several nodes found at one of them.
+    """A fault of a single node that only a check across nodes can find.
 
     Args:
         location: The node.
@@ -33,34 +33,34 @@ class FaultAt(ValueError):
         super().__init__(reason)
 
 
-# YAML 1.1 also knows octal (010), base 60 (2:00), hexadecimal and binary numbers and 1_000.
+# YAML 1.1 also reads 010 (octal), 2:00 (base 60), 0x78, 0b1 and 1_000 as numbers.
 _DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][-+]?[0-9]+)?")
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
 class _Loader(yaml.SafeLoader):
-    """Takes no alias: what stands in a file is what it says, and nothing contains itself."""
+    """Refuses aliases, so that no node can contain itself."""
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
             raise yaml.MarkedYAMLError(
-                problem="an alias is not taken: write it out", problem_mark=mark
+                problem="aliases are not allowed: write the value out", problem_mark=mark
             )
         return super().compose_node(parent, index)
 
 
 class YamlFile:
-    """A parsed file that still knows the line of each of its nodes.
+    """A parsed file that knows the line of each node.
 
     Args:
         text: The file's text.
         path: Named in errors.
-        error: What a fault is raised as.
+        error: Type of the errors raised.
 
     Raises:
-        FileError: it is no YAML, a key is no text, or one appears twice; raised as `error`.
+        FileError: the text is not YAML, a key is not a text, or a key appears twice.
     """
 
     def __init__(self, text: str, path: Path | str, error: type[FileError]) -> None:
@@ -73,7 +73,7 @@ class YamlFile:
         """Reads a file.
 
         Raises:
-            FileError: as the class, and when the file cannot be read.
+            FileError: as for the class, or the file cannot be read.
         """
         try:
             text = path.read_text(encoding="utf-8")
@@ -86,15 +86,15 @@ class YamlFile:
 
         Args:
             model: What the file may hold.
-            tags: Values of discriminators, which pydantic names among the keys.
+            tags: Union members and discriminator values, which pydantic mixes with the keys.
 
         Raises:
-            FileError: the document is no such model; carries its first fault.
+            FileError: the document does not fit; carries the first fault.
         """
         try:
             return model.model_validate(self._document)
         except ValidationError as error:
-            # A misspelt key is both unknown and missing: only the first is the mistake.
+            # A misspelt key is both unknown and missing; report it as unknown.
             fault = min(error.errors(), key=lambda fault: fault["type"] == "missing")
             cause = fault.get("ctx", {}).get("error")
             at = cause.location if isinstance(cause, FaultAt) else fault["loc"]
@@ -104,7 +104,7 @@ class YamlFile:
             raise self.fault(location, fault["msg"].removeprefix("Value error, ")) from error
 
     def fault(self, location: Location, reason: str) -> FileError:
-        """A fault at a node, or at the nearest one above it that is there."""
+        """Builds the error for a node, with the line of it or of its nearest parent."""
         where = ".".join(map(str, location))
         while location and location not in self._lines:
             location = location[:-1]
@@ -120,13 +120,13 @@ class YamlFile:
             return None if root is None else self._build(loader, root, ())
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else None
-            raise self._error(self._path, line, f"is no YAML: {error.problem}") from error
+            raise self._error(self._path, line, f"is not YAML: {error.problem}") from error
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
-            reason = f"is no YAML: character {chr(error.character)!r} is not allowed"
+            reason = f"is not YAML: character {chr(error.character)!r} is not allowed"
             raise self._error(self._path, line, reason) from error
         except yaml.YAMLError as error:
-            raise self._error(self._path, None, f"is no YAML: {error}") from error
+            raise self._error(self._path, None, f"is not YAML: {error}") from error
         except RecursionError as error:
             raise self._error(self._path, None, "is nested too deeply") from error
         finally:
@@ -142,7 +142,7 @@ class YamlFile:
             for key_node, value_node in node.value:
                 line, key = key_node.start_mark.line + 1, key_node.value
                 if not isinstance(key, str):
-                    raise self._error(self._path, line, "a key is no text")
+                    raise self._error(self._path, line, "a key is not a text")
                 if key in mapping:
                     raise self._error(self._path, line, f"key {key!r} appears twice")
                 mapping[key] = self._build(loader, value_node, (*location, key))
@@ -151,7 +151,7 @@ class YamlFile:
         try:
             value = loader.construct_object(node)
         except ValueError as error:
-            # `2020-13-45` is taken for a date, and `!!int abc` for a number.
+            # YAML takes `2020-13-45` for a date and `!!int abc` for a number.
             raise self.fault(location, f"{node.value!r} cannot be read: {error}") from error
         if isinstance(value, int | float) and not isinstance(value, bool):
             written = _DECIMAL.fullmatch(node.value) or node.value.lstrip("+-.").isalpha()

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlstack.contract import Contract
-from mlstack.contract.customer_schema import MAX_ERRORS, echo, json_kind, pointer
-from mlstack.errors import FieldError, InvalidFeedback
+from mlstack.errors import MAX_ERRORS, FieldError, InvalidFeedback, echo, json_kind, json_pointer
 from mlstack.prediction_log.prediction import Outcome, is_prediction_id
 
 MAX_FEEDBACK = 1000
@@ -62,11 +61,11 @@ def _faults(item: Any, path: list[str | int], contract: Contract) -> list[FieldE
     name = contract.target.name
     if not isinstance(item, Mapping):
         detail = f"must be a JSON object with {PREDICTION_ID} and {name}, is {json_kind(item)}"
-        return [FieldError(pointer(path), "wrong_type", detail)]
+        return [FieldError(json_pointer(path), "wrong_type", detail)]
     faults = []
 
     def note(field: str, code: str, detail: str) -> None:
-        faults.append(FieldError(pointer([*path, field]), code, detail))
+        faults.append(FieldError(json_pointer([*path, field]), code, detail))
 
     for field in item:
         if field not in (PREDICTION_ID, name):

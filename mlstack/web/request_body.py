@@ -6,8 +6,7 @@ from typing import Any
 from gunicorn.http.errors import ParseException
 from werkzeug.wrappers import Request
 
-from mlstack.contract.customer_schema import echo
-from mlstack.errors import MlstackError
+from mlstack.errors import MlstackError, echo
 from mlstack.web import strict_json
 from mlstack.web.http_worker import CLOSE
 

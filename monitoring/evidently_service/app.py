@@ -13,8 +13,7 @@ from flask import Flask, Response, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from mlstack.contract import Contract
-from mlstack.contract.customer_schema import echo
-from mlstack.errors import InvalidRequest
+from mlstack.errors import InvalidRequest, echo
 from mlstack.settings import Settings
 from mlstack.web import bearer
 from mlstack.web.http_worker import CLOSE

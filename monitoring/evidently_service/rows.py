@@ -5,16 +5,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlstack.contract import Contract
-from mlstack.contract.customer_schema import (
+from mlstack.contract.customer_schema import Customer, CustomerValidator
+from mlstack.data.customer_table import PREDICTION, TARGET
+from mlstack.errors import (
     MAX_ERRORS,
-    Customer,
-    CustomerValidator,
+    FieldError,
+    InvalidCustomer,
+    InvalidRequest,
     echo,
     json_kind,
-    pointer,
+    json_pointer,
 )
-from mlstack.data.customer_table import PREDICTION, TARGET
-from mlstack.errors import FieldError, InvalidCustomer, InvalidRequest
 from mlstack.prediction_log.prediction import is_prediction_id
 from mlstack.prediction_log.prediction_store import PREDICTION_ID, RUN_ID
 from mlstack.settings import is_run_id
@@ -96,10 +97,10 @@ class RowReader:
     def _read_row(self, item: Any, number: int) -> Row | list[FieldError]:
         if not isinstance(item, Mapping):
             detail = f"must be an object with features and {PREDICTION}, is {json_kind(item)}"
-            return [FieldError(pointer([number]), "wrong_type", detail)]
+            return [FieldError(json_pointer([number]), "wrong_type", detail)]
         features = {key: value for key, value in item.items() if key not in _OWN_NAMES}
         faults = [
-            FieldError(pointer([number, field.name]), *fault)
+            FieldError(json_pointer([number, field.name]), *fault)
             for field in _OWN_FIELDS
             if (fault := field.fault(item)) is not None
         ]
@@ -107,7 +108,7 @@ class RowReader:
             customer = self._validator.validate(features)
         except InvalidCustomer as error:
             faults += [
-                FieldError(f"{pointer([number])}{fault.pointer}", fault.code, fault.detail)
+                FieldError(f"{json_pointer([number])}{fault.pointer}", fault.code, fault.detail)
                 for fault in error.errors
             ]
         if faults:

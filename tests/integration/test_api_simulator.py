@@ -85,7 +85,7 @@ def test_drift_changes_who_comes(double: HttpDouble, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "settings", "sentence"),
     [
-        (["--drift", "no_such"], {}, "there is no drift 'no_such'; there are incomes_rise"),
+        (["--drift", "no_such"], {}, "there is no drift 'no_such'; choose from incomes_rise"),
         (["--rate", "0"], {}, "must be more than 0"),
         ([], {"API_URL": "nowhere"}, "API_URL='nowhere'"),
         ([], {"SIMULATION_SECONDS": "0"}, "SIMULATION_SECONDS='0'"),

@@ -105,7 +105,7 @@ def test_a_restore_wants_a_file_that_is_there() -> None:
 def test_an_unknown_drift_is_refused_with_those_that_there_are() -> None:
     refused = _make("demo-drift", "env=embedded", "DRIFT=nonsense")
     assert refused.returncode != 0
-    assert "there is no drift 'nonsense'; there are " in refused.stdout
+    assert "there is no drift 'nonsense'; choose from " in refused.stdout
     assert "Traceback" not in refused.stdout
 
 

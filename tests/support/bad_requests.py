@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlstack.contract import CategoryFeature, Contract, Feature, IntegerFeature, OrdinalFeature
-from mlstack.contract.customer_schema import MAX_ERRORS
+from mlstack.errors import MAX_ERRORS
 
 JSON = ("Content-Type", "application/json")
 Headers = tuple[tuple[str, str], ...]

@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from mlstack.contract import Contract
-from mlstack.contract.customer_schema import MAX_ERRORS
-from mlstack.errors import InvalidRequest
+from mlstack.errors import MAX_ERRORS, InvalidRequest
 from monitoring.evidently_service.rows import MAX_ROWS, Row, RowReader
 from support.customers import contract_named
 

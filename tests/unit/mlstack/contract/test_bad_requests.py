@@ -7,7 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from mlstack.contract import Contract
-from mlstack.contract.customer_schema import MAX_ERRORS
+from mlstack.errors import MAX_ERRORS
 from mlstack.settings import ROOT
 from support.api import Served, application, predictor
 from support.bad_requests import BadRequest, bad_requests

@@ -1,13 +1,13 @@
-"""A request's faults are all told, in sentences, with the field that they are in."""
+"""Tests of validation: every fault is reported with its field, as a sentence."""
 
 from typing import Any
 
 import pytest
 
 from mlstack.contract import Contract, IntegerFeature
-from mlstack.contract.customer_schema import MAX_ECHO, MAX_ERRORS, CustomerValidator, describe
+from mlstack.contract.customer_schema import CustomerValidator, describe
 from mlstack.data.customer_generator import CustomerGenerator
-from mlstack.errors import FieldError, InvalidCustomer
+from mlstack.errors import MAX_ECHO, MAX_ERRORS, FieldError, InvalidCustomer
 
 
 def faults_of(contract: Contract, request: Any) -> tuple[FieldError, ...]:
@@ -21,16 +21,16 @@ def test_example_is_a_customer(contract: Contract) -> None:
 
 
 @pytest.mark.parametrize(("field", "value"), [("months_on_book", 4), ("customer_age", 100)])
-def test_documented_values_are_possible(documented: Contract, field: str, value: int) -> None:
+def test_documented_values_are_accepted(documented: Contract, field: str, value: int) -> None:
     CustomerValidator(documented).validate({**documented.example, field: value})
 
 
-def test_whole_float_is_an_integer(documented: Contract) -> None:
+def test_whole_float_becomes_an_integer(documented: Contract) -> None:
     customer = CustomerValidator(documented).validate({**documented.example, "customer_age": 50.0})
     assert isinstance(customer["customer_age"], int)
 
 
-def test_missing_feature_is_none_where_it_may_be(full: Contract) -> None:
+def test_missing_optional_feature_becomes_none(full: Contract) -> None:
     request = {**full.example, "income_category": None}
     del request["marital_status"]
     customer = CustomerValidator(full).validate(request)
@@ -59,7 +59,7 @@ def test_missing_feature_is_none_where_it_may_be(full: Contract) -> None:
         ("education_level", "Graduate", "wrong_type"),
     ],
 )
-def test_bad_value_is_told_at_its_field(
+def test_bad_value_is_reported_at_its_field(
     documented: Contract, field: str, value: Any, code: str
 ) -> None:
     (fault,) = faults_of(documented, {**documented.example, field: value})
@@ -67,13 +67,13 @@ def test_bad_value_is_told_at_its_field(
     assert "must be" in fault.detail
 
 
-def test_limits_are_told_exactly(documented: Contract) -> None:
+def test_description_gives_exact_limits(documented: Contract) -> None:
     feature = next(f for f in documented.features if isinstance(f, IntegerFeature))
     wide = feature.model_copy(update={"range": (-1234567, 5), "unit": None})
     assert describe(wide) == "a whole number from -1234567 to 5"
 
 
-def test_missing_and_unknown_fields_are_told_together(documented: Contract) -> None:
+def test_missing_and_unknown_fields_are_reported_together(documented: Contract) -> None:
     request: dict[str, Any] = {**documented.example, "a/b~c": 1}
     del request["gender"]
     faults = {(f.pointer, f.code) for f in faults_of(documented, request)}
@@ -81,16 +81,16 @@ def test_missing_and_unknown_fields_are_told_together(documented: Contract) -> N
 
 
 @pytest.mark.parametrize("request_", [None, True, 1, "x", [], [{}]])
-def test_what_is_no_object_is_told_so(documented: Contract, request_: Any) -> None:
+def test_request_that_is_not_an_object_is_refused(documented: Contract, request_: Any) -> None:
     (fault,) = faults_of(documented, request_)
     assert (fault.pointer, fault.code) == ("", "wrong_type")
 
 
-def test_no_more_faults_than_a_person_reads(documented: Contract) -> None:
+def test_number_of_reported_faults_is_limited(documented: Contract) -> None:
     assert len(faults_of(documented, {f"x{i}": i for i in range(100)})) == MAX_ERRORS
 
 
-def test_long_input_is_not_repeated(documented: Contract) -> None:
+def test_errors_cut_long_input(documented: Contract) -> None:
     long = "y" * 10_000
     for fault in faults_of(documented, {**documented.example, long: 1, "gender": long}):
         assert "y" * (MAX_ECHO + 1) not in fault.pointer + fault.detail
@@ -105,7 +105,7 @@ def test_long_input_is_not_repeated(documented: Contract) -> None:
         ([1], "/0", "wrong_type"),
     ],
 )
-def test_batch_of_another_shape_is_refused(
+def test_batch_of_wrong_shape_is_refused(
     documented: Contract, request_: Any, pointer: str, code: str
 ) -> None:
     with pytest.raises(InvalidCustomer) as caught:
@@ -113,14 +113,14 @@ def test_batch_of_another_shape_is_refused(
     assert (caught.value.errors[0].pointer, caught.value.errors[0].code) == (pointer, code)
 
 
-def test_fault_in_a_batch_is_told_with_its_position(documented: Contract) -> None:
+def test_batch_fault_names_its_position(documented: Contract) -> None:
     batch = [dict(documented.example), {**documented.example, "gender": "?"}]
     with pytest.raises(InvalidCustomer) as caught:
         CustomerValidator(documented).validate_batch(batch, most=10)
     assert [f.pointer for f in caught.value.errors] == ["/1/gender"]
 
 
-def test_simulated_customers_are_customers(contract: Contract) -> None:
+def test_simulated_customers_are_valid(contract: Contract) -> None:
     without_sample = contract.model_copy(
         update={"data": contract.data.model_copy(update={"sample": None})}
     )

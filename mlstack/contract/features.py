@@ -1,0 +1,142 @@
+"""The four kinds of feature that a contract may describe."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from mlstack.contract.strict_yaml import StrictModel
+
+Value = int | float | str
+"""A feature's value as a request carries it."""
+
+# Names become keys of JSON and BSON documents, metric labels and parts of file names.
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+Text = Annotated[str, Field(min_length=1)]
+
+_MAX_INTEGER = 2**53
+"""JSON and floating-point numbers skip integers beyond this (RFC 8259, section 6)."""
+_MAX_NUMBER = 3e38
+"""Models calculate in single precision, which cannot represent larger numbers."""
+
+
+class _FeatureBase(StrictModel):
+    name: Name
+    missing: Literal["refuse", "allow"]
+    meaning: Text
+    unit: Text | None = None
+    raw: Text
+    """Column of the raw table that the feature is read from."""
+
+    @property
+    def may_be_missing(self) -> bool:
+        """Whether a request may omit the feature or send null."""
+        return self.missing == "allow"
+
+
+class IntegerFeature(_FeatureBase):
+    """A whole number. The float 50.0 counts as one, true does not."""
+
+    kind: Literal["integer"]
+    range: tuple[int, int] = Field(strict=False)
+    example: int
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _check_range(self.name, self.range, self.example, _MAX_INTEGER)
+        return self
+
+
+class NumberFeature(_FeatureBase):
+    """A real number."""
+
+    kind: Literal["number"]
+    range: tuple[float, float] = Field(strict=False)
+    example: float
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _check_range(self.name, self.range, self.example, _MAX_NUMBER)
+        return self
+
+
+class CategoryFeature(_FeatureBase):
+    """One of several texts that have no order."""
+
+    kind: Literal["category"]
+    values: tuple[Annotated[Text, Field(pattern=r"^[^\[\]<]+$")], ...] = Field(strict=False)
+    """They become part of column names, in which XGBoost allows no bracket and no '<'."""
+    raw_values: dict[str, str]
+    """Maps each raw text to one of `values`."""
+    example: str
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What people see for each of `values`, in the same order."""
+        return self.values
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _check_values(self.name, self.values, self.raw_values, self.example)
+        return self
+
+
+class OrdinalFeature(_FeatureBase):
+    """An ordered category; its value is the position of the level, from 0."""
+
+    kind: Literal["ordinal"]
+    levels: tuple[Text, ...] = Field(strict=False)
+    raw_values: dict[str, int]
+    """Maps each raw text to the position of a level."""
+    example: int
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """Every value that a request may carry: the positions of the levels."""
+        return tuple(range(len(self.levels)))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What people see for each of `values`, in the same order."""
+        return self.levels
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(set(self.levels)) < len(self.levels):
+            raise ValueError(f"{self.name!r} lists a level twice")
+        _check_values(self.name, self.values, self.raw_values, self.example)
+        return self
+
+
+Feature = Annotated[
+    IntegerFeature | NumberFeature | CategoryFeature | OrdinalFeature,
+    Field(discriminator="kind"),
+]
+FEATURE_KINDS = ("integer", "number", "category", "ordinal")
+
+
+def _check_range(name: str, allowed: tuple[float, float], example: float, limit: float) -> None:
+    low, high = allowed
+    if max(-low, high) > limit:
+        raise ValueError(f"the range of {name!r} is beyond {limit:.17g}, the largest allowed value")
+    if not low < high:
+        raise ValueError(f"the range of {name!r} is empty: {low} to {high}")
+    if not low <= example <= high:
+        raise ValueError(f"the example of {name!r} is outside its range")
+
+
+def _check_values(
+    name: str, values: Sequence[Value], raw_values: Mapping[str, Value], example: Value
+) -> None:
+    if len(set(values)) < len(values):
+        raise ValueError(f"{name!r} lists a value twice")
+    if len(values) < 2:  # noqa: PLR2004 - a model learns nothing from a single value
+        raise ValueError(f"{name!r} needs at least two values")
+    for raw, value in raw_values.items():
+        if value not in values:
+            raise ValueError(f"raw value {raw!r} of {name!r} maps to unknown {value!r}")
+    for value in values:
+        if value not in raw_values.values():
+            raise ValueError(f"no raw value of {name!r} maps to {value!r}")
+    if example not in values:
+        raise ValueError(f"the example of {name!r} is not one of its values")
