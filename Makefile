@@ -218,19 +218,18 @@ notebooks: $(DEV) ## Run the notebooks on the synthetic sample and save them wit
 	@$(PY) -m notebooks.helpers.execute
 
 # --universal: the locks hold for every platform and Python that we support.
-COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command 'make lock'
 
-# What each image is built from; all have the versions that are developed with.
-SERVICE_LOCKS := agent api aws core mlflow monitor operate prefect simulate-api simulate-streams streams
+# These have the versions of the lock for development; audit runs beside them.
+LOCKED := agent api aws bench core embedded mlflow monitor operate prefect simulate-api simulate-streams \
+	streams uv
 
 .PHONY: lock
-lock: $(DEV) ## Lock the requirements anew after requirements/*.in was edited
-	@cd requirements && export PATH="$(abspath $(VENV)/bin):$$PATH" && \
-		$(COMPILE) uv.in -o uv.txt && \
-		$(COMPILE) audit.in -o audit.txt && \
-		$(COMPILE) dev.in -o dev.txt && \
-		for name in bench embedded $(SERVICE_LOCKS); do $(COMPILE) $$name.in -c dev.txt -o $$name.txt; done
+lock: $(DEV) ## Compile the dependency groups of pyproject.toml into requirements/
+	@$(COMPILE) --group audit -o requirements/audit.txt
+	@$(COMPILE) --group dev -o requirements/dev.txt
+	@for name in $(LOCKED); do $(COMPILE) --group "$$name" -c requirements/dev.txt -o "requirements/$$name.txt"; done
 
 # The environment: made by the first target that needs it. What is there for development
 # serves to run the stack as well, so that the two never take turns in installing.
@@ -246,19 +245,19 @@ $(OPERATE): | $(PY)
 		*.dev-*) exec $(MAKE) $(DEV) ;; \
 		*.runtime-*) exec $(MAKE) $(RUNTIME) ;; \
 	esac; \
-	rm -f $(VENV)/.operate-* && $(PY) requirements/install.py requirements/operate.txt && touch $@
+	rm -f $(VENV)/.operate-* && $(PY) operations/install/packages.py requirements/operate.txt && touch $@
 
 $(RUNTIME): | $(PY)
 	@rm -f $(VENV)/.operate-* $(VENV)/.runtime-* $(VENV)/.dev-* $(VENV)/.bench-*
-	@$(PY) requirements/install.py requirements/embedded.txt
+	@$(PY) operations/install/packages.py requirements/embedded.txt
 	@touch $@ $(OPERATE)
 
 $(DEV): | $(PY)
 	@rm -f $(VENV)/.operate-* $(VENV)/.runtime-* $(VENV)/.dev-* $(VENV)/.bench-*
-	@$(PY) requirements/install.py requirements/dev.txt
+	@$(PY) operations/install/packages.py requirements/dev.txt
 	@touch $@ $(RUNTIME) $(OPERATE)
 
 $(BENCH): | $(PY)
 	@rm -f $(VENV)/.operate-* $(VENV)/.runtime-* $(VENV)/.dev-* $(VENV)/.bench-*
-	@$(PY) requirements/install.py requirements/bench.txt
+	@$(PY) operations/install/packages.py requirements/bench.txt
 	@touch $@ $(DEV) $(RUNTIME) $(OPERATE)

@@ -130,7 +130,7 @@ class TestReplacedPython:
     def test_what_is_installed_and_starts_is_left_alone(self, environment: Path) -> None:
         planned = self.planned(environment)
         assert "operations.embedded.supervise status" in planned
-        assert "install.py" not in planned
+        assert "install/packages.py" not in planned
 
     def test_one_that_was_removed(self, environment: Path) -> None:
         python = environment / "bin" / "python"
@@ -147,7 +147,7 @@ class TestReplacedPython:
         planned = self.planned(environment)
         made, installed, run = map(
             planned.index,
-            ("-m venv --clear", "requirements/install.py", "operations.embedded.supervise"),
+            ("-m venv --clear", "operations/install/packages.py", "operations.embedded.supervise"),
         )
         assert made < installed < run
 

@@ -1,34 +1,44 @@
 """The locks: one set of versions, with hashes, tied to no machine; and how they are installed."""
 
 import re
+import tomllib
 
 import pytest
 
 from mlstack.settings import ROOT
-from requirements.install import pip_configuration, uv_environment
+from operations.install.packages import uv_environment
 
 FOLDER = ROOT / "requirements"
-LOCKS = sorted(path.name for path in FOLDER.glob("*.txt"))
+LOCKS = sorted(path.name for path in FOLDER.iterdir())
 
 
 def _pins(lock: str) -> dict[str, str]:
     return dict(re.findall(r"(?m)^([\w.-]+)==([^\s;]+)", (FOLDER / lock).read_text()))
 
 
-def test_there_is_a_lock_for_every_image() -> None:
-    for file in ROOT.glob("*/**/Dockerfile*"):
-        if ".venv" not in file.parts:
-            for lock in re.findall(r"(?m)^COPY .*requirements/(\w+\.txt)", file.read_text()):
-                assert lock in LOCKS, file
+def test_every_lock_is_compiled_from_a_group() -> None:
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    assert {lock.removesuffix(".txt") for lock in LOCKS} <= groups.keys()
+
+
+def test_every_image_has_its_locks() -> None:
+    dockerfiles = [path for path in ROOT.glob("[a-z]*/**/Dockerfile*") if "tests" not in path.parts]
+    assert len(dockerfiles) == 9
+    for file in dockerfiles:
+        text = file.read_text()
+        copied = set(re.findall(r"requirements/([\w-]+\.txt)", text))
+        installed = {f"{lock}.txt" for lock in re.findall(r"image_packages\.sh ([\w-]+)", text)}
+        assert copied == installed | {"uv.txt"}, file
+        assert copied <= set(LOCKS), file
 
 
 @pytest.mark.parametrize("lock", sorted(set(LOCKS) - {"audit.txt", "dev.txt", "bench.txt"}))
-def test_what_runs_has_the_same_versions_everywhere_and_when_it_is_developed(lock: str) -> None:
+def test_services_run_the_versions_of_development(lock: str) -> None:
     assert _pins(lock).items() <= _pins("dev.txt").items()
 
 
-def test_a_service_has_no_more_than_it_needs() -> None:
-    """What is large, or tells the outside: only where it runs."""
+def test_services_have_no_more_than_they_need() -> None:
+    """Packages that are large, or tell outsiders about their use, are only where they run."""
     only_in = {
         "evidently": {"monitor.txt", "agent.txt"},
         "prefect": {"prefect.txt", "agent.txt"},
@@ -54,22 +64,22 @@ def test_no_lock_names_a_machine_or_an_index(lock: str) -> None:
     assert not re.search(r"[\s=]/\w+/", text)
 
 
-def test_a_mirror_set_up_for_pip_is_handed_on_to_uv() -> None:
+def test_uv_uses_the_mirror_set_up_for_pip() -> None:
     listing = (
         "global.index-url='https://mirror.example/simple'\n"
         "global.extra-index-url='\\nhttps://one.example\\nhttps://two.example'\n"
         "global.timeout='60'\n"
     )
-    told = uv_environment(pip_configuration(listing))
+    told = uv_environment(listing)
     assert told["UV_DEFAULT_INDEX"] == "https://mirror.example/simple"
     assert told["UV_INDEX"] == "https://one.example https://two.example"
 
 
-def test_pip_s_environment_variables_win_over_its_files_as_they_do_in_pip() -> None:
+def test_pips_environment_variables_override_its_files() -> None:
     listing = ":env:.index-url='https://env.example'\nglobal.index-url='https://file.example'\n"
-    assert pip_configuration(listing)["index-url"] == "https://env.example"
+    assert uv_environment(listing)["UV_DEFAULT_INDEX"] == "https://env.example"
 
 
-def test_what_is_set_for_uv_itself_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_for_uv_itself_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UV_DEFAULT_INDEX", "https://uv.example")
-    assert "UV_DEFAULT_INDEX" not in uv_environment({"index-url": "https://pip.example"})
+    assert "UV_DEFAULT_INDEX" not in uv_environment("global.index-url='https://pip.example'")
