@@ -5,10 +5,8 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from mlstack import environments
 from mlstack.settings import ROOT, Settings
@@ -16,6 +14,7 @@ from operations.containers import credentials, engine, job
 from operations.containers.errors import ContainerError
 from operations.containers.services import GROUPS, address, chosen
 from operations.containers.supervise import in_aws
+from support.compose_files import read_services
 
 REGISTRY, SERVE = "docker-compose-model-registry.yml", "docker-compose-serve.yml"
 PUBLIC = ("mongo", "localstack", "prometheus", "grafana", "nginx")
@@ -25,13 +24,6 @@ PUBLIC = ("mongo", "localstack", "prometheus", "grafana", "nginx")
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(credentials, "FOLDER", tmp_path / ".secrets")
     return tmp_path / ".secrets"
-
-
-def _services(*files: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for file in files:
-        found |= yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))["services"]
-    return found
 
 
 def test_secrets_are_drawn_once_and_nobody_else_may_read_them(folder: Path) -> None:
@@ -108,7 +100,7 @@ def test_somebody_else_s_secrets_are_refused_with_what_to_do(
 
 
 def test_groups_and_names_become_the_services_that_the_environment_has() -> None:
-    services = _services(REGISTRY, SERVE)
+    services = read_services(REGISTRY, SERVE)
     del services["localstack"]  # as with env=cloud
     assert chosen(["model-registry", "mongo"], services) == [
         *("mlflow_server", "prefect_server", "agent", "aws-keeper", "mongo")
@@ -128,7 +120,7 @@ def test_an_address_is_one_that_people_can_open() -> None:
 
 @pytest.mark.parametrize("file", [REGISTRY, SERVE])
 def test_every_service_heals_and_is_bounded(file: str) -> None:
-    for name, service in _services(file).items():
+    for name, service in read_services(file).items():
         assert service["mem_limit"], name
         assert service["logging"]["options"]["max-size"], name
         if name == "mongo-account":
@@ -140,7 +132,7 @@ def test_every_service_heals_and_is_bounded(file: str) -> None:
 
 @pytest.mark.parametrize("file", [REGISTRY, SERVE])
 def test_what_is_ours_may_do_nothing_beyond_its_work(file: str) -> None:
-    for name, service in _services(file).items():
+    for name, service in read_services(file).items():
         if name in PUBLIC:
             # A version, not whatever is the latest one.
             assert re.fullmatch(r"v?\d+\.\d+(\.\d+)?", service["image"].rpartition(":")[2]), name
@@ -154,15 +146,15 @@ def test_what_is_ours_may_do_nothing_beyond_its_work(file: str) -> None:
 
 @pytest.mark.parametrize("file", [REGISTRY, SERVE])
 def test_no_port_is_open_to_others_unless_bind_address_says_so(file: str) -> None:
-    for name, service in _services(file).items():
+    for name, service in read_services(file).items():
         for port in service.get("ports", []):
             assert port.startswith(("127.0.0.1:", "${BIND_ADDRESS:-127.0.0.1}:")), name
-    assert _services(REGISTRY)["localstack"]["ports"][0].startswith("127.0.0.1:")
-    assert _services(SERVE)["mongo"]["ports"][0].startswith("127.0.0.1:")
+    assert read_services(REGISTRY)["localstack"]["ports"][0].startswith("127.0.0.1:")
+    assert read_services(SERVE)["mongo"]["ports"][0].startswith("127.0.0.1:")
 
 
 def test_no_secret_is_in_a_container_s_environment() -> None:
-    for name, service in _services(REGISTRY, SERVE).items():
+    for name, service in read_services(REGISTRY, SERVE).items():
         for variable, value in service.get("environment", {}).items():
             if variable.endswith(("PASSWORD", "TOKEN", "PASSWORD_FILE", "TOKEN_FILE", "__FILE")):
                 assert str(value).startswith("/run/secrets/"), f"{name}: {variable}"
@@ -170,14 +162,14 @@ def test_no_secret_is_in_a_container_s_environment() -> None:
 
 def test_every_service_is_in_a_group_or_comes_with_one() -> None:
     grouped = {name for names in GROUPS.values() for name in names}
-    assert set(_services(REGISTRY, SERVE)) - grouped == {"mongo", "mongo-account"}
+    assert set(read_services(REGISTRY, SERVE)) - grouped == {"mongo", "mongo-account"}
 
 
 def test_in_the_cloud_neither_emulator_nor_keys() -> None:
     text = (ROOT / ".env.cloud").read_text(encoding="utf-8")
     for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         assert f"\n{name}=" not in text
-    left_out = _services("docker-compose-cloud.yml")
+    left_out = read_services("docker-compose-cloud.yml")
     assert {name for name, service in left_out.items() if service["profiles"] == ["emulator"]} == {
         *("localstack", "aws-keeper")
     }
