@@ -19,12 +19,12 @@ from operations.containers.engine import Compose
 from operations.containers.errors import ContainerError
 
 _SERVICES = {
-    "aws": "aws-keeper",
-    "backup": "agent",
-    "drift_demo": "agent",
     "model_orchestration": "agent",
+    "operations.aws": "aws-keeper",
+    "operations.backup": "agent",
+    "operations.demo": "agent",
+    "operations.retention": "agent",
     "reporting": "agent",
-    "retention": "agent",
     "server": "model-server-api",
 }
 """Which service has the code of which package."""
@@ -39,15 +39,25 @@ _OF_THE_MACHINE = frozenset(
 _RECEIVE = 'cat >"$DATA_FILE" && exec "$@"'
 
 
+def service_of(module: str) -> str:
+    """Return the service whose image contains a module.
+
+    Raises:
+        ContainerError: None has it.
+    """
+    for package, service in _SERVICES.items():
+        if module.startswith(f"{package}."):
+            return service
+    raise ContainerError(f"{module}: no service has this module's code")
+
+
 def become(environment: str, settings: Settings, module: str, arguments: list[str]) -> None:
     """Becomes the job: signals, terminal and exit code are its own.
 
     Raises:
         ContainerError: no service has such a module, or a file is not there.
     """
-    service = _SERVICES.get(module.partition(".")[0])
-    if service is None:
-        raise ContainerError(f"{module}: no service has this module's code")
+    service = service_of(module)
     if not settings.contract_path.resolve().is_relative_to(ROOT / "contracts"):
         raise ContainerError(
             f"CONTRACT={settings.contract}: put it into contracts/, which images are built with"

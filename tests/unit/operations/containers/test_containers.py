@@ -82,6 +82,17 @@ def test_no_setting_is_on_a_command_line(folder: Path, monkeypatch: pytest.Monke
     assert environment["LOGNAME"]
 
 
+def test_every_job_of_the_makefile_has_a_service_with_its_code() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    modules = set(re.findall(r"(?:\$\(JOB\)|CHOOSE :=) ([a-z_.]+)", makefile))
+    assert {"operations.aws.init_aws", "server.deploy"} <= modules
+    services = read_services(REGISTRY, SERVE)
+    for module in modules:
+        service = services[job.service_of(module)]
+        dockerfile = (ROOT / service["build"]["dockerfile"]).read_text(encoding="utf-8")
+        assert f"COPY {module.partition('.')[0]} " in dockerfile, module
+
+
 def test_containers_never_run_as_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getuid", lambda: 0)
     assert credentials.container_uid() == 10001
