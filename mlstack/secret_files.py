@@ -1,40 +1,40 @@
-"""Secrets that are drawn on first use, each into a file of its own."""
+"""Secrets, each in a file of its own: generated on first use, and read."""
 
 import os
 import secrets
 import tempfile
 from pathlib import Path
 
+from mlstack.errors import SettingsError
+
 _BYTES = 24
 
 
 def draw(path: Path, owner: int | None = None) -> bool:
-    """Draws a secret into a file that is not there yet; nobody but its owner may read it.
-
-    An empty file is no secret: a secret is drawn in its place.
+    """Generate a secret unless its file has one; only the file's owner can read it.
 
     Args:
-        path: The file; its folder is there.
-        owner: User and group that get it; None: whoever draws.
+        path: The file, in an existing folder. An empty one is replaced.
+        owner: User and group that the file is given to; None: whoever runs this.
 
     Returns:
-        Whether one was drawn.
+        Whether a secret was generated.
     """
-    if _is_there(path):
+    if _has_secret(path):
         return False
-    # It takes its name when it is whole: half a secret is one that nobody would notice.
+    # The file gets its name when it is complete: nobody would notice half a secret.
     descriptor, new = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            # No end of line: what reads the file may take it for a part of the secret.
+            # Without a newline, which some readers would take as part of the secret.
             file.write(secrets.token_urlsafe(_BYTES))
             file.flush()
             os.fsync(file.fileno())
         if owner is not None:
             os.chown(new, owner, owner)
-        if not _is_there(path):
+        if not _has_secret(path):
             path.unlink(missing_ok=True)
-        # Unlike a rename it never replaces what somebody else was faster with.
+        # Unlike a rename, a link never replaces the file of a faster process.
         os.link(new, path)
     except FileExistsError:
         return False
@@ -43,5 +43,26 @@ def draw(path: Path, owner: int | None = None) -> bool:
     return True
 
 
-def _is_there(path: Path) -> bool:
+def read_secret(setting: str, path: Path) -> str:
+    """Read a secret; whitespace around it does not belong to it.
+
+    Args:
+        setting: The setting that names the file, for messages.
+        path: The file.
+
+    Raises:
+        SettingsError: The file cannot be read or is empty. The secret is in no message.
+    """
+    try:
+        secret = path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise SettingsError(f"{setting}={path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{setting}={path}: is not a text file") from error
+    if not secret:
+        raise SettingsError(f"{setting}={path}: is empty")
+    return secret
+
+
+def _has_secret(path: Path) -> bool:
     return path.exists() and path.stat().st_size > 0

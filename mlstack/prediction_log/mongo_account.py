@@ -8,7 +8,6 @@ may make it. When it is there already its password is set anew, so that the file
 import os
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from pymongo import MongoClient
@@ -17,7 +16,8 @@ from pymongo.uri_parser import parse_uri
 
 from mlstack.errors import MlstackError, SettingsError
 from mlstack.prediction_log.mongo_database import DATABASE, StorageUnavailable
-from mlstack.settings import Settings, read_secret
+from mlstack.secret_files import read_secret
+from mlstack.settings import ROOT, Settings
 
 _ROOT_USER, _ROOT_PASSWORD_FILE = "MONGO_ROOT_USER", "MONGO_ROOT_PASSWORD_FILE"
 _ROLES = [{"role": "readWrite", "db": DATABASE}]
@@ -37,7 +37,7 @@ def main() -> int:
     client: MongoClient[dict[str, Any]] = MongoClient(
         *wanted["nodelist"][0],
         username=root,
-        password=read_secret(_ROOT_PASSWORD_FILE, Path(file)),
+        password=read_secret(_ROOT_PASSWORD_FILE, ROOT / file),
         authSource="admin",
         timeoutMS=5000,
     )

@@ -1,4 +1,4 @@
-"""Secrets come from files, and who reaches the server decides whether one is wanted."""
+"""Settings: secrets come from files; who can reach a service decides whether it needs a token."""
 
 from pathlib import Path
 
@@ -20,23 +20,23 @@ def password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.usefixtures("password")
-def test_mongodb_s_password_comes_from_its_file_and_is_not_printed() -> None:
+def test_mongo_password_comes_from_its_file_and_is_not_printed() -> None:
     settings = Settings.load()
     assert settings.mongo_uri == "mongodb://mlstack:p%40ss%2Fhush@mongo:27017/?authSource=admin"
     assert "hush" not in repr(settings)
 
 
-def test_a_password_for_nobody_is_refused(password: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_password_without_a_user_is_refused(
+    password: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert password.exists()
     monkeypatch.setenv("MONGO_URI", "mongodb://mongo:27017")
-    with pytest.raises(SettingsError, match="MONGO_URI has to name"):
+    with pytest.raises(SettingsError, match="a MONGO_URI that names a user"):
         Settings.load()
 
 
 @pytest.mark.parametrize("content", [None, "", "\n"])
-def test_a_secret_that_is_not_there_is_named_by_its_setting(
-    password: Path, content: str | None
-) -> None:
+def test_missing_secret_is_reported_by_its_setting(password: Path, content: str | None) -> None:
     if content is None:
         password.unlink()
     else:
@@ -56,7 +56,7 @@ def test_a_secret_that_is_not_there_is_named_by_its_setting(
         ("127.0.0.1", "ml.example.org", True),  # through a proxy
     ],
 )
-def test_outcomes_want_a_token_as_soon_as_others_can_send_them(
+def test_exposed_services_require_a_token(
     tmp_path: Path, address: str, host: str, *, exposed: bool
 ) -> None:
     file = tmp_path / "token"
@@ -65,13 +65,13 @@ def test_outcomes_want_a_token_as_soon_as_others_can_send_them(
     assert settings.feedback_token == ("secret" if exposed else "")
 
 
-def test_without_a_token_an_open_server_does_not_start() -> None:
+def test_exposed_server_without_a_token_does_not_start() -> None:
     with pytest.raises(SettingsError, match="FEEDBACK_TOKEN_FILE must name"):
         _ = Settings(bind_address="0.0.0.0").feedback_token  # noqa: S104
 
 
-def test_pages_are_where_people_can_open_them() -> None:
-    """Ports that are this machine's alone others reach through a proxy, if it has the page."""
+def test_page_addresses_can_be_opened() -> None:
+    """Other machines reach pages on loopback ports through the proxy, if it serves them."""
     here = Settings()
     assert here.reports_url == "http://127.0.0.1:8888"
     everywhere = Settings(bind_address="0.0.0.0", public_host="ml.example.org")  # noqa: S104
@@ -84,7 +84,7 @@ def test_pages_are_where_people_can_open_them() -> None:
     assert proxied.prometheus_page == "http://127.0.0.1:9090"
 
 
-def test_a_container_listens_everywhere_whatever_is_published() -> None:
+def test_listen_address_overrides_bind_address() -> None:
     settings = Settings(listen_address="0.0.0.0")  # noqa: S104
     assert settings.listens_on == "0.0.0.0"  # noqa: S104
     assert not settings.is_exposed
