@@ -18,6 +18,8 @@ RUN_ID ?=
 BACKUP ?=
 # what `make demo-drift` sends, of the contract's drifts; empty: the first one
 DRIFT ?=
+# the folder of a package, for `make check`
+PKG ?=
 
 VENV ?= .venv
 PY := $(VENV)/bin/python
@@ -174,9 +176,16 @@ restore: $(PACKAGES) ## Bring a backup (BACKUP=...) into a stack that is empty, 
 
 ##@ Development
 
+# Three processes on two cores: tests that start servers mostly wait. A file stays in one process.
+PYTEST := $(PY) -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+
 .PHONY: test run_tests
-test run_tests: $(DEV) ## Run all tests
-	@$(PY) -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --ignore tests/compose
+test run_tests: $(DEV) ## Run the unit tests and the main integration tests, make demo among them
+	@$(PYTEST) tests/unit tests/integration
+
+.PHONY: test-rest
+test-rest: $(DEV) ## Run all other integration tests
+	@$(PYTEST) tests/rest
 
 .PHONY: test-compose
 test-compose: $(DEV) ## Bring the whole stack up in containers, use it, hurt it, take it down
@@ -184,8 +193,16 @@ test-compose: $(DEV) ## Bring the whole stack up in containers, use it, hurt it,
 
 .PHONY: test-ledger
 test-ledger: $(DEV) ## The long form of the ledger tests: 20 kills of each process, a minute of hanging
-	@LEDGER_KILLS=20 LEDGER_SECONDS=60 LEDGER_RECORDS=100000 $(PY) -m pytest --timeout 1800 tests/integration/test_ledger_api.py \
-		tests/integration/test_stream_server.py tests/integration/test_stream_resharding.py tests/integration/test_stream_kcl.py
+	@LEDGER_KILLS=20 LEDGER_SECONDS=60 LEDGER_RECORDS=100000 $(PY) -m pytest --timeout 1800 tests/rest/test_ledger_api.py \
+		tests/rest/test_stream_server.py tests/rest/test_stream_resharding.py tests/rest/test_stream_kcl.py
+
+.PHONY: check
+check: $(DEV) ## Lint, type-check and unit-test one package (PKG=mlstack/data)
+	@test -n "$(wildcard $(PKG))" || { echo "PKG=$(PKG): name the folder of a package, as in: make check PKG=mlstack/data"; exit 2; }
+	@$(VENV)/bin/ruff format --check $(wildcard $(PKG) tests/unit/$(PKG))
+	@$(VENV)/bin/ruff check $(wildcard $(PKG) tests/unit/$(PKG))
+	@$(VENV)/bin/mypy $(wildcard $(PKG) tests/unit/$(PKG))
+	@$(if $(wildcard tests/unit/$(PKG)),$(PY) -m pytest tests/unit/$(PKG),echo "$(PKG) has no unit tests of its own")
 
 .PHONY: lint
 lint: $(DEV) ## Check format, types, shell, YAML and this file

@@ -22,7 +22,8 @@ from mlstack.data.customer_generator import CustomerGenerator  # noqa: E402
 from mlstack.deployment.deployment import DeploymentState  # noqa: E402
 from support.api_server import ApiServer, send  # noqa: E402
 from support.models import keep_model  # noqa: E402
-from support.mongo import MongoServer, free_port  # noqa: E402
+from support.mongo import MongoServer  # noqa: E402
+from support.ports import free_port  # noqa: E402
 
 RUN_ID = "a" * 32
 MAX_RATIO = 1.10

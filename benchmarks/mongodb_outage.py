@@ -20,7 +20,8 @@ from mlstack.deployment.deployment import DeploymentState  # noqa: E402
 from support.api_server import ApiServer  # noqa: E402
 from support.ledger import Client, assert_ledger_holds  # noqa: E402
 from support.models import keep_model  # noqa: E402
-from support.mongo import MongoServer, free_port  # noqa: E402
+from support.mongo import MongoServer  # noqa: E402
+from support.ports import free_port  # noqa: E402
 from support.waiting import wait_until  # noqa: E402
 
 RUN_ID = "a" * 32

@@ -10,7 +10,6 @@ before. Each page is opened three times, in a fresh Chromium; the time is the me
 
 import json
 import resource
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,8 +18,6 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-
-from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
@@ -32,14 +29,15 @@ from mlstack.deployment.watcher import model_store
 from mlstack.prediction_log.mongo_sink import MongoSink
 from mlstack.settings import ROOT, Settings
 from reporting.report import Window
+from support.browser import open_browser
 from support.models import keep_model
-from support.mongo import free_port, mongo_server
+from support.mongo import mongo_server
+from support.ports import free_port
 from support.references import keep_reference
 
 PREDICTIONS = 100_000
 RUN_ID = "a" * 32
 _BATCH = 5000
-_CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 
 
 def main(predictions: int) -> None:
@@ -116,8 +114,7 @@ def _measure(settings: Settings, now: datetime) -> dict[str, str]:
 
 def _open(page: Path) -> float:
     """Seconds from nothing on the screen to every plot drawn, in a fresh browser."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox"])
+    with open_browser() as browser:
         tab = browser.new_page()
         began = time.monotonic()
         tab.goto(page.as_uri())
@@ -125,9 +122,7 @@ def _open(page: Path) -> float:
             "document.querySelector('.js-plotly-plot') &&"
             "!document.querySelector('.js-plotly-plot:not(:has(.main-svg))')"
         )
-        seconds = time.monotonic() - began
-        browser.close()
-    return seconds
+        return time.monotonic() - began
 
 
 def report(settings: Settings, now: datetime) -> None:

@@ -31,7 +31,8 @@ from mlstack.deployment.deployment import DeploymentState  # noqa: E402
 from mlstack.prediction_log.mongo_database import DATABASE  # noqa: E402
 from support.aws import moto, put, running  # noqa: E402
 from support.models import keep_model  # noqa: E402
-from support.mongo import free_port, mongo_server  # noqa: E402
+from support.mongo import mongo_server  # noqa: E402
+from support.ports import free_port  # noqa: E402
 from support.stream_server import RUN_ID, StreamServer, customers  # noqa: E402
 from support.waiting import wait_until  # noqa: E402
 

@@ -30,7 +30,8 @@ from support.aws_double import ROLE_KEY, Aws, aws_double
 from support.containers import Containers, containers_copy, docker
 from support.load import Load
 from support.names import resolved
-from support.project_copy import ProjectCopy, free_ports
+from support.ports import free_ports
+from support.project_copy import ProjectCopy
 from support.stack import Stack
 from support.stack_behaviour import check_deploys_by_turns
 from support.waiting import wait_until
@@ -63,6 +64,7 @@ OF_THIS_SHELL = {
 class Cloud(Stack):
     """The stack, its AWS, and who uses it."""
 
+    environment = "cloud"
     runtime: Containers
 
     def __init__(self, project: ProjectCopy, containers: Containers, aws: Aws) -> None:

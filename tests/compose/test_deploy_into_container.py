@@ -29,7 +29,7 @@ from support.deploy_over_ssh import (
     Worker,
     keep_models,
 )
-from support.mongo import free_port
+from support.ports import free_port
 from support.project_copy import ProjectCopy, project_copy
 from support.sshd import Sshd, configure, connection
 from support.waiting import wait_until

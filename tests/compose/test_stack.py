@@ -21,14 +21,14 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
 from mlstack.contract.drifts import load_drift
-from mlstack.data.dataset import read_raw
 from mlstack.model.model import MODEL_FILE
 from mlstack.prediction_log.mongo_database import DATABASE
 from mlstack.settings import ROOT
 from support.containers import Containers, containers_copy, docker
 from support.drift_table import steps
+from support.embedded import split_table
 from support.load import Load
-from support.real_data import real_table
+from support.readme import SAVE, SET_UP, USE, run_command
 from support.stack import Stack
 from support.stack_behaviour import (
     Kept,
@@ -38,11 +38,9 @@ from support.stack_behaviour import (
     check_killed_service_comes_back,
 )
 from support.waiting import wait_until
-from support.walkthrough import commands_of
 
 TRIALS = 10
-HELD_OUT_SHARE = 0.2
-DEPLOYS = 20
+DEPLOYS = 6
 RATE = 50
 PUBLIC = {"mongo", "localstack", "prometheus", "grafana", "nginx"}
 AS_ROOT = {
@@ -54,14 +52,15 @@ SERVICES = (
     *("mongo", "evidently_service", "prometheus", "nginx"),
     *("send_data-api", "send_data-kinesis", "model-server-streams", "model-server-api"),
 )
+# One of ours, and one whose image is public. Every service is killed in tests/rest/test_readme.py.
+KILLED = ("model-server-api", "mongo")
 _ANOTHER = "0" * 31 + "1"
-# Commands of the README that are about another environment, or are tested elsewhere.
-NOT_HERE = ("make demo", "make test", "aws kinesis", "export AWS", ".venv/bin/python")
 
 
 class Local(Stack):
     """A stack in containers."""
 
+    environment = "local"
     runtime: Containers
     kept: Kept | None = None
 
@@ -79,20 +78,16 @@ class Local(Stack):
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
     """Brought up as the README says, from nothing but images that may be there already."""
     folder = tmp_path_factory.mktemp("compose")
-    raw = read_raw(real_table() or ROOT / "contracts" / "credit_card_churn_sample.csv")
-    held_out = raw.sample(frac=HELD_OUT_SHARE, random_state=1)
-    table = folder / "customers.csv"
-    raw.drop(index=held_out.index).to_csv(table, index=False)
+    table, held_out = split_table(folder)
     # Nobody but its owner may read it: it is sent to where it is needed, not mounted.
     table.chmod(0o600)
     (folder / "project").mkdir()
     with containers_copy(folder / "project") as (project, containers):
+        project.variables["DATA_FILE"] = str(table)
         stack = Local(project, containers, held_out)
-        stack.make("setup-model-registry", env="local")
-        stack.make("init_aws", DATA_FILE=str(table))
-        stack.make("apply-model-train-flow")
-        stack.make("train", TRAIN_TRIALS=str(TRIALS))
-        stack.make("setup-model-serve", RUN_ID=stack.champion())
+        for command in SET_UP:
+            run_id = stack.champion() if "RUN_ID" in command else ""
+            run_command(stack, command, run_id, trials=TRIALS)
         yield stack
 
 
@@ -138,7 +133,7 @@ def test_what_was_predicted_is_watched_and_reported(stack: Local) -> None:
     browser = f"http://127.0.0.1:{stack.project.port('REPORTS_PORT')}"
     assert requests.get(browser, timeout=10).status_code == 200
     stack.make("apply-prediction-reporting")
-    stack.make("report")
+    run_command(stack, "make report")
     (page,) = re.findall(
         r'href="([0-9T]+Z-[a-z0-9_]+\.html)"', requests.get(browser, timeout=10).text
     )
@@ -275,8 +270,17 @@ def test_a_broken_model_is_refused_and_the_old_one_stays(stack: Local) -> None:
     assert f"{run_id}  " in stack.make("deployments")
 
 
-@pytest.mark.parametrize("service", SERVICES)
-def test_killed_container_heals(stack: Local, service: str) -> None:
+def test_every_container_is_restarted_by_the_engine(stack: Local) -> None:
+    """No service of the stack stays down when its process dies."""
+    for service, container in stack.runtime.inspected().items():
+        if service in SERVICES:
+            policy = container["HostConfig"]["RestartPolicy"]["Name"]
+            assert policy in ("always", "unless-stopped"), service
+
+
+@pytest.mark.parametrize("service", KILLED)
+def test_killed_container_comes_back(stack: Local, service: str) -> None:
+    """The engine starts a killed container again, and the same model is served."""
     check_killed_service_comes_back(stack, service, seconds=120)
 
 
@@ -375,27 +379,11 @@ def test_a_batch_is_sent_by_hand_where_the_simulator_runs(stack: Local, door: st
     assert sent == answered != "0"
 
 
-def test_commands_of_the_readme_work_as_they_stand(stack: Local) -> None:
-    for command in commands_of(ROOT / "README.md"):
-        if command.startswith(NOT_HERE) or "reset_all" in command:
-            continue
-        if command == "make backup":
-            stack.kept = Kept.of(stack)
-        text = command.replace("127.0.0.1:9696", stack.api.removeprefix("http://"))
-        text = text.replace("env=embedded", "env=local")
-        text = text.replace("RUN_ID=...", f"RUN_ID={stack.another_run()}")
-        done = subprocess.run(
-            ["bash", "-c", text],
-            cwd=stack.project.folder,
-            env={**os.environ, **stack.project.variables, "TRAIN_TRIALS": "5"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            timeout=600,
-            check=False,
-        )
-        assert done.returncode == 0, f"{text}\n{done.stdout}"
+def test_readme_commands_work_with_env_local(stack: Local) -> None:
+    """The second contract needs nothing of containers: tests/rest/test_readme.py has it."""
+    stack.kept = Kept.of(stack)
+    for command in (*USE, *SAVE):
+        run_command(stack, command)
 
 
 def test_nothing_is_left_behind(stack: Local) -> None:

@@ -17,8 +17,10 @@ TARGETS = (
     "demo-drift",
     "test",
     "run_tests",
+    "test-rest",
     "test-compose",
     "test-ledger",
+    "check",
     "lint",
     "audit",
     "bench",
@@ -59,33 +61,35 @@ def _make(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_help_lists_every_target_with_a_line() -> None:
+def test_help_lists_every_target() -> None:
     listed = _make("help").stdout
     for target in TARGETS:
         assert re.search(rf"(?m)^  (\S+ )?{target}( \S+)? {{2,}}\S", listed), target
 
 
-def test_every_phony_target_has_its_line_of_help() -> None:
+def test_phony_targets_are_the_documented_ones() -> None:
     phony = re.findall(r"(?m)^\.PHONY: ([^$\n]+)$", (ROOT / "Makefile").read_text())
     assert sorted(name for names in phony for name in names.split()) == sorted(TARGETS)
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_no_target_uses_a_variable_that_nobody_sets(target: str) -> None:
-    shown = _make("--warn-undefined-variables", "-n", target)
+def test_makefile_uses_no_undefined_variable() -> None:
+    """No target uses a variable that nobody sets."""
+    shown = _make("--warn-undefined-variables", "-n", *TARGETS)
     assert shown.returncode == 0, shown.stdout
     assert "undefined variable" not in shown.stdout
 
 
-@pytest.mark.parametrize("target", ["setup-model-registry", "init_aws", "train", "status"])
-def test_an_environment_that_is_not_there_is_refused_in_a_sentence(target: str) -> None:
+# One for each way in which a target runs its module: set up, a job, the stack's own command.
+@pytest.mark.parametrize("target", ["setup-model-registry", "train", "status"])
+def test_unknown_environment_is_refused_in_a_sentence(target: str) -> None:
+    """An environment that does not exist is refused, with those that do."""
     refused = _make(target, "env=moon")
     assert refused.returncode != 0
     assert "env=moon: no such environment; there is env=embedded, local, cloud" in refused.stdout
     assert "Traceback" not in refused.stdout
 
 
-def test_an_unsuitable_python_is_refused_in_a_sentence(tmp_path: Path) -> None:
+def test_unsuitable_python_is_refused_in_a_sentence(tmp_path: Path) -> None:
     old = tmp_path / "python2"
     old.write_text("#!/bin/sh\nexit 1\n")
     old.chmod(0o755)
@@ -95,14 +99,14 @@ def test_an_unsuitable_python_is_refused_in_a_sentence(tmp_path: Path) -> None:
     assert not (tmp_path / "venv").exists()
 
 
-def test_a_restore_wants_a_file_that_is_there() -> None:
+def test_restore_needs_a_file_that_exists() -> None:
     for given in ([], ["BACKUP=backups/absent.tar.gz"]):
         refused = _make("restore", "env=embedded", *given)
         assert refused.returncode != 0
         assert "name the file of a backup" in refused.stdout
 
 
-def test_an_unknown_drift_is_refused_with_those_that_there_are() -> None:
+def test_unknown_drift_is_refused_with_the_known_ones() -> None:
     refused = _make("demo-drift", "env=embedded", "DRIFT=nonsense")
     assert refused.returncode != 0
     assert "there is no drift 'nonsense'; choose from " in refused.stdout
@@ -127,18 +131,18 @@ class TestReplacedPython:
         Path(stamp.replace("$(VENV)", str(folder))).touch()
         return folder
 
-    def test_what_is_installed_and_starts_is_left_alone(self, environment: Path) -> None:
+    def test_installed_python_that_starts_is_left_alone(self, environment: Path) -> None:
         planned = self.planned(environment)
         assert "operations.embedded.supervise status" in planned
         assert "install/packages.py" not in planned
 
-    def test_one_that_was_removed(self, environment: Path) -> None:
+    def test_removed_python_is_installed_again(self, environment: Path) -> None:
         python = environment / "bin" / "python"
         python.unlink()
         python.symlink_to("/usr/bin/no-such-python")
         self.check(environment)
 
-    def test_one_that_became_another_version(self, environment: Path) -> None:
+    def test_python_of_another_version_is_replaced(self, environment: Path) -> None:
         (folder,) = (environment / "lib").iterdir()
         folder.rename(folder.with_name("python3.0"))
         self.check(environment)
@@ -152,7 +156,7 @@ class TestReplacedPython:
         assert made < installed < run
 
 
-def test_every_make_that_the_documents_mention_can_be_given_what_they_say() -> None:
+def test_documents_name_existing_targets_and_variables() -> None:
     """Targets are there, and variables are settings of ours or the Makefile's own."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     variables = OWN_VARIABLES | set(re.findall(r"(?m)^(\w+) \?= ?", makefile))
@@ -167,7 +171,7 @@ def test_every_make_that_the_documents_mention_can_be_given_what_they_say() -> N
     assert {"demo", "CONTRACT", "DATA_FILE", "API_PORT", "PYTHON"} <= mentioned
 
 
-def test_no_python_at_all_says_what_is_needed(tmp_path: Path) -> None:
+def test_missing_python_is_told_with_what_is_needed(tmp_path: Path) -> None:
     refused = _make("status", f"VENV={tmp_path}/venv", "PYTHON=")
     assert refused.returncode != 0
     assert "Python 3.11 to 3.13 is needed" in refused.stdout

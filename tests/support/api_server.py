@@ -16,6 +16,7 @@ from typing import Any, Self
 import psutil
 
 from mlstack.settings import ROOT
+from support.ports import free_port
 from support.waiting import wait_until
 
 _STOP_SECONDS = 40
@@ -214,11 +215,3 @@ def send(
     response = connection.getresponse()
     found = {name.lower(): value for name, value in response.getheaders()}
     return Answer(response.status, found, response.read())
-
-
-def free_port() -> int:
-    """A port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

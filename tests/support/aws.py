@@ -14,7 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from mlstack.settings import ROOT
-from support.mongo import free_port
+from support.ports import free_port
 from support.waiting import wait_until
 
 if TYPE_CHECKING:

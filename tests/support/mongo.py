@@ -11,10 +11,7 @@ from typing import Any, Self
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from support.api_server import free_port
 from support.waiting import wait_until
-
-__all__ = ["MongoServer", "free_port", "mongo_server"]
 
 
 class MongoServer:

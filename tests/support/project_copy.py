@@ -1,11 +1,10 @@
 """A copy of the project that a test may run as a whole, beside a developer's own stack."""
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -13,6 +12,7 @@ import psutil
 from mlstack.environments import OWN_VARIABLES
 from mlstack.settings import ROOT
 from operations.embedded import processes
+from support.ports import free_ports
 
 PORT_VARIABLES = (
     "API_PORT",
@@ -127,15 +127,6 @@ def project_copy(folder: Path) -> Iterator[ProjectCopy]:
     finally:
         copy.make("reset_all", env="embedded")
         processes.end_service(folder / ".embedded", None, grace_seconds=1)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, all different."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def _lend_packages(folder: Path) -> None:

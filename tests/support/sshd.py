@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from support.mongo import free_port
+from support.ports import free_port
 from support.waiting import wait_until
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")

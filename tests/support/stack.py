@@ -34,6 +34,9 @@ class Stack:
         held_out: Raw rows that it was not trained on.
     """
 
+    environment: str
+    """What make calls it."""
+
     def __init__(self, project: ProjectCopy, runtime: Runtime, held_out: pd.DataFrame) -> None:
         self.project, self.runtime = project, runtime
         self.contract = Contract.load(ROOT / "contracts" / "credit_card_churn.yaml")

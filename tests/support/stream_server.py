@@ -22,7 +22,7 @@ from mlstack.data.customer_generator import CustomerGenerator
 from mlstack.prediction_log.mongo_database import DATABASE
 from mlstack.settings import ROOT
 from support.aws import Put, StreamTail, put
-from support.mongo import free_port
+from support.ports import free_port
 from support.waiting import wait_until
 
 if TYPE_CHECKING:

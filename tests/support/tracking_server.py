@@ -23,7 +23,7 @@ from model_orchestration.registration import register
 from model_orchestration.search import Rows, Trial, search
 from model_orchestration.tracking import SearchTracking, Winner
 from support.models import contract_text
-from support.mongo import free_port
+from support.ports import free_port
 from support.raw_tables import raw_table
 from support.waiting import wait_until
 

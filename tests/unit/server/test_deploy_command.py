@@ -7,8 +7,8 @@ import pytest
 from mlstack.contract import Contract
 from mlstack.deployment.deployment import DeploymentState
 from server.deploy import main
-from support.api_server import free_port
 from support.models import keep_model
+from support.ports import free_port
 
 A, B, BROKEN, UNKNOWN = "a" * 32, "b" * 32, "c" * 32, "d" * 32
 

@@ -14,7 +14,7 @@ from mlstack.prediction_log.prediction_store import PredictionStore
 from mlstack.settings import Settings
 from monitoring.evidently_service.monitor import Monitor
 from reporting.report_store import ReportStore
-from support.mongo import free_port
+from support.ports import free_port
 from support.waiting import wait_until
 
 SRV = "mongodb+srv://cluster.example.com/"

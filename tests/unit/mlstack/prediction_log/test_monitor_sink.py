@@ -11,7 +11,7 @@ from werkzeug.wrappers import Request, Response
 
 from mlstack.prediction_log import monitor_sink
 from mlstack.prediction_log.monitor_sink import MonitorSink
-from support.mongo import free_port
+from support.ports import free_port
 from support.waiting import wait_until
 
 STORED = {

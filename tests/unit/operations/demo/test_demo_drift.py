@@ -9,7 +9,7 @@ from mlstack.settings import Settings
 from operations.demo.errors import DemoError
 from operations.demo.stack import Gauges, Stack
 from operations.demo.table import Table
-from support.project_copy import free_ports
+from support.ports import free_ports
 
 EXPOSITION = """\
 # HELP evidently:data_drift:dataset_drift 1: at least one feature drifted.

@@ -28,7 +28,8 @@ from operations.backup.restore import restore_backup
 from operations.backup.take import take_backup
 from operations.maintenance import MaintenanceError, maintenance
 from support.customers import contract_named
-from support.mongo import free_port, mongo_server
+from support.mongo import mongo_server
+from support.ports import free_port
 from support.tracking_server import Searched, small_search, tracking_server
 
 PREDICTIONS = 2500

@@ -1,11 +1,10 @@
 """The monitoring page in a real browser: what a person reads there, on a screen and a phone."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from mlstack.contract import Contract
 from mlstack.contract.drifts import DriftingCustomers, drifts_path, load_drift
@@ -14,17 +13,16 @@ from mlstack.deployment.deployment import DeploymentState
 from mlstack.model.model import Model
 from mlstack.settings import ROOT
 from support.api_server import MonitorService
+from support.browser import DESKTOP, PHONE, needs_chromium
 from support.customers import contract_named, customers, with_outcomes
 from support.models import keep_model
-from support.mongo import free_port
+from support.ports import free_port
 from support.references import keep_reference
 from support.waiting import wait_until
 
 RUN_ID = "a" * 32
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here")
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
@@ -45,17 +43,13 @@ def service(
         yield service
 
 
-@pytest.fixture(scope="module", params=SIZES)
-def page(request: pytest.FixtureRequest) -> Iterator[Page]:
-    width, height = SIZES[request.param]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        page = browser.new_page(viewport={"width": width, "height": height})
-        page.set_default_timeout(60_000)
-        yield page
-        browser.close()
+@pytest.fixture(scope="module", params=[DESKTOP, PHONE], ids=["desktop", "phone"])
+def page(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Page]:
+    width, height = request.param
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.set_default_timeout(60_000)
+    yield page
+    page.close()
 
 
 def _post(

@@ -10,7 +10,7 @@ import pytest
 
 from operations.containers.errors import ContainerError
 from operations.containers.security import Inspected, default_passwords
-from support.api_server import free_port
+from support.ports import free_port
 
 
 def container(service: str, port: int) -> Inspected:

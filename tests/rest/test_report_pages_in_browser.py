@@ -1,6 +1,5 @@
 """Index and reports in a real browser: what a person reads there, and that nothing is loaded."""
 
-import shutil
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from mlstack.quality.drift_page import drift_html
 from mlstack.settings import ROOT, Settings
@@ -17,26 +16,15 @@ from reporting.analysis import analyse
 from reporting.pages import INDEX, index_page, report_page
 from reporting.report import Baseline, Report, Window
 from reporting.sides import Sides, measured
-from support.api_server import free_port
+from support.browser import DESKTOP, PHONE, needs_chromium
 from support.customers import contract_named, customers, with_outcomes
+from support.ports import free_port
 from support.waiting import wait_until
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-DESKTOP, PHONE = (1280, 900), (390, 844)
 RUN_ID = "0123456789abcdef" * 2
 END = datetime(2026, 11, 25, 9, 30, tzinfo=UTC)
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield browser
-        browser.close()
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from mlstack.settings import ROOT
-from support.project_copy import free_ports
+from support.ports import free_ports
 from support.waiting import wait_until
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")

@@ -14,9 +14,9 @@ import pytest
 
 from mlstack.settings import ROOT
 from support.aws import Emulator, running
+from support.readme import commands_of
 from support.stream_server import RUN_ID, StreamServer
 from support.waiting import wait_until
-from support.walkthrough import commands_of
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient

@@ -21,12 +21,19 @@ PACKAGE = "kinesis-local@0.6.2"
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """kinesis-local, installed for these tests."""
+    """Install kinesis-local for these tests."""
     npm = shutil.which("npm")
     if not npm or not shutil.which("node"):
-        pytest.skip("kinesis-local needs node and npm, and this machine has none")
+        pytest.skip("kinesis-local needs node and npm: neither is installed here")
     folder = tmp_path_factory.mktemp("kinesis-local")
-    subprocess.run([npm, "install", "--prefix", folder, PACKAGE], check=True, capture_output=True)
+    # Where no registry answers, npm would try again for minutes.
+    command = [npm, "install", "--fetch-retries=0", "--prefix", str(folder), PACKAGE]
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"npm cannot install {PACKAGE}: {error.stderr[-300:]}")
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"npm cannot install {PACKAGE}: no answer from its registry within 120 s")
     return folder / "node_modules" / "kinesis-local" / "main.js"
 
 

@@ -27,10 +27,11 @@ from mlstack.deployment.deployment import Deployer, DeploymentState
 from mlstack.deployment.watcher import model_store
 from mlstack.model.model import Model
 from mlstack.settings import ROOT, Settings
-from support.api_server import Answer, ApiServer, free_port, send
+from support.api_server import Answer, ApiServer, send
 from support.bad_requests import JSON, bad_requests
 from support.contracts import CONTRACTS
 from support.models import keep_model
+from support.ports import free_port
 from support.raw_requests import raw_requests
 from support.waiting import wait_until
 

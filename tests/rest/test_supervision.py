@@ -17,7 +17,8 @@ import pytest
 
 from mlstack.probes import mongo_answers, url_answers
 from operations.embedded import processes
-from support.project_copy import ProjectCopy, free_ports, project_copy
+from support.ports import free_ports
+from support.project_copy import ProjectCopy, project_copy
 from support.waiting import wait_until
 
 if TYPE_CHECKING:

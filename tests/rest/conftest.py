@@ -5,16 +5,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from playwright.sync_api import Browser
 
 from mlstack.contract import Contract
 from mlstack.deployment.deployment import DeploymentState
 from support.aws import Emulator, moto, running
+from support.browser import open_browser
 from support.models import keep_model
-from support.mongo import free_port, mongo_server
+from support.mongo import mongo_server
+from support.ports import free_port
 from support.stream_server import RUN_ID, StreamServer
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium; see `needs_chromium`."""
+    with open_browser() as browser:
+        yield browser
 
 
 @pytest.fixture

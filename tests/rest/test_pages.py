@@ -1,40 +1,28 @@
 """The pages in a real browser: what a person sees, and that nothing comes from elsewhere."""
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from mlstack.contract import CategoryFeature, Contract, IntegerFeature, OrdinalFeature
 from mlstack.deployment.deployment import DeploymentState
 from mlstack.model.model import EXTRA_FOLDER, Model, write_extra_files
 from mlstack.settings import ROOT
 from support.api_server import ApiServer
+from support.browser import DESKTOP, PHONE, needs_chromium
 from support.contracts import CONTRACTS
 from support.models import keep_model, train
 
 RUN_ID = "a" * 32
 ODD_NAMES = ("answer", "action", "customer", "dataset", "problem", "chance", "method", "elements")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here")
+pytestmark = needs_chromium
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-DESKTOP, PHONE = (1280, 900), (390, 844)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module", params=CONTRACTS)

@@ -22,7 +22,8 @@ from mlstack.settings import ROOT
 from support.api_server import ApiServer, MonitorService
 from support.customers import contract_named, customers, with_outcomes
 from support.models import keep_model
-from support.mongo import MongoServer, free_port, mongo_server
+from support.mongo import MongoServer, mongo_server
+from support.ports import free_port
 from support.references import QUALITY, keep_reference
 from support.waiting import wait_until as wait_until_within
 

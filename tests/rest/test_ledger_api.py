@@ -23,7 +23,8 @@ from mlstack.prediction_log.mongo_database import DATABASE
 from support.api_server import ApiServer
 from support.ledger import RATE, Client, assert_ledger_holds
 from support.models import keep_model
-from support.mongo import MongoServer, free_port
+from support.mongo import MongoServer
+from support.ports import free_port
 from support.waiting import wait_until
 
 RUN_ID = "a" * 32
