@@ -1,17 +1,27 @@
 """What every test may ask for."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from mlstack.contract import Contract
 from mlstack.environments import OWN_VARIABLES
 from mlstack.settings import ROOT
 from support.contracts import CONTRACTS
+from support.mongo import mongo_server
+from support.ports import free_port
+
+# The files that take longest begin first; short ones fill the gaps at the end.
+_LONGEST = ("test_walkthrough", "test_upgrade", "test_readme", "test_flows", "test_stream_kcl")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files that take longest begin first; what is short fills the gaps at the end."""
-    items.sort(key=lambda item: (item.path.parent.name, item.path.name), reverse=True)
-    items.sort(key=lambda item: item.path.parent.name != "integration")
+    """Put the longest files first, then those that start servers."""
+    items.sort(key=lambda item: "unit" in item.path.parts)
+    items.sort(
+        key=lambda item: _LONGEST.index(item.path.stem) if item.path.stem in _LONGEST else 99
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +29,13 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's shell never decides what a test sees."""
     for name in (*OWN_VARIABLES, "MLFLOW_TRACKING_URI", "PREFECT_API_URL", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def mongo(tmp_path: Path) -> Iterator[str]:
+    """Address of a MongoDB with nothing in it."""
+    with mongo_server(tmp_path / "mongo", free_port()) as server:
+        yield server.uri
 
 
 @pytest.fixture(params=CONTRACTS)

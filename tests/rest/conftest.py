@@ -1,4 +1,4 @@
-"""What several integration tests ask for."""
+"""What several tests of this folder ask for."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +12,6 @@ from mlstack.deployment.deployment import DeploymentState
 from support.aws import Emulator, moto, running
 from support.browser import open_browser
 from support.models import keep_model
-from support.mongo import mongo_server
-from support.ports import free_port
 from support.stream_server import RUN_ID, StreamServer
 
 if TYPE_CHECKING:
@@ -25,14 +23,6 @@ def browser() -> Iterator[Browser]:
     """Chromium; see `needs_chromium`."""
     with open_browser() as browser:
         yield browser
-
-
-@pytest.fixture
-def mongo(tmp_path: Path) -> Iterator[str]:
-    """Address of a MongoDB with nothing in it."""
-    port = free_port()
-    with mongo_server(tmp_path / "mongo", port):
-        yield f"mongodb://127.0.0.1:{port}"
 
 
 @pytest.fixture
