@@ -377,7 +377,7 @@ def test_no_answer_may_be_taken_for_another_type_and_no_page_loads_from_elsewher
     client: FlaskClient,
 ) -> None:
     for path in ("/", "/docs", "/openapi.json", "/health/live", "/static/form.js", "/nowhere"):
-        answer = client.get(path)
+        answer = client.get(path, buffered=True)
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         if answer.mimetype == "text/html":
             policy = answer.headers["Content-Security-Policy"]

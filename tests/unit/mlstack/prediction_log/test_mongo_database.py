@@ -65,11 +65,14 @@ def test_mongodb_that_is_down_is_noticed_within_seconds(documented: Contract) ->
     with pytest.raises(StorageUnavailable, match="MongoDB"):
         predictions.newest(1)
     assert time.monotonic() - started < 7  # on a busy machine
+    predictions.close()
 
 
 def test_mongodb_may_take_its_time_for_a_slow_read(documented: Contract) -> None:
     """A read of 100,000 documents may take 120 s."""
-    options = PredictionStore("mongodb://127.0.0.1", documented)._client.options
+    predictions = PredictionStore("mongodb://127.0.0.1", documented)
+    options = predictions._client.options
+    predictions.close()
     assert options.pool_options.socket_timeout == 120
     assert options.timeout is None
 

@@ -47,6 +47,7 @@ def test_entries_outlive_their_process(tmp_path: Path) -> None:
     os.kill(writer.pid, signal.SIGKILL)
     acknowledged += [int(line) for line in writer.stdout if line.endswith("\n")]
     writer.wait()
+    writer.stdout.close()
     spool = Spool(path, adopted=True)
     kept = [int(entry.body) for entry in spool.read(10**6)]
     # One more may have been written than could be told.
