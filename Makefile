@@ -1,22 +1,22 @@
-# The one vocabulary of this project: `make help` lists it.
+# The commands of this project for people, hooks and CI; `make help` lists them.
 #
-# Variables given to make (DATA_FILE, CONTRACT, RUN_ID, TRAIN_TRIALS, API_PORT, ...) reach
-# every module as environment variables and win over the environment's file.
+# Settings given to make (DATA_FILE, CONTRACT, RUN_ID, TRAIN_TRIALS, API_PORT, ...) become
+# environment variables of every module and override the environment's file.
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
-# embedded, local or cloud; empty: the one that was last set up, else local
+# embedded, local or cloud; empty: the environment that was last set up, else local
 env ?=
-# one service for `make logs`; empty: all
+# service that `make logs` follows; empty: all of them
 service ?=
-# given to make it is an order; that of the environment's file is carried out once
+# run to deploy; the environment's file is followed once, this variable each time
 RUN_ID ?=
-# the file of a backup, for `make restore`
+# file that `make restore` reads
 BACKUP ?=
-# what `make demo-drift` sends, of the contract's drifts; empty: the first one
+# drift of the contract that `make demo-drift` sends; empty: the first one
 DRIFT ?=
 # the folder of a package, for `make check`
 PKG ?=
@@ -26,7 +26,7 @@ PY := $(VENV)/bin/python
 RUN = $(PY) -m mlstack.with_environment "$(env)"
 SET_UP = $(PY) -m mlstack.with_environment --set-up "$(env)"
 
-# How an environment runs: as native processes, or in containers. Nothing else decides on it.
+# Services run as native processes or in containers, depending on the environment alone.
 ENVIRONMENT := $(or $(env),$(shell sed -n 's/^MLSTACK_ENV=//p' .env 2>/dev/null),local)
 ifeq ($(ENVIRONMENT),embedded)
 PACKAGES = $(RUNTIME)
@@ -42,19 +42,19 @@ endif
 
 CHOOSE := server.deploy $(if $(RUN_ID),to "$$RUN_ID",ensure)
 
-# Python 3.11 to 3.13, the newest on the PATH that really starts.
+# The newest Python from 3.11 to 3.13 on the PATH that starts.
 SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,\
 	$(if $(shell $(name) -c '$(SUITABLE)' 2>/dev/null && echo yes),$(name))))
 
-# What is installed is told by the locks' content: dates change with every checkout.
+# A stamp names the locks' content, because file times change with every checkout.
 LOCKS := $(shell cat requirements/*.txt | cksum | tr ' ' -)
 OPERATE := $(VENV)/.operate-$(LOCKS)
 RUNTIME := $(VENV)/.runtime-$(LOCKS)
 DEV := $(VENV)/.dev-$(LOCKS)
 BENCH := $(VENV)/.bench-$(LOCKS)
 
-# When the system's Python was replaced or removed, what was installed for it is of no use.
+# Packages are installed again when the Python that they were installed for is gone.
 STARTS := import os, sys; sys.exit(not os.path.isdir("$(VENV)/lib/python%d.%d" % sys.version_info[:2]))
 ifneq ($(shell $(PY) -ISc '$(STARTS)' 2>/dev/null || case $$? in (1|127) echo no ;; esac),)
 .PHONY: $(PY) $(OPERATE) $(RUNTIME) $(DEV) $(BENCH)
@@ -69,26 +69,26 @@ help: ## List the targets
 		/^[a-zA-Z_-]+( [a-zA-Z_-]+)*:.*## / {printf "  %-27s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
-demo: $(RUNTIME) ## Everything from nothing, without Docker: services, data, training, predictions
+demo: $(RUNTIME) ## Start everything from scratch without Docker: services, data, training, predictions
 	@$(PY) -m mlstack.with_environment embedded -m operations.demo.demo
 
 .PHONY: demo-drift
-demo-drift: $(PACKAGES) ## With the stack up: send customers who have changed, see who notices when (DRIFT=...)
+demo-drift: $(PACKAGES) ## Send changed customers to the running stack and show what detects them, and when (DRIFT=...)
 	@$(RUN) $(JOB) operations.demo.drift_demo "$(DRIFT)"
 
 .PHONY: doctor
-doctor: $(PACKAGES) ## Check this machine: ports, disk, memory, and what the environment needs
+doctor: $(PACKAGES) ## Check ports, disk, memory and what else the environment needs on this machine
 	@$(RUN) -m $(DOCTOR)
 
 ##@ Model registry and training (env=embedded, local or cloud)
 
 .PHONY: setup-model-registry
-setup-model-registry: $(PACKAGES) ## Make env= the active environment; start MLflow, Prefect and what env= needs
+setup-model-registry: $(PACKAGES) ## Make env= the active environment; start MLflow, Prefect and what they need
 	@$(SET_UP) -m $(STACK) start model-registry
 	@$(RUN) $(JOB) operations.retention.apply_flow
 
 .PHONY: init_aws
-init_aws: $(PACKAGES) ## Create bucket and streams and send the training data (DATA_FILE=...)
+init_aws: $(PACKAGES) ## Create bucket and streams and upload the training data (DATA_FILE=...)
 	@$(RUN) $(JOB) operations.aws.init_aws
 
 .PHONY: apply-model-train-flow
@@ -96,23 +96,23 @@ apply-model-train-flow: $(PACKAGES) ## Apply the training flow and its schedule
 	@$(RUN) $(JOB) model_orchestration.apply_flow
 
 .PHONY: train
-train: $(PACKAGES) ## Train now and follow it to its end (TRAIN_TRIALS=...)
+train: $(PACKAGES) ## Train now and wait for the result (TRAIN_TRIALS=...)
 	@$(RUN) $(JOB) model_orchestration.quick_run
 
 ##@ Serving
 
 .PHONY: setup-model-serve
-setup-model-serve: $(PACKAGES) ## Deploy RUN_ID, else what was deployed last, and start servers and monitoring
+setup-model-serve: $(PACKAGES) ## Deploy RUN_ID, else the last deployment; start servers and monitoring
 	@$(RUN) $(JOB) $(CHOOSE)
 	@$(SET_UP) -m $(STACK) start serve monitoring
 
 .PHONY: start-serve
-start-serve: $(PACKAGES) ## Start them again, with RUN_ID if that is new
+start-serve: $(PACKAGES) ## Start the servers again; deploy RUN_ID if it is new
 	@$(RUN) $(JOB) $(CHOOSE)
 	@$(RUN) -m $(STACK) start serve
 
 .PHONY: stop-serve
-stop-serve: $(PACKAGES) ## Stop both model servers and the simulators; everything else stays up
+stop-serve: $(PACKAGES) ## Stop the model servers and the simulators only
 	@$(RUN) -m $(STACK) stop serve
 
 .PHONY: apply-prediction-reporting
@@ -120,58 +120,54 @@ apply-prediction-reporting: $(PACKAGES) ## Apply the reporting flow and its sche
 	@$(RUN) $(JOB) reporting.apply_flow
 
 .PHONY: report
-report: $(PACKAGES) ## Report on the recent predictions now, and print where to read it
+report: $(PACKAGES) ## Create a report on recent predictions now and print its address
 	@$(RUN) $(JOB) reporting.quick_run
 
 .PHONY: deploy
-deploy: $(PACKAGES) ## Check the model of RUN_ID=... and let the running server change to it
+deploy: $(PACKAGES) ## Check the model of RUN_ID=... and switch the running servers to it
 	@$(RUN) $(JOB) server.deploy to "$${RUN_ID:-}"
 
 .PHONY: rollback
-rollback: $(PACKAGES) ## Go back to the model that was deployed before
+rollback: $(PACKAGES) ## Return to the previous deployment
 	@$(RUN) $(JOB) server.deploy rollback
 
 .PHONY: deployed
-deployed: $(PACKAGES) ## Print the run id that is deployed
+deployed: $(PACKAGES) ## Print the deployed run id
 	@$(RUN) $(JOB) server.deploy current
 
 .PHONY: deployments
-deployments: $(PACKAGES) ## List what was deployed, and when
+deployments: $(PACKAGES) ## List all deployments with their times
 	@$(RUN) $(JOB) server.deploy history
 
 ##@ Everyday
 
 .PHONY: status
-status: $(PACKAGES) ## Show every service: state, pid, memory, address, ready or why not
+status: $(PACKAGES) ## Show every service: state, pid, memory, address, and whether it is ready
 	@$(RUN) -m $(STACK) status
 
 .PHONY: logs
-logs: $(PACKAGES) ## Follow the logs of all services, or of one (service=..., as make status names it)
+logs: $(PACKAGES) ## Follow the logs of all services, or of one (service=...)
 	@$(RUN) -m $(STACK) logs "$(service)"
 
 .PHONY: security
-security: $(OPERATE) ## Count what the running containers should have none of: open ports, root, default passwords
+security: $(OPERATE) ## Count open ports, root users, default passwords and the like in running containers
 	@$(RUN) -m operations.containers.security
 
 .PHONY: reset_all
-reset_all: $(PACKAGES) ## Stop everything and delete its data (models too); what is in AWS itself stays
+reset_all: $(PACKAGES) ## Stop everything and delete all data, models too; data in AWS itself stays
 	@$(RUN) -m $(STACK) reset
 
 .PHONY: prune
-prune: $(PACKAGES) ## Remove now what is older than KEEP_..._DAYS, and say what (a schedule does it daily)
+prune: $(PACKAGES) ## Remove data older than KEEP_..._DAYS now (a schedule does so daily)
 	@$(RUN) $(JOB) operations.retention.prune
 
 .PHONY: backup
-backup: $(PACKAGES) ## Save MongoDB, MLflow and what is deployed, while all runs, as one file in backups/
-	@umask 077; mkdir -p backups; find backups -name '*.part' -mmin +1440 -delete; \
-		file=backups/$$(date -u +%Y-%m-%dT%H-%M-%SZ).tar.gz; set -o noclobber; : >"$$file.part"; \
-		trap 'rm -f "$$file.part"' EXIT; $(RUN) $(JOB) operations.backup.take >>"$$file.part"; \
-		sync "$$file.part"; mv "$$file.part" "$$file"; sync backups; \
-		echo "$$file: $$(du -h "$$file" | cut -f1); it is restored by: make restore BACKUP=$$file"
+backup: $(PACKAGES) ## Save MongoDB, MLflow and the deployment to a file in backups/; nothing stops
+	@operations/backup/to_file.sh $(RUN) $(JOB) operations.backup.take
 
 .PHONY: restore
-restore: $(PACKAGES) ## Bring a backup (BACKUP=...) into a stack that is empty, as after setup-model-registry
-	@test -f "$${BACKUP:-}" || { echo "BACKUP=$${BACKUP:-}: name the file of a backup, as make backup has printed it"; exit 2; }
+restore: $(PACKAGES) ## Load a backup (BACKUP=...) into an empty stack, as after setup-model-registry
+	@test -f "$${BACKUP:-}" || { echo "BACKUP=$${BACKUP:-}: name the file of a backup, as make backup printed it"; exit 2; }
 	@$(RUN) $(JOB) operations.backup.restore <"$$BACKUP"
 
 ##@ Development
@@ -205,7 +201,7 @@ check: $(DEV) ## Lint, type-check and unit-test one package (PKG=mlstack/data)
 	@$(if $(wildcard tests/unit/$(PKG)),$(PY) -m pytest tests/unit/$(PKG),echo "$(PKG) has no unit tests of its own")
 
 .PHONY: lint
-lint: $(DEV) ## Check format, types, shell, YAML and this file
+lint: $(DEV) ## Check format, types, shell scripts, YAML and this file
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy .
@@ -217,9 +213,9 @@ lint: $(DEV) ## Check format, types, shell, YAML and this file
 	@$(VENV)/bin/mbake validate Makefile
 	@$(VENV)/bin/mbake format --check --config .bake.toml Makefile
 
-# In an environment of its own, which is made anew: what is looked at has no say in it.
+# In a new virtual environment, so that the packages under audit cannot affect the result.
 .PHONY: audit
-audit: ## Ask for known vulnerabilities of every locked package (wants the Internet)
+audit: ## Look up known vulnerabilities of every locked package (needs the Internet)
 	@"$(PYTHON)" -m venv --clear .audit
 	@.audit/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/audit.txt
 	@failed=; for lock in requirements/*.txt; do echo "== $$lock"; \
@@ -227,7 +223,7 @@ audit: ## Ask for known vulnerabilities of every locked package (wants the Inter
 	done; test -z "$$failed"
 
 .PHONY: bench
-bench: $(BENCH) ## Measure model quality and what tracking, log and stream cost (docs/benchmarks.md)
+bench: $(BENCH) ## Measure model quality and the cost of tracking, logging and streaming (docs/benchmarks.md)
 	@for benchmark in benchmarks/*.py; do echo "== $$benchmark"; PYTHONPATH=. $(PY) "$$benchmark"; done
 
 .PHONY: notebooks
@@ -248,15 +244,21 @@ lock: $(DEV) ## Compile the dependency groups of pyproject.toml into requirement
 	@$(COMPILE) --group dev -o requirements/dev.txt
 	@for name in $(LOCKED); do $(COMPILE) --group "$$name" -c requirements/dev.txt -o "requirements/$$name.txt"; done
 
-# The environment: made by the first target that needs it. What is there for development
-# serves to run the stack as well, so that the two never take turns in installing.
+# The first target that needs the virtual environment creates it.
 $(PY):
 	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.13 is needed, and the PATH has none: install one, or name it: make demo PYTHON=/path/to/python3.12"; exit 1; }
 	@"$(PYTHON)" -c '$(SUITABLE)' || { echo "PYTHON=$(PYTHON) does not start or is not Python 3.11 to 3.13"; exit 1; }
 	@"$(PYTHON)" operations/embedded/before_install.py
 	@"$(PYTHON)" -m venv --clear $(VENV)
 
-# Where there was more before the locks changed, there is more again.
+# $(call install,LOCK,STAMPS): each lock contains those before it, so a larger one serves them too.
+define install
+	@rm -f $(foreach kind,operate runtime dev bench,$(VENV)/.$(kind)-*)
+	@$(PY) operations/install/packages.py requirements/$(1).txt
+	@touch $@ $(2)
+endef
+
+# After a change of the locks, the largest one that was installed is installed again.
 $(OPERATE): | $(PY)
 	@case "$$(ls -a $(VENV))" in \
 		*.dev-*) exec $(MAKE) $(DEV) ;; \
@@ -265,16 +267,10 @@ $(OPERATE): | $(PY)
 	rm -f $(VENV)/.operate-* && $(PY) operations/install/packages.py requirements/operate.txt && touch $@
 
 $(RUNTIME): | $(PY)
-	@rm -f $(VENV)/.operate-* $(VENV)/.runtime-* $(VENV)/.dev-* $(VENV)/.bench-*
-	@$(PY) operations/install/packages.py requirements/embedded.txt
-	@touch $@ $(OPERATE)
+	$(call install,embedded,$(OPERATE))
 
 $(DEV): | $(PY)
-	@rm -f $(VENV)/.operate-* $(VENV)/.runtime-* $(VENV)/.dev-* $(VENV)/.bench-*
-	@$(PY) operations/install/packages.py requirements/dev.txt
-	@touch $@ $(RUNTIME) $(OPERATE)
+	$(call install,dev,$(RUNTIME) $(OPERATE))
 
 $(BENCH): | $(PY)
-	@rm -f $(VENV)/.operate-* $(VENV)/.runtime-* $(VENV)/.dev-* $(VENV)/.bench-*
-	@$(PY) operations/install/packages.py requirements/bench.txt
-	@touch $@ $(DEV) $(RUNTIME) $(OPERATE)
+	$(call install,bench,$(DEV) $(RUNTIME) $(OPERATE))

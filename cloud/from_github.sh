@@ -1,31 +1,31 @@
 #!/usr/bin/env bash
-# The step of .github/workflows/deploy.yml that deploys: reads what main decides, asks the machine
-# for it, and reports in the job's summary.
+# The deploying step of .github/workflows/deploy.yml: reads RUN_ID of main, requests its deployment
+# from the machine, and writes the job's summary.
 #
 # Usage: from_github.sh TESTED NEWEST
-#        two .env.cloud: that of the commit whose tests have passed, and main's newest
+#        two .env.cloud files: of the commit whose tests have passed, and of main's newest commit
 #
-# From the process environment: VERB (follow or deploy), what deploy_over_ssh.sh reads, and what
-# GitHub sets for every step.
+# Environment variables: VERB (follow or deploy), those of deploy_over_ssh.sh, and those that GitHub
+# sets for every step.
 set -euo pipefail
 
 readonly FORM=$'^RUN_ID=([\'"]?)([0-9a-f]{32})?([\'"]?)([[:space:]]+#.*)?[[:space:]]*$'
 
-# Prints the RUN_ID of an environment's file; nothing when none is chosen.
+# Prints the RUN_ID of an environment's file; an empty line if none is chosen.
 run_id_of() {
   local line
   line=$(grep --extended-regexp '^\s*(export\s+)?RUN_ID\s*=' "$1") || true
   if [[ $line != *$'\n'* && $line =~ $FORM && ${BASH_REMATCH[1]} = "${BASH_REMATCH[3]}" ]]; then
     printf '%s\n' "${BASH_REMATCH[2]}"
   else
-    printf '%s: there has to be one line RUN_ID=, with 32 digits and letters a to f or nothing\n' "$1"
+    printf '%s: there has to be one line RUN_ID=, followed by 32 digits and letters a to f or by nothing\n' "$1"
     return 1
   fi
 }
 
 report() {
   printf '%s\n' "$2"
-  # As text, whatever is in it.
+  # Indented, so that Markdown shows it as it is.
   printf '### Deployment: %s\n\n' "$1" >>"$GITHUB_STEP_SUMMARY"
   printf '%s\n' "$2" | sed 's/^/    /' >>"$GITHUB_STEP_SUMMARY"
 }
@@ -33,18 +33,18 @@ report() {
 tested=$(run_id_of "$1") || { report 'not understood' "$tested" && exit 2; }
 newest=$(run_id_of "$2") || { report 'not understood' "$newest" && exit 2; }
 if [[ $tested != "$newest" ]]; then
-  report 'left to a later run' "main has decided anew meanwhile: its tests come first"
+  report 'left to a later run' "RUN_ID has changed on main since: the tests of that commit come first"
 elif [[ -z $tested ]]; then
-  report 'nothing to do' 'RUN_ID in .env.cloud is empty: main decides on no model'
+  report 'nothing to do' 'RUN_ID in .env.cloud is empty: main does not choose a model'
 else
   code=0
-  said=$("$(dirname "$0")/deploy_over_ssh.sh" "$VERB" "$tested" \
+  messages=$("$(dirname "$0")/deploy_over_ssh.sh" "$VERB" "$tested" \
     "$GITHUB_RUN_ID-$GITHUB_RUN_ATTEMPT" "github:$GITHUB_ACTOR" 2>&1) || code=$?
   case $code in
-    0) report 'done' "$said" ;;
-    1) report 'refused by the machine' "$said" ;;
-    75) report 'refused: another one is under way' "$said" ;;
-    *) report "failed ($code)" "$said" ;;
+    0) report 'done' "$messages" ;;
+    1) report 'refused by the machine' "$messages" ;;
+    75) report 'refused: another deployment is under way' "$messages" ;;
+    *) report "failed ($code)" "$messages" ;;
   esac
   exit "$code"
 fi

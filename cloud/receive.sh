@@ -1,25 +1,25 @@
 #!/usr/bin/env bash
-# The machine's side of a deployment that is asked for over ssh: all that the deployment key may
-# run. Its line in ~/.ssh/authorized_keys:
+# Handles deployments requested over ssh: the only command that the deployment key may run. Its line
+# in ~/.ssh/authorized_keys:
 #
-#   restrict,command="/srv/mlstack/deployment/receive.sh cloud" ssh-ed25519 AAAA... github
+#   restrict,command="/srv/mlstack/cloud/receive.sh cloud" ssh-ed25519 AAAA... github
 #
-# What may be asked:
-#   served                      the run id that is deployed
-#   follow RUN_ID REQUEST BY    the main branch says RUN_ID: deploy it, unless it was deployed from
-#                               there before and somebody has changed the model here since
-#   deploy RUN_ID REQUEST BY    a person says RUN_ID: deploy it
+# Requests:
+#   served                      print the deployed run id
+#   follow RUN_ID REQUEST BY    deploy the run that the main branch names, unless it was deployed
+#                               from there before and somebody has switched to another one since
+#   deploy RUN_ID REQUEST BY    deploy the run that a person names
 #
-# A deployment goes on when the connection drops, and ends whole. Whoever asks again with the same
-# REQUEST waits for it, or is told how it ended; so asking again is always safe.
+# A deployment continues when the connection drops. Repeating the same REQUEST waits for its result
+# or returns it, so repeating is always safe.
 #
-# Exit code: 0 done, or nothing to do; 1 refused or taken back; 2 not understood; 75 another
+# Exit code: 0 done, or nothing to do; 1 refused or rolled back; 2 invalid request; 75 another
 # deployment is under way.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly ENVIRONMENT=${1:?names the environment: cloud}
-readonly ASKED=${SSH_ORIGINAL_COMMAND:-}
+readonly REQUESTED=${SSH_ORIGINAL_COMMAND:-}
 readonly NOTES=.deploy
 readonly KEPT_RESULTS=50
 
@@ -28,14 +28,14 @@ refuse() {
   exit 2
 }
 
-# What a request's deployment printed; ends with its exit code.
+# Prints the messages of a finished deployment and exits with its code.
 report() {
   tail -n +2 "$1"
   exit "$(head -n 1 "$1")"
 }
 
-[[ $ASKED != *$'\n'* ]] || refuse 'one line is asked for'
-read -r verb run_id request by more <<<"$ASKED" || true
+[[ $REQUESTED != *$'\n'* ]] || refuse 'a request is one line'
+read -r verb run_id request by more <<<"$REQUESTED" || true
 case $verb in
   served)
     [[ -z $run_id ]] || refuse 'served takes no arguments'
@@ -43,19 +43,19 @@ case $verb in
     exit 0
     ;;
   follow | deploy) ;;
-  *) refuse 'this key may ask: served, follow RUN_ID REQUEST BY, deploy RUN_ID REQUEST BY' ;;
+  *) refuse 'this key may request: served, follow RUN_ID REQUEST BY, deploy RUN_ID REQUEST BY' ;;
 esac
-[[ $run_id =~ ^[0-9a-f]{32}$ ]] || refuse 'RUN_ID is not one: 32 digits and letters a to f'
-[[ $request =~ ^[0-9A-Za-z][0-9A-Za-z-]{0,63}$ ]] || refuse 'REQUEST: up to 64 letters, digits and -'
-[[ $by =~ ^[0-9A-Za-z][][0-9A-Za-z:._-]{0,63}$ ]] || refuse 'BY: up to 64 letters, digits and []:._-'
-[[ -z $more ]] || refuse 'that is too much: VERB RUN_ID REQUEST BY'
+[[ $run_id =~ ^[0-9a-f]{32}$ ]] || refuse 'RUN_ID must be 32 digits and letters a to f'
+[[ $request =~ ^[0-9A-Za-z][0-9A-Za-z-]{0,63}$ ]] || refuse 'REQUEST must be up to 64 letters, digits and -'
+[[ $by =~ ^[0-9A-Za-z][][0-9A-Za-z:._-]{0,63}$ ]] || refuse 'BY must be up to 64 letters, digits and []:._-'
+[[ -z $more ]] || refuse 'too many words: VERB RUN_ID REQUEST BY is expected'
 
 umask 077
 mkdir -p "$NOTES/results"
 readonly RESULT=$NOTES/results/$request
 
-# The lock belongs to the open file: the deployment inherits it and has it to its end, whatever
-# becomes of this script. (Those who wait hold it for a moment: hence the second of patience.)
+# The deployment inherits the open file, and thus holds the lock until it ends, even if this script
+# dies. Waiting scripts hold the lock for a moment, hence the timeout of a second.
 exec 9>>"$NOTES/lock"
 if flock --wait 1 9; then
   if [[ ! -e $RESULT ]]; then
@@ -75,7 +75,7 @@ exec 8<"$NOTES/lock"
 flock --shared 8
 exec 8<&-
 [[ -e $RESULT ]] || {
-  printf 'the deployment ended without a result; its last words:\n' >&2
+  printf 'the deployment ended without a result; its last messages:\n' >&2
   tail -n 5 "$NOTES/errors" >&2
   exit 1
 }

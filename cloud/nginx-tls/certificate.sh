@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Puts the proxy's certificate where the proxy reads it.
+# Installs the proxy's certificate.
 #
-# Usage: certificate.sh NAME                 one that nobody trusts, so that the proxy can start
-#        certificate.sh FULLCHAIN PRIVKEY    one that you have
-#        certificate.sh                      as certbot's deploy hook: the one that it got
+# Usage: certificate.sh NAME                 creates a self-signed one, so that the proxy can start
+#        certificate.sh FULLCHAIN PRIVKEY    installs your own
+#        certificate.sh                      installs certbot's, as its deploy hook
 set -euo pipefail
 
 case "$#" in
@@ -14,7 +14,7 @@ case "$#" in
 esac
 cd "$(dirname "$0")/../.."
 
-# Who the proxy runs as: whoever runs make, but never root (operations/containers/credentials.py).
+# The proxy runs as the person who runs make, but never as root (operations/containers/credentials.py).
 owner=$(stat --format %u .)
 [ "$owner" != 0 ] || owner=10001
 if [ "$#" = 1 ]; then
@@ -26,7 +26,7 @@ if [ "$#" = 1 ]; then
   set -- "$made/fullchain.pem" "$made/privkey.pem"
 fi
 
-openssl x509 -in "$1" -noout -checkend 0 >/dev/null || { echo "$1: no certificate, or it has run out" >&2 && exit 1; }
+openssl x509 -in "$1" -noout -checkend 0 >/dev/null || { echo "$1 is not a certificate, or has expired" >&2 && exit 1; }
 [ "$(openssl x509 -in "$1" -noout -pubkey)" = "$(openssl pkey -in "$2" -pubout)" ] ||
   { echo "$1 and $2 do not belong together" >&2 && exit 1; }
 
@@ -36,7 +36,7 @@ install --directory --mode 700 "${mine[@]}" .secrets .secrets/tls
 install --mode 600 "${mine[@]}" "$2" .secrets/tls/privkey.pem
 install --mode 600 "${mine[@]}" "$1" .secrets/tls/fullchain.pem
 
-# A proxy that runs goes over to it, without a connection dropped.
+# A running proxy reloads it without dropping connections.
 proxy=$(docker ps --quiet --filter "label=com.docker.compose.project=${COMPOSE_PROJECT_NAME:-mlstack}" \
   --filter label=com.docker.compose.service=proxy 2>/dev/null) || true
 [ -z "$proxy" ] || docker exec "$proxy" nginx -c /tmp/nginx.conf -s reload

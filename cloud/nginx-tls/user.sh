@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Lets somebody through the proxy's login, or gives him or her another password.
+# Adds a user to the proxy's login, or changes a user's password.
 #
 # Usage: user.sh NAME     reads the password from the terminal, or from standard input
 set -euo pipefail
@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.."
 
 [ ! -t 0 ] || printf 'Password for %s: ' "$1" >&2
 IFS= read -rs password || [ -n "$password" ]
-[ "${#password}" -ge 12 ] || { echo "at least 12 characters" >&2 && exit 1; }
+[ "${#password}" -ge 12 ] || { echo "the password needs at least 12 characters" >&2 && exit 1; }
 
 owner=$(stat --format %u .)
 mine=()
@@ -16,7 +16,7 @@ if [ "$(id -u)" = 0 ]; then
   [ "$owner" != 0 ] || owner=10001
   mine=(--owner "$owner" --group "$owner")
 fi
-# The proxy sees the folder: a file alone that is mounted would stay the one that it was.
+# The proxy mounts the folder, because a mounted file would not follow the rename below.
 users=.secrets/proxy/users
 install --directory --mode 700 "${mine[@]}" .secrets .secrets/proxy
 new=$(mktemp "$users.XXXXXX")
@@ -25,5 +25,5 @@ trap 'rm -f "$new"' EXIT
 hash=$(printf '%s' "$password" | openssl passwd -6 -stdin)
 printf '%s:%s\n' "$1" "$hash" >>"$new"
 [ "${#mine[@]}" = 0 ] || chown "${mine[1]}:${mine[3]}" "$new"
-# At once: what the proxy reads at any time is a whole list.
+# A rename, so that the proxy always reads a complete list.
 mv "$new" "$users"

@@ -53,7 +53,7 @@ class TestWhatIsRefused(WhatIsRefused):
     def test_no_run_id_by_the_runner(self, machine: Machine, run_id: str) -> None:
         answer = machine.run("follow", run_id, "1-1", "tester", DEPLOY_PORT="1")
         assert answer.returncode == 2
-        assert "RUN_ID is not one" in answer.stderr
+        assert "RUN_ID must be 32 digits" in answer.stderr
 
     def test_a_machine_that_does_not_answer_is_asked_again_and_given_up_in_the_end(
         self, machine: Machine
@@ -61,7 +61,7 @@ class TestWhatIsRefused(WhatIsRefused):
         answer = machine.ask("deploy", A, DEPLOY_PORT="1", DEPLOY_SECONDS="2")
         assert answer.returncode == 3
         assert "asking again" in answer.stderr
-        assert "cannot be reached" in answer.stderr
+        assert "could not be reached" in answer.stderr
 
     @pytest.mark.parametrize(
         ("name", "value"),

@@ -261,7 +261,7 @@ class WhatIsRefused(_OnAMachine):
     def test_a_key_that_is_none(self, machine: Machine) -> None:
         answer = machine.ask("deploy", A, DEPLOY_KEY="secret")
         assert answer.returncode == 4
-        assert "is no private key" in answer.stderr
+        assert "is not a private key" in answer.stderr
         assert "secret" not in answer.stdout + answer.stderr
 
     def test_a_host_that_nobody_knows(self, machine: Machine) -> None:
