@@ -19,7 +19,7 @@ FOLDERS = (
     "server",
     "simulation_business",
 )
-S3 = {  # method of the client: what it wants (a missing object is a 404 with ListBucket alone)
+S3 = {  # actions of each client method (without ListBucket, a missing object is no 404)
     "create_bucket": {"s3:CreateBucket"},
     "get_object": {"s3:GetObject"},
     "head_bucket": {"s3:ListBucket"},
@@ -44,7 +44,7 @@ def granted() -> dict[str, set[str]]:
 
 
 def _called() -> set[str]:
-    """Methods of clients that the code calls, by paginators too."""
+    """Client methods that the code calls, paginators included."""
     paths = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
     text = "\n".join(path.read_text() for path in paths)
     receiver = r"\b(?:self\._s3|(?:self\.)?_?client|kinesis)"
@@ -53,8 +53,8 @@ def _called() -> set[str]:
     return set(called) - {"get_paginator"}
 
 
-def test_every_client_of_aws_is_known_here() -> None:
-    """A client of another service has to come with its part of the policy and of this test."""
+def test_code_uses_no_other_aws_services() -> None:
+    """A client of another service needs its part of the policy and of this test."""
     paths = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
     made = {
         service
@@ -65,7 +65,7 @@ def test_every_client_of_aws_is_known_here() -> None:
 
 
 @pytest.mark.parametrize(("sid", "methods"), [("TrainingTables", S3), ("Streams", KINESIS)])
-def test_what_the_code_calls_is_what_is_granted(
+def test_policy_grants_what_the_code_calls(
     granted: dict[str, set[str]], sid: str, methods: dict[str, set[str]]
 ) -> None:
     called = _called()
@@ -73,17 +73,17 @@ def test_what_the_code_calls_is_what_is_granted(
     assert granted[sid] == wanted
 
 
-def test_every_operation_that_the_code_calls_is_accounted_for() -> None:
+def test_every_called_operation_is_listed() -> None:
     session = botocore.session.get_session()
     for service, known in (("s3", S3), ("kinesis", KINESIS)):
         operations = map(xform_name, session.get_service_model(service).operation_names)
         assert _called() & set(operations) == known.keys()
 
 
-def test_what_the_scale_out_engine_can_call_is_what_is_granted(
+def test_policy_grants_what_the_kcl_library_calls(
     granted: dict[str, set[str]],
 ) -> None:
-    """Its compiled library has the names of its calls to DynamoDB, and of no others."""
+    """The compiled library contains the names of the DynamoDB operations that it calls."""
     (library,) = Path(kcl_rs.__file__).parent.glob("*.so")
     names = re.findall(
         rb"DynamoDB_20120810\.([A-Z][A-Za-z]+?)(?=DynamoDB|Stalled|valid)", library.read_bytes()
@@ -92,5 +92,5 @@ def test_what_the_scale_out_engine_can_call_is_what_is_granted(
     assert granted["SharedShardsMetrics"] == {"cloudwatch:PutMetricData"}
 
 
-def test_nothing_is_granted_wholesale(granted: dict[str, set[str]]) -> None:
+def test_policy_has_no_wildcard_actions(granted: dict[str, set[str]]) -> None:
     assert not [action for actions in granted.values() for action in actions if "*" in action]

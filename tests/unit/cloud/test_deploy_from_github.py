@@ -1,4 +1,4 @@
-"""The deploying step of the workflow reads what main decides, asks for it, and reports."""
+"""The deploying step of the workflow reads RUN_ID of main, requests it and reports the result."""
 
 import os
 import subprocess
@@ -14,13 +14,13 @@ A, B = "a" * 32, "b" * 32
 
 @dataclass
 class Step:
-    """The step, with something in place of the connection that tells what it was asked."""
+    """The step, with a stand-in for the ssh script that records the request."""
 
     folder: Path
     exit_code: int = 0
 
     def run(self, tested: str, newest: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Runs it on the text of two `.env.cloud`; by default they are the same."""
+        """Run the step on the texts of two `.env.cloud` files, by default the same."""
         script = self.folder / "from_github.sh"
         script.write_bytes((ROOT / "cloud/from_github.sh").read_bytes())
         asks = self.folder / "deploy_over_ssh.sh"
@@ -47,7 +47,7 @@ class Step:
 
     @property
     def asked(self) -> str | None:
-        """What the machine was asked; None: nothing."""
+        """The request; None: none was made."""
         path = self.folder / "asked"
         return path.read_text().strip() if path.exists() else None
 
@@ -65,33 +65,33 @@ def step(tmp_path: Path) -> Step:
 @pytest.mark.parametrize(
     "line", [f"RUN_ID={A}", f'RUN_ID="{A}"', f"RUN_ID='{A}'", f"RUN_ID={A}  # the small one"]
 )
-def test_the_machine_is_asked_for_what_main_decides(step: Step, line: str) -> None:
+def test_step_requests_the_run_of_main(step: Step, line: str) -> None:
     done = step.run(f"# the run\nCONTRACT=x\n{line}\nOLD_RUN_ID={B}\n#RUN_ID={B}\n")
     assert done.returncode == 0, done.stderr
     assert step.asked == f"follow {A} 12-3 github:octocat[bot]"
 
 
-def test_the_summary_says_what_became_of_it_as_text(step: Step) -> None:
+def test_summary_shows_messages_as_plain_text(step: Step) -> None:
     step.run(f"RUN_ID={A}\n")
     assert step.summary == "### Deployment: done\n\n    said <b>\n"
 
 
 @pytest.mark.parametrize(("code", "word"), [(1, "refused"), (75, "under way"), (4, "failed (4)")])
-def test_a_failure_fails_the_job_and_is_reported(tmp_path: Path, code: int, word: str) -> None:
+def test_failure_fails_the_job_and_is_reported(tmp_path: Path, code: int, word: str) -> None:
     step = Step(tmp_path, code)
     assert step.run(f"RUN_ID={A}\n").returncode == code
     assert word in step.summary
     assert "said" in step.summary
 
 
-def test_no_decision_asks_for_nothing(step: Step) -> None:
+def test_empty_run_id_requests_nothing(step: Step) -> None:
     assert step.run("RUN_ID=\n").returncode == 0
     assert step.asked is None
     assert "RUN_ID in .env.cloud is empty" in step.summary
 
 
-def test_what_main_has_gone_on_from_is_left_to_the_later_run(step: Step) -> None:
-    """A slow run of an older commit never brings its model over that of a newer one."""
+def test_outdated_run_id_is_left_to_the_later_run(step: Step) -> None:
+    """A slow run of an older commit never replaces the model of a newer one."""
     assert step.run(f"RUN_ID={A}\n", f"RUN_ID={B}\n").returncode == 0
     assert step.asked is None
     assert "later run" in step.summary
@@ -112,7 +112,7 @@ def test_what_main_has_gone_on_from_is_left_to_the_later_run(step: Step) -> None
         f"export RUN_ID={A}\n",
     ],
 )
-def test_what_is_no_decision_fails_the_job_and_asks_for_nothing(step: Step, text: str) -> None:
+def test_invalid_run_id_fails_the_job_without_request(step: Step, text: str) -> None:
     done = step.run(text)
     assert done.returncode == 2
     assert step.asked is None

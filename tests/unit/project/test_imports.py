@@ -24,7 +24,7 @@ LAYERS = (
 
 
 def _imports(folder: str) -> Iterator[tuple[str, str]]:
-    """File and module of every import in a folder, wherever in the file it stands."""
+    """File and module of every import in a folder, wherever it is in the file."""
     for path in (ROOT / folder).rglob("*.py"):
         file = str(path.relative_to(ROOT))
         for node in ast.walk(ast.parse(path.read_text())):
@@ -36,7 +36,7 @@ def _imports(folder: str) -> Iterator[tuple[str, str]]:
                     yield file, name.name
 
 
-def test_every_package_is_in_one_of_these_lists() -> None:
+def test_every_package_is_in_a_list() -> None:
     folders = {path.relative_to(ROOT).parts[0] for path in ROOT.glob("[a-z]*/**/__init__.py")}
     assert folders <= SERVICES | MAY_IMPORT_SERVICES | {"mlstack"}
     assert {path.parent.name for path in ROOT.glob("mlstack/*/__init__.py")} == set(LAYERS)
@@ -53,12 +53,12 @@ def test_no_service_imports_another() -> None:
     assert found == set()
 
 
-def test_mlstack_imports_nothing_that_stands_above_it() -> None:
+def test_mlstack_imports_no_service() -> None:
     above = SERVICES | MAY_IMPORT_SERVICES
     assert {each for each in _imports("mlstack") if each[1].partition(".")[0] in above} == set()
 
 
-def test_packages_of_mlstack_import_only_down_their_list() -> None:
+def test_mlstack_packages_import_down_their_list() -> None:
     found = set()
     for file, module in _imports("mlstack"):
         importer = file.split("/")[1]

@@ -1,4 +1,4 @@
-"""The workflows: what they may do, whom they trust, and when they deploy."""
+"""Workflows: permissions, pinned actions, and when they deploy."""
 
 import re
 from collections.abc import Iterator
@@ -23,25 +23,25 @@ def _steps(name: str) -> Iterator[dict[str, Any]]:
         yield from job.get("steps", [])
 
 
-def test_these_are_all() -> None:
+def test_there_are_no_other_workflows() -> None:
     assert sorted(path.name for path in FOLDER.iterdir()) == sorted(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_action_is_pinned_by_commit_and_says_its_version(name: str) -> None:
+def test_actions_are_pinned_by_commit_with_their_version(name: str) -> None:
     for line in re.findall(r"uses: (.+)", (FOLDER / name).read_text()):
         assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+|\./\S+( # zizmor: .+)?", line)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_that_others_can_write_comes_into_a_shell_line(name: str) -> None:
-    """Values come to scripts as variables of the environment."""
+def test_shell_lines_contain_no_expressions(name: str) -> None:
+    """Others may control a value, so scripts get it as an environment variable."""
     for step in _steps(name):
         assert "${{" not in step.get("run", "")
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_workflow_may_read_the_repository_and_nothing_else(name: str) -> None:
+def test_workflows_may_only_read_the_repository(name: str) -> None:
     workflow = _read(name)
     assert workflow["permissions"] == {"contents": "read"}
     assert not [job for job in workflow["jobs"].values() if "permissions" in job]
@@ -51,12 +51,12 @@ def test_a_workflow_may_read_the_repository_and_nothing_else(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_job_ends(name: str) -> None:
+def test_every_job_has_a_time_limit(name: str) -> None:
     for job in _read(name)["jobs"].values():
         assert "uses" in job or job["timeout-minutes"] <= 45
 
 
-def test_a_deployment_comes_after_its_own_commit_s_tests_one_at_a_time() -> None:
+def test_deployments_follow_their_tests_one_at_a_time() -> None:
     job = _read("deploy.yml")["jobs"]["deploy"]
     assert job["needs"] == "tests"
     assert job["environment"] == "production"
@@ -64,12 +64,13 @@ def test_a_deployment_comes_after_its_own_commit_s_tests_one_at_a_time() -> None
     assert "refs/heads/main" in job["if"]
 
 
-def test_a_push_that_does_not_touch_the_decision_still_carries_out_one_that_waits() -> None:
+def test_every_push_to_main_starts_a_deployment() -> None:
+    """A RUN_ID whose tests failed is deployed by the push that fixes them."""
     triggers = _read("deploy.yml")[True]  # YAML 1.1 reads `on` so
     assert triggers == {"push": {"branches": ["main"]}, "workflow_dispatch": None}
 
 
-def test_the_key_is_known_to_the_one_step_that_needs_it() -> None:
+def test_only_the_deploying_step_gets_the_key() -> None:
     everywhere = "".join((FOLDER / name).read_text() for name in NAMES)
     assert everywhere.count("secrets.") == 1
     step = next(s for s in _steps("deploy.yml") if "DEPLOY_KEY" in s.get("env", {}))
