@@ -30,13 +30,9 @@ SET_UP = $(PY) -m mlstack.with_environment --set-up "$(env)"
 ENVIRONMENT := $(or $(env),$(shell sed -n 's/^MLSTACK_ENV=//p' .env 2>/dev/null),local)
 ifeq ($(ENVIRONMENT),embedded)
 PACKAGES = $(RUNTIME)
-STACK := operations.embedded.supervise
-DOCTOR := operations.embedded.doctor
 JOB := -m
 else
 PACKAGES = $(OPERATE)
-STACK := operations.containers.supervise
-DOCTOR := operations.containers.doctor
 JOB := -m operations.containers.job
 endif
 
@@ -78,13 +74,13 @@ demo-drift: $(PACKAGES) ## Send changed customers to the running stack and show 
 
 .PHONY: doctor
 doctor: $(PACKAGES) ## Check ports, disk, memory and what else the environment needs on this machine
-	@$(RUN) -m $(DOCTOR)
+	@$(RUN) -m operations.doctor
 
 ##@ Model registry and training (env=embedded, local or cloud)
 
 .PHONY: setup-model-registry
 setup-model-registry: $(PACKAGES) ## Make env= the active environment; start MLflow, Prefect and what they need
-	@$(SET_UP) -m $(STACK) start model-registry
+	@$(SET_UP) -m operations.stack start model-registry
 	@$(RUN) $(JOB) operations.retention.apply_flow
 
 .PHONY: init_aws
@@ -104,16 +100,16 @@ train: $(PACKAGES) ## Train now and wait for the result (TRAIN_TRIALS=...)
 .PHONY: setup-model-serve
 setup-model-serve: $(PACKAGES) ## Deploy RUN_ID, else the last deployment; start servers and monitoring
 	@$(RUN) $(JOB) $(CHOOSE)
-	@$(SET_UP) -m $(STACK) start serve monitoring
+	@$(SET_UP) -m operations.stack start serve monitoring
 
 .PHONY: start-serve
 start-serve: $(PACKAGES) ## Start the servers again; deploy RUN_ID if it is new
 	@$(RUN) $(JOB) $(CHOOSE)
-	@$(RUN) -m $(STACK) start serve
+	@$(RUN) -m operations.stack start serve
 
 .PHONY: stop-serve
 stop-serve: $(PACKAGES) ## Stop the model servers and the simulators only
-	@$(RUN) -m $(STACK) stop serve
+	@$(RUN) -m operations.stack stop serve
 
 .PHONY: apply-prediction-reporting
 apply-prediction-reporting: $(PACKAGES) ## Apply the reporting flow and its schedule
@@ -143,11 +139,11 @@ deployments: $(PACKAGES) ## List all deployments with their times
 
 .PHONY: status
 status: $(PACKAGES) ## Show every service: state, pid, memory, address, and whether it is ready
-	@$(RUN) -m $(STACK) status
+	@$(RUN) -m operations.stack status
 
 .PHONY: logs
 logs: $(PACKAGES) ## Follow the logs of all services, or of one (service=...)
-	@$(RUN) -m $(STACK) logs "$(service)"
+	@$(RUN) -m operations.stack logs "$(service)"
 
 .PHONY: security
 security: $(OPERATE) ## Count open ports, root users, default passwords and the like in running containers
@@ -155,7 +151,7 @@ security: $(OPERATE) ## Count open ports, root users, default passwords and the 
 
 .PHONY: reset_all
 reset_all: $(PACKAGES) ## Stop everything and delete all data, models too; data in AWS itself stays
-	@$(RUN) -m $(STACK) reset
+	@$(RUN) -m operations.stack reset
 
 .PHONY: prune
 prune: $(PACKAGES) ## Remove data older than KEEP_..._DAYS now (a schedule does so daily)
@@ -163,7 +159,7 @@ prune: $(PACKAGES) ## Remove data older than KEEP_..._DAYS now (a schedule does 
 
 .PHONY: backup
 backup: $(PACKAGES) ## Save MongoDB, MLflow and the deployment to a file in backups/; nothing stops
-	@operations/backup/to_file.sh $(RUN) $(JOB) operations.backup.take
+	@operations/backup/to_file.sh $(RUN) $(JOB) operations.backup.create
 
 .PHONY: restore
 restore: $(PACKAGES) ## Load a backup (BACKUP=...) into an empty stack, as after setup-model-registry

@@ -1,17 +1,17 @@
-"""Files that are never seen half-written."""
+"""Write files so that nobody sees them half-written."""
 
 import os
 from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes, *, sync: bool = True, mode: int = 0o666) -> None:
-    """Replaces a file at once.
+    """Replace a file atomically.
 
     Args:
-        path: The file; its folder is made when it is not there.
-        content: All of it.
-        sync: Whether it has to outlive a power cut: synced to disk before it takes its name.
-        mode: Who may read and write it, from its first byte on; less what the umask takes.
+        path: The file; its folder is created.
+        content: Its whole content.
+        sync: Whether it must survive a power cut.
+        mode: Its permissions from the first byte on, less the umask.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f"{path.name}.{os.getpid()}.new")
@@ -30,7 +30,7 @@ def write_atomically(path: Path, content: bytes, *, sync: bool = True, mode: int
 
 
 def sync_names(folder: Path) -> None:
-    """Syncs a folder's list of names: without it a power cut may undo a rename in it."""
+    """Sync a folder's entries: without it a power cut may undo a rename in it."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -39,16 +39,13 @@ def sync_names(folder: Path) -> None:
 
 
 def private_folder(path: Path) -> None:
-    """Makes a folder, or takes one that is there, for its owner alone."""
+    """Create a folder that only its owner can enter, or restrict an existing one."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.chmod(0o700)
 
 
 def sync_tree(folder: Path) -> None:
-    """Syncs a folder with all that is in it to disk, so that it outlives a power cut.
-
-    Its own name is in the folder above, which is not synced.
-    """
+    """Sync a folder and everything in it to disk, but not its own name in its parent."""
     for path in sorted(folder.rglob("*")):
         if path.is_dir():
             sync_names(path)

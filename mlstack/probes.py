@@ -1,7 +1,8 @@
-"""Whether a service answers: each is asked for something that it can only do when it works.
+"""Probe whether services are ready, by asking for something that only a working one can do.
 
-`python -m mlstack.probes PROBE TARGET ...` ends with 0 when all do, else with why not: a
-container's health check. Needs nothing but Python, and starts in a moment.
+`python -m mlstack.probes PROBE TARGET ...` is a container's health check: it exits with 0 when
+every probe succeeds, otherwise it prints why not. It needs only the standard library, because
+two images have no other module of this project.
 """
 
 import http.client
@@ -25,18 +26,22 @@ OK = 200
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a probe found."""
+    """The result of a probe.
+
+    Args:
+        ready: Whether the service is ready.
+        detail: What it serves, or why it is not ready.
+    """
 
     ready: bool
     detail: str
-    """What it serves, or why it is not ready."""
 
 
 Probe = Callable[[], Answer]
 
 
 def url_answers(url: str) -> Answer:
-    """Ready when a GET is answered with 200."""
+    """Ready when a GET answers 200."""
     status, body = ask(url, None)
     return Answer(ready=status == OK, detail="" if status == OK else why(status, body))
 
@@ -79,7 +84,7 @@ def file_is_renewed(path: Path | str) -> Answer:
 
 
 def mongo_answers(host: str, port: int) -> Answer:
-    """Ready when MongoDB's `hello` is answered with ok."""
+    """Ready when MongoDB answers `hello` with ok."""
     fields = (
         b"\x10hello\0" + struct.pack("<i", 1) + b"\x02$db\0" + struct.pack("<i", 6) + b"admin\0"
     )
@@ -99,18 +104,18 @@ def mongo_answers(host: str, port: int) -> Answer:
 
 
 def nothing_to_ask() -> Answer:
-    """For a service that only runs: it is ready when supervisord says that it runs."""
+    """Ready as soon as supervisord says that the service runs."""
     return Answer(ready=True, detail="")
 
 
 def ask(url: str, data: dict[str, Any] | None) -> tuple[int, bytes]:
-    """Status and body of a GET, or of a POST of JSON; status 0: no answer, the body says why."""
+    """Return status and body of a GET or a POST of JSON; status 0: the body says why not."""
     request = urllib.request.Request(  # noqa: S310 - our own addresses, always http
         url,
         data=None if data is None else json.dumps(data).encode(),
         headers={"Content-Type": "application/json"},
     )
-    # A proxy set for the outside world must not be asked for 127.0.0.1.
+    # Never through a proxy: it would not reach our 127.0.0.1.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=_SECONDS) as answer:
@@ -125,7 +130,7 @@ def ask(url: str, data: dict[str, Any] | None) -> tuple[int, bytes]:
 
 
 def why(status: int, body: bytes) -> str:
-    """What an answer other than 200 says, for people."""
+    """Describe an answer other than 200."""
     text = body.decode(errors="replace")
     if status == 0:
         return f"no answer yet ({text})"
@@ -134,20 +139,20 @@ def why(status: int, body: bytes) -> str:
 
 
 def _said_by(url: str, key: str) -> Answer:
-    """Ready when a GET is answered with 200 and JSON; the detail is what the JSON has at a key."""
+    """Ready when a GET answers 200 and JSON with a text at a key, which is the detail."""
     status, body = ask(url, None)
     if status != OK:
         return Answer(ready=False, detail=why(status, body))
     said = _text_in(body, key)
     if said is None:
         return Answer(
-            ready=False, detail=f"something else answers at {url}, without JSON that has {key}"
+            ready=False, detail=f"another program answers at {url}: its JSON has no {key}"
         )
     return Answer(ready=True, detail=said)
 
 
 def _text_in(body: bytes, key: str) -> str | None:
-    """The text that a JSON object has at a key; None when it is no such object."""
+    """Return the text that a JSON object has at a key; None: it has none."""
     try:
         document = json.loads(body)
     except ValueError:
@@ -156,7 +161,7 @@ def _text_in(body: bytes, key: str) -> str | None:
     return said if isinstance(said, str) else None
 
 
-_OF_CONTAINERS: dict[str, Callable[[str], Answer]] = {
+_HEALTH_CHECKS: dict[str, Callable[[str], Answer]] = {
     probe.__name__: probe
     for probe in (
         *(url_answers, mlflow_searches, model_is_served, stream_is_served, monitor_watches),
@@ -168,7 +173,7 @@ _OF_CONTAINERS: dict[str, Callable[[str], Answer]] = {
 def main(arguments: list[str]) -> int:
     """Entry point of a health check."""
     answers = [
-        _OF_CONTAINERS[name](target)
+        _HEALTH_CHECKS[name](target)
         for name, target in zip(arguments[::2], arguments[1::2], strict=True)
     ]
     print("; ".join(answer.detail for answer in answers if answer.detail))  # noqa: T201

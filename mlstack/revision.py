@@ -1,4 +1,4 @@
-"""Which revision of this project's code runs."""
+"""The revision of this project's code."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from mlstack.settings import ROOT
 
 
 def git_revision() -> str:
-    """Revision of this code: `GIT_REVISION` (images have no git), else git's, else `unknown`."""
+    """Return `GIT_REVISION` (images have no git), else git's revision, else `unknown`."""
     given = os.environ.get("GIT_REVISION")
     if given:
         return given

@@ -1,4 +1,4 @@
-"""One at a time: whatever goes over all that is stored (pruning, backup, restore)."""
+"""Let only one of pruning, backup and restore run at a time."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,26 +6,27 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from mlstack.command_line import say
 from mlstack.errors import MlstackError
 
 
 class MaintenanceError(MlstackError):
-    """A pruning, a backup or a restore is under way already."""
+    """A pruning, a backup or a restore is already running."""
 
 
 @contextmanager
 def maintenance(
-    state: Path, patience_seconds: float = 0, say: Callable[[str], object] = print
+    state: Path, patience_seconds: float = 0, say: Callable[[str], object] = say
 ) -> Iterator[None]:
-    """Keeps others out that go over all that is stored.
+    """Hold the lock of pruning, backup and restore.
 
     Args:
         state: The state folder (`Settings.state_path`).
-        patience_seconds: How long to wait for one that is under way.
-        say: Is told before waiting for it.
+        patience_seconds: How long to wait for the lock.
+        say: Gets a line before waiting.
 
     Raises:
-        MaintenanceError: it still is.
+        MaintenanceError: another one is still running.
     """
     state.mkdir(parents=True, exist_ok=True)
     lock = FileLock(state / "maintenance.lock")
@@ -35,11 +36,11 @@ def maintenance(
         except Timeout:
             if not patience_seconds:
                 raise
-            say("waiting for a pruning, a backup or a restore that is under way to end ...")
+            say("waiting for a running pruning, backup or restore to end ...")
             lock.acquire(timeout=patience_seconds)
     except Timeout as error:
         raise MaintenanceError(
-            "a pruning, a backup or a restore is under way; try again when it ends"
+            "a pruning, a backup or a restore is running; try again when it has ended"
         ) from error
     try:
         yield

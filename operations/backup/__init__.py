@@ -1,6 +1,5 @@
-"""Backup and restore of what cannot be made anew: predictions, MLflow, and what is deployed.
+"""Backup and restore of what cannot be made again: predictions, MLflow, the deployment record.
 
-A backup is one file, a `.tar.gz`. It is written to standard output and read from standard
-input, so that it lies where people keep such things, whether the services run natively or in
-containers.
+A backup is one `.tar.gz` file. It is written to standard output and read from standard input, so
+that it is a file of the caller whether the services run natively or in containers.
 """

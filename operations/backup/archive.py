@@ -1,4 +1,4 @@
-"""The file that a backup is: members, and last of all a manifest that vouches for them."""
+"""The format of a backup: an archive whose last member is a manifest with checksums."""
 
 import gzip
 import hashlib
@@ -25,24 +25,29 @@ _READABLE_BY_OWNER = 0o600
 
 
 class BackupError(MlstackError):
-    """A backup cannot be taken, is not whole, or may not be restored here."""
+    """A backup cannot be made, is not whole, or cannot be restored here."""
 
 
 class Manifest(BaseModel):
-    """What a backup says of itself."""
+    """Describes a backup.
+
+    Args:
+        format: Version of the format.
+        began_at: What arrived later may be missing.
+        mlflow_version: The version whose tables are in it.
+        artifacts_elsewhere: Where MLflow's artifacts are when they are not in the backup.
+        counts: How many of each kind it holds.
+        sha256: Checksum of every member.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
     began_at: datetime
-    """What came in after it may be in the backup or not."""
     mlflow_version: str
     artifacts_elsewhere: str | None
-    """Where MLflow's artifacts are when they are not in the backup."""
     counts: Mapping[str, int]
-    """How many of what there is, for people."""
     sha256: Mapping[str, str]
-    """Checksum of every member."""
 
     def __str__(self) -> str:
         listed = ", ".join(f"{count:,} {what}" for what, count in self.counts.items())
@@ -50,10 +55,10 @@ class Manifest(BaseModel):
 
 
 class ArchiveWriter:
-    """Writes a backup to a stream; as a context manager, which ends the file.
+    """Writes a backup to a stream, which need not be seekable; leaving its context ends the file.
 
     Args:
-        stream: Where to; needs no way back.
+        stream: Where to.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
@@ -70,17 +75,17 @@ class ArchiveWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # What failed half-way stays without an end: nobody takes it for whole.
+        # A backup that failed has no end, so nobody takes it for whole.
         if kind is None:
             self._tar.close()
             self._packed.close()
 
     def add(self, name: str, content: bytes) -> None:
-        """Adds a member."""
+        """Add a member."""
         self._add(name, BytesIO(content), len(content))
 
     def add_file(self, name: str, path: Path) -> None:
-        """Adds a file as a member. Raises OSError, when it shrinks meanwhile too."""
+        """Add a file as a member. Raises OSError, also when the file shrinks meanwhile."""
         with path.open("rb") as file:
             self._add(name, file, os.fstat(file.fileno()).st_size)
 
@@ -91,7 +96,7 @@ class ArchiveWriter:
         artifacts_elsewhere: str | None,
         counts: Mapping[str, int],
     ) -> Manifest:
-        """Adds the manifest, after all the others; returns it."""
+        """Add the manifest as the last member; return it."""
         manifest = Manifest(
             began_at=began_at,
             mlflow_version=mlflow_version,
@@ -111,7 +116,7 @@ class ArchiveWriter:
 
 
 class _Reader:
-    """Reads on, and keeps count of what was read."""
+    """Reads a stream and computes its checksum."""
 
     def __init__(self, content: IO[bytes]) -> None:
         self._content, self.sha256 = content, hashlib.sha256()
@@ -123,11 +128,11 @@ class _Reader:
 
 
 def unpack(stream: IO[bytes], folder: Path) -> Manifest:
-    """Unpacks a backup, and makes sure that all of it is there and unharmed.
+    """Unpack a backup and check that all of it is there and unchanged.
 
     Args:
         stream: The backup.
-        folder: Is made; holds the members afterwards, synced to disk.
+        folder: Created; holds the members afterwards, synced to disk.
 
     Raises:
         BackupError: it is no backup, or not whole.
@@ -142,23 +147,25 @@ def unpack(stream: IO[bytes], folder: Path) -> Manifest:
             for member in tar:
                 path = folder / member.name
                 if not member.isfile() or not path.resolve().is_relative_to(folder.resolve()):
-                    raise BackupError(f"the backup holds {member.name!r}, which is no file of it")
+                    raise BackupError(
+                        f"the backup holds {member.name!r}, which does not belong in it"
+                    )
                 path.parent.mkdir(parents=True, exist_ok=True)
                 reader = _Reader(tar.extractfile(member) or BytesIO())
                 with path.open("xb") as file:
                     shutil.copyfileobj(reader, file, _CHUNK)
                 sha256[member.name] = reader.sha256.hexdigest()
             while packed.read(_CHUNK):
-                pass  # to the very end, where its own checksum is
+                pass  # to the end, where gzip's checksum is
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise BackupError(f"the backup is not whole, or none: {error}") from error
+        raise BackupError(f"the file is no backup, or not whole: {error}") from error
     if sha256.pop(_MANIFEST, None) is None:
         raise BackupError("the backup is not whole: its manifest, which comes last, is missing")
     try:
         manifest = Manifest.model_validate_json((folder / _MANIFEST).read_bytes())
     except ValidationError as error:
-        raise BackupError(f"the backup is none of this version: {error}") from error
-    if harmed := [name for name, _ in sha256.items() ^ manifest.sha256.items()]:
-        raise BackupError(f"the backup is not whole: {', '.join(sorted(set(harmed)))}")
+        raise BackupError(f"the backup has another format version: {error}") from error
+    if changed := [name for name, _ in sha256.items() ^ manifest.sha256.items()]:
+        raise BackupError(f"the backup is not whole: {', '.join(sorted(set(changed)))}")
     sync_tree(folder)
     return manifest

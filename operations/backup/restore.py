@@ -1,98 +1,90 @@
-"""`make restore`: brings a backup, read from standard input, into a stack that is empty."""
+"""`make restore`: restore a backup, read from standard input, into an empty stack."""
 
 import shutil
 import sys
 from typing import IO
 
+from mlstack import command_line
 from mlstack.deployment.deployment import DeploymentState
 from mlstack.errors import MlstackError
 from mlstack.settings import Settings
 from operations.backup.archive import BackupError, Manifest, unpack
-from operations.backup.deployed import restore_deployed
-from operations.backup.documents import has_documents, restore_documents
-from operations.backup.tracking import TrackingFiles
+from operations.backup.contents import has_documents, restore_deployments, restore_documents
+from operations.backup.mlflow_files import MlflowFiles
 from operations.maintenance import maintenance
 
 
 def restore_backup(settings: Settings, stream: IO[bytes]) -> Manifest:
-    """Restores a backup, after a look at all of it and at all that stands in its way.
-
-    Nothing is ever replaced: what is there stays, and the restore is refused.
+    """Restore a backup, after checking all of it and that the stack is empty.
 
     Args:
         settings: Where things are.
         stream: The backup.
 
     Raises:
-        BackupError: it is not whole, servers run, or there is something already.
-        MaintenanceError: a pruning, a backup or another restore is under way.
+        BackupError: it is not whole, servers run, or the stack is not empty.
+        MaintenanceError: a pruning, a backup or another restore is running.
         DeploymentError: a deployment is under way.
         StorageUnavailable: MongoDB does not answer.
-        OSError: the disk is full, say.
+        OSError: a file cannot be written.
     """
-    tracking = TrackingFiles.of(settings)
+    mlflow = MlflowFiles.of(settings)
     state = DeploymentState(settings.state_path)
-    # Beside the artifacts, so that these only change their name.
-    folder = tracking.database.with_name("restore")
+    # Beside the artifacts, so that restoring them is a rename.
+    folder = mlflow.database.with_name("restore")
     with maintenance(settings.state_path), state.deploying():
         try:
-            shutil.rmtree(folder, ignore_errors=True)  # of one that was killed
+            shutil.rmtree(folder, ignore_errors=True)  # of a killed restore
             manifest = unpack(stream, folder)
-            _require_empty(settings, tracking, state, manifest)
-            _require_same_store(tracking, manifest)
-            tracking.check_version(folder, manifest.mlflow_version)
+            _require_empty(settings, mlflow, state, manifest)
+            _require_same_store(mlflow, manifest)
+            mlflow.check_version(folder, manifest.mlflow_version)
             restored = {
-                **tracking.restore(folder),
+                **mlflow.restore(folder),
                 **restore_documents(settings.mongo_uri, folder),
             }
-            if missing := restored.items() - manifest.counts.items():
-                raise BackupError(f"other counts than in the backup: {sorted(missing)}")
-            # Last: before that nothing is deployed, and no server starts on half of a backup.
-            restore_deployed(settings.state_path, folder)
+            if wrong := restored.items() - manifest.counts.items():
+                raise BackupError(f"the counts differ from the backup's: {sorted(wrong)}")
+            # Last: no server starts before the deployment record is there.
+            restore_deployments(settings.state_path, folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     return manifest
 
 
-def _require_same_store(tracking: TrackingFiles, manifest: Manifest) -> None:
-    if tracking.elsewhere != manifest.artifacts_elsewhere:
+def _require_same_store(mlflow: MlflowFiles, manifest: Manifest) -> None:
+    if mlflow.elsewhere != manifest.artifacts_elsewhere:
         raise BackupError(
             f"MLflow's artifacts are {manifest.artifacts_elsewhere or 'in the backup'}, and here "
-            f"they are kept in {tracking.elsewhere or 'a folder'}: restore where they are kept "
-            "alike (MLFLOW_ARTIFACTS)"
+            f"they are kept in {mlflow.elsewhere or 'a folder'}: restore into a stack with the "
+            "same MLFLOW_ARTIFACTS"
         )
 
 
 def _require_empty(
-    settings: Settings, tracking: TrackingFiles, state: DeploymentState, manifest: Manifest
+    settings: Settings, mlflow: MlflowFiles, state: DeploymentState, manifest: Manifest
 ) -> None:
-    there = tracking.what_is_there()
+    found = mlflow.list_contents()
     if has_documents(settings.mongo_uri):
-        there.append("documents in MongoDB")
+        found.append("documents in MongoDB")
     if state.record() is not None or state.history():
-        there.append("a deployment")
-    there += [f"{name} running" for name in sorted({each.server for each in state.statements()})]
-    if there:
+        found.append("a deployment")
+    found += [f"{name} running" for name in sorted({each.server for each in state.statements()})]
+    if found:
         raise BackupError(
-            f"the backup is whole ({manifest}), but there is something here already: "
-            f"{', '.join(there)}. A restore replaces nothing: it wants an empty stack, as after "
-            "make reset_all and make setup-model-registry"
+            f"the backup is whole ({manifest}), but this stack is not empty: {', '.join(found)}. "
+            "A restore replaces nothing: run make reset_all and make setup-model-registry first"
         )
 
 
-def main() -> int:
-    """Entry point of `make restore`."""
+def main() -> None:
+    """Restore the backup on standard input."""
     try:
         manifest = restore_backup(Settings.load(), sys.stdin.buffer)
     except (MlstackError, OSError) as error:
-        print(f"not restored: {error}", file=sys.stderr)  # noqa: T201 - this is a command's answer
-        return 1
-    print(f"restored: backup {manifest}")  # noqa: T201
-    return 0
+        raise BackupError(f"not restored: {error}") from error
+    command_line.say(f"restored: backup {manifest}")
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    command_line.run(main)

@@ -1,13 +1,13 @@
-"""Secrets: drawn on first use into a folder that git ignores, and read from there alone.
+"""Secrets of the containers, drawn on first use into a folder that git ignores.
 
-Containers get each as a file of its own (compose secrets); nobody's environment has one.
+A container gets each as a file (compose secrets), never as a variable.
 """
 
 import os
 
 from mlstack.secret_files import draw
 from mlstack.settings import ROOT
-from operations.containers.errors import ContainerError
+from operations.errors import StackError
 
 FOLDER = ROOT / ".secrets"
 NAMES = (
@@ -17,19 +17,19 @@ NAMES = (
     "feedback_token",
 )
 CONTAINER_UID = 10001
-"""Who containers run as when root runs make."""
+"""The user that containers run as when root runs make."""
 
 
 def container_uid() -> int:
-    """Who our containers run as: whoever runs make, but never root."""
+    """Return the user that our containers run as: the caller, but never root."""
     return os.getuid() or CONTAINER_UID
 
 
 def ensure() -> list[str]:
-    """Draws the secrets that are not there yet; returns their names.
+    """Draw missing secrets; return their names.
 
     Raises:
-        ContainerError: one that is there belongs to somebody else, who alone may read it.
+        StackError: a secret belongs to another user, so the containers could not read it.
     """
     FOLDER.mkdir(mode=0o700, exist_ok=True)
     reader = CONTAINER_UID if os.getuid() == 0 else None
@@ -38,16 +38,16 @@ def ensure() -> list[str]:
         path = FOLDER / name
         owner = path.stat().st_uid
         if owner != container_uid():
-            raise ContainerError(
-                f"{path} belongs to user {owner}, and the containers run as {container_uid()}, "
-                "who could not read it: run make as the user who set this up"
+            raise StackError(
+                f"{path} belongs to user {owner}; the containers run as user {container_uid()} and "
+                "cannot read it: run make as the user who set this up"
             )
         path.chmod(0o600)
     return drawn
 
 
 def for_public_images() -> dict[str, str]:
-    """What compose hands to containers whose users cannot read our files, by variable."""
+    """Return secrets for images whose users cannot read our files, by variable for compose."""
     found = {}
     for name in ("mongo_root_password", "grafana_admin_password"):
         path = FOLDER / name

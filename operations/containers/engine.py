@@ -13,34 +13,31 @@ from typing import Any, NoReturn
 from mlstack.revision import git_revision
 from mlstack.settings import ROOT
 from operations.containers.credentials import container_uid, for_public_images
-from operations.containers.errors import ContainerError
-
-_NO_ENGINE = "or leave Docker out of it: make demo"
+from operations.errors import StackError
 
 
 @dataclass(frozen=True, slots=True)
 class Container:
     """A service's container as the engine sees it."""
 
-    service: str
     state: str
     """`running`, `exited`, `restarting`, ..."""
     health: str
-    """`healthy`, `unhealthy`, `starting`; empty: nobody asks."""
+    """`healthy`, `unhealthy`, `starting`; empty: it has no health check."""
     exit_code: int
     id: str
     since: str
 
     @property
     def is_ready(self) -> bool:
-        """Whether it does what it is there for, or has done it."""
+        """Whether it works, or has done its work."""
         if self.state == "exited":
             return self.exit_code == 0
         return self.state == "running" and self.health in ("healthy", "")
 
 
 class Compose:
-    """The project's compose files under the environment that was brought in.
+    """The project's compose files under the environment that was loaded.
 
     Args:
         given: Variables for compose beside the environment's.
@@ -51,38 +48,38 @@ class Compose:
             **os.environ,
             **(given or {}),
             "CONTAINER_UID": str(container_uid()),
-            # Images have no git themselves.
+            # Images have no git.
             "GIT_REVISION": git_revision(),
         }
         if not _has_buildx():
             self._environment.setdefault("DOCKER_BUILDKIT", "0")
 
     def run(self, *arguments: str, quiet: bool = False, stdin: Any = None) -> None:
-        """Runs compose, whose own words are shown.
+        """Run compose and show its output.
 
         Raises:
-            ContainerError: it fails; what it said stands above.
+            StackError: it fails.
         """
         done = self.call(*arguments, stdin=stdin, stdout=subprocess.DEVNULL if quiet else None)
         if done.returncode:
-            raise ContainerError(f"docker compose {arguments[0]} failed: see above")
+            raise StackError(f"docker compose {arguments[0]} failed: see above")
 
     def read(self, *arguments: str) -> str:
-        """Runs compose and returns what it prints.
+        """Run compose and return its output.
 
         Raises:
-            ContainerError: it fails; says why.
+            StackError: it fails; says why.
         """
         done = self.call(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         if done.returncode:
-            raise ContainerError(done.stderr.strip() or f"docker compose {arguments[0]} failed")
+            raise StackError(done.stderr.strip() or f"docker compose {arguments[0]} failed")
         return str(done.stdout)
 
     def call(self, *arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
-        """Runs compose with options of `subprocess.run`; the caller looks at its exit code.
+        """Run compose with options of `subprocess.run`; the caller checks the exit code.
 
         Raises:
-            ContainerError: there is no Docker.
+            StackError: there is no Docker.
         """
         require_engine()
         return subprocess.run(
@@ -95,10 +92,10 @@ class Compose:
         )
 
     def become(self, *arguments: str) -> NoReturn:
-        """Becomes compose.
+        """Replace this process by compose.
 
         Raises:
-            ContainerError: there is no Docker.
+            StackError: there is no Docker.
         """
         require_engine()
         os.chdir(ROOT)
@@ -107,17 +104,16 @@ class Compose:
 
     @cached_property
     def services(self) -> Mapping[str, Any]:
-        """Every service that the environment has, as its files describe it."""
+        """Return every service of the environment, as its files describe it."""
         services: dict[str, Any] = json.loads(self.read("config", "--format", "json"))["services"]
         return services
 
     def containers(self) -> dict[str, Container]:
-        """The containers that there are, by service."""
+        """Return the existing containers by service."""
         lines = self.read("ps", "--all", "--format", "json").splitlines()
         found = [json.loads(line) for line in lines if line]
         return {
             each["Service"]: Container(
-                service=each["Service"],
                 state=each["State"],
                 health=each["Health"],
                 exit_code=int(each["ExitCode"]),
@@ -125,28 +121,24 @@ class Compose:
                 since=each["RunningFor"],
             )
             for each in found
-            # Those of a job that is under way are nobody's service.
+            # Not the containers of a running job.
             if "com.docker.compose.oneoff=True" not in each.get("Labels", "")
         }
 
 
 def _progress() -> tuple[str, ...]:
-    """In a log the bars that a terminal shows would be pages of lines."""
+    # In a log the progress bars of a terminal would be pages of lines.
     return () if sys.stdout.isatty() else ("--progress", "quiet")
 
 
 def require_engine() -> None:
-    """Makes sure that Docker can be asked.
-
-    Raises:
-        ContainerError: it cannot; says what to do.
-    """
+    """Raise StackError when there is no docker command."""
     if shutil.which("docker") is None:
-        raise ContainerError(f"there is no docker on the PATH: install it, {_NO_ENGINE}")
+        raise StackError("there is no docker on the PATH: install it, or do without it: make demo")
 
 
 def _has_buildx() -> bool:
-    """Debian's Docker has none; compose has to be told to build without it."""
+    # Debian's Docker has none; compose has to be told to build without it.
     if shutil.which("docker") is None:
         return True
     asked = subprocess.run(["docker", "buildx", "version"], capture_output=True, check=False)
@@ -154,12 +146,12 @@ def _has_buildx() -> bool:
 
 
 def docker(*arguments: str) -> str:
-    """Runs docker and returns what it prints.
+    """Run docker and return its output.
 
     Raises:
-        ContainerError: it fails; says why.
+        StackError: it fails; says why.
     """
     done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise ContainerError(done.stderr.strip())
+        raise StackError(done.stderr.strip())
     return done.stdout

@@ -1,39 +1,39 @@
-"""The groups that targets start and stop; what a service is stands in the compose files."""
+"""The groups that targets start and stop; the compose files describe the services."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from operations.containers.errors import ContainerError
+from operations.errors import StackError
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "model-registry": ("mlflow_server", "prefect_server", "agent", "localstack", "aws-keeper"),
     "serve": ("model-server-api", "model-server-streams", "send_data-api", "send_data-kinesis"),
     "monitoring": ("evidently_service", "prometheus", "grafana", "nginx", "proxy"),
 }
-"""Services by group. MongoDB and its account come with those that depend on them."""
+"""Services by group. MongoDB and its account start with the services that depend on them."""
 
 EMULATOR = "localstack"
-"""Where it is no service, it is AWS itself that is used."""
+"""An environment without this service uses AWS itself."""
 
 PROXY = "proxy"
-"""In front of everything, where others than this machine can reach it."""
+"""Stands in front of everything that other machines can reach."""
 
 OPTIONAL = ("grafana",)
-"""Shows what others measure: where its image cannot be had, the rest works without it."""
+"""Only shows what others measure: the rest works without its image."""
 
-_SCHEMES = {"mongo": "mongodb", "model-server-streams": "http"}
+_SCHEMES = {"mongo": "mongodb"}
 
 
-def chosen(names: Iterable[str], services: Mapping[str, Any]) -> list[str]:
-    """Services of groups and services, those that the environment has.
+def select_services(names: Iterable[str], services: Mapping[str, Any]) -> list[str]:
+    """Return those services of the environment that groups and names stand for.
 
     Raises:
-        ContainerError: there is no such group or service.
+        StackError: there is no such group or service.
     """
     wanted = list(names)
-    known = {*services, *(name for group in GROUPS.values() for name in group)}
-    if unknown := [name for name in wanted if name not in {*GROUPS, *known}]:
-        raise ContainerError(
+    known = {*GROUPS, *services, *(name for group in GROUPS.values() for name in group)}
+    if unknown := [name for name in wanted if name not in known]:
+        raise StackError(
             f"no such group or service: {', '.join(unknown)}; "
             f"there is {', '.join(sorted({*GROUPS, *services}))}"
         )
@@ -42,11 +42,10 @@ def chosen(names: Iterable[str], services: Mapping[str, Any]) -> list[str]:
 
 
 def address(name: str, service: Mapping[str, Any], public_host: str) -> str:
-    """What people open or clients connect to; empty: nothing is published."""
+    """Return what people open or clients connect to; empty: nothing is published."""
     if name == PROXY:
         return f"https://{public_host}"
     for port in service.get("ports", []):
-        loopback = port.get("host_ip") == "127.0.0.1"
-        host = "127.0.0.1" if loopback else public_host
+        host = "127.0.0.1" if port.get("host_ip") == "127.0.0.1" else public_host
         return f"{_SCHEMES.get(name, 'http')}://{host}:{port['published']}"
     return ""

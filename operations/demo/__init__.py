@@ -1,5 +1,4 @@
-"""`make demo-drift`: how long it takes from a customer who has changed until somebody knows.
+"""The demonstrations: `make demo` and `make demo-drift`.
 
-It asks the running stack as people would, wherever that runs: addresses come from the settings.
-Like `make demo` it walks through several services, and so may import them.
+They walk through several services, so they may import all of them.
 """

@@ -1,34 +1,40 @@
-"""Shows a drift's way through the running stack.
+"""Show how the running stack notices a drift: `make demo-drift`.
 
 Usage: python -m operations.demo.drift_demo [DRIFT]
 
-Sends a window full of drifted customers to the running stack, as the simulator does, and
-follows the first of them: stored, seen in the gauges, alarmed about, reported. A window that
-is not calm before is calmed by ordinary customers first, so that it can be run again.
+Sends a window full of drifted customers and follows the first of them: answered, stored, seen in
+the gauges, alarmed about, reported. When the window is not calm before, ordinary customers are
+sent first, so the demonstration can be repeated.
 """
 
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from typing import Self
 
+from mlstack.command_line import run, say
 from mlstack.contract import Contract
 from mlstack.contract.drifts import drifts_path, load_drift, load_drifts
-from mlstack.errors import MlstackError
 from mlstack.flows.run import require_runnable
-from mlstack.settings import Settings
-from operations.demo.errors import DemoError
-from operations.demo.reporter import Reporter
+from mlstack.settings import ROOT, Settings
+from mlstack.waiting import wait_until
+from operations.demo.running_stack import ALERT, RunningStack
 from operations.demo.sender import Sender
-from operations.demo.stack import ALERT, Stack
-from operations.demo.table import POLL_SECONDS, STEP_SECONDS, Table
+from operations.errors import StackError
 from reporting.deployment import reporting_flow
+
+STEP_SECONDS = 120.0
+"""Time limit of each step."""
+
+POLL_SECONDS = 0.2
 
 
 def demo_drift(name: str) -> None:
-    """Shows a drift's way through the running stack.
+    """Show how the running stack notices a drift.
 
     Args:
-        name: Of the drift; empty: the first one of the contract's.
+        name: The drift; empty: the first one of the contract.
 
     Raises:
         MlstackError: the stack is not up, there is no such drift, or nobody notices it.
@@ -38,89 +44,164 @@ def demo_drift(name: str) -> None:
     path = drifts_path(settings.contract_path)
     name = name or next(iter(load_drifts(contract, path)))
     drift = load_drift(contract, path, name)
-    stack = Stack(settings, contract)
-    stack.require()
+    stack = RunningStack(settings, contract)
+    stack.require_ready()
     require_runnable(reporting_flow)
-    lack = stack.lack_of_alerts()
-    _say(f"== Drift {name}: {drift.meaning}")
-    _say(
-        f"   It is about {drift.share:.0%} of the customers, and about {', '.join(drift.features)}"
-    )
-    if lack:
-        _say(f"   No alert will be shown: {lack}")
-    _calm(stack, settings, contract, alerts=not lack)
-    _say(f"\n== {settings.monitor_window_rows:,} customers who have changed, one after the other")
-    table = Table(lambda text, end: print(text, end=end, flush=True), live=sys.stdout.isatty())  # noqa: T201
+    no_alerts = stack.alerts_fault()
+    say(f"== Drift {name}: {drift.meaning}")
+    say(f"   It is about {drift.share:.0%} of the customers, and about {', '.join(drift.features)}")
+    if no_alerts:
+        say(f"   No alert will be shown: {no_alerts}")
+    _calm(stack, settings, contract, alerts=not no_alerts)
+    say(f"\n== {settings.monitor_window_rows:,} customers who have changed, one after the other")
+
+    def drifted_features() -> str:
+        sender.first()  # raises when it cannot send any more
+        gauges = stack.gauges()
+        return ", ".join(gauges.features) if gauges.drifted else ""
+
+    timeline = Timeline(live=sys.stdout.isatty())
     with Sender(settings, contract, name) as sender:
-        table.follow("the first one is answered", sender.first)
-        table.follow("stored in MongoDB", lambda: _if(stack.is_stored(sender.first()), "yes"))
-        table.follow("drift in the gauges of /metrics", lambda: _drifted(stack, sender))
-        if not lack:
-            table.follow(f"alert {ALERT} fires", lambda: _if(stack.fires(), "yes"))
-        table.follow("all of them are answered", lambda: _if(sender.done(), f"{sender.count:,}"))
-    with Reporter(settings) as reporter:
-        table.follow("a report is made", reporter.verdict)
-    _say("\n".join(_closing(settings, alerts=not lack)))
+        timeline.follow("the first one is answered", sender.first)
+        timeline.follow(
+            "stored in MongoDB", lambda: "yes" if stack.has_predictions(sender.first()) else ""
+        )
+        timeline.follow("drift in the gauges of /metrics", drifted_features)
+        if not no_alerts:
+            timeline.follow(f"alert {ALERT} fires", lambda: "yes" if stack.alert_fires() else "")
+        timeline.follow(
+            "all of them are answered", lambda: f"{sender.count:,}" if sender.is_done() else ""
+        )
+    with ReportRun(settings, stack) as report:
+        timeline.follow("a report is made", report.verdict)
+    say(_closing(settings, alerts=not no_alerts))
 
 
-def _calm(stack: Stack, settings: Settings, contract: Contract, *, alerts: bool) -> None:
-    """Has ordinary customers fill the window, unless it is calm already."""
+def _calm(stack: RunningStack, settings: Settings, contract: Contract, *, alerts: bool) -> None:
+    """Fill the window with ordinary customers, unless it is calm already."""
 
-    def calm() -> bool:
-        return stack.gauges().drifted is False and not (alerts and stack.fires())
+    def is_calm() -> bool:
+        return stack.gauges().drifted is False and not (alerts and stack.alert_fires())
 
-    if calm():
+    if is_calm():
         return
-    _say(f"\n== First {settings.monitor_window_rows:,} ordinary customers: the window is not calm")
+    say(f"\n== First {settings.monitor_window_rows:,} ordinary customers: the window is not calm")
     with Sender(settings, contract, None) as sender:
-        _wait(sender.done, "the server answers too slowly")
-    _wait(
-        calm,
+        wait_until(sender.is_done, "the server answers too slowly", STEP_SECONDS)
+    wait_until(
+        is_calm,
         "ordinary customers count as drifted too: the model was trained on others, or somebody "
-        "sends drifted ones. The monitoring service's page has the features",
+        "sends drifted ones. The monitoring service's page shows the features",
+        STEP_SECONDS,
     )
-    _say("   the window is calm")
+    say("   the window is calm")
 
 
-def _wait(condition: Callable[[], bool], otherwise: str) -> None:
-    deadline = time.monotonic() + STEP_SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            raise DemoError(otherwise)
-        time.sleep(POLL_SECONDS)
+class Timeline:
+    """Prints steps with the seconds since the beginning and since the step before.
+
+    Args:
+        live: Whether the output is a terminal, where the current step counts up.
+    """
+
+    def __init__(self, *, live: bool) -> None:
+        self._live = live
+        self._began = self._before = time.monotonic()
+        say(f"   {'':<40} {'after':>8} {'took':>8}")
+
+    def follow(self, title: str, look: Callable[[], str]) -> None:
+        """Poll until a step has happened, and print it.
+
+        Args:
+            title: The step.
+            look: Returns what there is to see; empty: nothing yet.
+
+        Raises:
+            Unavailable: it does not happen in time.
+        """
+
+        def poll() -> str:
+            seen = look()
+            if not seen and self._live:
+                waited = time.monotonic() - self._before
+                sys.stdout.write(f"\r   {title:<40} {'...':>8} {waited:6.1f} s")
+                sys.stdout.flush()
+            return seen
+
+        seen = wait_until(
+            poll, f"{title}: not yet; see make status", STEP_SECONDS, every=POLL_SECONDS
+        )
+        now = time.monotonic()
+        line = f"   {title:<40} {now - self._began:6.1f} s {now - self._before:6.1f} s   {seen}"
+        say(f"\r{line}" if self._live else line)
+        self._before = now
 
 
-def _drifted(stack: Stack, sender: Sender) -> str:
-    sender.first()  # raises when it cannot send any more
-    gauges = stack.gauges()
-    return ", ".join(gauges.features) if gauges.drifted else ""
+class ReportRun:
+    """A run of the reporting flow, made as `make report` makes it.
+
+    Args:
+        settings: Where reports are shown.
+        stack: Where they are kept.
+    """
+
+    def __init__(self, settings: Settings, stack: RunningStack) -> None:
+        self._settings, self._stack = settings, stack
+        self._before = stack.newest_report()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "reporting.quick_run"],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # The flow run itself belongs to Prefect and goes on.
+        if self._process.poll() is None:
+            self._process.terminate()
+            self._process.communicate()
+
+    def verdict(self) -> str:
+        """Return what the report says and where it is; empty: it is not made yet.
+
+        Raises:
+            StackError: there will be none.
+        """
+        if self._process.poll() is None:
+            return ""
+        output, _ = self._process.communicate()
+        report = self._stack.newest_report()
+        if self._process.returncode or report is None or report == self._before:
+            raise StackError(f"there is no report:\n{output.strip()}")
+        return f"{report.verdict}: {self._settings.reports_url}/{report.html}"
 
 
-def _if(happened: bool, then: str) -> str:  # noqa: FBT001 - it reads as a sentence
-    return then if happened else ""
-
-
-def _closing(settings: Settings, *, alerts: bool) -> Iterator[str]:
-    yield "\nOpen:"
-    yield f"  what drifted  {settings.monitor_page}/"
-    yield f"  the gauges    {settings.monitor_page}/metrics"
-    if alerts:
-        yield f"  the alert     {settings.prometheus_page}/ (there: Alerts)"
-    yield f"  all reports   {settings.reports_url}/"
-    yield (
+def _closing(settings: Settings, *, alerts: bool) -> str:
+    alert = f"  the alert     {settings.prometheus_page}/ (there: Alerts)\n" if alerts else ""
+    return (
+        "\nOpen:\n"
+        f"  what drifted  {settings.monitor_page}/\n"
+        f"  the gauges    {settings.monitor_page}/metrics\n"
+        f"{alert}"
+        f"  all reports   {settings.reports_url}/\n"
         f"The next {settings.monitor_window_rows:,} ordinary customers calm it again; the "
         "simulators send some every minute."
     )
 
 
-def _say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - what the target shows
+def main() -> int:
+    """Show the drift that the command line names."""
+    try:
+        demo_drift(sys.argv[1] if len(sys.argv) > 1 else "")
+    except KeyboardInterrupt:
+        say("\nStopped. The stack runs on.", sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    try:
-        demo_drift(sys.argv[1] if len(sys.argv) > 1 else "")
-    except MlstackError as error:
-        sys.exit(f"\n{error}")
-    except KeyboardInterrupt:
-        sys.exit("\nStopped. The stack runs on.")
+    run(main, prefix="\n")

@@ -1,4 +1,4 @@
-"""Customers for a whole window, sent in the background."""
+"""Send a window full of customers in the background."""
 
 import tempfile
 import threading
@@ -17,12 +17,14 @@ _SEED = 7
 
 
 class Sender:
-    """Sends a window full of customers, by the simulator's own code, in a thread.
+    """Sends as many customers as a window holds, with the simulator's own code.
+
+    Every method raises what made sending fail.
 
     Args:
-        settings: Where the server is, and how many predictions a window has.
-        contract: What a customer is.
-        drift: By which the customers have changed; None: ordinary ones.
+        settings: Where the server is, and the window's size.
+        contract: The contract of the customers.
+        drift: How they have changed; None: not at all.
     """
 
     def __init__(self, settings: Settings, contract: Contract, drift: str | None) -> None:
@@ -30,7 +32,7 @@ class Sender:
         rate = self.count * 60 / settings.simulation_seconds
         options = Options(once=True, rate=rate, drift=drift, seed=_SEED)
         self._customers = Business(contract, settings, options).average_batch()
-        # Nobody looks whether a demonstration is alive.
+        # Nobody checks this heartbeat.
         self._folder = tempfile.TemporaryDirectory()
         self._pulse = Pulse(Path(self._folder.name) / "heartbeat")
         self._client = ApiClient(
@@ -52,16 +54,16 @@ class Sender:
         self._folder.cleanup()
 
     def first(self) -> str:
-        """Prediction id of the first customer; empty: it is not answered yet."""
-        self._check()
+        """Return the first prediction id; empty: there is none yet."""
+        self._raise_failure()
         return self._first
 
-    def done(self) -> bool:
-        """Whether all were answered."""
-        self._check()
+    def is_done(self) -> bool:
+        """Return whether all customers were answered."""
+        self._raise_failure()
         return not self._thread.is_alive()
 
-    def _check(self) -> None:
+    def _raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
 
@@ -72,5 +74,5 @@ class Sender:
                 if answer is None:
                     return
                 self._first = self._first or answer.prediction_id
-        except Exception as error:  # noqa: BLE001 - raised again by whoever looks
+        except Exception as error:  # noqa: BLE001 - raised again by the thread that asks
             self._failure = error

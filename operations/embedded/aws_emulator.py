@@ -2,12 +2,11 @@
 
 Usage: python -m operations.embedded.aws_emulator HOST PORT
 
-moto loses Kinesis records that it has acknowledged when several are put at once. So every
-request is read from its connection first and then handled behind one lock: a client that is
-slow to send, or opens a connection and sends nothing, holds up nobody.
+moto loses acknowledged Kinesis records when several are put at once. So each request is first
+read from its connection and then handled under one lock: a slow client delays nobody else.
 
-moto also copies all sequence numbers of a shard for each record that is put, to look at the
-last one: with 20,000 records in it that is half of the work of a put. Here it only looks.
+For each record that is put, moto also copies all sequence numbers of the shard to find the last
+one. With 20,000 records that is half of the work, so it is replaced here.
 """
 
 import sys
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class OneAtATime:
-    """A WSGI application that hands requests to another one by one, each complete.
+    """Wraps a WSGI application so that it gets one complete request at a time.
 
     Args:
         application: What handles the requests.
@@ -43,7 +42,7 @@ class OneAtATime:
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
-        """Reads the request, then waits for its turn."""
+        """Read the request, then wait for its turn."""
         environ["wsgi.input"] = BytesIO(get_input_stream(environ).read())
         environ["wsgi.input_terminated"] = True
         with self._lock:
@@ -51,12 +50,12 @@ class OneAtATime:
 
 
 def last_sequence_number(self: Shard) -> int:
-    """Of the newest record that a shard has; 0: it has none."""
+    """Return the sequence number of a shard's newest record; 0: it has none."""
     return next(reversed(self.records), 0)
 
 
 def main() -> None:
-    """Serves until the process is ended; everything is forgotten then."""
+    """Serve until the process ends; everything is forgotten then."""
     host, port = sys.argv[1], int(sys.argv[2])
     Shard.get_max_sequence_number = last_sequence_number  # type: ignore[method-assign]
     application = OneAtATime(DomainDispatcherApplication(create_backend_app))

@@ -1,4 +1,4 @@
-"""Checks that need no installed package: `make` runs this before it makes `.venv`.
+"""Check this machine before anything is installed: `make` runs this before it makes `.venv`.
 
 Usage: python operations/embedded/before_install.py
 """
@@ -10,14 +10,14 @@ from pathlib import Path
 
 OLDEST, NEWEST = (3, 11), (3, 13)
 RUN_GIB = 1.0
-"""Free disk that models, data and logs want."""
+"""Disk for models, data and logs."""
 INSTALL_GIB = 2.0
-"""Free disk that the packages and their downloads want on top, until they are installed."""
+"""Disk for the packages and their downloads, until they are installed."""
 _GIB = 1024**3
 
 
-def wrong_python() -> str | None:
-    """What is wrong with this Python; None: nothing."""
+def python_fault() -> str | None:
+    """Return what is wrong with this Python; None: nothing."""
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
         running = f"{sys.version_info.major}.{sys.version_info.minor}"
         return (
@@ -32,23 +32,18 @@ def wrong_python() -> str | None:
     return None
 
 
-def too_little_disk(folder: Path, needed: float) -> str | None:
-    """What is wrong with the disk that a folder is on; None: nothing.
-
-    Args:
-        folder: Where the project is.
-        needed: GiB that have to be free.
-    """
+def disk_fault(folder: Path, needed_gib: float) -> str | None:
+    """Return a sentence when the disk of a folder has too little space."""
     free = shutil.disk_usage(folder).free / _GIB
-    if free >= needed:
+    if free >= needed_gib:
         return None
     return (
-        f"{free:.1f} GiB are free where the project is, and {needed:g} are needed: make "
+        f"{free:.1f} GiB are free where the project is, and {needed_gib:g} are needed: make "
         "room, or move the project to a larger disk"
     )
 
 
 if __name__ == "__main__":
-    found = (wrong_python(), too_little_disk(Path.cwd(), INSTALL_GIB + RUN_GIB))
+    found = (python_fault(), disk_fault(Path.cwd(), INSTALL_GIB + RUN_GIB))
     if faults := [fault for fault in found if fault]:
         sys.exit("\n".join(faults))

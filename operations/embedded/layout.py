@@ -1,4 +1,4 @@
-"""Where the embedded environment keeps what; all of it goes with a reset."""
+"""Paths of the embedded environment's state; a reset deletes all of it."""
 
 from pathlib import Path
 
@@ -7,12 +7,12 @@ from mlstack.settings import ROOT
 STACK = ROOT / ".embedded"
 LOGS = STACK / "logs"
 RUN = STACK / "run"
-"""What is known of running processes: configuration, launch orders, pids."""
+"""Configuration, launch orders and pids of running processes."""
 
 FEEDBACK_TOKEN = STACK / "feedback_token"
-"""What `/feedback` and `/iterate` want once others reach them; `.env.embedded` names it."""
+"""Token of `/feedback` and `/iterate` when other machines reach them; see `.env.embedded`."""
 
 
 def record(service: str) -> Path:
-    """Where a service's process is recorded."""
+    """Return the file that records a service's process."""
     return RUN / f"{service}.pid.json"

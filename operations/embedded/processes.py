@@ -1,14 +1,12 @@
-"""The stack's own processes, told from all others by what they carry, never by a name.
+"""Find and end the stack's own processes, which are never told by a name.
 
-Every process of the stack inherits two environment variables: which checkout it belongs to
-and which service it is part of. Children that outlive a killed parent still carry them. The
-process that starts a service is recorded too, as pid and start time: a pid alone may
-belong to someone else by now.
+Every process of the stack inherits two environment variables: its checkout and its service.
+Children that outlive a killed parent still carry them. The process that starts a service is also
+recorded by pid and start time, because pids are used again.
 """
 
 import json
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,54 +15,54 @@ from typing import Self
 import psutil
 
 from mlstack.files import write_atomically
-from operations.embedded.errors import StackError
+from mlstack.waiting import Unavailable, wait_until
+from operations.errors import StackError
 
 STACK_VARIABLE = "MLSTACK_STACK"
 SERVICE_VARIABLE = "MLSTACK_SERVICE"
 
-# A start time is worked out from the boot time, which moves a little as clocks are set.
+# Start times are computed from the boot time, which moves a little when the clock is set.
 _SAME_START_SECONDS = 2.0
 _ROUNDS = 5
 
 
 def marker(stack: Path, service: str) -> dict[str, str]:
-    """The variables that mark a process and all that descend from it.
+    """Return the variables that mark a process and its descendants.
 
     Args:
         stack: The checkout's state folder, absolute.
-        service: Which service the process is part of.
+        service: The service that the process is part of.
     """
     return {STACK_VARIABLE: str(stack), SERVICE_VARIABLE: service}
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A process, beyond the reuse of its pid."""
+    """A process by pid and start time (Unix), so that a reused pid is another one."""
 
     pid: int
     started: float
-    """Unix time of its start."""
 
     @classmethod
     def of(cls, pid: int) -> Self:
-        """Identity of a live process."""
+        """Identify a live process."""
         return cls(pid, psutil.Process(pid).create_time())
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """Reads a record; None: there is none, or what is there was cut short."""
+        """Read a record; None: there is none, or it is not whole."""
         try:
             return cls(**json.loads(path.read_text()))
         except (FileNotFoundError, json.JSONDecodeError, TypeError):
             return None
 
     def write(self, path: Path) -> None:
-        """Records the identity; readers see the old record or the new one, never a part."""
-        # After a power cut the process is gone, and the record with it.
+        """Record the identity; readers never see a part of it."""
+        # It need not survive a power cut: the process does not either.
         write_atomically(path, json.dumps(asdict(self)).encode(), sync=False)
 
     def process(self) -> psutil.Process | None:
-        """The process, when it is still the one that was recorded and has not ended."""
+        """Return the process; None: it has ended."""
         try:
             process = psutil.Process(self.pid)
             if abs(process.create_time() - self.started) > _SAME_START_SECONDS:
@@ -74,8 +72,8 @@ class Identity:
             return None
 
 
-def marked(stack: Path) -> dict[str, list[psutil.Process]]:
-    """Every live process of a stack by service, without the caller and its ancestors."""
+def find_by_service(stack: Path) -> dict[str, list[psutil.Process]]:
+    """Return the live processes of a stack by service, without the caller and its ancestors."""
     found: dict[str, list[psutil.Process]] = {}
     myself = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     for process, environment in _environments():
@@ -85,7 +83,7 @@ def marked(stack: Path) -> dict[str, list[psutil.Process]]:
 
 
 def end(processes: Iterable[psutil.Process], grace_seconds: float) -> None:
-    """Ends processes: asks by SIGTERM, and after the grace period ends what is left."""
+    """End processes by SIGTERM, and after the grace period by SIGKILL."""
     left = list(processes)
     for process in left:
         _signal(process, psutil.Process.terminate)
@@ -96,25 +94,22 @@ def end(processes: Iterable[psutil.Process], grace_seconds: float) -> None:
 
 
 def end_service(stack: Path, service: str | None, grace_seconds: float) -> int:
-    """Ends all that carries a service's marker, until nothing of it is left.
+    """End every process of a service; return how many there were.
 
     Args:
         stack: The checkout's state folder.
-        service: One service; None: all of the stack.
-        grace_seconds: What the processes get to end by themselves.
-
-    Returns:
-        How many processes were ended.
+        service: One service; None: the whole stack.
+        grace_seconds: Time between SIGTERM and SIGKILL.
 
     Raises:
-        StackError: one of them cannot be ended, not even by SIGKILL.
+        StackError: a process survives SIGKILL.
     """
     ended: set[int] = set()
-    # What is being ended may have started one more process since it was listed.
+    # A process may have started another one since they were listed.
     for _ in range(_ROUNDS):
         left = [
             process
-            for name, processes in marked(stack).items()
+            for name, processes in find_by_service(stack).items()
             if service in (None, name)
             for process in processes
         ]
@@ -127,7 +122,7 @@ def end_service(stack: Path, service: str | None, grace_seconds: float) -> int:
 
 
 def outside_group(processes: Iterable[psutil.Process], leader: int) -> list[psutil.Process]:
-    """Those of the processes that are not in the process group of a leader."""
+    """Return the processes that are not in the process group of a leader."""
     outside = []
     for process in processes:
         try:
@@ -139,7 +134,7 @@ def outside_group(processes: Iterable[psutil.Process], leader: int) -> list[psut
 
 
 def memory_bytes(processes: Iterable[psutil.Process]) -> int:
-    """Resident memory of processes together; pages that they share count for each."""
+    """Return the resident memory of processes; shared pages count for each."""
     total = 0
     for process in processes:
         try:
@@ -150,13 +145,12 @@ def memory_bytes(processes: Iterable[psutil.Process]) -> int:
 
 
 def wait_until_ended(process: psutil.Process, seconds: float) -> bool:
-    """Whether a process that need not be our child ends within the time."""
+    """Return whether a process, which need not be our child, ends in time."""
     identity = Identity(process.pid, process.create_time())
-    deadline = time.monotonic() + seconds
-    while identity.process() is not None:
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
+    try:
+        wait_until(lambda: identity.process() is None, "it runs", seconds, every=0.05)
+    except Unavailable:
+        return False
     return True
 
 
@@ -167,7 +161,7 @@ def _environments() -> Iterator[tuple[psutil.Process, dict[str, str]]]:
             if process.uids().real == user and process.status() != psutil.STATUS_ZOMBIE:
                 yield process, process.environ()
         except (psutil.NoSuchProcess, psutil.AccessDenied):
-            # It ended meanwhile; or the system hides it, which it never does with ours.
+            # It ended, or the system hides it, which it never does with our own.
             continue
 
 

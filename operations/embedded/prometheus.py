@@ -1,45 +1,40 @@
-"""Runs Prometheus on the configuration that Docker has, with this environment's targets.
+"""Run Prometheus with the project's configuration and this environment's addresses.
 
-Usage: python -m operations.embedded.prometheus
-
-Configuration and rules are links to the project's own; which services are scraped is read from
-there too, and only where they are is written anew, at every start.
+Configuration and rules are links to the files that the container uses. Only the targets are
+written anew at every start, with the same services at their addresses here.
 """
 
 import os
 import shutil
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from mlstack.errors import MlstackError
+from mlstack import command_line
 from mlstack.files import write_atomically
 from mlstack.settings import ROOT, Settings
 from operations.embedded import layout
-from operations.embedded.errors import StackError
-from operations.embedded.services import HERE, all_services
+from operations.embedded.service import HERE
+from operations.embedded.services import all_services
+from operations.errors import StackError
 
 PROJECT = ROOT / "monitoring" / "prometheus"
 TARGETS = "targets.yml"
 
 _CONFIGURATION = "prometheus.yml"
 _LINKED = (_CONFIGURATION, "rules")
-# What goes first is dropped from the old end.
+# Whichever limit is reached first, the oldest data is dropped.
 _KEPT_DAYS = 15
 _KEPT_MB = 512
 
 
 def targets(ports: Mapping[str, int]) -> list[dict[str, Any]]:
-    """The project's scrape targets, as they are on this machine.
+    """Return the project's scrape targets with their addresses on this machine.
 
     Args:
         ports: Of the services, by name.
-
-    Returns:
-        What Prometheus' `file_sd_configs` reads.
 
     Raises:
         StackError: the project names a target that is no service here.
@@ -55,7 +50,7 @@ def targets(ports: Mapping[str, int]) -> list[dict[str, Any]]:
 
 
 def configure(folder: Path, settings: Settings) -> Path:
-    """Lays the configuration out in a folder; returns the file to start Prometheus with."""
+    """Write the configuration into a folder; return the file to start Prometheus with."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in _LINKED:
         (folder / name).unlink(missing_ok=True)
@@ -66,11 +61,7 @@ def configure(folder: Path, settings: Settings) -> Path:
 
 
 def main() -> None:
-    """Becomes Prometheus.
-
-    Raises:
-        StackError: it is not installed.
-    """
+    """Become Prometheus. Raises StackError: it is not installed."""
     settings = Settings.load()
     program = shutil.which("prometheus")
     if program is None:
@@ -84,11 +75,8 @@ def main() -> None:
         f"--storage.tsdb.retention.size={_KEPT_MB}MB",
         f"--web.listen-address={settings.bind_address}:{settings.prometheus_port}",
     )
-    os.execv(program, command)  # noqa: S606 - that is the point
+    os.execv(program, command)  # noqa: S606 - no shell
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except MlstackError as error:
-        sys.exit(str(error))
+    command_line.run(main)

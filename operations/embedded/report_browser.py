@@ -1,6 +1,4 @@
-"""Serves the reports' pages: by nginx when it is installed, else by gunicorn and Flask.
-
-Usage: python -m operations.embedded.report_browser
+"""Serve the reports' pages: by nginx when it is installed, otherwise by gunicorn and Flask.
 
 Both serve the same pages with the same headers, those of `reporting/nginx/`.
 """
@@ -13,6 +11,7 @@ from pathlib import Path
 
 from flask import Flask, Response, abort, send_from_directory
 
+from mlstack import command_line
 from mlstack.files import write_atomically
 from mlstack.settings import ROOT, Settings
 from operations.embedded.layout import STACK
@@ -22,13 +21,13 @@ EMPTY = ROOT / "reporting" / "nginx" / "empty.html"
 _HEADER = re.compile(r'^\s*add_header (\S+) "(.*)" always;$', re.MULTILINE)
 _PAGE = re.compile(r"^[0-9]+T[0-9]+Z-[a-z0-9_]+\.html$")
 
-# Where Debian puts it: not on everybody's PATH.
+# Debian installs it here, which is not on every user's PATH.
 _SBIN = "/usr/sbin:/usr/local/sbin"
 
 _MAIN = """\
 daemon off;
-# One process, which is all that pages take: a master that is killed would leave its workers
-# behind, and both overwrite the environment, by which supervision knows its own.
+# One process is enough. A killed master would leave workers behind, and workers overwrite their
+# environment, by which supervision recognizes its processes.
 master_process off;
 pid "{scratch}/nginx.pid";
 error_log stderr;
@@ -57,29 +56,23 @@ http {{
 
 
 def nginx() -> str | None:
-    """Where nginx is; None: it is not installed."""
+    """Return the path of nginx; None: it is not installed."""
     return shutil.which("nginx") or shutil.which("nginx", path=_SBIN)
 
 
 def command(settings: Settings, scratch: Path, binary: str | None) -> list[str]:
-    """The server's command line.
+    """Return the server's command line.
 
     Args:
         settings: Where the pages are, and where to listen.
-        scratch: Folder for what nginx needs, made when it is not there.
+        scratch: Folder for nginx's own files; made when missing.
         binary: nginx; None: gunicorn takes its place.
     """
     address = f"{settings.bind_address}:{settings.reports_port}"
     if binary is None:
-        # Clients that stall take a thread for a while only.
-        worker = [
-            "--worker-class",
-            "mlstack.web.http_worker.Worker",
-            "--threads",
-            "8",
-            "--no-sendfile",
-        ]
-        gunicorn = [sys.executable, "-m", "gunicorn", "--bind", address, *worker]
+        # This worker frees the threads of clients that stall.
+        worker = ["--worker-class", "mlstack.web.http_worker.Worker", "--threads", "8"]
+        gunicorn = [sys.executable, "-m", "gunicorn", "--bind", address, *worker, "--no-sendfile"]
         return [*gunicorn, "operations.embedded.report_browser:create_app()"]
     scratch.mkdir(parents=True, exist_ok=True)
     server = TEMPLATE.read_text(encoding="utf-8")
@@ -95,7 +88,7 @@ def command(settings: Settings, scratch: Path, binary: str | None) -> list[str]:
 
 
 def create_app() -> Flask:
-    """The same as a Flask application, for machines without nginx."""
+    """Make the Flask application that serves the pages on machines without nginx."""
     settings = Settings.load()
     app = Flask(__name__, static_folder=None)
     headers = dict(_HEADER.findall(TEMPLATE.read_text(encoding="utf-8")))
@@ -124,19 +117,15 @@ def create_app() -> Flask:
 
 
 def main() -> None:
-    """Becomes the server."""
+    """Become the server."""
     settings = Settings.load()
     settings.reports_path.mkdir(parents=True, exist_ok=True)
     binary = nginx()
     if binary is None:
-        _say("nginx is not installed: gunicorn serves the pages")
+        command_line.say("nginx is not installed: gunicorn serves the pages")
     line = command(settings, STACK / "nginx", binary)
-    os.execv(line[0], line)  # noqa: S606 - that is the point
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - goes to its log
+    os.execv(line[0], line)  # noqa: S606 - no shell
 
 
 if __name__ == "__main__":
-    main()
+    command_line.run(main)

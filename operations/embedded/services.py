@@ -1,10 +1,13 @@
-"""The services of the embedded environment: what each runs, needs, and answers to."""
+"""The services of the embedded environment: what each runs and needs, and how to probe it.
 
+The compose files describe the same services in containers; a unit test compares the two.
+"""
+
+import json
 import shutil
 import socket
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -12,31 +15,33 @@ import psutil
 
 from mlstack.flows.worker import RUN_VARIABLES, WORK_POOL
 from mlstack.probes import (
-    Probe,
+    OK,
+    Answer,
+    ask,
     file_is_renewed,
     mlflow_searches,
     model_is_served,
     mongo_answers,
     monitor_watches,
-    nothing_to_ask,
     stream_is_served,
     url_answers,
+    why,
 )
 from mlstack.settings import Settings
 from operations.aws.heartbeat import heartbeat_path as aws_heartbeat_path
 from operations.embedded.layout import STACK, record
-from operations.embedded.probes import worker_is_online
+from operations.embedded.processes import Identity
+from operations.embedded.service import (
+    EVERYWHERE,
+    HERE,
+    MODEL_REGISTRY,
+    MONITORING,
+    SERVE,
+    Service,
+)
 from simulation_business.pulse import heartbeat_path
 
-HERE = "127.0.0.1"
-EVERYWHERE = "0.0.0.0"  # noqa: S104 - bound to only when BIND_ADDRESS says so
-
-MODEL_REGISTRY = "model-registry"
-SERVE = "serve"
-MONITORING = "monitoring"
-GROUPS = (MODEL_REGISTRY, SERVE, MONITORING)
-
-# Nothing is reported to anyone, and no colour codes go into log files.
+# No telemetry, and no colour codes in log files.
 _PREFECT = {
     "DO_NOT_TRACK": "1",
     "PREFECT_HOME": str(STACK / "prefect"),
@@ -51,57 +56,17 @@ _NO_PROMETHEUS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Service:
-    """One supervised process and all that descends from it."""
-
-    name: str
-    group: str
-    command: tuple[str, ...]
-
-    environment: Mapping[str, str] = field(default_factory=dict)
-    """What it needs beyond the common environment (`PATH` and the like)."""
-
-    follows_settings: bool = False
-    """Our own code, which reads the active environment's variables."""
-
-    probe: Probe = nothing_to_ask
-
-    address: str = ""
-    """What people open or clients connect to."""
-
-    host: str = HERE
-    port: int = 0
-    """Where it listens; port 0: nowhere."""
-
-    port_variable: str = ""
-    """The setting that its port comes from."""
-
-    waits_for: str = ""
-    """URL that must answer before it is started."""
-
-    runs_jobs: bool = False
-    """It starts jobs in sessions of their own; a stop ends these first, so that they can
-    still report it."""
-
-    stop_seconds: int = 10
-    """What it gets to end after SIGTERM; then it is ended by SIGKILL."""
-
-    lacks: str = ""
-    """What it needs of this machine and does not find, and how to get it. Starts leave such a
-    service out: the others do without it."""
-
-
 def all_services(settings: Settings) -> tuple[Service, ...]:
-    """Every service, those that need others after them."""
+    """Return every service; those that need others come after them."""
     bind = settings.bind_address
-    mlflow = f"http://{HERE}:{settings.mlflow_port}"
-    prefect = f"http://{HERE}:{settings.prefect_port}"
-    aws = f"http://{HERE}:{settings.aws_port}"
-    api = f"http://{HERE}:{settings.api_port}"
-    reports = f"http://{HERE}:{settings.reports_port}"
-    metrics = f"http://{HERE}:{settings.stream_metrics_port}"
-    monitor = f"http://{HERE}:{settings.evidently_port}"
+    mlflow = _url(settings.mlflow_port)
+    prefect = _url(settings.prefect_port)
+    aws = _url(settings.aws_port)
+    api = _url(settings.api_port)
+    reports = _url(settings.reports_port)
+    metrics = _url(settings.stream_metrics_port)
+    monitor = _url(settings.evidently_port)
+    prometheus = _url(settings.prometheus_port)
     return (
         Service(
             name="mlflow",
@@ -109,7 +74,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
             command=(
                 *_module("mlflow", "server", "--host", bind, "--port", settings.mlflow_port),
                 *("--workers", "1", "--serve-artifacts"),
-                # Relative to the project's root: whatever its path, it fits into a URI.
+                # Relative to the project's root, so that no path has to be quoted in a URI.
                 *("--backend-store-uri", settings.mlflow_backend_store_uri),
                 *("--artifacts-destination", settings.mlflow_artifacts_destination),
                 *("--default-artifact-root", "mlflow-artifacts:/"),
@@ -140,7 +105,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
                 "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": (
                     f"P{settings.keep_history_days}D"
                 ),
-                # Its pages call the address that they were loaded from, whatever its name.
+                # Its pages call the address that they were loaded from.
                 "PREFECT_SERVER_UI_API_URL": "/api",
                 "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
             },
@@ -167,9 +132,10 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
                 str(Path(sys.executable).with_name("secantusd-py")),
                 *("--host", HERE, "--port", str(settings.mongo_port)),
                 *("--storage-path", ".embedded/mongo"),
-                # Without it a kill loses writes that were acknowledged.
+                # Without it a kill loses acknowledged writes.
                 "--sync-on-commit",
             ),
+            stop_seconds=30,
             probe=partial(mongo_answers, HERE, settings.mongo_port),
             address=f"mongodb://{HERE}:{settings.mongo_port}",
             port=settings.mongo_port,
@@ -193,10 +159,10 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
                 "PREFECT_WORKER_QUERY_SECONDS": "2",
             },
             follows_settings=True,
-            probe=partial(worker_is_online, f"{prefect}/api", WORK_POOL, record("agent")),
+            probe=partial(_worker_is_online, f"{prefect}/api"),
             waits_for=f"{prefect}/api/health",
             runs_jobs=True,
-            # A worker ignores the first SIGTERM for as long as its requests hang.
+            # Its jobs have ended by then, and it ignores SIGTERM while a request hangs.
             stop_seconds=5,
         ),
         Service(
@@ -211,7 +177,8 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
             host=bind,
             port=settings.api_port,
             port_variable="API_PORT",
-            stop_seconds=35,
+            # Longer than a request may take, and then the log drains.
+            stop_seconds=40,
         ),
         Service(
             name="model-server-streams",
@@ -225,7 +192,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
             port_variable="STREAM_METRICS_PORT",
             waits_for=f"{aws}/moto-api/",
             # MongoDB and the monitoring service may hang; see `server.serve_kinesis`.
-            stop_seconds=35,
+            stop_seconds=40,
         ),
         *(
             Service(
@@ -234,6 +201,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
                 command=_module(f"simulation_business.{module}"),
                 follows_settings=True,
                 probe=partial(file_is_renewed, heartbeat_path(settings, module)),
+                stop_seconds=10,
             )
             for name, module in (
                 ("send_data-api", "send_data_api"),
@@ -259,12 +227,13 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
             group=MONITORING,
             command=_module("operations.embedded.prometheus"),
             follows_settings=True,
-            probe=partial(url_answers, f"http://{HERE}:{settings.prometheus_port}/-/ready"),
-            address=f"http://{HERE}:{settings.prometheus_port}",
+            probe=partial(url_answers, f"{prometheus}/-/ready"),
+            address=prometheus,
             host=bind,
             port=settings.prometheus_port,
             port_variable="PROMETHEUS_PORT",
             lacks="" if shutil.which("prometheus") else _NO_PROMETHEUS,
+            stop_seconds=30,
         ),
         Service(
             name="nginx",
@@ -280,11 +249,27 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
     )
 
 
-def _mlflow_names(port: int) -> tuple[str, ...]:
-    """Names that MLflow may be opened by: this machine's own, where it refuses all others.
+def _worker_is_online(api: str) -> Answer:
+    """Ready when Prefect has heard of the worker since our agent was started.
 
-    It would let in every page on the Internet that a person on this network opens, were any
-    name allowed.
+    Prefect itself counts a worker that was killed as online for minutes.
+    """
+    agent = Identity.read(record("agent"))
+    if agent is None:
+        return Answer(ready=False, detail="it was not started")
+    status, body = ask(f"{api}/work_pools/{WORK_POOL}/workers/filter", {})
+    if status != OK:
+        return Answer(ready=False, detail=why(status, body))
+    heard = [worker["last_heartbeat_time"] for worker in json.loads(body)]
+    if any(datetime.fromisoformat(at).timestamp() >= agent.started for at in heard if at):
+        return Answer(ready=True, detail="")
+    return Answer(ready=False, detail=f"it has not reached work pool {WORK_POOL!r} yet")
+
+
+def _mlflow_names(port: int) -> tuple[str, ...]:
+    """Return the options that let MLflow answer to this machine's own names.
+
+    With any name allowed, every web page that a person on this network opens could call it.
     """
     addresses = {
         address.address
@@ -300,3 +285,7 @@ def _mlflow_names(port: int) -> tuple[str, ...]:
 
 def _module(name: str, *arguments: str | int) -> tuple[str, ...]:
     return (sys.executable, "-m", name, *map(str, arguments))
+
+
+def _url(port: int) -> str:
+    return f"http://{HERE}:{port}"

@@ -1,1 +1,1 @@
-"""What both doctors ask of the machine that a stack runs on."""
+"""Checks of the machine that both environments share."""

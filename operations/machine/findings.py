@@ -1,26 +1,34 @@
-"""What a doctor finds, and how it says so."""
+"""What a check of this machine found, and the checks that both environments share."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from mlstack.command_line import say
 from mlstack.contract import Contract
 from mlstack.errors import ContractError
 from mlstack.settings import ROOT, Settings
+from operations.machine import memory
+
+_GIB = 1024**3
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found."""
+    """The result of one check.
+
+    Args:
+        what: What was checked.
+        fault: What is wrong and what to do; None: nothing.
+        optional: The stack runs without it.
+    """
 
     what: str
     fault: str | None
-    """What is wrong and what to do; None: nothing."""
     optional: bool = False
-    """The rest does without it."""
 
 
-def report(findings: Iterable[Finding], say: Callable[[str], None]) -> bool:
-    """Says each finding; returns whether nothing stands in the way."""
+def report(findings: Iterable[Finding]) -> bool:
+    """Print each finding; return whether nothing stands in the way."""
     fine = True
     for finding in findings:
         verdict = "ok" if finding.fault is None else "--" if finding.optional else "NO"
@@ -31,8 +39,8 @@ def report(findings: Iterable[Finding], say: Callable[[str], None]) -> bool:
     return fine
 
 
-def bad_contract(settings: Settings) -> str | None:
-    """What is wrong with the files that `CONTRACT` and `DATA_FILE` name; None: nothing."""
+def contract_fault(settings: Settings) -> str | None:
+    """Return what is wrong with the files that `CONTRACT` and `DATA_FILE` name."""
     if not settings.contract_path.is_file():
         return f"CONTRACT={settings.contract}: there is no such file"
     try:
@@ -42,3 +50,16 @@ def bad_contract(settings: Settings) -> str | None:
     if settings.data_file is not None and not (ROOT / settings.data_file).is_file():
         return f"DATA_FILE={settings.data_file}: there is no such file"
     return None
+
+
+def memory_fault(needed_gib: float, own_bytes: int = 0) -> str | None:
+    """Return a sentence when there is too little memory.
+
+    Args:
+        needed_gib: What the stack needs.
+        own_bytes: What the stack itself uses already.
+    """
+    available = (memory.available_bytes() + own_bytes) / _GIB
+    if available >= needed_gib:
+        return None
+    return f"{available:.1f} GiB are available, and {needed_gib:g} are needed: end other programs"

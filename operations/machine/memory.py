@@ -1,4 +1,4 @@
-"""How much memory there is left: of the machine, and of what this process may have of it."""
+"""Available memory: of the machine, and within the limits of this process's control groups."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +13,11 @@ _V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
 
 def available_bytes(cgroups: Path = _CGROUPS, own: Path = _OWN) -> int:
-    """What can be had without swapping, and without being ended by a container's limit.
+    """Return the bytes available without swapping or reaching a container's limit.
 
     Args:
         cgroups: Where control groups are mounted.
-        own: Which of them this process is in, as Linux lists them.
+        own: Lists the control groups of this process.
     """
     return min([psutil.virtual_memory().available, *_left_in_groups(cgroups, own)])
 
@@ -34,16 +34,16 @@ def _left_in_groups(cgroups: Path, own: Path) -> Iterator[int]:
 
 
 def _left(hierarchy: Path, path: str, names: tuple[str, str, str]) -> Iterator[int]:
-    """What each group from the process's own up to the root has left, where it has a limit."""
+    """Yield what each limited group has left, from the process's own up to the root."""
     group = hierarchy / path.strip("/")
     limit_name, usage_name, reclaimable_name = names
-    # In a container the path may be the host's, of which only the root is to be seen.
+    # In a container the path may be the host's, of which only the root is visible.
     for folder in (group, *group.parents):
         if (folder / limit_name).exists():
             limit = (folder / limit_name).read_text().strip()
             if limit != "max":
                 usage = int((folder / usage_name).read_text())
-                # Files that were read count as used, and go as soon as memory gets short.
+                # The file cache counts as used, and is freed when memory gets short.
                 lines = map(str.split, (folder / "memory.stat").read_text().splitlines())
                 statistics = {name: int(value) for name, value in lines}
                 yield max(0, int(limit) - usage + statistics.get(reclaimable_name, 0))

@@ -1,4 +1,4 @@
-"""Ports: is one free, and who holds it."""
+"""Whether a port is free, and who holds it."""
 
 import socket
 
@@ -8,10 +8,10 @@ _ANSWER_SECONDS = 2
 
 
 def is_free(host: str, port: int) -> bool:
-    """Whether a server could listen there now."""
+    """Return whether a server could listen there now."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # As servers do: connections of a server that ended may linger.
+        # As servers do: old connections may linger.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -21,7 +21,7 @@ def is_free(host: str, port: int) -> bool:
 
 
 def answers(host: str, port: int) -> bool:
-    """Whether somebody takes connections there."""
+    """Return whether somebody accepts connections there."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.settimeout(_ANSWER_SECONDS)
@@ -29,12 +29,12 @@ def answers(host: str, port: int) -> bool:
 
 
 def next_free(host: str, port: int) -> int | None:
-    """The first free port above a taken one; None: there is none."""
+    """Return the first free port above a taken one; None: there is none."""
     return next((higher for higher in range(port + 1, 65536) if is_free(host, higher)), None)
 
 
 def holder(port: int) -> str:
-    """Who listens on a port, as far as this user may know."""
+    """Describe who listens on a port, as far as this user may know."""
     process = holding_process(port)
     if process is None:
         return "another user's process, or a container"
@@ -45,7 +45,7 @@ def holder(port: int) -> str:
 
 
 def holding_process(port: int) -> psutil.Process | None:
-    """The process that listens on a port; None: nobody does, or the system does not tell."""
+    """Return the process that listens on a port; None: none, or the system hides it."""
     try:
         connections = psutil.net_connections(kind="tcp")
     except psutil.AccessDenied:  # macOS tells this to root only

@@ -1,1 +1,1 @@
-"""Nothing grows for ever: removes what is older than the settings keep it."""
+"""Removes what is older than the settings keep it."""

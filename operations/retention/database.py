@@ -1,4 +1,4 @@
-"""Old predictions, outcomes and reports: in MongoDB, and the reports' pages."""
+"""Prune predictions, outcomes and reports in MongoDB, and the reports' pages."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -8,20 +8,15 @@ from pymongo.collection import Collection
 
 from mlstack.prediction_log.mongo_database import open_database
 from mlstack.settings import Settings
-from operations.retention.removed import Removed
+from operations.retention.removal import Removal
 
 _SLICE = timedelta(hours=1)
 
 
-def prune_database(settings: Settings, now: datetime) -> list[Removed]:
-    """Removes old predictions, outcomes and reports.
+def prune_database(settings: Settings, now: datetime) -> list[Removal]:
+    """Remove old predictions, outcomes and reports.
 
-    An outcome is as old as the day that it was reported on: it may come before its prediction,
-    and never long before.
-
-    Args:
-        settings: How long they are kept, and where MongoDB is.
-        now: With a time zone.
+    An outcome's age counts from when it was reported, which may be shortly before its prediction.
 
     Raises:
         StorageUnavailable: MongoDB does not answer.
@@ -29,21 +24,21 @@ def prune_database(settings: Settings, now: datetime) -> list[Removed]:
     predictions, reports = settings.keep_predictions_days, settings.keep_reports_days
     with open_database(settings.mongo_uri) as database:
         old_reports = {"created_at": {"$lt": now - timedelta(days=reports)}}
-        # Documents first: what is listed can be opened.
+        # Documents first, so that every listed report can be opened.
         pages = [found["html"] for found in database["report"].find(old_reports, {"html": 1})]
         removed = [
-            Removed(what, _remove(database[name], field, now - timedelta(days=days)), days)
+            Removal(what, _remove(database[name], field, now - timedelta(days=days)), days)
             for what, name, field, days in (
                 ("predictions", "data", "created_at", predictions),
                 ("outcomes", "outcome", "target_at", predictions),
                 ("reports", "report", "created_at", reports),
             )
         ]
-    return [*removed, _pages(settings, pages, now)]
+    return [*removed, _remove_pages(settings, pages, now)]
 
 
 def _remove(collection: Collection[dict[str, Any]], field: str, before: datetime) -> int:
-    """Removes documents hour by hour of their age, so that others get their turn in between."""
+    """Remove documents in slices of an hour of their age, so that other clients get their turn."""
     count = 0
     while oldest := collection.find_one(
         {field: {"$lt": before}}, {field: 1}, sort=[(field, ASCENDING)]
@@ -53,16 +48,16 @@ def _remove(collection: Collection[dict[str, Any]], field: str, before: datetime
     return count
 
 
-def _pages(settings: Settings, names: list[str], now: datetime) -> Removed:
-    """Removes the pages of reports, and pages that no report is left of."""
+def _remove_pages(settings: Settings, names: list[str], now: datetime) -> Removal:
+    """Remove the pages of removed reports, and old pages without a report."""
     days = settings.keep_reports_days
     limit = (now - timedelta(days=days)).timestamp()
     folder = settings.reports_path
     found = {folder / name for name in names}
     found |= {page for page in folder.glob("*.html") if page.stat().st_mtime < limit}
     found -= {folder / "index.html"}
-    there = [page for page in found if page.is_file()]
-    freed = sum(page.stat().st_size for page in there)
-    for page in there:
+    pages = [page for page in found if page.is_file()]
+    freed = sum(page.stat().st_size for page in pages)
+    for page in pages:
         page.unlink()
-    return Removed("reports' pages", len(there), days, freed)
+    return Removal("reports' pages", len(pages), days, freed)

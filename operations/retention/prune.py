@@ -1,24 +1,24 @@
-"""Removes what is older than the settings keep it: `make prune`, and the scheduled flow.
+"""Remove what is older than the settings keep it: `make prune`, and the scheduled flow.
 
-Prefect's history is not among it: its own server prunes that (see `docs/operations.md`).
+Prefect prunes its own history (see `docs/operations.md`).
 """
 
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from mlstack import command_line
 from mlstack.errors import MlstackError
 from mlstack.settings import Settings
 from operations.maintenance import maintenance
 from operations.retention.database import prune_database
 from operations.retention.local_files import prune_copies, prune_leftovers, prune_logs
-from operations.retention.removed import Removed
+from operations.retention.removal import Removal
 from operations.retention.tracking import prune_tracking
 
 _PATIENCE_SECONDS = 3600.0
-"""A backup that begins at the same time every night keeps none of them from it."""
+"""A nightly backup may run at the same time."""
 
-_PARTS: tuple[Callable[[Settings, datetime], list[Removed]], ...] = (
+_PARTS: tuple[Callable[[Settings, datetime], list[Removal]], ...] = (
     prune_tracking,
     prune_database,
     prune_copies,
@@ -32,40 +32,28 @@ class PruningFailed(MlstackError):
 
 
 def prune(settings: Settings, say: Callable[[str], object]) -> None:
-    """Removes all that is too old; a part that fails does not keep the others from it.
+    """Remove everything that is too old; a part that fails does not stop the others.
 
     Args:
         settings: How long things are kept, and where they are.
-        say: Is told what was removed, and when something has to be waited for.
+        say: Gets a line for each removal, and one before waiting.
 
     Raises:
-        PruningFailed: parts failed; says which way.
-        MaintenanceError: a backup or restore is under way for too long.
+        PruningFailed: parts failed; says why.
+        MaintenanceError: a backup or restore takes too long.
     """
     failures = []
     now = datetime.now(UTC)
     with maintenance(settings.state_path, _PATIENCE_SECONDS, say):
         for part in _PARTS:
             try:
-                removed = part(settings, now)
+                for removal in part(settings, now):
+                    say(str(removal))
             except MlstackError as error:
                 failures.append(str(error))
-                continue
-            for each in removed:
-                say(str(each))
     if failures:
         raise PruningFailed("; ".join(failures))
 
 
-def main() -> int:
-    """Entry point of `make prune`."""
-    try:
-        prune(Settings.load(), print)
-    except MlstackError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - this is a command's answer
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    command_line.run(lambda: prune(Settings.load(), command_line.say))

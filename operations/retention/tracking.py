@@ -1,8 +1,7 @@
-"""Old searches in MLflow: registered versions, models, runs, and then their space.
+"""Prune old searches in MLflow: registered versions, models, runs, and their artifacts.
 
-MLflow deletes in two steps, and so do we. What is too old goes into MLflow's trash, from
-where people can still restore it; what has been there for a while is removed for good by
-`mlflow gc`, which needs the tracking server's database beside its address.
+MLflow deletes in two steps. Old runs go into MLflow's trash, from where people can restore them.
+`mlflow gc` removes what has been in the trash for a while; it needs the tracking server's database.
 """
 
 import os
@@ -22,8 +21,7 @@ from mlflow.exceptions import MlflowException
 from mlstack.errors import MlstackError, RegistryUnavailable, SettingsError
 from mlstack.model.mlflow_runs import PARENT_TAG, SEARCH_TAG
 from mlstack.settings import ROOT, Settings
-from operations.retention.needed import between_deployments, registered_runs, served_runs
-from operations.retention.removed import Removed
+from operations.retention.removal import Removal, deployments_paused, runs_in_use
 
 _GC_SECONDS = 3600
 _TAIL_LINES = 5
@@ -33,78 +31,77 @@ class TrackingStoreError(MlstackError):
     """MLflow's database or its artifacts cannot be pruned."""
 
 
-def prune_tracking(settings: Settings, now: datetime) -> list[Removed]:
-    """Removes old searches from MLflow.
+def prune_tracking(settings: Settings, now: datetime) -> list[Removal]:
+    """Remove old searches from MLflow.
 
-    A search is a parent run with the runs of its trials. A run that is needed stays, and its
-    parent, which carries the rows that it was trained on, with it; the other trials of that
-    search go. Runs that people have made by hand are theirs, and stay.
-
-    Args:
-        settings: How long runs are kept, and where MLflow is.
-        now: With a time zone.
+    A search is a parent run with the runs of its trials. A needed run stays, and so does its
+    parent, which has the training rows; the other trials of that search go. Runs that people
+    made by hand stay.
 
     Raises:
         SettingsError: no tracking server is set.
         RegistryUnavailable: it cannot be reached, or refuses.
-        DeploymentError: what is deployed cannot be read, or deployments take too long.
+        DeploymentError: the deployment record cannot be read, or deployments take too long.
         TrackingStoreError: `mlflow gc` fails.
     """
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         raise SettingsError("MLFLOW_TRACKING_URI is not set: there is no MLflow to prune")
     try:
-        thrown_away = _throw_away(settings, now)
+        trashed = _trash_runs(settings, now)
     except MlflowException as error:
         raise RegistryUnavailable(f"MLflow cannot be pruned: {error}") from error
-    return [*thrown_away, *_empty_trash(settings, now)]
+    return [*trashed, *_empty_trash(settings, now)]
 
 
-def _throw_away(settings: Settings, now: datetime) -> list[Removed]:
+def _trash_runs(settings: Settings, now: datetime) -> list[Removal]:
     client, before = MlflowClient(), _milliseconds(now, settings.keep_runs_days)
     old = {str(run.info.run_id): run for run in _old_runs(client, before)}
-    kept = _keep_needed(settings, client)
-    going = {run_id: run for run_id, run in old.items() if run_id not in kept}
+    needed = _restore_needed(settings, client)
+    unneeded = {run_id: run for run_id, run in old.items() if run_id not in needed}
     trials = defaultdict[str, set[str]](set)
-    for run_id, run in going.items():
+    for run_id, run in unneeded.items():
         trials[run.data.tags.get(PARENT_TAG, "")].add(run_id)
     versions = defaultdict[str, list[ModelVersion]](list)
     for version in _pages(client.search_model_versions):
-        if version.run_id in going and not version.aliases:
+        if version.run_id in unneeded and not version.aliases:
             versions[version.run_id].append(version)
-    thrown = []
-    for run_id in going:
-        with between_deployments(settings) as needed:
-            # One of them may have been deployed meanwhile.
-            if needed & {run_id, *trials[run_id]}:
+    trashed = []
+    for run_id in unneeded:
+        with deployments_paused(settings) as in_use:
+            # It or a trial of it may have been deployed since.
+            if in_use & {run_id, *trials[run_id]}:
                 continue
-            # Whatever stops this half-way, the next time finds the rest by its run.
+            # The run goes last, so that the next pruning finds what this one may not reach.
             for version in versions[run_id]:
                 client.delete_model_version(version.name, version.version)
             client.delete_run(run_id)
-        thrown.append(run_id)
+        trashed.append(run_id)
     days = settings.keep_runs_days
     return [
-        Removed("MLflow: registered versions", sum(len(versions[each]) for each in thrown), days),
-        Removed("MLflow: runs, into the trash", len(thrown), days),
+        Removal("MLflow: registered versions", sum(len(versions[each]) for each in trashed), days),
+        Removal("MLflow: runs, into the trash", len(trashed), days),
     ]
 
 
-def _keep_needed(settings: Settings, client: MlflowClient) -> set[str]:
-    """Returns what stays whatever its age; what people have deleted of it comes back."""
-    found = list(_found(client, served_runs(settings) | registered_runs(client)))
-    parents = {run.data.tags[PARENT_TAG] for run in found if PARENT_TAG in run.data.tags}
-    found += _found(client, parents)
-    for run in found:
+def _restore_needed(settings: Settings, client: MlflowClient) -> set[str]:
+    """Return runs that stay whatever their age, and restore those that people have deleted."""
+    needed = list(_get_runs(client, runs_in_use(settings) | _registered_runs(client)))
+    parents = {run.data.tags[PARENT_TAG] for run in needed if PARENT_TAG in run.data.tags}
+    needed += _get_runs(client, parents)
+    for run in needed:
         if run.info.lifecycle_stage == LifecycleStage.DELETED:
             client.restore_run(run.info.run_id)
-    return {str(run.info.run_id) for run in found}
+    return {str(run.info.run_id) for run in needed}
 
 
-def _throw_away_models(settings: Settings, now: datetime) -> int:
-    """Models whose run is gone for good; MLflow cannot restore one, so it goes after its run."""
+def _trash_models(settings: Settings, now: datetime) -> int:
+    """Delete models whose run is gone for good; return how many.
+
+    MLflow cannot restore a model, so it goes after its run.
+    """
     client, before = MlflowClient(), _milliseconds(now, settings.keep_deleted_days)
-    needed = served_runs(settings) | registered_runs(client)
-    # Models first: a run that begins after that has none among them.
+    needed = runs_in_use(settings) | _registered_runs(client)
+    # Models before runs: no model listed here belongs to a run that begins in between.
     models: list[LoggedModel] = [
         model
         for experiment in _experiments(client)
@@ -138,14 +135,22 @@ def _experiments(client: MlflowClient) -> list[str]:
 
 
 def _old_runs(client: MlflowClient, before: int) -> Iterator[Run]:
-    """Runs of searches."""
     ended = f"attributes.end_time < {before} and tags.{SEARCH_TAG} LIKE '%'"
     for experiment in _experiments(client):
         yield from _pages(client.search_runs, experiment_ids=[experiment], filter_string=ended)
 
 
-def _found(client: MlflowClient, run_ids: set[str]) -> Iterator[Run]:
-    """Runs by id; what MLflow does not know any more has nothing to protect."""
+def _registered_runs(client: MlflowClient) -> set[str]:
+    """Return runs whose model version has an alias in the registry."""
+    return {
+        str(client.get_model_version(model.name, str(version)).run_id)
+        for model in _pages(client.search_registered_models)
+        for version in set(model.aliases.values())
+    }
+
+
+def _get_runs(client: MlflowClient, run_ids: set[str]) -> Iterator[Run]:
+    """Get runs by id, without those that MLflow does not know."""
     for run_id in run_ids:
         try:
             yield client.get_run(run_id)
@@ -155,7 +160,7 @@ def _found(client: MlflowClient, run_ids: set[str]) -> Iterator[Run]:
 
 
 def _pages(search: Callable[..., Any], **arguments: Any) -> Iterator[Any]:
-    """Everything that a search of MLflow's finds, page by page."""
+    """Yield everything that a search of MLflow finds, page by page."""
     token: str | None = None
     while True:
         page = search(page_token=token, **arguments)
@@ -165,13 +170,13 @@ def _pages(search: Callable[..., Any], **arguments: Any) -> Iterator[Any]:
             return
 
 
-def _empty_trash(settings: Settings, now: datetime) -> list[Removed]:
+def _empty_trash(settings: Settings, now: datetime) -> list[Removal]:
     if not settings.mlflow_backend_store_uri:
         return []
     artifacts = _local_folder(settings.mlflow_artifacts_destination)
     before = _size(artifacts)
     removed = _collect_garbage(settings)
-    models = _throw_away_models(settings, now)
+    models = _trash_models(settings, now)
     if models and not settings.keep_deleted_days:
         removed += _collect_garbage(settings)
     if artifacts is not None:
@@ -179,13 +184,13 @@ def _empty_trash(settings: Settings, now: datetime) -> list[Removed]:
     freed = before - _size(artifacts) if artifacts is not None else None
     days = settings.keep_deleted_days
     return [
-        Removed("MLflow: models without a run, into the trash", models, days),
-        Removed("MLflow: trash, with its artifacts", removed, days, freed),
+        Removal("MLflow: models without a run, into the trash", models, days),
+        Removal("MLflow: trash, with its artifacts", removed, days, freed),
     ]
 
 
 def _collect_garbage(settings: Settings) -> int:
-    """Empties MLflow's trash of what has been there for a while; returns of how much."""
+    """Remove what has been in MLflow's trash for a while; return how many items."""
     done = subprocess.run(
         [
             *(sys.executable, "-m", "mlflow", "gc"),
@@ -209,7 +214,7 @@ def _milliseconds(now: datetime, days_before: float) -> int:
 
 
 def _local_folder(destination: str) -> Path | None:
-    """Where artifacts are, when it is on this machine."""
+    """Return the folder of artifacts; None: they are not on this machine."""
     path = ROOT / destination
     return path if destination and "://" not in destination and path.is_dir() else None
 
@@ -219,12 +224,7 @@ def _size(folder: Path | None) -> int:
 
 
 def _remove_empty_folders(folder: Path, before: datetime) -> None:
-    """Removes what MLflow leaves of the runs and models that it has emptied.
-
-    Args:
-        folder: Of all artifacts.
-        before: Younger ones may be about to be filled.
-    """
+    """Remove empty folders that MLflow leaves behind; younger ones may soon be filled."""
     for where, _, _ in os.walk(folder, topdown=False):
         path = Path(where)
         if path != folder and path.stat().st_mtime < before.timestamp() and not any(path.iterdir()):

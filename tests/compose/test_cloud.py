@@ -427,4 +427,4 @@ def test_nothing_is_left_on_the_engine_and_all_in_aws(stack: Cloud) -> None:
     said = stack.make("reset_all", env="cloud")
     assert stack.runtime.left() == []
     assert (stack.aws.objects(stack.models), stack.aws.objects(stack.tables)) == before
-    assert f"in AWS stay, for you to keep or to delete: s3://{stack.tables}, " in said
+    assert f"these stay in AWS until you delete them: s3://{stack.tables}, " in said

@@ -133,7 +133,7 @@ class TestReplacedPython:
 
     def test_installed_python_that_starts_is_left_alone(self, environment: Path) -> None:
         planned = self.planned(environment)
-        assert "operations.embedded.supervise status" in planned
+        assert "operations.stack status" in planned
         assert "install/packages.py" not in planned
 
     def test_removed_python_is_installed_again(self, environment: Path) -> None:
@@ -151,7 +151,7 @@ class TestReplacedPython:
         planned = self.planned(environment)
         made, installed, run = map(
             planned.index,
-            ("-m venv --clear", "operations/install/packages.py", "operations.embedded.supervise"),
+            ("-m venv --clear", "operations/install/packages.py", "operations.stack"),
         )
         assert made < installed < run
 

@@ -22,10 +22,10 @@ from mlstack.errors import MlstackError
 from mlstack.prediction_log.mongo_database import DATABASE, StorageUnavailable
 from mlstack.prediction_log.mongo_sink import MongoSink
 from mlstack.settings import Settings
-from operations.backup import take
+from operations.backup import create
 from operations.backup.archive import BackupError
+from operations.backup.create import create_backup
 from operations.backup.restore import restore_backup
-from operations.backup.take import take_backup
 from operations.maintenance import MaintenanceError, maintenance
 from support.customers import contract_named
 from support.mongo import mongo_server
@@ -61,7 +61,7 @@ def saved(contract: Contract, tmp_path_factory: pytest.TempPathFactory) -> Itera
         searched = small_search(contract, "kept")
         _fill(settings, searched.winner)
         stream = io.BytesIO()
-        take_backup(settings, stream, print)
+        create_backup(settings, stream, print)
         yield Saved(settings, searched, stream.getvalue(), _content(settings, contract))
 
 
@@ -132,7 +132,7 @@ def test_all_is_there_again_in_a_stack_that_was_new(
         small_search(contract, "kept")
         assert not (tmp_path / "mlflow/restore").exists()
         again = io.BytesIO()
-        take_backup(settings, again, print)
+        create_backup(settings, again, print)
         again.seek(0)
         with pytest.raises(BackupError) as refused:
             restore_backup(settings, again)
@@ -196,14 +196,14 @@ class TestRefusal:
         (tmp_path / "mlflow/mlflow.db").write_bytes(b"no database at all" * 1000)
         assert "MLflow's database: " in self._refused(new, saved.backup, BackupError)
         with pytest.raises(BackupError, match="MLflow's database: "):
-            take_backup(new, io.BytesIO(), print)
+            create_backup(new, io.BytesIO(), print)
 
     def test_a_stack_that_keeps_its_artifacts_elsewhere(self, saved: Saved, new: Settings) -> None:
         elsewhere = {"mlflow_artifacts_destination": "s3://bucket/artifacts"}
         refused = self._refused(new.model_copy(update=elsewhere), saved.backup, BackupError)
         assert "kept in s3://bucket/artifacts" in refused
         stream = io.BytesIO()
-        manifest = take_backup(saved.settings.model_copy(update=elsewhere), stream, print)
+        manifest = create_backup(saved.settings.model_copy(update=elsewhere), stream, print)
         assert manifest.counts["files of artifacts"] == 0
         assert len(stream.getvalue()) < len(saved.backup)
         refused = self._refused(new, stream.getvalue(), BackupError)
@@ -212,12 +212,12 @@ class TestRefusal:
     def test_a_pruning_that_is_under_way(
         self, saved: Saved, new: Settings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(take, "_PATIENCE_SECONDS", 0.1)
+        monkeypatch.setattr(create, "_PATIENCE_SECONDS", 0.1)
         with maintenance(new.state_path):
-            assert "under way" in self._refused(new, saved.backup, MaintenanceError)
+            assert "is running" in self._refused(new, saved.backup, MaintenanceError)
             said: list[str] = []
             with pytest.raises(MaintenanceError):
-                take_backup(new, io.BytesIO(), said.append)
+                create_backup(new, io.BytesIO(), said.append)
             assert len(said) == 1
             assert "waiting for a pruning" in said[0]
 
@@ -226,7 +226,7 @@ class TestRefusal:
         settings = new.model_copy(update={"mongo_uri": absent})
         assert "MongoDB" in self._refused(settings, saved.backup, StorageUnavailable)
         with pytest.raises(StorageUnavailable):
-            take_backup(settings, io.BytesIO(), print)
+            create_backup(settings, io.BytesIO(), print)
 
     def test_a_database_that_is_no_file(self, saved: Saved, new: Settings) -> None:
         other = new.model_copy(update={"mlflow_backend_store_uri": "postgresql://host/mlflow"})
@@ -234,7 +234,7 @@ class TestRefusal:
 
     def test_a_stack_that_was_never_set_up_has_nothing_to_back_up(self, new: Settings) -> None:
         with pytest.raises(BackupError, match="no database yet"):
-            take_backup(new, io.BytesIO(), print)
+            create_backup(new, io.BytesIO(), print)
 
 
 def _drawn(contract: Contract) -> list[Customer]:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from operations.containers.errors import ContainerError
-from operations.containers.security import Inspected, default_passwords
+from operations.containers.default_passwords import find_default_passwords
+from operations.containers.inspection import Inspected
+from operations.errors import StackError
 from support.ports import free_port
 
 
@@ -47,27 +48,25 @@ def grafana(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 def test_a_mongodb_that_wants_no_login(mongo: str) -> None:
-    found = default_passwords([container("mongo", int(mongo.rpartition(":")[2]))]).found
+    found = find_default_passwords([container("mongo", int(mongo.rpartition(":")[2]))])
     assert "mongo: no login" in found
 
 
 @pytest.mark.parametrize("grafana", ["admin"], indirect=True)
 def test_a_grafana_with_the_password_it_comes_with(grafana: int) -> None:
-    assert default_passwords([container("grafana", grafana)]).found == (
-        "grafana: admin with admin",
-    )
+    assert find_default_passwords([container("grafana", grafana)]) == ("grafana: admin with admin",)
 
 
 @pytest.mark.parametrize("grafana", ["kJ3-drawn"], indirect=True)
 def test_a_grafana_with_a_password_of_its_own(grafana: int) -> None:
-    assert default_passwords([container("grafana", grafana)]).found == ()
+    assert find_default_passwords([container("grafana", grafana)]) == ()
 
 
 @pytest.mark.parametrize("service", ["grafana", "mongo"])
 def test_what_can_not_be_asked_is_no_0(service: str) -> None:
-    with pytest.raises(ContainerError, match="cannot be asked"):
-        default_passwords([container(service, free_port())])
+    with pytest.raises(StackError, match="does not answer"):
+        find_default_passwords([container(service, free_port())])
 
 
 def test_what_has_no_login_is_not_asked() -> None:
-    assert default_passwords([container("prometheus", free_port())]).found == ()
+    assert find_default_passwords([container("prometheus", free_port())]) == ()

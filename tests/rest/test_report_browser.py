@@ -140,7 +140,7 @@ def test_nginx_is_known_as_ours_and_leaves_nobody_behind(tmp_path: Path) -> None
     process = subprocess.Popen(line, env={**os.environ, **processes.marker(stack, "nginx")})
     try:
         wait_until(lambda: not ports.is_free("127.0.0.1", settings.reports_port), "it listens")
-        marked = processes.marked(stack)["nginx"]
+        marked = processes.find_by_service(stack)["nginx"]
         assert [each.pid for each in marked] == [process.pid]
         assert psutil.Process(process.pid).children() == []
     finally:

@@ -20,8 +20,8 @@ from mlstack.model.mlflow_runs import SEARCH_TAG
 from mlstack.model.model_store import ModelStore
 from mlstack.quality.reference import ReferenceStore
 from mlstack.settings import ROOT, Settings
-from operations.retention import needed
-from operations.retention.removed import Removed
+from operations.retention import removal
+from operations.retention.removal import Removal
 from operations.retention.tracking import prune_tracking
 from support.tracking_server import (
     Searched,
@@ -51,7 +51,7 @@ class Past:
     def client(self) -> MlflowClient:
         return MlflowClient(self.server.address)
 
-    def prune(self, **changed: object) -> dict[str, Removed]:
+    def prune(self, **changed: object) -> dict[str, Removal]:
         settings = Settings.model_validate(self.settings.model_dump() | changed)
         return {removed.what: removed for removed in prune_tracking(settings, datetime.now(UTC))}
 
@@ -99,7 +99,7 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Past]:
 def test_pruning_while_a_deployment_is_under_way_touches_nothing(
     past: Past, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(needed, "_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(removal, "_PATIENCE_SECONDS", 0.1)
     deploying = Deployer(past.settings, model_store(past.settings)).state.deploying()
     with deploying, pytest.raises(DeploymentError, match="under way"):
         past.prune()

@@ -116,7 +116,7 @@ def test_two_starts_at_once_start_one_supervisord(project: ProjectCopy) -> None:
     command = [sys.executable, "-m", "mlstack.with_environment", "--set-up", "embedded"]
     starts = [
         subprocess.Popen(
-            [*command, "-m", "operations.embedded.supervise", "start", "aws"],
+            [*command, "-m", "operations.stack", "start", "aws"],
             cwd=project.folder,
             env={**os.environ, **project.variables},
             stdout=subprocess.PIPE,

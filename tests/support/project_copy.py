@@ -66,7 +66,7 @@ class ProjectCopy:
         python = str(self.folder / ".venv/bin/python")
         module = ("-m", "mlstack.with_environment", "--set-up", "embedded")
         return subprocess.run(
-            [python, *module, "-m", "operations.embedded.supervise", *arguments],
+            [python, *module, "-m", "operations.stack", *arguments],
             cwd=self.folder,
             env={**_environment(), **self.variables},
             stdout=subprocess.PIPE,
@@ -78,7 +78,7 @@ class ProjectCopy:
 
     def processes(self) -> dict[str, list[psutil.Process]]:
         """What runs of the copy's stack, by service."""
-        return processes.marked(self.folder / ".embedded")
+        return processes.find_by_service(self.folder / ".embedded")
 
     def pid(self, service: str) -> int | None:
         """Pid of a service, as its launcher recorded it; None: it does not run."""

@@ -1,4 +1,4 @@
-"""A file is replaced at once or not at all, and what is promised to be on disk is there."""
+"""A file is replaced completely or not at all, and synced where that is promised."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from mlstack.files import sync_tree, write_atomically
 
 @pytest.fixture
 def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Everything that is synced to disk from now on, in its order."""
+    """The paths that are synced to disk, in order."""
     paths: list[Path] = []
     fsync = os.fsync
 
@@ -22,7 +22,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return paths
 
 
-def test_the_content_is_synced_before_the_name(tmp_path: Path, synced: list[Path]) -> None:
+def test_content_is_synced_before_name(tmp_path: Path, synced: list[Path]) -> None:
     path = tmp_path / "record.json"
     write_atomically(path, b"1")
     content, names = synced
@@ -30,21 +30,19 @@ def test_the_content_is_synced_before_the_name(tmp_path: Path, synced: list[Path
     assert names == tmp_path
 
 
-def test_what_need_not_last_is_not_synced(tmp_path: Path, synced: list[Path]) -> None:
+def test_write_without_sync_syncs_nothing(tmp_path: Path, synced: list[Path]) -> None:
     write_atomically(tmp_path / "heartbeat", b"1", sync=False)
     assert synced == []
 
 
-def test_a_tree_is_synced_with_its_folders(tmp_path: Path, synced: list[Path]) -> None:
+def test_sync_tree_syncs_files_and_folders(tmp_path: Path, synced: list[Path]) -> None:
     (tmp_path / "extra").mkdir()
     (tmp_path / "extra" / "contract.yaml").write_text("a: 1\n")
     sync_tree(tmp_path)
     assert sorted(synced) == [tmp_path, tmp_path / "extra", tmp_path / "extra" / "contract.yaml"]
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_write_leaves_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "record.json"
     write_atomically(path, b"old")
 

@@ -1,4 +1,4 @@
-"""A probe tells a service that works from one that does not, and from a stranger at its port."""
+"""A probe tells a working service from a broken one, and from another program at its port."""
 
 from collections.abc import Callable
 
@@ -14,16 +14,16 @@ ADDRESS = "http://127.0.0.1:9696"
 @pytest.mark.parametrize(
     "body", [b"<html>hello</html>", b"", b"[]", b"{}", b'{"detail": 1}', b"\xff"]
 )
-def test_a_stranger_who_answers_with_200_is_not_ready(
+def test_other_program_at_port_is_not_ready(
     probe: Callable[[str], Answer], body: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probes, "ask", lambda *_: (200, body))
     answer = probe(ADDRESS)
     assert not answer.ready
-    assert f"something else answers at {ADDRESS}/health/ready" in answer.detail
+    assert f"another program answers at {ADDRESS}/health/ready" in answer.detail
 
 
-def test_what_is_served_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_detail_says_what_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
     body = b'{"model_run_id": "a1", "detail": "no drift"}'
     monkeypatch.setattr(probes, "ask", lambda *_: (200, body))
     assert probes.model_is_served(ADDRESS) == Answer(ready=True, detail="a1")
@@ -38,5 +38,5 @@ def test_what_is_served_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         (b"<h1>\n Bad  gateway</h1>", "<h1> Bad gateway</h1>"),
     ],
 )
-def test_a_refusal_is_told_in_its_own_words(body: bytes, said: str) -> None:
+def test_detail_quotes_refusal(body: bytes, said: str) -> None:
     assert probes.why(503, body) == f"answers with 503: {said}"

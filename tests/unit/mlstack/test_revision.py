@@ -6,12 +6,12 @@ from mlstack import revision
 from mlstack.revision import git_revision
 
 
-def test_a_given_revision_wins_over_git(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_revision_wins_over_git(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_REVISION", "v1.2.3")
     assert git_revision() == "v1.2.3"
 
 
-def test_a_folder_without_git_has_an_unknown_revision(
+def test_folder_without_git_has_unknown_revision(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("GIT_REVISION", raising=False)
@@ -20,7 +20,7 @@ def test_a_folder_without_git_has_an_unknown_revision(
     assert git_revision() == "unknown"
 
 
-def test_a_machine_without_git_has_an_unknown_revision(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_machine_without_git_has_unknown_revision(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GIT_REVISION", raising=False)
     monkeypatch.setenv("PATH", "")
     assert git_revision() == "unknown"

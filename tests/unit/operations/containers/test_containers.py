@@ -1,4 +1,4 @@
-"""What the containers' environments are run with."""
+"""Compose files, secrets, jobs and the command line of the containers' environments."""
 
 import os
 import re
@@ -11,9 +11,9 @@ import pytest
 from mlstack import environments
 from mlstack.settings import ROOT, Settings
 from operations.containers import credentials, engine, job
-from operations.containers.errors import ContainerError
-from operations.containers.services import GROUPS, address, chosen
-from operations.containers.supervise import in_aws
+from operations.containers.services import GROUPS, address, select_services
+from operations.containers.stack import list_aws_resources
+from operations.errors import StackError
 from support.compose_files import read_services
 
 REGISTRY, SERVE = "docker-compose-model-registry.yml", "docker-compose-serve.yml"
@@ -26,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / ".secrets"
 
 
-def test_secrets_are_drawn_once_and_nobody_else_may_read_them(folder: Path) -> None:
+def test_secrets_are_drawn_once_for_owner_only(folder: Path) -> None:
     assert credentials.ensure() == list(credentials.NAMES)
     first = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert len(set(first.values())) == len(credentials.NAMES)
@@ -38,8 +38,8 @@ def test_secrets_are_drawn_once_and_nobody_else_may_read_them(folder: Path) -> N
         assert path.stat().st_uid == credentials.container_uid()
 
 
-def test_an_empty_secret_is_drawn_anew(folder: Path) -> None:
-    """A draw that was killed halfway must not leave an open door."""
+def test_empty_secret_is_drawn_again(folder: Path) -> None:
+    """A draw that was killed half-way must not leave a service without a password."""
     folder.mkdir()
     (folder / "feedback_token").touch()
     credentials.ensure()
@@ -47,9 +47,7 @@ def test_an_empty_secret_is_drawn_anew(folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} == set(credentials.NAMES)
 
 
-def test_a_draw_that_is_killed_leaves_no_secret(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_killed_draw_leaves_no_secret(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def killed(_: int) -> None:
         raise KeyboardInterrupt
 
@@ -61,8 +59,8 @@ def test_a_draw_that_is_killed_leaves_no_secret(
     assert credentials.ensure() == list(credentials.NAMES)
 
 
-def test_no_setting_is_on_a_command_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everybody on the machine can read that."""
+def test_job_puts_no_value_on_command_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everybody on the machine can read command lines."""
     uri = "mongodb://ana:secret@db.example"
     monkeypatch.setattr(os, "environ", {**os.environ, "MONGO_URI": uri})
     begun: list[tuple[list[str], dict[str, str]]] = []
@@ -82,7 +80,7 @@ def test_no_setting_is_on_a_command_line(folder: Path, monkeypatch: pytest.Monke
     assert environment["LOGNAME"]
 
 
-def test_every_job_of_the_makefile_has_a_service_with_its_code() -> None:
+def test_jobs_of_makefile_have_service_with_code() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     modules = set(re.findall(r"(?:\$\(JOB\)|CHOOSE :=) ([a-z_.]+)", makefile))
     assert {"operations.aws.init_aws", "server.deploy"} <= modules
@@ -91,6 +89,8 @@ def test_every_job_of_the_makefile_has_a_service_with_its_code() -> None:
         service = services[job.service_of(module)]
         dockerfile = (ROOT / service["build"]["dockerfile"]).read_text(encoding="utf-8")
         assert f"COPY {module.partition('.')[0]} " in dockerfile, module
+    with pytest.raises(StackError, match="no service has this module's code"):
+        job.service_of("monitoring.evidently_service.app")
 
 
 def test_containers_never_run_as_root(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,27 +100,25 @@ def test_containers_never_run_as_root(monkeypatch: pytest.MonkeyPatch) -> None:
     assert credentials.container_uid() == 1000
 
 
-def test_somebody_else_s_secrets_are_refused_with_what_to_do(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_secrets_of_another_user_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     credentials.ensure()
     assert folder.exists()
     monkeypatch.setattr(credentials, "container_uid", lambda: 4321)
-    with pytest.raises(ContainerError, match="as the user who set this up"):
+    with pytest.raises(StackError, match="as the user who set this up"):
         credentials.ensure()
 
 
-def test_groups_and_names_become_the_services_that_the_environment_has() -> None:
+def test_select_services_keeps_those_of_environment() -> None:
     services = read_services(REGISTRY, SERVE)
     del services["localstack"]  # as with env=cloud
-    assert chosen(["model-registry", "mongo"], services) == [
+    assert select_services(["model-registry", "mongo"], services) == [
         *("mlflow_server", "prefect_server", "agent", "aws-keeper", "mongo")
     ]
-    with pytest.raises(ContainerError, match="no such group or service: mango"):
-        chosen(["mango"], services)
+    with pytest.raises(StackError, match="no such group or service: mango"):
+        select_services(["mango"], services)
 
 
-def test_an_address_is_one_that_people_can_open() -> None:
+def test_address_can_be_opened() -> None:
     everywhere = {"ports": [{"host_ip": "0.0.0.0", "published": "9696"}]}  # noqa: S104
     here = {"ports": [{"host_ip": "127.0.0.1", "published": "27018"}]}
     assert address("model-server-api", everywhere, "ml.example.org") == "http://ml.example.org:9696"
@@ -130,19 +128,19 @@ def test_an_address_is_one_that_people_can_open() -> None:
 
 
 @pytest.mark.parametrize("file", [REGISTRY, SERVE])
-def test_every_service_heals_and_is_bounded(file: str) -> None:
+def test_services_restart_and_are_limited(file: str) -> None:
     for name, service in read_services(file).items():
         assert service["mem_limit"], name
         assert service["logging"]["options"]["max-size"], name
         if name == "mongo-account":
-            continue  # it does one thing and ends
+            continue  # it runs once
         assert service["restart"] == "unless-stopped", name
         assert service["healthcheck"]["test"], name
         assert service["stop_grace_period"], name
 
 
 @pytest.mark.parametrize("file", [REGISTRY, SERVE])
-def test_what_is_ours_may_do_nothing_beyond_its_work(file: str) -> None:
+def test_our_services_have_no_privileges(file: str) -> None:
     for name, service in read_services(file).items():
         if name in PUBLIC:
             # A version, not whatever is the latest one.
@@ -156,7 +154,7 @@ def test_what_is_ours_may_do_nothing_beyond_its_work(file: str) -> None:
 
 
 @pytest.mark.parametrize("file", [REGISTRY, SERVE])
-def test_no_port_is_open_to_others_unless_bind_address_says_so(file: str) -> None:
+def test_ports_are_on_loopback_by_default(file: str) -> None:
     for name, service in read_services(file).items():
         for port in service.get("ports", []):
             assert port.startswith(("127.0.0.1:", "${BIND_ADDRESS:-127.0.0.1}:")), name
@@ -164,19 +162,19 @@ def test_no_port_is_open_to_others_unless_bind_address_says_so(file: str) -> Non
     assert read_services(SERVE)["mongo"]["ports"][0].startswith("127.0.0.1:")
 
 
-def test_no_secret_is_in_a_container_s_environment() -> None:
+def test_container_environments_hold_no_secret() -> None:
     for name, service in read_services(REGISTRY, SERVE).items():
         for variable, value in service.get("environment", {}).items():
             if variable.endswith(("PASSWORD", "TOKEN", "PASSWORD_FILE", "TOKEN_FILE", "__FILE")):
                 assert str(value).startswith("/run/secrets/"), f"{name}: {variable}"
 
 
-def test_every_service_is_in_a_group_or_comes_with_one() -> None:
+def test_every_service_has_a_group() -> None:
     grouped = {name for names in GROUPS.values() for name in names}
     assert set(read_services(REGISTRY, SERVE)) - grouped == {"mongo", "mongo-account"}
 
 
-def test_in_the_cloud_neither_emulator_nor_keys() -> None:
+def test_cloud_has_no_emulator_and_no_keys() -> None:
     text = (ROOT / ".env.cloud").read_text(encoding="utf-8")
     for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         assert f"\n{name}=" not in text
@@ -187,33 +185,37 @@ def test_in_the_cloud_neither_emulator_nor_keys() -> None:
 
 
 @pytest.mark.parametrize("environment", ["embedded", "local", "cloud"])
-def test_no_environment_s_file_holds_a_secret(environment: str) -> None:
+def test_environment_files_hold_no_secret(environment: str) -> None:
     text = (ROOT / f".env.{environment}").read_text(encoding="utf-8")
     assert "PASSWORD=" not in text
     assert "TOKEN=" not in text
 
 
-def test_what_stays_in_aws_is_named_and_nothing_that_was_never_chosen() -> None:
+def test_list_aws_resources_names_only_chosen_ones() -> None:
     streams = ["stream predictions", "stream results", "stream predictions-dead-letter"]
-    assert in_aws(Settings(), "") == streams
+    assert list_aws_resources(Settings(), "") == streams
     chosen = Settings(feature_store_bucket="tables")
-    assert in_aws(chosen, "s3://models") == ["s3://tables", "s3://models", *streams]
-    assert in_aws(chosen, "/mlflow/artifacts") == ["s3://tables", *streams]
+    assert list_aws_resources(chosen, "s3://models") == ["s3://tables", "s3://models", *streams]
+    assert list_aws_resources(chosen, "/mlflow/artifacts") == ["s3://tables", *streams]
 
 
-@pytest.mark.parametrize("module", ["doctor", "job", "security", "supervise"])
-def test_this_machine_needs_only_the_few_packages_of_its_lock(module: str) -> None:
-    """With everything in containers nobody should have to install gigabytes beside them."""
+@pytest.mark.parametrize(
+    "module",
+    [
+        *("operations.stack", "operations.doctor", "operations.containers.stack"),
+        *("operations.containers.checks", "operations.containers.job"),
+        "operations.containers.security",
+    ],
+)
+def test_containers_need_only_packages_of_operate_lock(module: str) -> None:
+    """Targets of the containers' environments need no package beyond requirements/operate.txt."""
     lock = (ROOT / "requirements" / "operate.txt").read_text(encoding="utf-8")
     operate = {name.replace("-", "_") for name in re.findall(r"(?m)^([\w.-]+)==", lock)}
     others = set()
     for file in (ROOT / "requirements").glob("*.txt"):
         others |= set(re.findall(r"(?m)^([\w.-]+)==", file.read_text(encoding="utf-8")))
     blocked = {name.replace("-", "_") for name in others} - operate
-    code = (
-        f"import sys; sys.modules.update(dict.fromkeys({sorted(blocked)})); "
-        f"import operations.containers.{module}"
-    )
+    code = f"import sys; sys.modules.update(dict.fromkeys({sorted(blocked)})); import {module}"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
     )

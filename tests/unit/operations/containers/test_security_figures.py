@@ -1,4 +1,4 @@
-"""Security figures count what they say, from what the engine really tells."""
+"""Security figures, counted from recorded answers of the engine."""
 
 import json
 from collections.abc import Mapping
@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from mlstack.settings import ROOT
-from operations.containers.security import Figure, Inspected, figures, open_files, report
+from operations.containers.inspection import Inspected
+from operations.containers.security import Figure, figures, find_open_files, report
 
-# What `docker inspect` said of the server, MongoDB and the AWS emulator, without what nobody reads.
+# Answers of `docker inspect` for the server, MongoDB and the AWS emulator, shortened.
 RECORDED = ROOT / "tests/support/inspected.json"
 
 
@@ -26,16 +27,16 @@ def found(
     uids: tuple[int, ...] = (10001,),
     secrets: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, tuple[str, ...]]:
-    """What is counted, by what it is; figures that are 0 are left out."""
+    """Figures that are not 0, by name."""
     containers = [Inspected(document, uids) for document in documents.values()]
     return {figure.what: figure.found for figure in figures(containers, secrets) if figure.found}
 
 
-def test_the_stack_as_it_is_has_none_of_all_this(documents: dict[str, dict[str, Any]]) -> None:
+def test_recorded_stack_has_no_finding(documents: dict[str, dict[str, Any]]) -> None:
     assert found(documents, secrets={"token": "not in there"}) == {}
 
 
-def test_what_was_recorded_is_read(documents: dict[str, dict[str, Any]]) -> None:
+def test_recorded_containers_are_read(documents: dict[str, dict[str, Any]]) -> None:
     server, mongo = (Inspected(documents[name], {10001}) for name in ("model-server-api", "mongo"))
     assert (server.is_ours, server.is_root, mongo.is_ours, mongo.is_root) == (
         True,
@@ -48,7 +49,7 @@ def test_what_was_recorded_is_read(documents: dict[str, dict[str, Any]]) -> None
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1"])  # noqa: S104
-def test_a_port_that_others_reach(documents: dict[str, dict[str, Any]], host: str) -> None:
+def test_port_outside_loopback_is_found(documents: dict[str, dict[str, Any]], host: str) -> None:
     ports = documents["mongo"]["NetworkSettings"]["Ports"]
     ports["27017/tcp"] = [{"HostIp": host, "HostPort": "27018"}]
     ((what, lines),) = found(documents).items()
@@ -57,7 +58,7 @@ def test_a_port_that_others_reach(documents: dict[str, dict[str, Any]], host: st
 
 
 @pytest.mark.parametrize(("port", "count"), [("443", 0), ("9090", 1)])
-def test_the_proxy_alone_may_be_reached_and_where_it_encrypts_alone(
+def test_only_encrypted_ports_of_proxy_are_public(
     documents: dict[str, dict[str, Any]], port: str, count: int
 ) -> None:
     server = documents["model-server-api"]
@@ -67,18 +68,18 @@ def test_the_proxy_alone_may_be_reached_and_where_it_encrypts_alone(
 
 
 @pytest.mark.parametrize("user", ["", "0", "root", "0:0"])
-def test_one_of_ours_that_is_started_as_root(
+def test_own_container_started_as_root_is_found(
     documents: dict[str, dict[str, Any]], user: str
 ) -> None:
     documents["model-server-api"]["Config"]["User"] = user
     assert found(documents) == {"of our containers as root": ("model-server-api",)}
 
 
-def test_one_of_ours_with_a_process_that_is_root(documents: dict[str, dict[str, Any]]) -> None:
+def test_own_container_with_root_process_is_found(documents: dict[str, dict[str, Any]]) -> None:
     assert found(documents, uids=(10001, 0)) == {"of our containers as root": ("model-server-api",)}
 
 
-def test_a_public_image_as_root_that_nobody_gave_a_reason_for(
+def test_public_image_as_root_without_reason_is_found(
     documents: dict[str, dict[str, Any]],
 ) -> None:
     documents["mongo"]["Config"]["Image"] = "docker.example:5000/else/where:1@sha256:0"
@@ -100,7 +101,7 @@ def test_a_public_image_as_root_that_nobody_gave_a_reason_for(
         ("PidMode", "host", "parts of the machine in containers"),
     ],
 )
-def test_what_one_of_ours_has_too_much_of(
+def test_excess_privileges_are_found(
     documents: dict[str, dict[str, Any]], key: str, value: object, what: str
 ) -> None:
     documents["model-server-api"]["HostConfig"][key] = value
@@ -109,12 +110,12 @@ def test_what_one_of_ours_has_too_much_of(
     assert "model-server-api" in lines[0]
 
 
-def test_the_engine_in_a_container(documents: dict[str, dict[str, Any]]) -> None:
+def test_engine_socket_in_container_is_found(documents: dict[str, dict[str, Any]]) -> None:
     documents["localstack"]["Mounts"].append({"Source": "/var/run/docker.sock"})
     assert list(found(documents)) == ["parts of the machine in containers"]
 
 
-def test_a_secret_in_an_environment_is_named_and_not_shown(
+def test_secret_in_environment_is_named_not_shown(
     documents: dict[str, dict[str, Any]],
 ) -> None:
     documents["mongo"]["Config"]["Env"].append("URI=mongodb://root:s3cret@mongo")
@@ -123,17 +124,20 @@ def test_a_secret_in_an_environment_is_named_and_not_shown(
     }
 
 
-def test_a_file_that_others_can_read(tmp_path: Path) -> None:
+def test_open_secret_files_are_found(tmp_path: Path) -> None:
     for name, mode in (("fine", 0o600), ("open", 0o644), ("tls/key", 0o640), ("tls/fine", 0o400)):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
         (tmp_path / name).chmod(mode)
-    assert open_files(tmp_path).found == ("open: 644", "tls/key: 640")
-    assert open_files(tmp_path / "none").found == ()
+    assert find_open_files(tmp_path) == ("open: 644", "tls/key: 640")
+    assert find_open_files(tmp_path / "none") == ()
 
 
-def test_one_figure_that_is_not_0_is_enough() -> None:
-    said: list[str] = []
-    assert report([Figure("holes", ())], said.append)
-    assert not report([Figure("holes", ()), Figure("doors", ("front", "back"))], said.append)
-    assert said[-3:] == ["    2 doors", "        front", "        back"]
+def test_report_fails_on_one_finding(capsys: pytest.CaptureFixture[str]) -> None:
+    assert report([Figure("holes", ())])
+    assert not report([Figure("holes", ()), Figure("doors", ("front", "back"))])
+    assert capsys.readouterr().out.splitlines()[-3:] == [
+        "    2 doors",
+        "        front",
+        "        back",
+    ]

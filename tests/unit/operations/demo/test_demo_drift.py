@@ -1,4 +1,4 @@
-"""What `make demo-drift` reads, and how it shows what it sees."""
+"""What `make demo-drift` reads from the running stack, and how it shows it."""
 
 from collections.abc import Iterator
 
@@ -6,9 +6,10 @@ import pytest
 
 from mlstack.contract import Contract
 from mlstack.settings import Settings
-from operations.demo.errors import DemoError
-from operations.demo.stack import Gauges, Stack
-from operations.demo.table import Table
+from mlstack.waiting import Unavailable
+from operations.demo.drift_demo import Timeline
+from operations.demo.running_stack import Gauges, RunningStack
+from operations.errors import StackError
 from support.ports import free_ports
 
 EXPOSITION = """\
@@ -24,58 +25,55 @@ evidently:window_rows{dataset="new"} 5.0
 """
 
 
-def test_gauges_are_those_of_the_contract() -> None:
+def test_gauges_are_those_of_contract() -> None:
     assert Gauges.parse(EXPOSITION, "ours") == Gauges(drifted=True, features=("a",))
     assert Gauges.parse(EXPOSITION, "theirs") == Gauges(drifted=False, features=("c",))
+    assert Gauges.parse(EXPOSITION, "new").rows == 5
 
 
-def test_no_calculation_is_no_verdict() -> None:
+def test_no_gauge_is_no_verdict() -> None:
     assert Gauges.parse(EXPOSITION, "new").drifted is None
 
 
-def test_a_stack_that_is_not_up_is_named_with_what_to_do(documented: Contract) -> None:
+def test_stack_that_is_down_is_named(documented: Contract) -> None:
     settings = Settings(api_url=f"http://127.0.0.1:{free_ports(1)[0]}")
-    with pytest.raises(DemoError, match=r"not up: model-server-api .*; start it with make"):
-        Stack(settings, documented).require()
+    with pytest.raises(StackError, match=r"not up: model-server-api .*; start it with make"):
+        RunningStack(settings, documented).require_ready()
 
 
-def test_a_missing_prometheus_is_named_with_what_to_do(documented: Contract) -> None:
+def test_missing_prometheus_is_named(documented: Contract) -> None:
     settings = Settings(prometheus_url=f"http://127.0.0.1:{free_ports(1)[0]}")
-    assert "see make status" in Stack(settings, documented).lack_of_alerts()
+    assert "see make status" in RunningStack(settings, documented).alerts_fault()
 
 
-def test_mongodb_that_goes_away_ends_the_demonstration_with_a_sentence(
+def test_mongodb_that_goes_away_is_named(
     documented: Contract, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mlstack.prediction_log.mongo_database._CONNECT_MS", 100)
     settings = Settings(mongo_uri=f"mongodb://127.0.0.1:{free_ports(1)[0]}")
-    with pytest.raises(DemoError, match="mongo does not answer any more"):
-        Stack(settings, documented).is_stored("some-id")
+    with pytest.raises(StackError, match="mongo does not answer"):
+        RunningStack(settings, documented).has_predictions("some-id")
 
 
-class TestTable:
+class TestTimeline:
     @pytest.fixture(autouse=True)
     def _at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("operations.demo.table.POLL_SECONDS", 0)
+        monkeypatch.setattr("operations.demo.drift_demo.POLL_SECONDS", 0)
 
-    def test_a_step_is_shown_once_there_is_something_to_see(self) -> None:
-        shown: list[str] = []
-        sights: Iterator[str] = iter(["", "", "income"])
-        table = Table(lambda text, end: shown.append(text + end), live=False)
-        table.follow("gauge", lambda: next(sights))
-        (line,) = shown[1:]
+    def test_step_is_printed_once_it_happened(self, capsys: pytest.CaptureFixture[str]) -> None:
+        seen: Iterator[str] = iter(["", "", "income"])
+        Timeline(live=False).follow("gauge", lambda: next(seen))
+        _, line = capsys.readouterr().out.splitlines()
         assert line.split() == ["gauge", "0.0", "s", "0.0", "s", "income"]
 
-    def test_a_terminal_shows_that_it_is_waiting(self) -> None:
-        shown: list[str] = []
-        sights: Iterator[str] = iter(["", "income"])
-        table = Table(lambda text, end: shown.append(text + end), live=True)
-        table.follow("gauge", lambda: next(sights))
-        assert [line.endswith("\n") for line in shown[1:]] == [False, True]
-        assert all(line.startswith("\r") for line in shown[1:])
+    def test_terminal_counts_up_while_waiting(self, capsys: pytest.CaptureFixture[str]) -> None:
+        seen: Iterator[str] = iter(["", "income"])
+        Timeline(live=True).follow("gauge", lambda: next(seen))
+        _, waiting, line = capsys.readouterr().out.split("\r")
+        assert "..." in waiting
+        assert line.endswith("income\n")
 
-    def test_what_does_not_come_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("operations.demo.table.STEP_SECONDS", 0)
-        table = Table(lambda *_: None, live=False)
-        with pytest.raises(DemoError, match="gauge: not within 0 s"):
-            table.follow("gauge", lambda: "")
+    def test_step_that_never_happens_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("operations.demo.drift_demo.STEP_SECONDS", 0)
+        with pytest.raises(Unavailable, match=r"gauge: not yet; .* \(waited 0 s\)"):
+            Timeline(live=False).follow("gauge", lambda: "")

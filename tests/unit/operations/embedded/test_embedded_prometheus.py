@@ -1,4 +1,4 @@
-"""The embedded Prometheus runs on the project's own configuration."""
+"""The embedded Prometheus runs with the project's own configuration."""
 
 from pathlib import Path
 
@@ -7,12 +7,13 @@ import yaml
 
 from mlstack.settings import Settings
 from operations.embedded import prometheus
-from operations.embedded.errors import StackError
-from operations.embedded.services import GROUPS, all_services
-from operations.embedded.supervise import Stack
+from operations.embedded.service import GROUPS
+from operations.embedded.services import all_services
+from operations.embedded.stack import EmbeddedStack
+from operations.errors import StackError
 
 
-def test_targets_are_the_project_s_on_this_environment_s_ports(tmp_path: Path) -> None:
+def test_targets_have_ports_of_environment(tmp_path: Path) -> None:
     file = prometheus.configure(tmp_path, Settings(api_port=4001, prometheus_port=4002))
     configuration = yaml.safe_load(file.read_text(encoding="utf-8"))
     assert configuration == yaml.safe_load((prometheus.PROJECT / file.name).read_text())
@@ -23,7 +24,7 @@ def test_targets_are_the_project_s_on_this_environment_s_ports(tmp_path: Path) -
     assert {path.name for path in (tmp_path / "rules").glob("*")} >= {"model.yml", "servers.yml"}
 
 
-def test_a_second_start_takes_a_moved_project_and_other_ports(tmp_path: Path) -> None:
+def test_second_start_follows_moved_project_and_ports(tmp_path: Path) -> None:
     (tmp_path / "rules").symlink_to("/nowhere")
     prometheus.configure(tmp_path, Settings())
     prometheus.configure(tmp_path, Settings(api_port=4001))
@@ -31,18 +32,18 @@ def test_a_second_start_takes_a_moved_project_and_other_ports(tmp_path: Path) ->
     assert "127.0.0.1:4001" in (tmp_path / "targets.yml").read_text()
 
 
-def test_a_target_that_is_no_service_is_named() -> None:
+def test_unknown_target_is_named() -> None:
     ports = {service.name: service.port for service in all_services(Settings())}
     del ports["model-server-api"]
     with pytest.raises(StackError, match="no service with a port: model-server-api"):
         prometheus.targets(ports)
 
 
-def test_a_start_without_prometheus_says_so_and_goes_on_with_the_others(
+def test_start_leaves_out_missing_prometheus(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", "")
-    started = {service.name for service in Stack(Settings()).startable(GROUPS)}
+    started = {service.name for service in EmbeddedStack(Settings()).startable(GROUPS)}
     assert "prometheus" not in started
     assert {"mlflow", "model-server-api"} <= started
     (said,) = capsys.readouterr().out.splitlines()

@@ -1,4 +1,4 @@
-"""What the services are started with."""
+"""The embedded services, their launch orders, and the AWS emulator."""
 
 import threading
 from collections.abc import Iterable
@@ -11,14 +11,15 @@ from moto.kinesis.models import Shard
 
 from mlstack.settings import Settings
 from operations.embedded.aws_emulator import OneAtATime, last_sequence_number
-from operations.embedded.errors import StackError
 from operations.embedded.orders import Order
-from operations.embedded.services import GROUPS, all_services
+from operations.embedded.service import GROUPS
+from operations.embedded.services import all_services
+from operations.errors import StackError
 
 ACTIVE = {"RUN_ID": "a" * 32, "TRAIN_TRIALS": "50", "AWS_ACCESS_KEY_ID": "embedded"}
 
 
-def test_every_service_belongs_to_a_group_and_to_one_port() -> None:
+def test_services_have_group_and_port_variable() -> None:
     services = all_services(Settings())
     assert {service.group for service in services} == set(GROUPS)
     assert len({service.name for service in services}) == len(services)
@@ -26,8 +27,8 @@ def test_every_service_belongs_to_a_group_and_to_one_port() -> None:
         assert (service.port == 0) == (service.port_variable == "")
 
 
-def test_only_what_people_open_listens_beyond_this_machine() -> None:
-    """The AWS emulator and MongoDB's stand-in know no login."""
+def test_services_without_login_stay_on_loopback() -> None:
+    """The AWS emulator and MongoDB's stand-in have no login."""
     open_to_all = Settings(bind_address="0.0.0.0")  # noqa: S104
     listening = {service.name: service.host for service in all_services(open_to_all)}
     assert {listening["aws"], listening["mongo"]} == {"127.0.0.1"}
@@ -39,26 +40,26 @@ def test_only_what_people_open_listens_beyond_this_machine() -> None:
     )
 
 
-def test_no_service_tells_the_outside_about_itself() -> None:
+def test_services_send_no_telemetry() -> None:
     services = {service.name: service for service in all_services(Settings())}
     assert services["mlflow"].environment["MLFLOW_DISABLE_TELEMETRY"] == "true"
     for name in ("prefect-server", "agent"):
         assert services[name].environment["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
 
 
-def test_our_own_services_get_the_settings_and_the_others_do_not() -> None:
+def test_only_our_own_services_get_settings() -> None:
     orders = {s.name: Order.of(s, ACTIVE) for s in all_services(Settings())}
     assert orders["agent"].environment["TRAIN_TRIALS"] == "50"
     assert "TRAIN_TRIALS" not in orders["mlflow"].environment
 
 
-def test_a_start_is_no_deploy() -> None:
+def test_orders_hold_no_run_id() -> None:
     """A run id in a server's environment would outlive later deploys."""
     for service in all_services(Settings()):
         assert "RUN_ID" not in Order.of(service, ACTIVE).environment
 
 
-def test_an_order_is_read_as_it_was_written_and_a_change_is_noticed(tmp_path: Path) -> None:
+def test_order_is_read_back_and_change_is_noticed(tmp_path: Path) -> None:
     service = all_services(Settings())[0]
     order = Order.of(service, ACTIVE)
     assert order.write(tmp_path, service.name)
@@ -68,18 +69,18 @@ def test_an_order_is_read_as_it_was_written_and_a_change_is_noticed(tmp_path: Pa
     assert moved.write(tmp_path, service.name)
 
 
-def test_an_order_is_nobody_else_s_to_read(tmp_path: Path) -> None:
+def test_order_is_readable_by_owner_only(tmp_path: Path) -> None:
     service = all_services(Settings())[0]
     Order.of(service, ACTIVE).write(tmp_path, service.name)
     assert all(path.stat().st_mode & 0o077 == 0 for path in tmp_path.iterdir())
 
 
-def test_a_service_that_was_never_started_says_so(tmp_path: Path) -> None:
+def test_missing_order_says_never_started(tmp_path: Path) -> None:
     with pytest.raises(StackError, match="never started"):
         Order.read(tmp_path, "mlflow")
 
 
-def test_the_aws_emulator_handles_one_request_at_a_time() -> None:
+def test_emulator_handles_one_request_at_a_time() -> None:
     inside = 0
     most = 0
     guard = threading.Lock()
@@ -111,8 +112,8 @@ def test_the_aws_emulator_handles_one_request_at_a_time() -> None:
     assert most == 1
 
 
-def test_a_slow_client_does_not_hold_up_the_others() -> None:
-    """Its request is read before it takes its turn."""
+def test_slow_client_delays_no_other() -> None:
+    """A request is read completely before it takes the lock."""
     arrived = threading.Event()
 
     class Slow(BytesIO):
@@ -141,7 +142,7 @@ def test_a_slow_client_does_not_hold_up_the_others() -> None:
     assert answered == ["quick", "slow"]
 
 
-def test_the_aws_emulator_finds_the_last_record_as_moto_does() -> None:
+def test_emulator_finds_last_record_as_moto_does() -> None:
     shard = Shard(0, 0, 2**128 - 1)
     for _ in range(3):
         assert last_sequence_number(shard) == shard.get_max_sequence_number()

@@ -1,4 +1,4 @@
-"""The way to supervisord, when it is slow or gone."""
+"""Supervisord that is slow or gone, and its configuration."""
 
 import subprocess
 import sys
@@ -14,10 +14,10 @@ import pytest
 
 from mlstack.settings import Settings
 from operations.embedded import supervisord
-from operations.embedded.errors import StackError
 from operations.embedded.processes import Identity
 from operations.embedded.services import all_services
 from operations.embedded.supervisord import Supervisord
+from operations.errors import StackError
 
 
 class _Handler(SimpleXMLRPCRequestHandler):
@@ -28,7 +28,7 @@ class _Handler(SimpleXMLRPCRequestHandler):
 
 
 class _Server(UnixStreamServer, SimpleXMLRPCDispatcher):
-    """Takes connections from its making on, and answers them once it serves."""
+    """Accepts connections at once, and answers them once its thread runs."""
 
     def __init__(self, path: Path) -> None:
         SimpleXMLRPCDispatcher.__init__(self)
@@ -39,7 +39,7 @@ class _Server(UnixStreamServer, SimpleXMLRPCDispatcher):
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[_Server]:
-    """A supervisord that runs, takes connections and answers none."""
+    """A supervisord that runs and accepts connections, but does not answer."""
     monkeypatch.setattr(supervisord, "_ANSWER_SECONDS", 0.2)
     (tmp_path / "run").mkdir()
     stand_in = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
@@ -58,7 +58,9 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[_Server]
             stand_in.wait()
 
 
-def test_a_slow_one_is_waited_for_and_kept(tmp_path: Path, server: _Server) -> None:
+def test_slow_supervisord_is_kept(
+    tmp_path: Path, server: _Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Ending it would end every service."""
     daemon = Supervisord(tmp_path, ())
     said: list[str] = []
@@ -67,12 +69,13 @@ def test_a_slow_one_is_waited_for_and_kept(tmp_path: Path, server: _Server) -> N
         said.append(line)
         server.thread.start()
 
-    assert not daemon.ensure((), say)
+    monkeypatch.setattr(supervisord, "say", say)
+    assert not daemon.ensure(())
     assert ["does not answer" in line for line in said] == [True]
     assert daemon.is_running
 
 
-def test_one_that_never_answers_holds_up_nobody_for_ever(
+def test_call_to_stuck_supervisord_times_out(
     tmp_path: Path, server: _Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervisord, "_PATIENCE_SECONDS", 0.2)
@@ -81,9 +84,7 @@ def test_one_that_never_answers_holds_up_nobody_for_ever(
         Supervisord(tmp_path, ()).states()
 
 
-def test_a_start_does_not_sit_out_the_pause_between_two_tries(
-    tmp_path: Path, server: _Server
-) -> None:
+def test_start_skips_pause_between_retries(tmp_path: Path, server: _Server) -> None:
     service = all_services(Settings())[0]
     told: list[str] = []
     info = {"name": service.name, "statename": "BACKOFF", "pid": 0, "start": 0, "stop": 0}
@@ -106,8 +107,8 @@ def test_a_start_does_not_sit_out_the_pause_between_two_tries(
     assert told == [f"stop {name}", f"start {name}"]
 
 
-def test_a_service_is_tried_again_for_as_long_as_it_takes(tmp_path: Path) -> None:
-    """What it lacks may be away for days: a full disk, a port."""
+def test_services_are_retried_for_a_month(tmp_path: Path) -> None:
+    """A full disk or a taken port may last for days."""
     services = all_services(Settings())
     text = supervisord._configuration(tmp_path, tmp_path / "control", services)
     tries = [int(line.partition("=")[2]) for line in text.splitlines() if "startretries" in line]

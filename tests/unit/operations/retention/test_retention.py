@@ -1,4 +1,4 @@
-"""Pruning of local files, and how its parts come together."""
+"""Pruning of local files, and of everything together."""
 
 import os
 import re
@@ -18,10 +18,9 @@ from operations.retention import local_files
 from operations.retention import prune as pruning
 from operations.retention.deployment import FLOW, retention_flow
 from operations.retention.local_files import prune_copies, prune_leftovers, prune_logs
-from operations.retention.needed import between_deployments, served_runs
 from operations.retention.prune import PruningFailed, prune
 from operations.retention.prune_flow import retention
-from operations.retention.removed import Removed
+from operations.retention.removal import Removal, deployments_paused, runs_in_use
 
 NOW = datetime.now(UTC)
 A, B, C, D, E = (letter * 32 for letter in "abcde")
@@ -58,24 +57,24 @@ def settings(tmp_path: Path) -> Settings:
     )
 
 
-def test_the_deployed_model_and_those_that_a_rollback_needs_are_needed(settings: Settings) -> None:
+def test_deployed_and_rollback_runs_are_in_use(settings: Settings) -> None:
     state = DeploymentState(settings.state_path)
     for run_id in (A, B, C, D):
         _deploy(state, run_id)
-    assert served_runs(settings) == {B, C, D}
+    assert runs_in_use(settings) == {B, C, D}
     chosen = settings.model_copy(update={"run_id": E})
-    assert served_runs(chosen) == {B, C, D}, "the agent, which prunes on a schedule, has no RUN_ID"
+    assert runs_in_use(chosen) == {B, C, D}, "the agent that prunes has no RUN_ID"
 
 
-def test_after_a_rollback_the_ones_before_it_are_needed(settings: Settings) -> None:
+def test_rollback_keeps_earlier_runs_in_use(settings: Settings) -> None:
     state = DeploymentState(settings.state_path)
     for run_id in (A, B, C, D):
         _deploy(state, run_id)
     _deploy(state, C, "rollback")
-    assert served_runs(settings) == {A, B, C}
+    assert runs_in_use(settings) == {A, B, C}
 
 
-def test_old_copies_go_but_those_that_serving_or_a_rollback_needs(settings: Settings) -> None:
+def test_prune_copies_keeps_runs_in_use(settings: Settings) -> None:
     state, models = DeploymentState(settings.state_path), settings.state_path / "models"
     _deploy(state, A)
     _deploy(state, B)
@@ -95,7 +94,7 @@ def test_old_copies_go_but_those_that_serving_or_a_rollback_needs(settings: Sett
     assert removed["copies of training rows"].freed == 1000
 
 
-def test_a_copy_that_is_deployed_while_others_are_removed_stays(
+def test_prune_copies_keeps_run_deployed_meanwhile(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state, copies = DeploymentState(settings.state_path), settings.state_path / "references"
@@ -112,13 +111,13 @@ def test_a_copy_that_is_deployed_while_others_are_removed_stays(
     assert [path.name[:32] for path in copies.iterdir()] == [C]
 
 
-def test_a_deployment_gets_its_turn_while_pruning_goes_on(settings: Settings) -> None:
+def test_deployment_gets_turn_during_pruning(settings: Settings) -> None:
     pruned, stop = threading.Event(), threading.Event()
 
     def prune_for_long() -> None:
         while not stop.is_set():
-            with between_deployments(settings):
-                time.sleep(0.05)  # what removing a run takes, or less
+            with deployments_paused(settings):
+                time.sleep(0.05)  # as long as removing a run takes
                 pruned.set()
 
     thread = threading.Thread(target=prune_for_long)
@@ -134,9 +133,7 @@ def test_a_deployment_gets_its_turn_while_pruning_goes_on(settings: Settings) ->
         thread.join()
 
 
-def test_what_killed_servers_have_left_goes_and_that_of_living_ones_stays(
-    settings: Settings,
-) -> None:
+def test_prune_leftovers_keeps_those_of_live_servers(settings: Settings) -> None:
     state = settings.state_path
     DeploymentState(state).state(Statement(server="api", worker="living-1-17", run_id=None))
     for host, days in (("killed", 100), ("lately", 1), ("living-1", 100)):
@@ -154,7 +151,7 @@ def test_what_killed_servers_have_left_goes_and_that_of_living_ones_stays(
         assert {path.name for path in folder.iterdir()} == {"heartbeat-lately", "shards"}
 
 
-def test_only_closed_log_files_go(settings: Settings, tmp_path: Path) -> None:
+def test_prune_logs_removes_only_closed_files(settings: Settings, tmp_path: Path) -> None:
     for name in ("mlflow.log", "mlflow.log.1"):
         _write(tmp_path / "logs" / name, days=100)
     _write(tmp_path / "logs" / "aws.log.1", days=1)
@@ -164,13 +161,13 @@ def test_only_closed_log_files_go(settings: Settings, tmp_path: Path) -> None:
     assert prune_logs(settings.model_copy(update={"logs_dir": None}), NOW) == []
 
 
-def test_a_part_that_fails_keeps_no_other_from_its_work(
+def test_failing_part_does_not_stop_others(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(_: Settings, __: datetime) -> list[Removed]:
+    def broken(_: Settings, __: datetime) -> list[Removal]:
         raise MlstackError("MLflow is away")
 
-    monkeypatch.setattr(pruning, "_PARTS", (broken, lambda *_: [Removed("things", 3, 30, 5_000)]))
+    monkeypatch.setattr(pruning, "_PARTS", (broken, lambda *_: [Removal("things", 3, 30, 5_000)]))
     said: list[str] = []
     with pytest.raises(PruningFailed, match="MLflow is away"):
         prune(settings, said.append)
@@ -179,15 +176,13 @@ def test_a_part_that_fails_keeps_no_other_from_its_work(
     ]
 
 
-def test_pruning_that_a_backup_keeps_waiting_for_too_long_says_so(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_prune_gives_up_on_long_backup(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pruning, "_PATIENCE_SECONDS", 0.1)
-    with maintenance(settings.state_path), pytest.raises(MaintenanceError, match="under way"):
+    with maintenance(settings.state_path), pytest.raises(MaintenanceError, match="is running"):
         prune(settings, print)
 
 
-def test_the_flow_is_the_one_that_is_applied() -> None:
+def test_applied_flow_is_the_pruning_flow() -> None:
     deployment = retention_flow()
     assert deployment.flow == retention.name == FLOW
     assert deployment.entrypoint == f"operations/retention/prune_flow.py:{retention.fn.__name__}"
@@ -195,7 +190,7 @@ def test_the_flow_is_the_one_that_is_applied() -> None:
 
 
 @pytest.mark.parametrize("environment", ["embedded", "local", "cloud"])
-def test_the_documented_periods_are_those_of_each_environment(environment: str) -> None:
+def test_documented_periods_match_environments(environment: str) -> None:
     text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     documented = dict(re.findall(r"(?m)^\| `(KEEP_\w+)` \| ([^|]+) \|", text))
     values = dotenv_values(ROOT / f".env.{environment}")

@@ -1,4 +1,4 @@
-"""MLflow's part of a backup: its database, copied while it runs, and the folder of artifacts."""
+"""The part of a backup that is MLflow's: its database, copied live, and its artifacts."""
 
 import shutil
 import sqlite3
@@ -14,22 +14,22 @@ from operations.backup.archive import ArchiveWriter, BackupError
 
 _DATABASE, _ARTIFACTS = "mlflow/mlflow.db", "mlflow/artifacts"
 _RUNS, _VERSION = "runs", "alembic_version"
-# The version of its tables, the experiment `Default`, and the workspace that it is in.
-_AT_THE_BEGINNING = {_VERSION: 1, "experiments": 1, "workspaces": 1}
+# Rows of a new database: its schema's version, the experiment `Default` and its workspace.
+_INITIAL_ROWS = {_VERSION: 1, "experiments": 1, "workspaces": 1}
 _SQLITE = "sqlite:///"
 _BUSY_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
-class TrackingFiles:
-    """Where MLflow keeps what it knows.
+class MlflowFiles:
+    """The files of MLflow's server.
 
-    Every method raises BackupError when the database is damaged, locked, or its disk is full.
+    Every method raises BackupError when the database is damaged or locked, or its disk is full.
 
     Args:
         database: Its SQLite file.
         artifacts: Folder of models and plots; None: they are elsewhere.
-        elsewhere: The object store that has them, and keeps them itself.
+        elsewhere: The object store that has them; it is not backed up.
     """
 
     database: Path
@@ -38,12 +38,12 @@ class TrackingFiles:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Finds them. Raises BackupError: the database is another one than SQLite."""
+        """Find them. Raises BackupError: the database is not SQLite."""
         uri = settings.mlflow_backend_store_uri
         if not uri.startswith(_SQLITE):
             raise BackupError(
-                "MLFLOW_BACKEND_STORE_URI: only a SQLite file is backed up here; another database "
-                "has tools of its own"
+                "MLFLOW_BACKEND_STORE_URI: only a SQLite file can be backed up; use the "
+                "tools of the database"
             )
         database = ROOT / uri.removeprefix(_SQLITE)
         place = settings.mlflow_artifacts_destination.removeprefix("file://")
@@ -52,17 +52,16 @@ class TrackingFiles:
         return cls(database, ROOT / place, None)
 
     def save(self, archive: ArchiveWriter) -> dict[str, int]:
-        """Adds the database, then the artifacts: what it names is there, or comes later.
+        """Add the database, then the artifacts; return how many runs and files there are.
 
-        Returns:
-            How many runs and how many files of artifacts.
+        In this order every artifact that the saved database names is in the backup.
 
         Raises:
             BackupError: there is no database, or it is damaged.
         """
         if not self.database.exists():
             raise BackupError("MLflow has no database yet: is it set up?")
-        with _sqlite_answers(), self._copy() as copy:
+        with _sqlite_errors(), self._copy() as copy:
             archive.add_file(_DATABASE, copy)
             runs = _count_runs(copy)
         files = self._artifact_files()
@@ -70,88 +69,82 @@ class TrackingFiles:
             archive.add_file(f"{_ARTIFACTS}/{name}", path)
         return {"runs": runs, "files of artifacts": len(files)}
 
-    def what_is_there(self) -> list[str]:
-        """What MLflow has beyond what it begins with, in words; empty: nothing."""
-        there = []
+    def list_contents(self) -> list[str]:
+        """Describe what MLflow holds beyond a new server's database; empty: nothing."""
+        found = []
         if self.database.exists():
-            with _sqlite_answers(), closing(_open(self.database)) as live:
+            with _sqlite_errors(), closing(_open(self.database)) as live:
                 counts = {table: _count(live, table) for table in sorted(_tables(live))}
-            there = [
+            found = [
                 f"{count:,} {table} in MLflow"
                 for table, count in counts.items()
-                if count > _AT_THE_BEGINNING.get(table, 0)
+                if count > _INITIAL_ROWS.get(table, 0)
             ]
         if self._artifact_files():
-            there.append("artifacts of MLflow's")
-        return there
+            found.append("artifacts in MLflow")
+        return found
 
     def check_version(self, folder: Path, mlflow_version: str) -> None:
-        """Makes sure that a backup's tables are those of the MLflow that runs here.
+        """Raise BackupError when a backup's tables are not those of the MLflow that runs here.
 
         Args:
             folder: The unpacked backup.
-            mlflow_version: The one that it is from.
-
-        Raises:
-            BackupError: they are another version's.
+            mlflow_version: The version that made it.
         """
         if not self.database.exists():
             return
         with (
-            _sqlite_answers(),
+            _sqlite_errors(),
             closing(_open(self.database)) as live,
             closing(_open(folder / _DATABASE)) as saved,
         ):
-            here, there = _schema(live), _schema(saved)
-        if here is not None and here != there:
+            here, backed_up = _schema(live), _schema(saved)
+        if here is not None and here != backed_up:
             raise BackupError(
-                f"the backup is from MLflow {mlflow_version}, whose database has other tables "
-                "than the MLflow here: restore it with that version, then upgrade"
+                f"the backup is from MLflow {mlflow_version}, whose tables differ from those of "
+                "the MLflow here: restore it with that version, then upgrade"
             )
 
     def restore(self, folder: Path) -> dict[str, int]:
-        """Puts artifacts and database where there are none.
+        """Restore artifacts and database; return counts as `save` does.
 
-        The database is written by SQLite itself, in one transaction: a server that has it open
-        sees the new one from then on.
+        SQLite writes the database in one transaction, so a server that has it open sees the new
+        one from then on.
 
         Args:
-            folder: The unpacked backup, on the disk that the artifacts belong on.
-
-        Returns:
-            As `save`, of what is there then.
+            folder: The unpacked backup, on the disk of the artifacts.
         """
         if self.artifacts is not None and (folder / _ARTIFACTS).exists():
             if self.artifacts.exists():
-                shutil.rmtree(self.artifacts)  # folders without a file
+                shutil.rmtree(self.artifacts)  # it has no files, only folders
             (folder / _ARTIFACTS).rename(self.artifacts)
             sync_names(self.artifacts.parent)
         with (
-            _sqlite_answers(),
+            _sqlite_errors(),
             closing(_open(folder / _DATABASE)) as saved,
             closing(sqlite3.connect(self.database, timeout=_BUSY_SECONDS)) as live,
         ):
             saved.backup(live)
-        with _sqlite_answers():
+        with _sqlite_errors():
             runs = _count_runs(self.database)
         return {"runs": runs, "files of artifacts": len(self._artifact_files())}
 
     @contextmanager
     def _copy(self) -> Iterator[Path]:
-        # Always the same name: what a kill leaves, the next one replaces.
+        # Always the same name, so that the next backup replaces what a kill leaves.
         copy = self.database.with_name(f"{self.database.name}.backup")
         copy.unlink(missing_ok=True)
         try:
             with closing(_open(self.database)) as live, closing(sqlite3.connect(copy)) as saved:
                 live.backup(saved)
                 if saved.execute("PRAGMA integrity_check").fetchone() != ("ok",):
-                    raise BackupError("MLflow's database is damaged: nothing was backed up")
+                    raise BackupError("MLflow's database is damaged")
             yield copy
         finally:
             copy.unlink(missing_ok=True)
 
     def _artifact_files(self) -> dict[str, Path]:
-        """Files by their names below the folder."""
+        """Return the files by their names below the folder."""
         if self.artifacts is None:
             return {}
         paths = sorted(path for path in self.artifacts.rglob("*") if path.is_file())
@@ -163,7 +156,7 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 @contextmanager
-def _sqlite_answers() -> Iterator[None]:
+def _sqlite_errors() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
@@ -176,7 +169,7 @@ def _tables(database: sqlite3.Connection) -> set[str]:
 
 
 def _count(database: sqlite3.Connection, table: str) -> int:
-    (count,) = database.execute(f'SELECT COUNT(*) FROM "{table}"').fetchone()  # noqa: S608 - its own
+    (count,) = database.execute(f'SELECT COUNT(*) FROM "{table}"').fetchone()  # noqa: S608 - the database's own name
     return int(count)
 
 
@@ -186,8 +179,8 @@ def _count_runs(path: Path) -> int:
 
 
 def _schema(database: sqlite3.Connection) -> str | None:
-    """MLflow's own version of its tables; None: there are none yet."""
+    """Return the version of MLflow's tables; None: there are none yet."""
     if _VERSION not in _tables(database):
         return None
-    row = database.execute(f"SELECT version_num FROM {_VERSION}").fetchone()  # noqa: S608 - ours
+    row = database.execute(f"SELECT version_num FROM {_VERSION}").fetchone()  # noqa: S608 - a constant
     return None if row is None else str(row[0])

@@ -1,0 +1,66 @@
+"""`make backup`: back up the running stack to standard output."""
+
+import importlib.metadata
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import IO
+
+from mlstack import command_line
+from mlstack.errors import MlstackError
+from mlstack.settings import Settings
+from operations.backup.archive import ArchiveWriter, BackupError, Manifest
+from operations.backup.contents import save_deployments, save_documents
+from operations.backup.mlflow_files import MlflowFiles
+from operations.maintenance import maintenance
+
+_PATIENCE_SECONDS = 3600.0
+"""A nightly backup waits for a pruning instead of failing until the next night."""
+
+
+def create_backup(settings: Settings, stream: IO[bytes], say: Callable[[str], object]) -> Manifest:
+    """Write a backup.
+
+    Args:
+        settings: Where things are.
+        stream: Where the backup is written to.
+        say: Gets a line before waiting.
+
+    Raises:
+        MaintenanceError: a pruning, another backup or a restore takes too long.
+        StorageUnavailable: MongoDB does not answer.
+        BackupError: MLflow's database cannot be copied.
+        OSError: the stream, or a file that belongs into the backup, fails.
+    """
+    began = datetime.now(UTC)
+    mlflow = MlflowFiles.of(settings)
+    turn = maintenance(settings.state_path, _PATIENCE_SECONDS, say)
+    with turn, ArchiveWriter(stream) as archive:
+        # Deployments first: their runs are then in the copy of MLflow too.
+        counts = {
+            **save_deployments(settings.state_path, archive),
+            **save_documents(settings.mongo_uri, archive),
+            **mlflow.save(archive),
+        }
+        version = importlib.metadata.version("mlflow-skinny")
+        return archive.finish(began, version, mlflow.elsewhere, counts)
+
+
+def main() -> None:
+    """Write a backup to standard output, and what it holds to standard error."""
+    try:
+        manifest = create_backup(Settings.load(), sys.stdout.buffer, _say)
+        sys.stdout.flush()
+    except (MlstackError, OSError) as error:
+        raise BackupError(f"no backup was made: {error}") from error
+    _say(f"backup {manifest}")
+    if manifest.artifacts_elsewhere is not None:
+        _say(f"artifacts stay in {manifest.artifacts_elsewhere} and are not in it")
+
+
+def _say(line: str) -> None:
+    command_line.say(line, sys.stderr)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

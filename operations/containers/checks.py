@@ -1,0 +1,131 @@
+"""Checks of what the containers need of this machine, for `make doctor`."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from mlstack.settings import Settings
+from operations.containers import credentials
+from operations.containers.engine import Compose
+from operations.containers.services import PROXY
+from operations.machine import ports
+from operations.machine.findings import Finding, contract_fault, memory_fault
+
+OLDEST_COMPOSE = (2, 24)
+"""Supports optional dependencies and waits for containers that run once."""
+
+DISK_GIB = 12.0
+"""Images, what building them leaves behind, and some weeks of models and data."""
+MEMORY_GIB = 4.0
+_GIB = 1024**3
+_EVERYWHERE = "0.0.0.0"  # noqa: S104 - where the engine publishes a port without an address
+_FIRST_UNPRIVILEGED_PORT = 1024
+_ANSWER_SECONDS = 20
+
+
+def examine(environment: str, settings: Settings) -> Iterator[Finding]:
+    """Run every check; those that need Docker only when it answers."""
+    engine = _engine_fault()
+    yield Finding("Docker engine", engine)
+    yield Finding("contract", contract_fault(settings))
+    if engine is not None:
+        return
+    compose_plugin = _compose_fault()
+    yield Finding("docker compose", compose_plugin)
+    yield Finding("disk", _disk_fault())
+    if compose_plugin is not None:
+        return
+    compose = Compose()
+    running = {name for name, each in compose.containers().items() if each.state == "running"}
+    yield Finding("memory", None if running else memory_fault(MEMORY_GIB))
+    yield Finding("bucket", bucket_fault(environment, settings))
+    if PROXY in compose.services:
+        yield Finding("proxy", proxy_fault(credentials.FOLDER))
+    published: dict[int, str] = {}
+    for name, service in compose.services.items():
+        for port in service.get("ports", []):
+            number, host = int(port["published"]), port.get("host_ip", _EVERYWHERE)
+            if number in published:
+                fault: str | None = f"{published[number]} has the same port: give each its own"
+            else:
+                fault = None if name in running else port_fault(host, number)
+            published[number] = name
+            yield Finding(f"port {number} ({name})", fault)
+
+
+def port_fault(host: str, port: int) -> str | None:
+    """Return who holds a port; None when the engine can publish there."""
+    if ports.is_free(host, port):
+        return None
+    # Only root may bind it, so trying says nothing; the engine is root.
+    privileged = port < _FIRST_UNPRIVILEGED_PORT and os.getuid() != 0
+    if privileged and not ports.answers(host, port):
+        return None
+    another = ports.next_free(host, port)
+    return (
+        f"it is taken by {ports.holder(port)}: end that, or choose another, such as "
+        f"{another or '...'}, in the environment's file or at set-up"
+    )
+
+
+def bucket_fault(environment: str, settings: Settings) -> str | None:
+    """Return a sentence when no bucket was chosen: names in AWS are shared by everybody."""
+    if settings.feature_store_bucket:
+        return None
+    return f"FEATURE_STORE_BUCKET is empty: choose a name for it in .env.{environment}"
+
+
+def proxy_fault(folder: Path) -> str | None:
+    """Return which file the proxy lacks in the folder of secrets, and what makes it."""
+    for name, script in (("tls/fullchain.pem", "certificate.sh"), ("proxy/users", "user.sh")):
+        if not (folder / name).is_file():
+            return f"there is no {folder.name}/{name}: make it by cloud/nginx-tls/{script}"
+    return None
+
+
+def _engine_fault() -> str | None:
+    if shutil.which("docker") is None:
+        return "there is no docker on the PATH: install it, or do without it: make demo"
+    answer = _ask("docker", "version", "--format", "{{.Server.Version}}")
+    if answer.returncode == 0:
+        return None
+    reason = (answer.stderr.strip().splitlines() or ["it does not answer"])[-1]
+    return f"{reason}; start it, join its group (usermod -aG docker), or do without it: make demo"
+
+
+def _compose_fault() -> str | None:
+    answer = _ask("docker", "compose", "version", "--short")
+    if answer.returncode:
+        return "there is no compose plugin: install docker-compose-plugin"
+    version = re.match(r"v?(\d+)\.(\d+)", answer.stdout.strip())
+    if version is None or (int(version[1]), int(version[2])) >= OLDEST_COMPOSE:
+        return None
+    return f"it is {answer.stdout.strip()}, and {'.'.join(map(str, OLDEST_COMPOSE))} is needed"
+
+
+def _disk_fault() -> str | None:
+    answer = _ask("docker", "info", "--format", "{{json .DockerRootDir}}")
+    folder = Path(json.loads(answer.stdout)) if answer.returncode == 0 else Path("/")
+    # A remote engine's folder is not on this machine.
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free / _GIB
+    if free >= DISK_GIB:
+        return None
+    return (
+        f"{free:.1f} GiB are free at {folder}, and {DISK_GIB:g} are needed: docker system df "
+        "shows what uses it"
+    )
+
+
+def _ask(*command: str) -> "subprocess.CompletedProcess[str]":
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=_ANSWER_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(command, 1, "", f"no answer within {_ANSWER_SECONDS} s")

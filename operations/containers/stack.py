@@ -1,0 +1,182 @@
+"""Start, stop and show the services that run in containers."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+
+from mlstack import environments
+from mlstack.command_line import say
+from mlstack.settings import Settings
+from operations.containers import credentials
+from operations.containers.engine import Compose, Container, docker
+from operations.containers.services import EMULATOR, OPTIONAL, address, select_services
+from operations.errors import StackError
+
+_READY_SECONDS = 300
+_TAIL_LINES = "30"
+
+
+class ContainerStack:
+    """The containers of this project under one environment.
+
+    Args:
+        environment: Its name.
+        settings: The settings in force; the process environment carries the same.
+    """
+
+    def __init__(self, environment: str, settings: Settings) -> None:
+        self._environment, self._settings = environment, settings
+        self._compose = Compose()
+
+    def start(self, names: Iterable[str]) -> None:
+        """Build changed images, start services and wait until each is ready.
+
+        Raises:
+            StackError: a service does not become ready; names it, the reason and its last log.
+        """
+        began = time.monotonic()
+        if drawn := credentials.ensure():
+            say(f"drawn into {credentials.FOLDER.name}/: {', '.join(drawn)}")
+        services = self._with_images(select_services(names, self._compose.services))
+        self._build()
+        # Not compose's own --wait alone: when it fails it does not say why.
+        up = ("up", "--detach", "--wait", "--wait-timeout", str(_READY_SECONDS))
+        if self._compose.call(*up, *services).returncode:
+            raise self._failure()
+        containers = self._compose.containers()
+        for name in services:
+            say(f"  {name:<21} ready   {self._address(name)}".rstrip())
+        say(f"{len(containers)} containers, all ready after {time.monotonic() - began:.1f} s")
+
+    def stop(self, names: Iterable[str]) -> None:
+        """Stop groups and services, each within its own time limit."""
+        services = select_services(names, self._compose.services)
+        self._compose.run("stop", *services)
+        say(f"stopped: {', '.join(services)}")
+
+    def status(self) -> None:
+        """Print a table of all services."""
+        containers = self._compose.containers()
+        memory = _memory_mib(containers.values())
+        row = "{:<21} {:<10} {:<24} {:>9}  {:<25} {}"
+        lines = [row.format("service", "state", "since", "memory", "address", "ready")]
+        for name in self._compose.services:
+            container = containers.get(name)
+            if container is None:
+                cells = (name, "-", "", "", "", "no: there is no container")
+            else:
+                used = memory.get(container.id)
+                cells = (
+                    name,
+                    container.state,
+                    container.since,
+                    f"{used:.0f} MiB" if used else "",
+                    self._address(name),
+                    "yes" if container.is_ready else f"no: {_reason(container)}",
+                )
+            lines.append(row.format(*cells).rstrip())
+        lines.append(f"together {sum(memory.values()):.0f} MiB")
+        say("\n".join(lines))
+
+    def logs(self, service: str) -> None:
+        """Become `docker compose logs` of one service or, for an empty name, of all.
+
+        Raises:
+            StackError: there is no such service.
+        """
+        names = select_services([service], self._compose.services) if service else []
+        follow = ["--follow"] if sys.stdout.isatty() else []
+        self._compose.become("logs", "--tail", "100" if service else "20", *follow, *names)
+
+    def reset(self) -> None:
+        """Remove containers, volumes and network of this project; nothing else."""
+        emulated = EMULATOR in self._compose.services
+        # Every profile: services that only the other environment uses go too.
+        self._compose.run("--profile", "*", "down", "--volumes")
+        if environments.active_name() == self._environment:
+            environments.forget()
+        say("reset: no container, volume or network is left, and .env is gone")
+        if not emulated:
+            left = list_aws_resources(self._settings, os.environ.get("MLFLOW_ARTIFACTS", ""))
+            say(f"these stay in AWS until you delete them: {', '.join(left)}")
+
+    def _build(self) -> None:
+        say("building images (some minutes the first time)")
+        # Every profile: jobs run in images whose service does not run here.
+        build = ("--profile", "*", "build")
+        if self._compose.call(*build, "--quiet", stdout=subprocess.DEVNULL).returncode:
+            # Again with its output, which says what is wrong.
+            self._compose.run(*build)
+
+    def _with_images(self, services: list[str]) -> list[str]:
+        """Leave out optional services whose image cannot be pulled."""
+        available = []
+        for name in services:
+            image = self._compose.services[name]["image"]
+            if name in OPTIONAL and not self._has_image(name, image):
+                say(f"!! {name} is left out: its image {image} cannot be pulled, see above")
+            else:
+                available.append(name)
+        return available
+
+    def _has_image(self, name: str, image: str) -> bool:
+        try:
+            docker("image", "inspect", image)
+        except StackError:
+            return self._compose.call("pull", "--quiet", name).returncode == 0
+        return True
+
+    def _address(self, name: str) -> str:
+        return address(name, self._compose.services[name], self._settings.public_host)
+
+    def _failure(self) -> StackError:
+        for name, container in self._compose.containers().items():
+            if not container.is_ready and container.state != "created":
+                log = self._compose.read("logs", "--no-log-prefix", "--tail", _TAIL_LINES, name)
+                lines = "\n".join(f"  | {line}" for line in log.splitlines())
+                return StackError(f"{name}: {_reason(container)}\n{lines}")
+        return StackError("not every service could be started: see above")
+
+
+def list_aws_resources(settings: Settings, artifacts: str) -> list[str]:
+    """List what the stack has made or filled in AWS.
+
+    Args:
+        settings: Names of bucket and streams.
+        artifacts: Where MLflow keeps models; empty or a folder: not in AWS.
+    """
+    streams = (settings.predictions_stream, settings.results_stream, settings.dead_letter_stream)
+    bucket = settings.feature_store_bucket
+    return [
+        *([f"s3://{bucket}"] if bucket else []),
+        *([artifacts] if "://" in artifacts else []),
+        *(f"stream {name}" for name in streams),
+    ]
+
+
+def _reason(container: Container) -> str:
+    """Return why a container is not ready, in the words of its health check."""
+    if container.state != "running":
+        return f"{container.state} with {container.exit_code}"
+    health = json.loads(docker("inspect", "--format", "{{json .State.Health}}", container.id))
+    checks = (health or {}).get("Log") or []
+    last = checks[-1]["Output"].strip().splitlines() if checks else []
+    return f"{container.health}{f' ({last[-1][:200]})' if last else ''}"
+
+
+def _memory_mib(containers: Iterable[Container]) -> dict[str, float]:
+    """Return the memory that running containers use, by id."""
+    running = [container.id for container in containers if container.state == "running"]
+    if not running:
+        return {}
+    lines = docker("stats", "--no-stream", "--format", "{{.ID}} {{.MemUsage}}", *running)
+    used = {}
+    for line in lines.splitlines():
+        identity, amount, *_ = line.split()
+        number = amount.rstrip("BGKMTi")
+        unit = amount.removeprefix(number)
+        used[identity] = float(number) * {"GiB": 1024.0, "MiB": 1.0, "KiB": 1 / 1024}.get(unit, 0.0)
+    return {name: used[name[:12]] for name in running if name[:12] in used}

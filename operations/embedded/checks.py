@@ -1,0 +1,115 @@
+"""Checks of what the embedded services need of this machine, for `make doctor`."""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from mlstack.settings import ROOT, Settings
+from operations.embedded import layout, processes
+from operations.embedded.before_install import RUN_GIB, disk_fault, python_fault
+from operations.embedded.service import EVERYWHERE, HERE, Service
+from operations.embedded.services import all_services
+from operations.machine import ports
+from operations.machine.findings import Finding, contract_fault, memory_fault
+
+FREE_MEMORY_GIB = 3.0
+_LOCK = ROOT / "requirements" / "embedded.txt"
+_SHOWN = 5
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Run every check."""
+    services = all_services(settings)
+    own = [
+        process for group in processes.find_by_service(layout.STACK).values() for process in group
+    ]
+    yield Finding("Python", python_fault())
+    yield Finding("packages", _packages_fault(_LOCK.read_text()))
+    yield Finding("disk", disk_fault(ROOT, RUN_GIB))
+    yield Finding("memory", memory_fault(FREE_MEMORY_GIB, processes.memory_bytes(own)))
+    yield Finding("contract", contract_fault(settings))
+    address = address_fault(settings.bind_address)
+    yield Finding("BIND_ADDRESS", address)
+    yield Finding("different ports", shared_ports_fault(services))
+    if address is not None:
+        return
+    own_pids = {process.pid for process in own}
+    for service in services:
+        if service.lacks:
+            yield Finding(service.name, service.lacks, optional=True)
+        elif service.port:
+            yield Finding(f"port {service.port} ({service.name})", port_fault(service, own_pids))
+
+
+def port_fault(service: Service, own_pids: set[int]) -> str | None:
+    """Return who else holds a service's port, and how to choose another; None: nobody."""
+    if ports.is_free(service.host, service.port):
+        return None
+    holder = ports.holding_process(service.port)
+    if holder is not None and holder.pid in own_pids:
+        return None
+    another = ports.next_free(service.host, service.port)
+    return (
+        f"it is taken by {ports.holder(service.port)}: end that, or choose another port: "
+        f"make demo {service.port_variable}={another or '...'}"
+    )
+
+
+def shared_ports_fault(services: Iterable[Service]) -> str | None:
+    """Return which services were given the same port; None: none."""
+    by_port: dict[int, list[str]] = {}
+    for service in services:
+        if service.port:
+            by_port.setdefault(service.port, []).append(service.port_variable)
+    shared = [" and ".join(names) for names in by_port.values() if len(names) > 1]
+    return f"{'; '.join(shared)} are the same port: give each its own" if shared else None
+
+
+def address_fault(address: str) -> str | None:
+    """Return why services that listen there could not find each other; None: they can."""
+    if address in (HERE, EVERYWHERE):
+        return None
+    return (
+        f"the services find each other at {HERE}: set BIND_ADDRESS={HERE} (only this machine) or "
+        f"BIND_ADDRESS={EVERYWHERE} (everybody who reaches this machine; there are no logins)"
+    )
+
+
+def wrong_packages(lock: str, installed: Callable[[str], str | None]) -> list[str]:
+    """List packages of a lock that are missing or have another version, each as a sentence.
+
+    Args:
+        lock: Text of a requirements file with hashes.
+        installed: Returns the version of an installed package; None: it is not installed.
+    """
+    wrong = []
+    for line in lock.splitlines():
+        if not line or line[0] in "# ":
+            continue
+        requirement = Requirement(line.rstrip("\\ "))
+        if requirement.marker is not None and not requirement.marker.evaluate():
+            continue
+        version = installed(canonicalize_name(requirement.name))
+        if version is None:
+            wrong.append(f"{requirement.name} is missing")
+        elif not requirement.specifier.contains(version, prereleases=True):
+            wrong.append(f"{requirement.name} is {version}, not {requirement.specifier}")
+    return wrong
+
+
+def _packages_fault(lock: str) -> str | None:
+    versions: dict[str, str] = {
+        canonicalize_name(found.name): found.version for found in metadata.distributions()
+    }
+    wrong = wrong_packages(lock, versions.get)
+    if not wrong:
+        return None
+    more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+    return (
+        f"{Path(sys.prefix)} does not match {_LOCK.relative_to(ROOT)}: "
+        f"{', '.join(wrong[:_SHOWN])}{more}; remove it and run the target again"
+    )

@@ -1,0 +1,197 @@
+"""Start, stop and show the embedded services."""
+
+import fcntl
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from mlstack import environments
+from mlstack.command_line import say
+from mlstack.files import private_folder
+from mlstack.probes import Answer
+from mlstack.secret_files import draw
+from mlstack.settings import ROOT, Settings
+from operations.embedded import layout, processes
+from operations.embedded.orders import Order
+from operations.embedded.readiness import wait_until_ready
+from operations.embedded.service import GROUPS, Service
+from operations.embedded.services import all_services
+from operations.embedded.supervisord import NAME as SUPERVISORD
+from operations.embedded.supervisord import Supervisord
+from operations.errors import StackError
+
+ENVIRONMENT = "embedded"
+_MIB = 1024 * 1024
+
+
+class EmbeddedStack:
+    """The embedded services of this checkout.
+
+    Args:
+        settings: The settings in force; the process environment carries the same.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.services = all_services(settings)
+        self._supervisord = Supervisord(layout.STACK, self.services)
+
+    def start(self, names: Iterable[str], *, wait: bool = True) -> None:
+        """Start services together and wait until each is ready.
+
+        A service that runs under other settings is restarted.
+
+        Args:
+            names: Groups and services.
+            wait: Whether to wait.
+
+        Raises:
+            StackError: one does not become ready; names it, the reason and its last log lines.
+        """
+        chosen = self.startable(names)
+        active = environments.variables(ENVIRONMENT)
+        with _lock():
+            # Spools, tables and reports are about customers.
+            private_folder(layout.STACK)
+            private_folder(self._settings.state_path)
+            if self._settings.is_exposed and draw(layout.FEEDBACK_TOKEN):
+                say(f"drawn: the token for sending outcomes, {layout.FEEDBACK_TOKEN}")
+            if self._supervisord.ensure(active):
+                say("supervisord started")
+            self._start(chosen, active)
+            if wait:
+                wait_until_ready(chosen, self._supervisord.states)
+
+    def startable(self, names: Iterable[str]) -> list[Service]:
+        """Return the chosen services that this machine can run; print why it cannot run others."""
+        chosen = self._select(names)
+        for service in chosen:
+            if service.lacks:
+                say(f"  {service.name:<20} left out: {service.lacks}")
+        return [service for service in chosen if not service.lacks]
+
+    def wait_until_ready(self, names: Iterable[str]) -> None:
+        """Wait until each of groups and services is ready. Raises as `start`."""
+        chosen = [service for service in self._select(names) if not service.lacks]
+        wait_until_ready(chosen, self._supervisord.states)
+
+    def stop(self, names: Iterable[str]) -> None:
+        """Stop groups and services; when nothing runs any more, supervisord too."""
+        chosen = self._select(names)
+        with _lock():
+            if not self._supervisord.is_running:
+                ended = self._supervisord.end()
+                say("nothing runs" if not ended else f"ended {ended} processes left behind")
+                return
+            # First those that need others: a flow run still reports its end to Prefect.
+            for dependent in (True, False):
+                stopping = [each for each in chosen if bool(each.waits_for) == dependent]
+                if stopping:
+                    self._supervisord.stop(stopping)
+            say(f"stopped: {', '.join(service.name for service in chosen)}")
+            if not any(state.pid for state in self._supervisord.states().values()):
+                self._supervisord.end()
+
+    def status(self) -> None:
+        """Print a table of all services."""
+        states = self._supervisord.states()
+        own = processes.find_by_service(layout.STACK)
+        if own and not self._supervisord.is_running:
+            say("supervisord was killed; its services run on until the next start or reset")
+        row = "{:<20} {:<9} {:>7}  {:<19} {:>8}  {:<29} {}"
+        say(row.format("service", "state", "pid", "since (UTC)", "memory", "address", "ready"))
+        for service in self.services:
+            state = states[service.name]
+            answer = (
+                service.probe()
+                if state.pid
+                else Answer(ready=False, detail=service.lacks or state.reason)
+            )
+            memory = processes.memory_bytes(own.get(service.name, []))
+            since = datetime.fromtimestamp(state.since, UTC)
+            cells = (
+                service.name,
+                state.name.lower(),
+                state.pid or "",
+                since.strftime("%Y-%m-%d %H:%M:%S") if state.since else "",
+                f"{memory / _MIB:.0f} MiB" if memory else "",
+                service.address,
+                f"{'yes' if answer.ready else 'no'} {answer.detail}",
+            )
+            say(row.format(*cells).rstrip())
+        total = processes.memory_bytes(process for group in own.values() for process in group)
+        say(f"together {total / _MIB:.0f} MiB (shared pages count for each process)")
+
+    def logs(self, service: str) -> None:
+        """Become `tail` on a service's log or, for an empty name, on all logs.
+
+        Raises:
+            StackError: there is no such service, or it has no log yet.
+        """
+        names = [each.name for each in self.services]
+        if service and service not in (*names, SUPERVISORD):
+            raise StackError(f"service={service}: there is {', '.join(names)} and {SUPERVISORD}")
+        files = [layout.LOGS / f"{name}.log" for name in ([service] if service else names)]
+        files = [file for file in files if file.exists()]
+        if not files:
+            raise StackError("there is no log yet: nothing was started")
+        follow = ["-F"] if sys.stdout.isatty() else []
+        lines = "100" if service else "20"
+        os.execvp("tail", ["tail", "-n", lines, *follow, *map(str, files)])  # noqa: S606 - no shell
+
+    def reset(self) -> None:
+        """End everything of this stack and delete its state; nothing outside of it."""
+        with _lock():
+            self._supervisord.end()
+            if left := processes.find_by_service(layout.STACK):
+                raise StackError(f"these processes do not end: {left}")
+            if layout.STACK.is_symlink():
+                layout.STACK.unlink()
+            elif layout.STACK.exists():
+                shutil.rmtree(layout.STACK)
+            if environments.active_name() == ENVIRONMENT:
+                environments.forget()
+        say("reset: nothing runs, and .embedded/ and .env are gone")
+
+    def _select(self, names: Iterable[str]) -> list[Service]:
+        wanted = set(names)
+        known = {*GROUPS, *(service.name for service in self.services)}
+        if unknown := wanted - known:
+            raise StackError(
+                f"no such group or service: {', '.join(sorted(unknown))}; "
+                f"there is {', '.join(sorted(known))}"
+            )
+        return [service for service in self.services if wanted & {service.name, service.group}]
+
+    def _start(self, chosen: list[Service], active: dict[str, str]) -> None:
+        states = self._supervisord.states()
+        changed = [
+            service
+            for service in chosen
+            if Order.of(service, active).write(layout.RUN, service.name)
+            and states[service.name].pid
+        ]
+        if changed:
+            say(f"settings changed: restarting {', '.join(service.name for service in changed)}")
+            self._supervisord.stop(changed)
+        for service in chosen:
+            self._supervisord.start(service)
+
+
+@contextmanager
+def _lock() -> Iterator[None]:
+    """Let one caller at a time start, stop or reset; the lock ends with its holder."""
+    # The folder itself, so that no lock file is left behind.
+    descriptor = os.open(ROOT, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another make on this checkout to finish ...")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
