@@ -13,12 +13,12 @@ from pathlib import Path
 
 import psutil
 
+from mlstack import heartbeat
 from mlstack.flows.worker import RUN_VARIABLES, WORK_POOL
 from mlstack.probes import (
     OK,
     Answer,
     ask,
-    file_is_renewed,
     mlflow_searches,
     model_is_served,
     mongo_answers,
@@ -28,7 +28,6 @@ from mlstack.probes import (
     why,
 )
 from mlstack.settings import Settings
-from operations.aws.heartbeat import heartbeat_path as aws_heartbeat_path
 from operations.embedded.layout import STACK, record
 from operations.embedded.processes import Identity
 from operations.embedded.service import (
@@ -39,7 +38,6 @@ from operations.embedded.service import (
     SERVE,
     Service,
 )
-from simulation_business.pulse import heartbeat_path
 
 # No telemetry, and no colour codes in log files.
 _PREFECT = {
@@ -146,7 +144,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
             group=MODEL_REGISTRY,
             command=_module("operations.aws.init_aws", "--keep"),
             follows_settings=True,
-            probe=partial(file_is_renewed, aws_heartbeat_path(settings)),
+            probe=heartbeat.aws_keeper(settings).check,
             waits_for=f"{aws}/moto-api/",
         ),
         Service(
@@ -185,7 +183,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
             group=SERVE,
             command=_module("server.serve_kinesis"),
             follows_settings=True,
-            probe=partial(stream_is_served, metrics),
+            probe=partial(_stream_server_works, metrics, heartbeat.stream_server(settings)),
             address=f"{metrics}/metrics",
             host=bind,
             port=settings.stream_metrics_port,
@@ -200,7 +198,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
                 group=SERVE,
                 command=_module(f"simulation_business.{module}"),
                 follows_settings=True,
-                probe=partial(file_is_renewed, heartbeat_path(settings, module)),
+                probe=heartbeat.simulator(module, settings).check,
                 stop_seconds=10,
             )
             for name, module in (
@@ -227,7 +225,8 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
             group=MONITORING,
             command=_module("operations.embedded.prometheus"),
             follows_settings=True,
-            probe=partial(url_answers, f"{prometheus}/-/ready"),
+            # It answers queries; that it is up would say little.
+            probe=partial(url_answers, f"{prometheus}/api/v1/query?query=up"),
             address=prometheus,
             host=bind,
             port=settings.prometheus_port,
@@ -247,6 +246,13 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
             port_variable="REPORTS_PORT",
         ),
     )
+
+
+def _stream_server_works(metrics: str, loops: heartbeat.Heartbeat) -> Answer:
+    """Ready when the stream server has a model and its loops turn."""
+    answer = stream_is_served(metrics)
+    alive = loops.check()
+    return answer if alive.ready or not answer.ready else alive
 
 
 def _worker_is_online(api: str) -> Answer:
