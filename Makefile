@@ -81,7 +81,7 @@ doctor: $(PACKAGES) ## Check ports, disk, memory and what else the environment n
 .PHONY: setup-model-registry
 setup-model-registry: $(PACKAGES) ## Make env= the active environment; start MLflow, Prefect and what they need
 	@$(SET_UP) -m operations.stack start model-registry
-	@$(RUN) $(JOB) operations.retention.apply_flow
+	@$(RUN) $(JOB) operations.retention.prune_flow apply
 
 .PHONY: init_aws
 init_aws: $(PACKAGES) ## Create bucket and streams and upload the training data (DATA_FILE=...)
@@ -89,11 +89,11 @@ init_aws: $(PACKAGES) ## Create bucket and streams and upload the training data 
 
 .PHONY: apply-model-train-flow
 apply-model-train-flow: $(PACKAGES) ## Apply the training flow and its schedule
-	@$(RUN) $(JOB) model_orchestration.apply_flow
+	@$(RUN) $(JOB) model_orchestration.schedule apply
 
 .PHONY: train
 train: $(PACKAGES) ## Train now and wait for the result (TRAIN_TRIALS=...)
-	@$(RUN) $(JOB) model_orchestration.quick_run
+	@$(RUN) $(JOB) model_orchestration.schedule run
 
 ##@ Serving
 
@@ -113,11 +113,11 @@ stop-serve: $(PACKAGES) ## Stop the model servers and the simulators only
 
 .PHONY: apply-prediction-reporting
 apply-prediction-reporting: $(PACKAGES) ## Apply the reporting flow and its schedule
-	@$(RUN) $(JOB) reporting.apply_flow
+	@$(RUN) $(JOB) reporting.schedule apply
 
 .PHONY: report
 report: $(PACKAGES) ## Create a report on recent predictions now and print its address
-	@$(RUN) $(JOB) reporting.quick_run
+	@$(RUN) $(JOB) reporting.schedule run
 
 .PHONY: deploy
 deploy: $(PACKAGES) ## Check the model of RUN_ID=... and switch the running servers to it

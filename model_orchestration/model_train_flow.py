@@ -16,10 +16,10 @@ from mlstack.settings import ROOT, Settings
 from model_orchestration import registration
 from model_orchestration import search as searching
 from model_orchestration.conclusion import conclude
-from model_orchestration.deployment import FLOW
 from model_orchestration.mlflow_api import connect
 from model_orchestration.names import FLOW_RUN
 from model_orchestration.provenance import provenance
+from model_orchestration.schedule import FLOW
 from model_orchestration.tracking import SearchTracking, Winner
 
 

@@ -13,10 +13,10 @@ from prefect.states import Completed
 from mlstack.contract import Contract
 from mlstack.errors import TooFewRows
 from mlstack.settings import ROOT, Settings
-from reporting.deployment import FLOW
 from reporting.pages import write_index
 from reporting.report import Window
 from reporting.report_store import ReportStore
+from reporting.schedule import FLOW
 
 
 @flow(name=FLOW)

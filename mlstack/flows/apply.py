@@ -1,10 +1,9 @@
-"""Makes Prefect know a flow: work pool, deployment with its schedule, crash detection.
+"""Applies a flow's schedule to Prefect: work pool, Prefect deployment, crash detection.
 
-What is there already and right is left alone, so that it can be repeated.
+Only what differs is changed, so applying can be repeated.
 """
 
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -28,40 +27,20 @@ from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectNotFound
 from prefect.utilities.callables import parameter_schema_from_entrypoint
 
-from mlstack.errors import MlstackError
-from mlstack.flows.deployment import FlowDeployment
-from mlstack.flows.prefect_api import prefect_client
-from mlstack.flows.worker import HEARTBEAT_SECONDS, RUN_VARIABLES, WORK_POOL
+from mlstack.command_line import say
+from mlstack.flows.schedule import HEARTBEAT_SECONDS, RUN_VARIABLES, WORK_POOL, FlowSchedule
 from mlstack.settings import ROOT
 
 _CRASH_AUTOMATION = "crash silent flow runs"
-# A busy machine or a restart of the server may cost a heartbeat or two, not three.
+# A busy machine or a server restart may cost one or two heartbeats, not three.
 _SILENCE = timedelta(seconds=3 * HEARTBEAT_SECONDS)
 
 
-def apply_command(describe: Callable[[], FlowDeployment]) -> int:
-    """Entry point of a target that applies a flow.
-
-    Args:
-        describe: Gives the flow's deployment; may raise an `MlstackError`.
-
-    Returns:
-        The exit code: 1 after an error, whose sentence was printed.
-    """
-    try:
-        deployment = describe()
-        with prefect_client() as client:
-            changes = [
-                (f"work pool {WORK_POOL}", _apply_work_pool(client)),
-                (f"deployment {deployment.path}", _apply_deployment(client, deployment)),
-                (f"automation '{_CRASH_AUTOMATION}'", _apply_automation(client)),
-            ]
-    except MlstackError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - this is a command's answer
-        return 1
-    for what, change in changes:
-        print(f"{what}: {change}")  # noqa: T201 - this is a command's answer
-    return 0
+def apply_schedule(client: SyncPrefectClient, schedule: FlowSchedule) -> None:
+    """Make Prefect's state match the schedule, and print what was changed."""
+    say(f"work pool {WORK_POOL}: {_apply_work_pool(client)}")
+    say(f"schedule {schedule.prefect_name}: {_apply_deployment(client, schedule)}")
+    say(f"automation '{_CRASH_AUTOMATION}': {_apply_automation(client)}")
 
 
 def _apply_work_pool(client: SyncPrefectClient) -> str:
@@ -69,13 +48,13 @@ def _apply_work_pool(client: SyncPrefectClient) -> str:
         client.read_work_pool(WORK_POOL)
     except ObjectNotFound:
         client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type="process"))
-        return "made"
+        return "created"
     return "unchanged"
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
-    """What decides on a deployment: equal ones need no change."""
+class _PrefectDeployment:
+    """The fields of a Prefect deployment that we set: equal ones need no change."""
 
     entrypoint: str | None
     pull_steps: list[dict[str, Any]] | None
@@ -88,51 +67,51 @@ class _Wanted:
     on_collision: ConcurrencyOptions | None
 
     @classmethod
-    def of(cls, there: DeploymentResponse) -> "_Wanted":
-        limit = there.global_concurrency_limit
+    def of(cls, found: DeploymentResponse) -> "_PrefectDeployment":
+        limit = found.global_concurrency_limit
         return cls(
-            entrypoint=there.entrypoint,
-            pull_steps=there.pull_steps,
-            job_variables=there.job_variables,
-            parameters=there.parameters,
-            parameter_schema=there.parameter_openapi_schema,
-            work_pool=there.work_pool_name,
+            entrypoint=found.entrypoint,
+            pull_steps=found.pull_steps,
+            job_variables=found.job_variables,
+            parameters=found.parameters,
+            parameter_schema=found.parameter_openapi_schema,
+            work_pool=found.work_pool_name,
             intervals=[
                 schedule.schedule.interval
-                for schedule in there.schedules
+                for schedule in found.schedules
                 if schedule.active and isinstance(schedule.schedule, IntervalSchedule)
             ],
             limit=limit.limit if limit else None,
-            on_collision=there.concurrency_options,
+            on_collision=found.concurrency_options,
         )
 
 
-def _apply_deployment(client: SyncPrefectClient, deployment: FlowDeployment) -> str:
-    wanted = _Wanted(
-        entrypoint=deployment.entrypoint,
+def _apply_deployment(client: SyncPrefectClient, schedule: FlowSchedule) -> str:
+    wanted = _PrefectDeployment(
+        entrypoint=schedule.entrypoint,
         # The worker may have been started anywhere, and modules are found from the root.
         pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": str(ROOT)}}],
         job_variables={"env": RUN_VARIABLES},
-        parameters=deployment.parameters,
+        parameters=schedule.parameters,
         parameter_schema=parameter_schema_from_entrypoint(
-            str(ROOT / deployment.entrypoint)
+            str(ROOT / schedule.entrypoint)
         ).model_dump_for_openapi(),
         work_pool=WORK_POOL,
-        intervals=[timedelta(minutes=deployment.every_minutes)],
+        intervals=[timedelta(minutes=schedule.every_minutes)],
         limit=1,
-        # A run that comes due while one is going has nothing to add to it.
+        # A run that comes due during another one would find nothing new.
         on_collision=ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
     )
     try:
-        there = client.read_deployment_by_name(deployment.path)
+        existing = client.read_deployment_by_name(schedule.prefect_name)
     except ObjectNotFound:
-        there = None
-    summary = ", ".join(filter(None, (f"every {deployment.every_minutes} min", deployment.remark)))
-    if there is not None and _Wanted.of(there) == wanted:
+        existing = None
+    summary = ", ".join(filter(None, (f"every {schedule.every_minutes} min", schedule.note)))
+    if existing is not None and _PrefectDeployment.of(existing) == wanted:
         return f"unchanged ({summary})"
     client.create_deployment(
-        flow_id=client.create_flow_from_name(deployment.flow),
-        name=deployment.flow,
+        flow_id=client.create_flow_from_name(schedule.flow),
+        name=schedule.flow,
         entrypoint=wanted.entrypoint,
         pull_steps=wanted.pull_steps,
         job_variables=wanted.job_variables,
@@ -145,13 +124,13 @@ def _apply_deployment(client: SyncPrefectClient, deployment: FlowDeployment) -> 
         ],
         concurrency_limit=wanted.limit,
         concurrency_options=wanted.on_collision,
-        description=deployment.description,
+        description=schedule.description,
     )
-    return f"{'changed' if there else 'made'} ({summary})"
+    return f"{'changed' if existing else 'created'} ({summary})"
 
 
 def _apply_automation(client: SyncPrefectClient) -> str:
-    """A run whose process died would be Running for ever and keep the next ones out."""
+    """Mark runs whose process died: they would stay Running and block later runs."""
     wanted = AutomationCore(
         name=_CRASH_AUTOMATION,
         description="Marks flow runs as Crashed whose process has stopped sending heartbeats.",
@@ -176,21 +155,21 @@ def _apply_automation(client: SyncPrefectClient) -> str:
                 state=StateType.CRASHED,
                 name="Crashed",
                 force=False,
-                message=f"No heartbeat for {_SILENCE.seconds} s: its process has died.",
+                message=f"No heartbeat for {_SILENCE.seconds} s: the process has died.",
             )
         ],
     )
-    there = client.read_automations_by_name(_CRASH_AUTOMATION)
-    if not there:
+    existing = client.read_automations_by_name(_CRASH_AUTOMATION)
+    if not existing:
         client.create_automation(wanted)
-        return "made"
-    if _comparable(there[0]) == _comparable(wanted):
+        return "created"
+    if _comparable(existing[0]) == _comparable(wanted):
         return "unchanged"
-    client.update_automation(there[0].id, wanted)
+    client.update_automation(existing[0].id, wanted)
     return "changed"
 
 
 def _comparable(automation: AutomationCore) -> dict[str, Any]:
     document = automation.model_dump(include={"description", "enabled", "actions"})
-    # The server gives the trigger an id of its own.
+    # The server adds an id to the trigger.
     return document | {"trigger": automation.trigger.model_dump(exclude={"id"})}

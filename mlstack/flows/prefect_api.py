@@ -1,4 +1,4 @@
-"""The way to Prefect's server."""
+"""Connects to Prefect's server."""
 
 import os
 from collections.abc import Iterator
@@ -14,20 +14,22 @@ from mlstack.settings import Settings
 
 
 class PrefectError(MlstackError):
-    """Prefect's server cannot be reached, or refuses."""
+    """Prefect's server cannot be reached, or refuses a request."""
 
 
 @contextmanager
 def prefect_client() -> Iterator[SyncPrefectClient]:
-    """A client of the server that `PREFECT_API_URL` names.
+    """Connect to the server at `PREFECT_API_URL`.
 
     Raises:
-        SettingsError: no server is set; Prefect would silently start a private one.
-        PrefectError: it cannot be reached or refuses, now or while the client is in use.
+        SettingsError: the variable is not set.
+        PrefectError: the server cannot be reached or refuses, now or while the client is used.
     """
-    address = require_server()
+    address = os.environ.get("PREFECT_API_URL")
+    if not address:
+        raise SettingsError("PREFECT_API_URL is not set: there is no Prefect server to talk to")
     try:
-        # Never `get_client`: without an address it starts a server.
+        # Not `get_client`: without an address it silently starts a private server.
         with SyncPrefectClient(
             address,
             auth_string=PREFECT_API_AUTH_STRING.value(),
@@ -43,18 +45,6 @@ def prefect_client() -> Iterator[SyncPrefectClient]:
         ) from error
 
 
-def require_server() -> str:
-    """Address of Prefect's API.
-
-    Raises:
-        SettingsError: `PREFECT_API_URL` is not set.
-    """
-    address = os.environ.get("PREFECT_API_URL")
-    if not address:
-        raise SettingsError("PREFECT_API_URL is not set: there is no Prefect server to talk to")
-    return address
-
-
 def run_address(flow_run_id: object) -> str:
-    """Where people look at a flow run."""
+    """Return the address of a flow run's page, for people."""
     return f"{Settings.load().prefect_url}/runs/flow-run/{flow_run_id}"

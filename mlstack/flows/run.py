@@ -1,8 +1,7 @@
-"""Runs a flow now, or follows the run that is going on, to its end."""
+"""Starts a flow run, or finds the active one, and follows it to its end."""
 
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -24,84 +23,52 @@ from prefect.client.schemas.sorting import FlowRunSort, LogSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled
 
+from mlstack.command_line import say
 from mlstack.errors import MlstackError
-from mlstack.flows.deployment import FlowDeployment
 from mlstack.flows.prefect_api import PrefectError, prefect_client, run_address
-from mlstack.flows.worker import WORK_POOL
+from mlstack.flows.schedule import WORK_POOL, FlowSchedule
 
 _POLL_SECONDS = 1.0
-_GOING_ON = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
+_ACTIVE = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 _INFO = 20
 _LOG_PAGE = 200
 _STEP_ENDED = "Finished in state Completed()"
-# Lines of the last moments come in batches, some after the state.
+# Log lines arrive in batches, the last ones after the final state.
 _LAST_LINES_POLLS = 3
-# A line is sent to the server up to some seconds after the moment that it carries.
+# A line may reach the server some seconds after its timestamp.
 _LOG_DELAY = timedelta(seconds=30)
-# As long as a restart of the server takes, with time to spare.
-_PATIENCE_SECONDS = 120
+# A restart of the server takes less.
+_UNREACHABLE_SECONDS = 120
 
 
 class RunFailed(MlstackError):
-    """A flow run did not end as it should."""
+    """A flow run failed, crashed or was cancelled."""
 
 
-def run_command(
-    describe: Callable[[], FlowDeployment], show_result: Callable[[FlowRun], None]
-) -> int:
-    """Entry point of a target that runs a flow now.
-
-    Args:
-        describe: Gives the flow's deployment; may raise an `MlstackError`.
-        show_result: Is given the run that has completed; may raise an `MlstackError`.
-
-    Returns:
-        The exit code: 1 after an error, whose sentence was printed; 130 when a person has
-        stopped following the run, which goes on.
-    """
-    try:
-        deployment = describe()
-        with prefect_client() as client:
-            run = _going_on(client, deployment) or _start(client, deployment)
-            try:
-                run = _follow(client, deployment, run)
-            except KeyboardInterrupt:
-                say(f"no longer followed, but it goes on: {run_address(run.id)}")
-                say(f"{deployment.run_target} follows it again")
-                return 130
-        show_result(run)
-    except MlstackError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - this is a command's answer
-        return 1
-    return 0
-
-
-def require_runnable(describe: Callable[[], FlowDeployment]) -> None:
-    """Makes sure that a flow can be run now.
-
-    Args:
-        describe: Gives the flow's deployment; may raise an `MlstackError`.
+def require_runnable(schedule: FlowSchedule) -> None:
+    """Check that the flow could run now.
 
     Raises:
-        PrefectError: Prefect does not know it or is not there, or nobody would take a run up.
+        PrefectError: the schedule was not applied, no worker is online, or Prefect does
+            not answer.
     """
-    deployment = describe()
     with prefect_client() as client:
-        _id(client, deployment)
+        _prefect_id(client, schedule)
         _require_worker(client)
 
 
-def say(line: str) -> None:
-    """Shows a line of a command's answer at once."""
-    print(line, flush=True)  # noqa: T201 - this is a command's answer
+def find_active_run(client: SyncPrefectClient, schedule: FlowSchedule) -> FlowRun | None:
+    """Find the run that is going on; while it does, no other run may start.
 
-
-def _going_on(client: SyncPrefectClient, deployment: FlowDeployment) -> FlowRun | None:
-    """The run that keeps others out at the moment."""
+    Raises:
+        PrefectError: the schedule was not applied.
+    """
     runs = client.read_flow_runs(
-        deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[_id(client, deployment)])),
+        deployment_filter=DeploymentFilter(
+            id=DeploymentFilterId(any_=[_prefect_id(client, schedule)])
+        ),
         flow_run_filter=FlowRunFilter(
-            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_GOING_ON))
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_ACTIVE))
         ),
         sort=FlowRunSort.START_TIME_DESC,
         limit=1,
@@ -112,21 +79,64 @@ def _going_on(client: SyncPrefectClient, deployment: FlowDeployment) -> FlowRun 
     return runs[0]
 
 
-def _start(client: SyncPrefectClient, deployment: FlowDeployment) -> FlowRun:
+def start(client: SyncPrefectClient, schedule: FlowSchedule) -> FlowRun:
+    """Start a run.
+
+    Raises:
+        PrefectError: the schedule was not applied, or no worker is online.
+    """
     _require_worker(client)
     run = client.create_flow_run_from_deployment(
-        _id(client, deployment), parameters=dict(deployment.parameters)
+        _prefect_id(client, schedule), parameters=dict(schedule.parameters)
     )
     say(f"started: {run.name}, {run_address(run.id)}")
     return run
 
 
-def _id(client: SyncPrefectClient, deployment: FlowDeployment) -> UUID:
+def follow(client: SyncPrefectClient, schedule: FlowSchedule, run: FlowRun) -> FlowRun:
+    """Print a run's log until it ends.
+
+    Returns:
+        The completed run: the given one or, if that was cancelled for another active run,
+        the other one.
+
+    Raises:
+        RunFailed: it failed, crashed or was cancelled.
+        PrefectError: no worker takes the run, or Prefect is unreachable for too long.
+    """
+    log = _LogReader(run.id)
+    last_answer = time.monotonic()
+    while True:
+        try:
+            run = client.read_flow_run(run.id)
+            log.print_new(client)
+            if run.state is not None and run.state.is_scheduled():
+                _cancel_without_worker(client, run)
+            last_answer = time.monotonic()
+        except httpx.TransportError:
+            if time.monotonic() - last_answer > _UNREACHABLE_SECONDS:
+                raise
+        if run.state is not None and run.state.is_final():
+            break
+        time.sleep(_POLL_SECONDS)
+    if run.state.is_completed():
+        log.print_rest(client)
+        return run
+    if run.state.is_cancelled() and run.start_time is None:
+        other = find_active_run(client, schedule)
+        if other is not None:
+            return follow(client, schedule, other)
+    log.print_rest(client)
+    reason = run.state.message or "no reason is known"
+    raise RunFailed(f"{run.name} is {run.state.name}: {reason}\n{run_address(run.id)}")
+
+
+def _prefect_id(client: SyncPrefectClient, schedule: FlowSchedule) -> UUID:
     try:
-        return client.read_deployment_by_name(deployment.path).id
+        return client.read_deployment_by_name(schedule.prefect_name).id
     except ObjectNotFound as error:
         raise PrefectError(
-            f"Prefect does not know {deployment.flow} yet; run: {deployment.apply_target}"
+            f"Prefect does not know {schedule.flow} yet; run: {schedule.apply_target}"
         ) from error
 
 
@@ -139,45 +149,8 @@ def _require_worker(client: SyncPrefectClient) -> None:
         )
 
 
-def _follow(client: SyncPrefectClient, deployment: FlowDeployment, run: FlowRun) -> FlowRun:
-    """Shows a run's log until it ends.
-
-    Returns:
-        The run that ended well: the given one, or the one that had kept it out.
-
-    Raises:
-        RunFailed: it failed, crashed or was cancelled.
-        PrefectError: nobody takes the run up, or the server is gone for too long.
-    """
-    log = _LogReader(run.id)
-    last_answer = time.monotonic()
-    while True:
-        try:
-            run = client.read_flow_run(run.id)
-            log.show_new(client)
-            if run.state is not None and run.state.is_scheduled():
-                _withdraw_without_worker(client, run)
-            last_answer = time.monotonic()
-        except httpx.TransportError:
-            if time.monotonic() - last_answer > _PATIENCE_SECONDS:
-                raise
-        if run.state is not None and run.state.is_final():
-            break
-        time.sleep(_POLL_SECONDS)
-    if run.state.is_completed():
-        log.show_rest(client)
-        return run
-    if run.state.is_cancelled() and run.start_time is None:
-        other = _going_on(client, deployment)
-        if other is not None:
-            return _follow(client, deployment, other)
-    log.show_rest(client)
-    reason = run.state.message or "no reason is known"
-    raise RunFailed(f"{run.name} is {run.state.name}: {reason}\n{run_address(run.id)}")
-
-
-def _withdraw_without_worker(client: SyncPrefectClient, run: FlowRun) -> None:
-    """Takes back a run that nobody takes up: it would come as a surprise later."""
+def _cancel_without_worker(client: SyncPrefectClient, run: FlowRun) -> None:
+    """Cancel a run that no worker takes: it would start unexpectedly later."""
     try:
         _require_worker(client)
     except PrefectError:
@@ -186,30 +159,30 @@ def _withdraw_without_worker(client: SyncPrefectClient, run: FlowRun) -> None:
 
 
 class _LogReader:
-    """Shows each line of a run's log once, while it comes in."""
+    """Prints each line of a run's log once, as it arrives."""
 
     def __init__(self, run_id: UUID) -> None:
         self._run_id = run_id
-        self._shown: set[UUID] = set()
+        self._printed: set[UUID] = set()
         self._newest: datetime | None = None
 
-    def show_new(self, client: SyncPrefectClient) -> bool:
-        """Shows what is new; returns whether anything was."""
-        lines = [line for line in self._read(client) if line.id not in self._shown]
-        for line in lines:
-            self._shown.add(line.id)
+    def print_new(self, client: SyncPrefectClient) -> None:
+        """Print the lines that were not printed yet."""
+        for line in self._read(client):
+            if line.id in self._printed:
+                continue
+            self._printed.add(line.id)
             if line.message != _STEP_ENDED:
-                # A stack trace is for Prefect's own pages.
+                # The rest, such as a stack trace, is on Prefect's pages.
                 first, *_ = line.message.splitlines() or [""]
                 say(f"{line.timestamp.astimezone():%H:%M:%S} {first}")
             self._newest = max(self._newest or line.timestamp, line.timestamp)
-        return bool(lines)
 
-    def show_rest(self, client: SyncPrefectClient) -> None:
-        """Shows the last lines, which may come in after the run's end."""
+    def print_rest(self, client: SyncPrefectClient) -> None:
+        """Print the last lines, which may arrive after the end of the run."""
         for _ in range(_LAST_LINES_POLLS):
             time.sleep(_POLL_SECONDS)
-            self.show_new(client)
+            self.print_new(client)
 
     def _read(self, client: SyncPrefectClient) -> Iterator[Log]:
         since = self._newest and self._newest - _LOG_DELAY

@@ -98,12 +98,12 @@ def demo() -> None:
             if service.group == MODEL_REGISTRY and service.name != "aws"
         )
     with steps.step("Apply the flows of training and of retention"):
-        _run_target("model_orchestration.apply_flow")
-        _run_target("operations.retention.apply_flow")
+        _run_target("model_orchestration.schedule", "apply")
+        _run_target("operations.retention.prune_flow", "apply")
     trained = _needs_training(settings, contract, table)
     if trained:
         with steps.step(f"Train {settings.train_trials} models and register the best"):
-            _run_target("model_orchestration.quick_run")
+            _run_target("model_orchestration.schedule", "run")
     with steps.step("Deploy a model"):
         run_id = _deploy(settings, contract, trained=trained)
         services.wait_until_ready([SERVE, MONITORING])
@@ -118,13 +118,13 @@ def demo() -> None:
     with steps.step("Look into the prediction log"):
         _show_stored(stack, contract, sent)
     with steps.step("Apply the reporting flow"):
-        _run_target("reporting.apply_flow")
+        _run_target("reporting.schedule", "apply")
     with steps.step("Report on the predictions"):
         if newest := stack.newest_report():
             page = f"{settings.reports_url}/{newest.html}"
             say(f"   {newest.verdict} in the newest report: {page}")
         else:
-            _run_target("reporting.quick_run")
+            _run_target("reporting.schedule", "run")
     with steps.step("Wait for the first word of monitoring"):
         services.wait_until_ready([MONITORING])
         _show_monitoring(stack, contract)

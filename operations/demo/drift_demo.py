@@ -22,7 +22,7 @@ from mlstack.waiting import wait_until
 from operations.demo.running_stack import ALERT, RunningStack
 from operations.demo.sender import Sender
 from operations.errors import StackError
-from reporting.deployment import reporting_flow
+from reporting.schedule import reporting_schedule
 
 STEP_SECONDS = 120.0
 """Time limit of each step."""
@@ -46,7 +46,7 @@ def demo_drift(name: str) -> None:
     drift = load_drift(contract, path, name)
     stack = RunningStack(settings, contract)
     stack.require_ready()
-    require_runnable(reporting_flow)
+    require_runnable(reporting_schedule())
     no_alerts = stack.alerts_fault()
     say(f"== Drift {name}: {drift.meaning}")
     say(f"   It is about {drift.share:.0%} of the customers, and about {', '.join(drift.features)}")
@@ -149,7 +149,7 @@ class ReportRun:
         self._settings, self._stack = settings, stack
         self._before = stack.newest_report()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "reporting.quick_run"],
+            [sys.executable, "-m", "reporting.schedule", "run"],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

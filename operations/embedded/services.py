@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from mlstack import heartbeat
-from mlstack.flows.worker import RUN_VARIABLES, WORK_POOL
+from mlstack.flows.schedule import RUN_VARIABLES, WORK_POOL
 from mlstack.probes import (
     OK,
     Answer,

@@ -1,13 +1,43 @@
-"""The pruning flow; Prefect runs it on a schedule."""
+"""The retention flow, its schedule, and the command that applies it.
+
+Usage: python -m operations.retention.prune_flow apply
+"""
 
 from prefect import flow, get_run_logger
 
+from mlstack import command_line
+from mlstack.flows.command import schedule_command
+from mlstack.flows.schedule import FlowSchedule
 from mlstack.settings import Settings
-from operations.retention.deployment import FLOW
-from operations.retention.prune import prune
+
+FLOW = "retention"
 
 
 @flow(name=FLOW)
 def retention() -> None:
-    """Removes what is older than the settings keep it."""
+    """Remove what is older than the retention periods of the settings."""
+    # MLflow takes seconds to import, and applying the schedule does not need it.
+    from operations.retention.prune import prune  # noqa: PLC0415
+
     prune(Settings.load(), get_run_logger().info)
+
+
+def retention_schedule() -> FlowSchedule:
+    """Describe the schedule by the settings.
+
+    Raises:
+        SettingsError: a setting has no usable value.
+    """
+    return FlowSchedule(
+        flow=FLOW,
+        entrypoint=f"operations/retention/prune_flow.py:{FLOW}",
+        parameters={},
+        every_minutes=Settings.load().prune_every_minutes,
+        description="Removes runs, models, predictions, reports and logs that are too old",
+        apply_target="make setup-model-registry",
+        run_target="make prune",
+    )
+
+
+if __name__ == "__main__":
+    command_line.run(lambda: schedule_command(retention_schedule))

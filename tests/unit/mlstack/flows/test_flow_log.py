@@ -1,6 +1,5 @@
 """What a person sees of a flow run's log."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import cast
 from uuid import uuid4
@@ -13,7 +12,7 @@ from mlstack.flows.run import _LogReader
 
 
 class _Server:
-    def __init__(self, messages: Sequence[str]) -> None:
+    def __init__(self, *messages: str) -> None:
         self._lines = [
             Log.model_validate(
                 {"name": "flow", "level": 20, "message": message, "timestamp": datetime.now(UTC)}
@@ -25,10 +24,13 @@ class _Server:
         return self._lines[offset : offset + limit]
 
 
-def test_each_line_is_shown_by_its_first_line_and_an_empty_one_as_such(
+def test_log_reader_prints_the_first_line_of_each_message(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    server = _Server(["begin", "", "boom\n  File x"])
-    assert _LogReader(uuid4()).show_new(cast("SyncPrefectClient", server))
-    shown = capsys.readouterr().out.splitlines()
-    assert [line.split(" ", 1)[1] for line in shown] == ["begin", "", "boom"]
+    """A message is printed once, by its first line; an empty message is an empty line."""
+    server = cast("SyncPrefectClient", _Server("begin", "", "boom\n  File x"))
+    log = _LogReader(uuid4())
+    log.print_new(server)
+    log.print_new(server)
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split(" ", 1)[1] for line in printed] == ["begin", "", "boom"]

@@ -1,26 +1,31 @@
+"""How Prefect's server is reached, and what is said when it is not."""
+
 import pytest
 
 from mlstack.errors import SettingsError
+from mlstack.flows.command import schedule_command
 from mlstack.flows.prefect_api import PrefectError, prefect_client, run_address
-from model_orchestration import apply_flow, quick_run
 from model_orchestration.mlflow_api import connect
+from model_orchestration.schedule import show_winner, training_schedule
 
 NOBODY = "http://127.0.0.1:9/api"
 
 
-def test_without_an_address_no_private_server_is_started() -> None:
-    with pytest.raises(SettingsError, match="PREFECT_API_URL"), prefect_client():
-        pass
+@pytest.mark.parametrize("action", ["apply", "run"])
+def test_prefect_without_an_address_is_an_error(action: str) -> None:
+    """Without `PREFECT_API_URL` no private server is started."""
+    with pytest.raises(SettingsError, match="PREFECT_API_URL is not set: there is no Prefect"):
+        schedule_command(training_schedule, show_winner, [action])
 
 
-def test_without_an_address_no_runs_are_written_to_a_local_folder() -> None:
+def test_mlflow_without_an_address_is_an_error() -> None:
+    """Without `MLFLOW_TRACKING_URI` no runs are written to a local folder."""
     with pytest.raises(SettingsError, match="MLFLOW_TRACKING_URI"):
         connect()
 
 
-def test_a_server_that_can_not_be_reached_is_said_with_its_address(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_unreachable_server_is_named_with_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error carries the address that does not answer."""
     monkeypatch.setenv("PREFECT_API_URL", NOBODY)
 
     def ask() -> None:
@@ -31,23 +36,10 @@ def test_a_server_that_can_not_be_reached_is_said_with_its_address(
         ask()
 
 
-@pytest.mark.parametrize("command", [apply_flow.main, quick_run.main])
-def test_a_command_without_a_server_ends_with_a_sentence_and_not_with_a_trace(
-    command: object, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert callable(command)
-    assert command() == 1
-    assert capsys.readouterr().err == (
-        "PREFECT_API_URL is not set: there is no Prefect server to talk to\n"
-    )
-
-
-def test_a_run_is_looked_at_where_people_can_open_the_pages(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Which need not be where services find Prefect: containers have names of their own."""
+def test_run_address_is_for_people(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It uses the public host, not the name by which containers reach Prefect."""
     monkeypatch.setenv("PREFECT_API_URL", "http://prefect_server:4200/api")
-    monkeypatch.setenv("BIND_ADDRESS", "0.0.0.0")  # noqa: S104
+    monkeypatch.setenv("BIND_ADDRESS", "0.0.0.0")  # noqa: S104 - as the cloud's environment has it
     monkeypatch.setenv("PUBLIC_HOST", "ml.example.org")
     monkeypatch.setenv("PREFECT_PORT", "4300")
     assert run_address("some-id") == "http://ml.example.org:4300/runs/flow-run/some-id"

@@ -16,10 +16,9 @@ from mlstack.settings import ROOT, Settings
 from operations.maintenance import MaintenanceError, maintenance
 from operations.retention import local_files
 from operations.retention import prune as pruning
-from operations.retention.deployment import FLOW, retention_flow
 from operations.retention.local_files import prune_copies, prune_leftovers, prune_logs
 from operations.retention.prune import PruningFailed, prune
-from operations.retention.prune_flow import retention
+from operations.retention.prune_flow import FLOW, retention, retention_schedule
 from operations.retention.removal import Removal, deployments_paused, runs_in_use
 
 NOW = datetime.now(UTC)
@@ -183,10 +182,10 @@ def test_prune_gives_up_on_long_backup(settings: Settings, monkeypatch: pytest.M
 
 
 def test_applied_flow_is_the_pruning_flow() -> None:
-    deployment = retention_flow()
-    assert deployment.flow == retention.name == FLOW
-    assert deployment.entrypoint == f"operations/retention/prune_flow.py:{retention.fn.__name__}"
-    assert deployment.every_minutes == 24 * 60
+    schedule = retention_schedule()
+    assert schedule.flow == retention.name == FLOW
+    assert schedule.entrypoint == f"operations/retention/prune_flow.py:{retention.fn.__name__}"
+    assert schedule.every_minutes == 24 * 60
 
 
 @pytest.mark.parametrize("environment", ["embedded", "local", "cloud"])

@@ -1,0 +1,50 @@
+"""The command of a flow's schedule: `apply` it, or `run` the flow now."""
+
+from argparse import ArgumentParser
+from collections.abc import Callable
+
+from prefect.client.schemas.objects import FlowRun
+
+from mlstack.command_line import say
+from mlstack.flows.apply import apply_schedule
+from mlstack.flows.prefect_api import prefect_client, run_address
+from mlstack.flows.run import find_active_run, follow, start
+from mlstack.flows.schedule import FlowSchedule
+
+
+def schedule_command(
+    describe: Callable[[], FlowSchedule],
+    show_result: Callable[[FlowRun], None] | None = None,
+    arguments: list[str] | None = None,
+) -> int:
+    """Run the command; the arguments are those of the process unless others are given.
+
+    Args:
+        describe: Returns the flow's schedule.
+        show_result: Called with the completed run.
+        arguments: `["apply"]` or `["run"]`.
+
+    Returns:
+        The exit code: 130 when a person stops following the run, which goes on; else 0.
+
+    Raises:
+        MlstackError: Prefect cannot be reached or refuses, or the run failed.
+    """
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("action", choices=["apply", "run"])
+    action = parser.parse_args(arguments).action
+    schedule = describe()
+    with prefect_client() as client:
+        if action == "apply":
+            apply_schedule(client, schedule)
+            return 0
+        run = find_active_run(client, schedule) or start(client, schedule)
+        try:
+            run = follow(client, schedule, run)
+        except KeyboardInterrupt:
+            say(f"no longer followed, but it goes on: {run_address(run.id)}")
+            say(f"{schedule.run_target} follows it again")
+            return 130
+    if show_result is not None:
+        show_result(run)
+    return 0

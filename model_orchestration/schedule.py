@@ -1,0 +1,85 @@
+"""The schedule of the training flow, and the commands that apply it and train now.
+
+Usage: python -m model_orchestration.schedule apply|run
+"""
+
+from prefect.client.schemas.objects import FlowRun
+
+from mlstack import command_line
+from mlstack.command_line import say
+from mlstack.contract import Contract
+from mlstack.flows.command import schedule_command
+from mlstack.flows.run import RunFailed
+from mlstack.flows.schedule import FlowSchedule
+from mlstack.settings import ROOT, Settings
+from model_orchestration.names import BEST_RUN, FLOW_RUN, TEST_PREFIX
+
+FLOW = "model_tuning_and_uploading"
+
+
+def training_schedule() -> FlowSchedule:
+    """Describe the schedule by the settings.
+
+    Raises:
+        SettingsError: a setting has no usable value.
+        ContractError: the contract breaks its rules.
+    """
+    settings = Settings.load()
+    Contract.load(settings.contract_path)
+    return FlowSchedule(
+        flow=FLOW,
+        entrypoint=f"model_orchestration/model_train_flow.py:{FLOW}",
+        parameters={
+            "contract": str(settings.contract),
+            "trials": settings.train_trials,
+            "seed": settings.train_seed,
+        },
+        every_minutes=settings.train_every_minutes,
+        description="Raw table -> search -> new version in the model registry",
+        note=f"{settings.train_trials} trials",
+        apply_target="make apply-model-train-flow",
+        run_target="make train",
+    )
+
+
+def show_winner(run: FlowRun) -> None:
+    """Print the winner of a completed run: figures on test rows, version, how to deploy it.
+
+    Raises:
+        RunFailed: the run has registered no model.
+        TrackingError: MLflow cannot be reached, or refuses.
+    """
+    # MLflow takes seconds to import: not before the run is under way.
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+    from model_orchestration import mlflow_api  # noqa: PLC0415
+
+    contract = Contract.load(ROOT / run.parameters["contract"])
+    client = mlflow_api.connect()
+    try:
+        experiment = client.get_experiment_by_name(contract.name)
+        parents = client.search_runs(
+            [experiment.experiment_id] if experiment else [], f"params.{FLOW_RUN} = '{run.id}'"
+        )
+        if not parents:
+            raise RunFailed(f"{run.name} is completed, but MLflow has no search of it")
+        parent = parents[0]
+        winner = parent.data.tags[BEST_RUN]
+        version = client.search_model_versions(f"run_id = '{winner}'")[0]
+        aliases = client.get_model_version(version.name, version.version).aliases
+    except MlflowException as error:
+        raise mlflow_api.TrackingError(f"MLflow cannot be asked: {error}") from error
+    figures = {
+        name: parent.data.metrics[f"{TEST_PREFIX}{name}"]
+        for name in ("rmse", "logloss", "auc", "average_precision", "ece")
+    }
+    say("")
+    say(f"search    {mlflow_api.run_address(parent.info.experiment_id, parent.info.run_id)}")
+    say(f"winner    {winner}")
+    say("on test   " + "  ".join(f"{name} {value:.4f}" for name, value in figures.items()))
+    say(f"version   {version.name} {version.version}: {', '.join(sorted(aliases))}")
+    say(f"deploy it: make deploy RUN_ID={winner}")
+
+
+if __name__ == "__main__":
+    command_line.run(lambda: schedule_command(training_schedule, show_winner))

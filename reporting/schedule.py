@@ -1,0 +1,70 @@
+"""The schedule of the reporting flow, and the commands that apply it and report now.
+
+Usage: python -m reporting.schedule apply|run
+"""
+
+from prefect.client.schemas.objects import FlowRun
+
+from mlstack import command_line
+from mlstack.command_line import say
+from mlstack.contract import Contract
+from mlstack.flows.command import schedule_command
+from mlstack.flows.schedule import FlowSchedule
+from mlstack.settings import Settings
+from reporting.report_store import ReportStore
+
+FLOW = "evidently_data_reporting"
+
+
+def reporting_schedule() -> FlowSchedule:
+    """Describe the schedule by the settings.
+
+    Raises:
+        SettingsError: a setting has no usable value.
+        ContractError: the contract breaks its rules.
+    """
+    settings = Settings.load()
+    Contract.load(settings.contract_path)
+    return FlowSchedule(
+        flow=FLOW,
+        entrypoint=f"reporting/create_report.py:{FLOW}",
+        parameters={
+            "contract": str(settings.contract),
+            "window_minutes": settings.report_time_window_minutes,
+        },
+        # A window ends when its run is due, so windows follow each other without a gap.
+        # The window of a run that was cancelled or never scheduled gets no report.
+        every_minutes=settings.report_time_window_minutes,
+        description="Recent predictions -> drift, predictions, performance -> a report",
+        apply_target="make apply-prediction-reporting",
+        run_target="make report",
+    )
+
+
+def show_report(run: FlowRun) -> None:
+    """Print the report of a completed run, or why there is none.
+
+    Raises:
+        StorageUnavailable: MongoDB does not answer.
+    """
+    settings = Settings.load()
+    with ReportStore(settings.mongo_uri) as store:
+        report = store.of_flow_run(str(run.id))
+    say("")
+    if report is None:
+        say(f"no report: {run.state.message if run.state else 'no reason is known'}")
+        return
+    lines = {
+        "verdict": report.verdict,
+        "window": f"{report.window} UTC, {report.n_predictions:,} predictions",
+        "against": f"{report.compared_with.title}, {report.compared_with.rows:,} rows",
+        "drifted": ", ".join(report.drifted_features) or "no feature",
+        "report": f"{settings.reports_url}/{report.html}",
+        "all reports": f"{settings.reports_url}/",
+    }
+    for name, value in lines.items():
+        say(f"{name:<12} {value}")
+
+
+if __name__ == "__main__":
+    command_line.run(lambda: schedule_command(reporting_schedule, show_report))
