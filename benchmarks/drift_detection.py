@@ -28,11 +28,12 @@ from mlstack.data import dataset
 from mlstack.data.customer_generator import CustomerGenerator
 from mlstack.data.customer_table import PREDICTION, TARGET, customer_table
 from mlstack.model.encoder import Encoder
-from mlstack.quality.drift import DriftDetector, Method, comparable, method_of, threshold
-from mlstack.quality.drift_page import drift_html
-from mlstack.quality.figures import Quality, estimated_quality, measured_quality
+from mlstack.quality.drift import DriftDetector, comparison_method, threshold, with_labels
+from mlstack.quality.figures import estimate_quality, measure_quality
+from mlstack.quality.results import Method, Quality
 from mlstack.settings import ROOT, Settings
 from model_orchestration.search import Rows, search
+from reporting.evidently_page import drift_html
 
 SIZES = (100, 1000)
 P_VALUES = ("ks", "chisquare")
@@ -125,8 +126,8 @@ class _Data:
         chosen = self._chance.choice(len(self._unseen), rows, replace=False)
         customers = [self._unseen[number] for number in chosen]
         chances = self._scores(self._encoder.encode(customers))
-        measured = measured_quality(self._unseen_outcomes[chosen], chances)
-        estimated = estimated_quality(chances, rows)
+        measured = measure_quality(self._unseen_outcomes[chosen], chances)
+        estimated = estimate_quality(chances, rows)
         assert measured is not None  # noqa: S101 - every outcome is known
         assert estimated is not None  # noqa: S101 - as above
         return measured, estimated
@@ -155,8 +156,10 @@ def _measure(path: Path, windows: int) -> None:
 def _false_alarms_and_misses(data: _Data, windows: int) -> None:
     contract, count = data.contract, len(data.reference)
     detector = DriftDetector(contract, data.reference)
-    reference = comparable(data.reference, contract)
-    methods: dict[str, str] = {feature.name: method_of(feature) for feature in contract.features}
+    reference = with_labels(data.reference, contract)
+    methods: dict[str, str] = {
+        feature.name: comparison_method(feature) for feature in contract.features
+    }
     rule = Rule("wasserstein", "jensenshannon", _our_limit)
     print("\nWindows that are said to have drifted: features / prediction\n")
     print("| customers | drift | " + " | ".join(f"{size:,} rows" for size in SIZES) + " |")
@@ -166,9 +169,9 @@ def _false_alarms_and_misses(data: _Data, windows: int) -> None:
             cells = []
             for size in SIZES:
                 said = [data.window(draw, size, drift, seed) for seed in range(windows)]
-                scores = [_scores(reference, comparable(w, contract), methods) for w in said]
+                scores = [_scores(reference, with_labels(w, contract), methods) for w in said]
                 features = [rule.drifted(each, methods, size, count) for each in scores]
-                if detector.features(said[0]).drifted != features[0]:
+                if detector.compare_features(said[0]).drifted != features[0]:
                     sys.exit("the detector does not say what is measured here")
                 limit = threshold("wasserstein", size, count)
                 shifts = [_scores(reference, w, {PREDICTION: "wasserstein"}) for w in said]
@@ -203,7 +206,7 @@ def _rules(contract: Contract) -> dict[str, Rule]:
 def _other_rules(data: _Data, windows: int) -> None:
     """The same windows by other rules; rows without drift at a size that a report has, too."""
     contract = data.contract
-    reference = comparable(data.reference, contract)
+    reference = with_labels(data.reference, contract)
     sizes = (100, 1000, 20_000)
     weakest = next(name for name, drift in data.drifts.items() if drift is not None)
     columns: list[tuple[str, Draw, int, str]] = [
@@ -224,13 +227,13 @@ def _other_rules(data: _Data, windows: int) -> None:
     print("|---|" + "---|" * len(tables))
     for label, rule in _rules(contract).items():
         methods = {
-            f.name: rule.numbers if method_of(f) == "wasserstein" else rule.categories
+            f.name: rule.numbers if comparison_method(f) == "wasserstein" else rule.categories
             for f in contract.features
         }
         counts = [
             sum(
                 rule.drifted(
-                    _scores(reference, comparable(window, contract), methods),
+                    _scores(reference, with_labels(window, contract), methods),
                     methods,
                     len(window),
                     len(data.reference),
@@ -293,8 +296,8 @@ def _costs_of(data: _Data, detector: DriftDetector, window: pd.DataFrame) -> str
     window[TARGET] = np.arange(len(window)) % 5 // 4
     page = drift_html(data.contract, data.reference, window)
     works: dict[Callable[[], object], int] = {
-        lambda: detector.features(window): 5,
-        lambda: detector.prediction(window[PREDICTION]): 5,
+        lambda: detector.compare_features(window): 5,
+        lambda: detector.compare_prediction(window[PREDICTION]): 5,
         lambda: drift_html(data.contract, data.reference, window): 1,
     }
     seconds = [min(_spent(work) for _ in range(times)) for work, times in works.items()]

@@ -1,34 +1,43 @@
-"""Every figure that a model is logged with; monitoring shares those of mlstack.quality.figures."""
+"""The figures that a model is logged with."""
 
 import numpy as np
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import (
+    average_precision_score,
+    log_loss,
+    mean_absolute_error,
+    mean_squared_error,
+    roc_auc_score,
+)
 
-from mlstack.quality.figures import Chances, Outcomes, auc, calibration_error, logloss, rmse
+from mlstack.quality.figures import Chances, Outcomes, calibration_error
 
 DEVIATION_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def evaluate(outcomes: Outcomes, chances: Chances) -> dict[str, float]:
-    """Every figure that is logged for a set of rows.
+    """Compute every figure for a set of rows.
 
     Args:
-        outcomes: 1 for the positive class, else 0; shape (n_rows,), both values in it.
-        chances: Of the positive class, shape (n_rows,).
+        outcomes: 1 for the positive class, 0 for the other, both present; shape (n_rows,).
+        chances: Of the positive class; shape (n_rows,).
 
     Returns:
-        `rmse` is the root of the Brier score. `deviates_over_0.3` is the share of rows whose
-        chance is further than 0.3 from the outcome. The rest goes by its usual name.
+        `rmse` is the root of the Brier score, `ece` the expected calibration error.
+        `deviates_over_0.3` is the share of rows whose chance is more than 0.3 away from the
+        outcome. The rest goes by its usual name.
     """
-    # Sums over float32 chances would lose digits.
+    # Sums over float32 lose digits.
     chances = chances.astype(np.float64)
-    error = np.abs(chances - outcomes)
-    return {
-        "mae": float(np.mean(error)),
-        "mse": float(np.mean(error**2)),
-        "rmse": rmse(outcomes, chances),
-        "logloss": logloss(outcomes, chances),
-        "auc": auc(outcomes, chances),
-        "average_precision": float(average_precision_score(outcomes, chances)),
+    deviation = np.abs(chances - outcomes)
+    mse = mean_squared_error(outcomes, chances)
+    figures = {
+        "mae": mean_absolute_error(outcomes, chances),
+        "mse": mse,
+        "rmse": np.sqrt(mse),
+        "logloss": log_loss(outcomes, chances),
+        "auc": roc_auc_score(outcomes, chances),
+        "average_precision": average_precision_score(outcomes, chances),
         "ece": calibration_error(outcomes, chances),
-        **{f"deviates_over_{t}": float(np.mean(error > t)) for t in DEVIATION_THRESHOLDS},
+        **{f"deviates_over_{t}": np.mean(deviation > t) for t in DEVIATION_THRESHOLDS},
     }
+    return {name: float(value) for name, value in figures.items()}

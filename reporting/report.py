@@ -1,24 +1,26 @@
-"""A report as it is kept: what was compared, and what came of it."""
+"""A report as MongoDB stores it: what was compared, and the result."""
 
 from datetime import datetime
 from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from mlstack.quality.results import ColumnDrift, Quality
 
-class _Kept(BaseModel):
+
+class _Document(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class ContractVersion(_Kept):
-    """The contract, as predictions name it."""
+class ContractVersion(_Document):
+    """Name and digest of a contract, as stored predictions have them."""
 
     name: str
     hash: str
 
 
-class Window(_Kept):
-    """A time window: from `start` on, until just before `end`."""
+class Window(_Document):
+    """A time window: includes `start`, excludes `end`."""
 
     start: AwareDatetime
     end: AwareDatetime
@@ -30,92 +32,70 @@ class Window(_Kept):
         )
 
 
-class Baseline(_Kept):
-    """What the window was compared with."""
+class Baseline(_Document):
+    """Kind and size of the reference."""
 
     kind: Literal["window before", "training data"]
     rows: int
     window: Window | None = None
-    """Of the window before."""
+    """The window before; None for training data."""
 
     @property
     def title(self) -> str:
-        """What people call it."""
+        """Its name in pages and messages."""
         return "the training data" if self.window is None else f"the window before ({self.window})"
 
 
-class Drift(_Kept):
-    """How far a feature, or the prediction, has moved; see `drift_detection.ColumnDrift`."""
-
-    column: str
-    method: str
-    score: float
-    threshold: float
-    drifted: bool
-    missing_share: float
-    reference_missing_share: float
-
-
-class Quality(_Kept):
-    """How well predictions meet outcomes; see `mlstack.quality.figures.Quality`."""
-
-    rmse: float
-    logloss: float
-    auc: float | None
-    calibration_error: float
-    coverage: float
-
-
-class Report(_Kept):
+class Report(_Document):
     """One report: a document of `prediction_service.report`."""
 
     name: str = Field(pattern=r"^\d{8}T\d{6}Z-[a-z][a-z0-9_]*$")
-    """Sorts by time; its page is called so too."""
+    """Sorts by time; also the name of the page."""
 
     created_at: AwareDatetime
     flow_run_id: str
     contract: ContractVersion
     model_run_id: str
-    """The model that the report is about: the newest that has answered."""
+    """Run of the newest prediction in the window."""
 
     window: Window
     n_predictions: int
-    """In the window."""
+    """Predictions in the window."""
 
     n_compared: int
     """How many of them, the newest ones, were compared: all, up to a limit."""
 
     n_rescored: int
-    """How many rows of both sides another model had answered: this one was asked anew."""
+    """Rows that another model had answered, and that this one scored again."""
 
     compared_with: Baseline
 
     verdict: Literal["drift", "no drift"]
-    """`drift`: a feature or the prediction has drifted."""
+    """`drift` when a feature or the prediction has drifted."""
 
     drifted_features: tuple[str, ...] = Field(strict=False)
     share_drifted: float
     """Share of the features that have drifted."""
 
-    features: tuple[Drift, ...] = Field(strict=False)
-    prediction: Drift
+    features: tuple[ColumnDrift, ...] = Field(strict=False)
+    prediction: ColumnDrift
 
     quality: Quality | None
-    """On the outcomes that are known; None: none is."""
+    """On the known outcomes; None: none is known."""
 
     baseline_quality: Quality | None
-    """The same of the window before; compared with training data it is that on the validation
-    rows, which the model had not seen."""
+    """On the reference; for training data it is that on the validation rows, which the model
+    has not seen."""
 
     estimated_quality: Quality
-    """What the model's own chances let expect; see `mlstack.quality.figures.estimated_quality`."""
+    """Estimated from the chances alone; see `mlstack.quality.figures.estimate_quality`."""
 
     html: str
     """File name of the page."""
 
 
 def report_name(created_at: datetime, contract: str) -> str:
-    """Name of a report: safe in a file name and an address, and sorted by time.
+    """Return the name of a report: safe in file names and addresses, and sorted by time.
 
     Args:
         created_at: In UTC.

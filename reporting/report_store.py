@@ -1,8 +1,7 @@
-"""Keeps reports in MongoDB: `prediction_service.report`, a document each."""
+"""Stores reports in MongoDB, each as a document of `prediction_service.report`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Self
 
 from pymongo import DESCENDING
@@ -15,7 +14,7 @@ _CALL_SECONDS = 10.0
 
 
 class ReportStore:
-    """The reports of every contract; as a context manager, until its connections end.
+    """The reports of all contracts; a context manager that closes its connections.
 
     Every method raises StorageUnavailable when MongoDB does not answer.
 
@@ -23,7 +22,7 @@ class ReportStore:
         uri: MongoDB's address.
 
     Raises:
-        SettingsError: the address can never work.
+        SettingsError: the address is invalid.
     """
 
     def __init__(self, uri: str) -> None:
@@ -33,41 +32,36 @@ class ReportStore:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._client.close()
 
     def save(self, report: Report) -> None:
-        """Keeps a report; one of the same name gives way."""
+        """Store a report; replaces one of the same name."""
         document = {"_id": report.name, **report.model_dump()}
-        with _answering():
+        with _mongo_errors():
             self._reports.create_index([("created_at", DESCENDING)])
             self._reports.replace_one({"_id": report.name}, document, upsert=True)
 
     def newest(self, count: int) -> list[Report]:
-        """The newest reports, newest first."""
-        with _answering():
+        """Return the newest reports, newest first."""
+        with _mongo_errors():
             found = list(self._reports.find(sort=[("created_at", DESCENDING)], limit=count))
         return [Report.model_validate(document) for document in found]
 
     def count(self) -> int:
-        """How many there are."""
-        with _answering():
+        """Count all reports."""
+        with _mongo_errors():
             return self._reports.count_documents({})
 
     def of_flow_run(self, flow_run_id: str) -> Report | None:
-        """What a flow run has made; None: nothing."""
-        with _answering():
+        """Return the report of a flow run; None: it has made none."""
+        with _mongo_errors():
             found = self._reports.find_one({"flow_run_id": flow_run_id})
         return None if found is None else Report.model_validate(found)
 
 
 @contextmanager
-def _answering() -> Iterator[None]:
+def _mongo_errors() -> Iterator[None]:
     try:
         yield
     except PyMongoError as error:

@@ -1,23 +1,22 @@
-"""Makes a report: reads both sides, analyses, draws, keeps, lists.
+"""Makes a report: reads, compares, draws, stores, lists.
 
 Imports Evidently, which takes seconds.
 """
 
 from collections.abc import Callable
-from pathlib import Path
+from datetime import datetime
 
 from mlstack.contract import Contract
-from mlstack.deployment.watcher import model_store
+from mlstack.data.customer_table import PREDICTION
 from mlstack.files import write_atomically
-from mlstack.prediction_log.prediction_store import PredictionStore
-from mlstack.quality.drift_page import drift_html
-from mlstack.quality.reference import ReferenceStore
+from mlstack.quality.drift import DriftDetector
+from mlstack.quality.figures import estimate_quality
 from mlstack.settings import Settings
-from reporting.analysis import analyse
+from reporting.comparison import Comparison, measure_known, read_comparison
+from reporting.evidently_page import drift_html
 from reporting.pages import report_page, write_index
-from reporting.report import Report, Window
+from reporting.report import ContractVersion, Report, Window, report_name
 from reporting.report_store import ReportStore
-from reporting.sides import Sides, gather
 
 
 def create_report(
@@ -28,42 +27,72 @@ def create_report(
     flow_run_id: str,
     say: Callable[[str], object],
 ) -> Report:
-    """Makes one report: its page, its document, and the index.
+    """Make one report: its page, its document, and the index.
 
     Args:
         settings: Where predictions, models and pages are.
-        contract: What a customer is.
-        window: Of the predictions to report on.
-        flow_run_id: The flow run that makes it.
-        say: Is told of the progress.
+        contract: Dataset contract.
+        window: Window of the predictions to report on.
+        flow_run_id: The flow run that makes the report.
+        say: Called with each line of progress.
 
     Raises:
         TooFewRows: there are too few predictions to report on.
-        MlstackError: MongoDB, the model or its training data cannot be had.
+        MlstackError: MongoDB, the model or its training rows are unavailable.
     """
-    sides = _gather(settings, contract, window)
+    comparison = read_comparison(settings, contract, window)
     say(
-        f"{sides.n_predictions:,} predictions from {window} UTC, compared with "
-        f"{sides.baseline.title}: {sides.baseline.rows:,} rows"
+        f"{comparison.n_predictions:,} predictions from {window} UTC, compared with "
+        f"{comparison.baseline.title}: {comparison.baseline.rows:,} rows"
     )
-    report = analyse(sides, contract, created_at=window.end, flow_run_id=flow_run_id)
-    drawn = drift_html(contract, sides.reference, sides.recent)
-    folder: Path = settings.reports_path
-    # The page first: what is listed can be opened, whenever this process ends.
-    write_atomically(folder / report.html, report_page(report, drawn).encode())
+    report = build_report(comparison, contract, created_at=window.end, flow_run_id=flow_run_id)
+    drawn = drift_html(contract, comparison.reference, comparison.recent)
+    # The page comes first, so that whatever is listed can be opened.
+    write_atomically(settings.reports_path / report.html, report_page(report, drawn).encode())
     with ReportStore(settings.mongo_uri) as store:
         store.save(report)
-        write_index(store, folder)
+        write_index(store, settings.reports_path)
     drifted = ", ".join(report.drifted_features) or "none"
     say(f"{report.verdict}; drifted features: {drifted}; page: {report.html}")
     return report
 
 
-def _gather(settings: Settings, contract: Contract, window: Window) -> Sides:
-    models = model_store(settings)
-    references = ReferenceStore(settings.state_path / "references", models)
-    predictions = PredictionStore(settings.mongo_uri, contract)
-    try:
-        return gather(predictions, references, models, contract, window)
-    finally:
-        predictions.close()
+def build_report(
+    comparison: Comparison, contract: Contract, *, created_at: datetime, flow_run_id: str
+) -> Report:
+    """Compute drift, quality and verdict of a comparison.
+
+    Args:
+        comparison: Recent predictions and their reference.
+        contract: Dataset contract.
+        created_at: In UTC.
+        flow_run_id: The flow run that makes the report.
+    """
+    detector = DriftDetector(contract, comparison.reference)
+    drift = detector.compare_features(comparison.recent)
+    prediction = detector.compare_prediction(comparison.recent[PREDICTION])
+    chances = comparison.recent[PREDICTION].to_numpy()
+    estimated = estimate_quality(chances, len(chances))
+    assert estimated is not None  # noqa: S101 - there are predictions
+    name = report_name(created_at, contract.name)
+    return Report(
+        name=name,
+        created_at=created_at,
+        flow_run_id=flow_run_id,
+        contract=ContractVersion(name=contract.name, hash=contract.digest),
+        model_run_id=comparison.run_id,
+        window=comparison.window,
+        n_predictions=comparison.n_predictions,
+        n_compared=len(comparison.recent),
+        n_rescored=comparison.n_rescored,
+        compared_with=comparison.baseline,
+        verdict="drift" if drift.drifted or prediction.drifted else "no drift",
+        drifted_features=drift.drifted_features,
+        share_drifted=drift.share_drifted,
+        features=drift.features,
+        prediction=prediction,
+        quality=measure_known(comparison.recent),
+        baseline_quality=comparison.reference_quality,
+        estimated_quality=estimated,
+        html=f"{name}.html",
+    )

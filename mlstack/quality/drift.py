@@ -1,18 +1,18 @@
-"""Have customers, or what a model says of them, changed? Distances by Evidently, verdicts by us.
+"""Detects drift: compares current rows with a reference, and judges by the number of rows.
 
-Numbers are compared by the Wasserstein distance in standard deviations of the reference,
-categories and ordinals by the Jensen-Shannon distance of their shares, a missing value being
-a category of its own. Both measure how large a difference is. The p-value of a test would
-measure how certain it is that there is one, and with enough rows that is certain of any two
-samples; figures in docs/monitoring.md.
+Evidently measures distances: for numbers the Wasserstein distance in standard deviations of
+the reference, for categories and ordinals the Jensen-Shannon distance of their shares, with a
+missing value as a category of its own. A distance tells how large a difference is. The p-value
+of a test tells how certain it is, and with enough rows any two samples differ with certainty;
+figures in docs/monitoring.md.
 
-Imports Evidently, which takes seconds: only what compares imports this module.
+Imports Evidently, which takes seconds.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import sqrt
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -23,61 +23,26 @@ from scipy.spatial.distance import jensenshannon
 from mlstack.contract import CategoryFeature, Contract, Feature, OrdinalFeature
 from mlstack.data.customer_table import PREDICTION
 from mlstack.errors import TooFewRows
-
-Method = Literal["wasserstein", "jensenshannon"]
-
-METHODS: Final[Mapping[Method, str]] = {
-    "wasserstein": "Wasserstein distance (in standard deviations)",
-    "jensenshannon": "Jensen-Shannon distance",
-}
-"""Evidently's name of each method, and what people call it."""
+from mlstack.quality.results import ColumnDrift, Method
 
 MIN_ROWS: Final = 30
-"""With fewer rows on a side nothing is said: thresholds would have to be larger than any drift."""
+"""Rows that either side needs: with fewer, thresholds would exceed any real drift."""
 
 MISSING: Final = "<missing>"
-"""What stands for a missing value among the labels of a category; no category is called so."""
+"""Label of a missing value of a category or ordinal; no real label looks like it."""
 
-# A difference that matters, once there are rows enough to see it, and for each method how far
-# two samples of the same customers lie apart, in units of sqrt(1/n + 1/m). Measured:
-# benchmarks/drift_detection.py.
+# For each method the smallest difference that matters, and how far apart two samples of the
+# same customers are, in units of sqrt(1/n + 1/m). Measured: benchmarks/drift_detection.py.
 _SMALLEST: Mapping[Method, float] = {"wasserstein": 0.1, "jensenshannon": 0.05}
 _NOISE = 2.5
 
 
 @dataclass(frozen=True, slots=True)
-class ColumnDrift:
-    """How far a feature, or the prediction, has moved from the reference.
-
-    Args:
-        column: Its name.
-        method: One of `METHODS`.
-        score: The distance; for a number the larger one, beside its threshold, of the distance
-            of its values and the Jensen-Shannon distance of how many are missing.
-        threshold: From this score on it has drifted; see `threshold`.
-        missing_share: Share of the current rows in which it is missing.
-        reference_missing_share: The same of the reference.
-    """
-
-    column: str
-    method: Method
-    score: float
-    threshold: float
-    missing_share: float
-    reference_missing_share: float
-
-    @property
-    def drifted(self) -> bool:
-        """Whether it is further away than its threshold."""
-        return self.score >= self.threshold
-
-
-@dataclass(frozen=True, slots=True)
 class DriftResult:
-    """A comparison of current rows with a reference.
+    """Drift of all features.
 
     Args:
-        features: One for each of the contract's, in its order.
+        features: One for each feature, in the contract's order.
         rows: Number of current rows.
         reference_rows: Number of rows of the reference.
     """
@@ -88,7 +53,7 @@ class DriftResult:
 
     @property
     def drifted_features(self) -> tuple[str, ...]:
-        """Names of those that have drifted."""
+        """Names of the features that have drifted."""
         return tuple(feature.column for feature in self.features if feature.drifted)
 
     @property
@@ -98,38 +63,34 @@ class DriftResult:
 
     @property
     def drifted(self) -> bool:
-        """Whether the data set has: one feature is enough.
+        """Whether the data set has drifted: one feature is enough.
 
-        Thresholds leave so little to chance that several features need not agree, and a change
-        of a business may well be about a single one.
+        The thresholds leave little to chance, so features need not confirm each other, and a
+        real change may well be about a single one.
         """
         return bool(self.drifted_features)
 
 
 def threshold(method: Method, rows: int, reference_rows: int) -> float:
-    """From which distance on a column has drifted.
-
-    The smallest difference that matters, and what two samples of these sizes lie apart by chance.
-    """
+    """Return the smallest distance that counts as drift for samples of these sizes."""
     return _SMALLEST[method] + _NOISE * sqrt(1 / rows + 1 / reference_rows)
 
 
-def method_of(feature: Feature) -> Method:
-    """How a feature is compared."""
+def comparison_method(feature: Feature) -> Method:
+    """Return the distance that a feature is compared by."""
     categorical = isinstance(feature, CategoryFeature | OrdinalFeature)
     return "jensenshannon" if categorical else "wasserstein"
 
 
-def comparable(rows: pd.DataFrame, contract: Contract) -> pd.DataFrame:
-    """Rows as Evidently compares and people read them.
+def with_labels(rows: pd.DataFrame, contract: Contract) -> pd.DataFrame:
+    """Convert features to what Evidently compares and people read.
 
     Args:
-        rows: The features as `customer_table` gives them, perhaps `PREDICTION` and others.
-        contract: What a customer is.
+        rows: The features as `customer_table` returns them; other columns are kept.
+        contract: Dataset contract.
 
     Returns:
-        Numbers as float64, categories and ordinals as their labels, what is missing among
-        these as `MISSING`; other columns as they are.
+        Numbers as float64, categories and ordinals as labels, `MISSING` for a missing one.
     """
     columns = {}
     for feature in contract.features:
@@ -147,8 +108,8 @@ class DriftDetector:
     """Compares rows with a reference.
 
     Args:
-        contract: What a customer is.
-        reference: The features as `customer_table` gives them, and `PREDICTION`.
+        contract: Dataset contract.
+        reference: The features as `customer_table` returns them, and `PREDICTION`.
 
     Raises:
         TooFewRows: the reference has fewer than `MIN_ROWS` rows.
@@ -157,31 +118,31 @@ class DriftDetector:
     def __init__(self, contract: Contract, reference: pd.DataFrame) -> None:
         _check_rows(reference, "the reference has")
         self._contract = contract
-        self._reference = comparable(
+        self._reference = with_labels(
             reference[[*contract.feature_names, PREDICTION]].reset_index(drop=True), contract
         )
 
-    def features(self, current: pd.DataFrame) -> DriftResult:
-        """Compares the features.
+    def compare_features(self, current: pd.DataFrame) -> DriftResult:
+        """Compare the features.
 
         Args:
-            current: The features as `customer_table` gives them.
+            current: The features as `customer_table` returns them.
 
         Raises:
-            TooFewRows: there are fewer than `MIN_ROWS` of them.
+            TooFewRows: there are fewer than `MIN_ROWS` rows.
         """
         _check_rows(current, "there are only")
         names = list(self._contract.feature_names)
-        rows = comparable(current[names].reset_index(drop=True), self._contract)
-        methods = {feature.name: method_of(feature) for feature in self._contract.features}
+        rows = with_labels(current[names].reset_index(drop=True), self._contract)
+        methods = {feature.name: comparison_method(feature) for feature in self._contract.features}
         return DriftResult(
             features=self._compare(rows, methods),
             rows=len(rows),
             reference_rows=len(self._reference),
         )
 
-    def prediction(self, chances: "pd.Series[float]") -> ColumnDrift:
-        """Compares what the model says.
+    def compare_prediction(self, chances: "pd.Series[float]") -> ColumnDrift:
+        """Compare the predictions.
 
         Args:
             chances: Of the positive class, by the model that scored the reference.
@@ -198,13 +159,13 @@ class DriftDetector:
         self, rows: pd.DataFrame, methods: Mapping[str, Method]
     ) -> tuple[ColumnDrift, ...]:
         reference = self._reference[list(methods)]
-        # Evidently compares what is there, and refuses a column in which nothing is.
-        compared = [
+        # Evidently ignores missing values, and refuses a column that has no others.
+        measurable = [
             name for name in methods if rows[name].notna().any() and reference[name].notna().any()
         ]
-        scores = _distances(rows[compared], reference[compared], methods)
+        distances = _distances(rows[measurable], reference[measurable], methods)
         return tuple(
-            _verdict(name, method, scores.get(name), rows[name], reference[name])
+            _judge(name, method, distances.get(name), rows[name], reference[name])
             for name, method in methods.items()
         )
 
@@ -233,22 +194,29 @@ def _distances(
     return {result["config"]["column"]: float(result["value"]) for result in results}
 
 
-def _verdict(
+def _judge(
     name: str,
     method: Method,
-    score: float | None,
+    distance: float | None,
     values: pd.Series,
     reference: pd.Series,
 ) -> ColumnDrift:
-    rows, reference_rows = len(values), len(reference)
     missing, was_missing = _missing_share(values), _missing_share(reference)
-    candidates: dict[Method, float] = {} if score is None else {method: score}
+    scores: dict[Method, float] = {} if distance is None else {method: distance}
     if method == "wasserstein":
-        gone = np.array([missing, 1 - missing]), np.array([was_missing, 1 - was_missing])
-        candidates["jensenshannon"] = float(jensenshannon(*gone)) if missing != was_missing else 0.0
-    limits = {each: threshold(each, rows, reference_rows) for each in candidates}
-    worst = max(candidates, key=lambda each: (candidates[each] / limits[each], each == method))
-    return ColumnDrift(name, worst, candidates[worst], limits[worst], missing, was_missing)
+        shares = np.array([missing, 1 - missing]), np.array([was_missing, 1 - was_missing])
+        scores["jensenshannon"] = float(jensenshannon(*shares)) if missing != was_missing else 0.0
+    limits = {each: threshold(each, len(values), len(reference)) for each in scores}
+    worst = max(scores, key=lambda each: (scores[each] / limits[each], each == method))
+    return ColumnDrift(
+        name,
+        worst,
+        scores[worst],
+        limits[worst],
+        drifted=scores[worst] >= limits[worst],
+        missing_share=missing,
+        reference_missing_share=was_missing,
+    )
 
 
 def _missing_share(values: pd.Series) -> float:

@@ -1,41 +1,25 @@
-"""How well chances meet outcomes, and how well they are expected to while outcomes are missing.
+"""How well predictions match outcomes, and how well they should while outcomes are missing.
 
-Predictions are chances of the positive class throughout.
+A prediction is the chance of the positive class. What scikit-learn has comes from there; it
+has no expected calibration error.
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import entr
+from sklearn.metrics import log_loss, roc_auc_score, root_mean_squared_error
+
+from mlstack.quality.results import Quality
 
 Chances = NDArray[np.float32] | NDArray[np.float64]
 Outcomes = NDArray[np.int64]
 
 CALIBRATION_BINS = 10
-_BOTH_CLASSES = 2
+_CLASSES = (0, 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Quality:
-    """Figures of a set of rows.
-
-    Args:
-        rmse: Root of the Brier score.
-        logloss: Natural logarithm.
-        auc: Area under the ROC curve; None: it takes rows of both classes.
-        calibration_error: See `calibration_error`.
-        coverage: Share of the rows that the figures are taken from.
-    """
-
-    rmse: float
-    logloss: float
-    auc: float | None
-    calibration_error: float
-    coverage: float
-
-
-def measured_quality(outcomes: NDArray[np.float64], chances: Chances) -> Quality | None:
-    """Quality on those rows whose outcome is known.
+def measure_quality(outcomes: NDArray[np.float64], chances: Chances) -> Quality | None:
+    """Measure the quality on the rows whose outcome is known.
 
     Args:
         outcomes: 1 for the positive class, 0 for the other, NaN: not known; shape (n_rows,).
@@ -47,80 +31,62 @@ def measured_quality(outcomes: NDArray[np.float64], chances: Chances) -> Quality
     known = ~np.isnan(outcomes)
     if not known.any():
         return None
-    truth, said = outcomes[known].astype(np.int64), chances[known]
+    truth = outcomes[known].astype(np.int64)
+    # Sums over float32 lose digits.
+    predicted = chances[known].astype(np.float64)
     return Quality(
-        rmse=rmse(truth, said),
-        logloss=logloss(truth, said),
-        auc=auc(truth, said) if len(np.unique(truth)) == _BOTH_CLASSES else None,
-        calibration_error=calibration_error(truth, said),
+        rmse=float(root_mean_squared_error(truth, predicted)),
+        logloss=float(log_loss(truth, predicted, labels=_CLASSES)),
+        auc=float(roc_auc_score(truth, predicted)) if np.ptp(truth) else None,
+        calibration_error=calibration_error(truth, predicted),
         coverage=float(known.mean()),
     )
 
 
-def estimated_quality(chances: Chances, rows: int) -> Quality | None:
-    """Quality that is to be expected when every chance comes true as often as it says.
+def estimate_quality(chances: Chances, rows: int) -> Quality | None:
+    """Estimate the quality without outcomes, assuming that the chances are calibrated.
 
-    Each figure's expected value over the outcomes that the model's own chances foretell; the
-    one of the calibration error is what chance alone does to this many rows. This is
-    confidence-based performance estimation (CBPE), which NannyML made known; the paper on its
-    younger form is arXiv:2401.08348.
+    Each figure is its expected value over the outcomes that the chances predict; that of the
+    calibration error is what chance alone does to so many rows. This is confidence-based
+    performance estimation (CBPE) as in NannyML; see arXiv:2401.08348 for its successor.
 
-    It rests on one assumption: that the chances are still calibrated, so that only who the
-    customers are has changed and not how they behave (covariate shift, no concept drift). It
-    is an estimate, and never notices a model that has gone wrong about the same customers. The
-    chances are taken as they are: on its own training rows, which are all that the reference
-    has, a model is surer of itself than anywhere else, and what is calibrated there is not
-    calibrated.
+    Calibration holds while only the customers change and not how they behave (covariate shift,
+    no concept drift). So the estimate never shows that a model has become wrong about the same
+    customers. The chances are not recalibrated: the reference has only training rows, on which
+    a model is more certain than anywhere else.
 
     Args:
         chances: Shape (n_rows,).
-        rows: Of how many rows these are a part.
+        rows: Number of rows that the chances are a part of.
 
     Returns:
-        None when there are no chances. `coverage` is their share of `rows`.
+        None without chances. `coverage` is their share of `rows`.
     """
     if len(chances) == 0:
         return None
     p = chances.astype(np.float64)
     variance = p * (1 - p)
-    positive, negative = p.sum(), (1 - p).sum()
+    # Each row counts as a positive one with weight p, and as a negative one with weight 1 - p.
+    weights = np.concatenate([p, 1 - p])
+    classes = np.repeat([1, 0], len(p))
     return Quality(
         rmse=float(np.sqrt(variance.mean())),
-        logloss=float(-(_x_log_x(p) + _x_log_x(1 - p)).mean()),
-        auc=_area(p, p, 1 - p) if min(positive, negative) > 0 else None,
-        calibration_error=_calibration_error_by_chance(p, variance),
+        logloss=float((entr(p) + entr(1 - p)).mean()),
+        auc=(
+            float(roc_auc_score(classes, np.tile(p, 2), sample_weight=weights))
+            if p.max() > 0 and p.min() < 1
+            else None
+        ),
+        calibration_error=_expected_calibration_error(p, variance),
         coverage=len(p) / rows,
     )
 
 
-def rmse(outcomes: Outcomes, chances: Chances) -> float:
-    """Root of the mean squared error: the root of the Brier score."""
-    return float(np.sqrt(np.mean((chances.astype(np.float64) - outcomes) ** 2)))
-
-
-def logloss(outcomes: Outcomes, chances: Chances) -> float:
-    """Mean negative log-likelihood; a chance of exactly 0 or 1 counts as the next one to it."""
-    p = chances.astype(np.float64)
-    smallest = np.finfo(p.dtype).eps
-    p = np.clip(np.where(outcomes == 1, p, 1 - p), smallest, 1)
-    return float(-np.log(p).mean())
-
-
-def auc(outcomes: Outcomes, chances: Chances) -> float:
-    """Chance that a positive row is given a higher chance than a negative one; ties count half.
-
-    Args:
-        outcomes: With rows of both classes.
-        chances: Shape (n_rows,).
-    """
-    return _area(chances.astype(np.float64), outcomes, 1 - outcomes)
-
-
 def calibration_error(outcomes: Outcomes, chances: Chances) -> float:
-    """Expected calibration error over ten bins of equal width.
+    """Compute the expected calibration error over ten bins of equal width.
 
-    The distance between the mean chance and the share of positive outcomes in each bin,
-    weighted by the bin's share of the rows (Guo et al., 2017, for the positive class).
+    The distance between mean chance and share of positive outcomes in each bin, weighted by
+    the bin's share of the rows (Guo et al., 2017, for the positive class).
     """
     mean_chances, shares, counts = calibration_bins(outcomes, chances)
     return float(np.abs(mean_chances - shares) @ counts / len(outcomes))
@@ -129,11 +95,11 @@ def calibration_error(outcomes: Outcomes, chances: Chances) -> float:
 def calibration_bins(
     outcomes: Outcomes, chances: Chances
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Calibration by bins of the chance, ten of equal width, without the empty ones.
+    """Group the rows by chance into ten bins of equal width, and drop the empty bins.
 
     Returns:
-        Per bin the mean chance, the share of positive outcomes and the number of rows,
-        each of shape (n_bins,).
+        Mean chance, share of positive outcomes and number of rows of each bin, each of
+        shape (n_bins,).
     """
     chances = chances.astype(np.float64)
     bins = _bins(chances)
@@ -147,27 +113,9 @@ def _bins(chances: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.minimum((chances * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
 
 
-def _area(
-    scores: NDArray[np.float64],
-    positive: NDArray[np.float64] | Outcomes,
-    negative: NDArray[np.float64] | Outcomes,
-) -> float:
-    """Area under the ROC curve of rows that are to some weight positive, to some negative."""
-    _, places = np.unique(scores, return_inverse=True)
-    gained = np.bincount(places, positive)
-    lost = np.bincount(places, negative)
-    beaten = np.cumsum(lost) - lost / 2
-    return float(gained @ beaten / (gained.sum() * lost.sum()))
-
-
-def _calibration_error_by_chance(
+def _expected_calibration_error(
     chances: NDArray[np.float64], variance: NDArray[np.float64]
 ) -> float:
-    """Its expected value; a bin's number of positive outcomes is taken as normally distributed."""
+    """Expect a normally distributed number of positive outcomes in each bin."""
     by_bin = np.bincount(_bins(chances), variance, CALIBRATION_BINS)
     return float(np.sqrt(2 / np.pi * by_bin).sum() / len(chances))
-
-
-def _x_log_x(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """X times its natural logarithm, which is 0 at 0."""
-    return x * np.log(np.where(x > 0, x, 1))

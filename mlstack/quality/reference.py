@@ -17,7 +17,7 @@ from mlstack.errors import NoReference, RegistryUnavailable
 from mlstack.files import write_atomically
 from mlstack.model.mlflow_runs import PARENT_TAG, download, find_run
 from mlstack.model.model_store import ModelStore
-from mlstack.quality.figures import Quality
+from mlstack.quality.results import Quality
 
 REFERENCE_FILE = "reference/training_rows.csv"
 """Artifact of a search's parent run: clean training rows with the target."""

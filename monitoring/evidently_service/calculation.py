@@ -10,9 +10,10 @@ import pandas as pd
 
 from mlstack.data.customer_table import PREDICTION, TARGET
 from mlstack.prediction_log.prediction_store import RUN_ID
-from mlstack.quality.drift import MIN_ROWS, ColumnDrift, DriftDetector, DriftResult
-from mlstack.quality.figures import Quality, estimated_quality, measured_quality
+from mlstack.quality.drift import MIN_ROWS, DriftDetector, DriftResult
+from mlstack.quality.figures import estimate_quality, measure_quality
 from mlstack.quality.reference import Reference
+from mlstack.quality.results import ColumnDrift, Quality
 from monitoring.evidently_service.window import Content
 
 EDGES = tuple(number / 20 for number in range(1, 21))
@@ -90,11 +91,13 @@ class Calculator:
         return Calculation(
             run_id=self.reference.run_id,
             version=content.version,
-            drift=self._detector.features(rows),
-            prediction=self._detector.prediction(chances) if len(said) >= MIN_ROWS else None,
+            drift=self._detector.compare_features(rows),
+            prediction=self._detector.compare_prediction(chances)
+            if len(said) >= MIN_ROWS
+            else None,
             predictions=len(said),
-            measured=measured_quality(said[TARGET].to_numpy(), chances.to_numpy()),
-            estimated=estimated_quality(chances.to_numpy(), len(rows)),
+            measured=measure_quality(said[TARGET].to_numpy(), chances.to_numpy()),
+            estimated=estimate_quality(chances.to_numpy(), len(rows)),
             chances=_distribution(chances) if len(said) else None,
             at=datetime.now(UTC),
             seconds=time.perf_counter() - start,

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from mlstack.quality.figures import Quality
+from mlstack.quality.results import Quality
 from monitoring.evidently_service.monitor import Monitor
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mlstack.contract import Contract
-from mlstack.quality.figures import Quality
+from mlstack.quality.results import Quality
 from monitoring.evidently_service.monitor import Monitor
 
 _METHODS = {

@@ -9,13 +9,13 @@ import pytest
 import requests
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from mlstack.quality.drift_page import drift_html
 from mlstack.settings import ROOT, Settings
 from operations.embedded.report_browser import EMPTY, command, nginx
-from reporting.analysis import analyse
+from reporting.comparison import Comparison, measure_known
+from reporting.evidently_page import drift_html
 from reporting.pages import INDEX, index_page, report_page
 from reporting.report import Baseline, Report, Window
-from reporting.sides import Sides, measured
+from reporting.reporter import build_report
 from support.browser import DESKTOP, PHONE, needs_chromium
 from support.customers import contract_named, customers, with_outcomes
 from support.ports import free_port
@@ -45,10 +45,10 @@ def _make(folder: Path, hours: int, drift: str = "") -> Report:
     recent = with_outcomes(customers(contract, 400, drift=drift, seed=2))
     reference = with_outcomes(customers(contract, 1000))
     baseline = Baseline(kind="training data", rows=1000)
-    sides = Sides(
-        RUN_ID, window, 400, recent, baseline, reference, measured(reference), n_rescored=0
+    comparison = Comparison(
+        RUN_ID, window, 400, recent, baseline, reference, measure_known(reference), n_rescored=0
     )
-    report = analyse(sides, contract, created_at=end, flow_run_id="a flow run")
+    report = build_report(comparison, contract, created_at=end, flow_run_id="a flow run")
     page = report_page(report, drift_html(contract, reference, recent))
     (folder / report.html).write_text(page, encoding="utf-8")
     return report

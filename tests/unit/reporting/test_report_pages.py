@@ -4,9 +4,10 @@ import re
 
 import pytest
 
+from mlstack.quality.results import Quality
 from mlstack.settings import ROOT
 from reporting.pages import index_page, report_page, sparkline
-from reporting.report import Quality, report_name
+from reporting.report import report_name
 from support.reports import NOON, RUN_ID, drift, report
 
 EVIDENTLY = "<html><head><style></style></head><body><div>drawn</div></body></html>"

@@ -1,106 +1,119 @@
-"""How well chances meet outcomes, measured and estimated."""
-
-import math
+"""How well chances match outcomes, measured and estimated."""
 
 import numpy as np
 import pytest
-from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.metrics import log_loss, roc_auc_score, root_mean_squared_error
 
 from mlstack.quality.figures import (
-    auc,
     calibration_bins,
     calibration_error,
-    estimated_quality,
-    logloss,
-    measured_quality,
-    rmse,
+    estimate_quality,
+    measure_quality,
 )
 
-OUTCOMES = np.array([0, 0, 1, 1])
-CHANCES = np.array([0.1, 0.4, 0.35, 0.8], dtype=np.float32)
 
-
-def test_figures_are_those_of_scikit_learn() -> None:
+def test_measured_figures_are_the_textbook_ones() -> None:
+    """Rmse, logloss and AUC, ties included, are what their definitions say."""
     random = np.random.default_rng(1)
-    # Rounded: ties are where implementations differ.
     chances = random.beta(1, 4, 500).round(2)
-    outcomes = (random.random(500) < chances).astype(np.int64)
-    assert rmse(outcomes, chances) == pytest.approx(math.sqrt(np.mean((chances - outcomes) ** 2)))
-    assert logloss(outcomes, chances) == pytest.approx(log_loss(outcomes, chances))
-    assert auc(outcomes, chances) == pytest.approx(roc_auc_score(outcomes, chances))
+    outcomes = (random.random(500) < chances).astype("float64")
+    quality = measure_quality(outcomes, chances)
+    assert quality is not None
+    assert quality.rmse == pytest.approx(np.sqrt(np.mean((chances - outcomes) ** 2)), abs=1e-12)
+    likelihood = np.clip(np.where(outcomes == 1, chances, 1 - chances), np.finfo(float).eps, 1)
+    assert quality.logloss == pytest.approx(-np.log(likelihood).mean(), abs=1e-12)
+    above = chances[outcomes == 1][:, None] - chances[outcomes == 0]
+    assert quality.auc == pytest.approx((np.sign(above).mean() + 1) / 2, abs=1e-12)
 
 
-def test_a_certain_chance_that_is_wrong_costs_much_and_not_infinitely_much() -> None:
-    assert 1 < logloss(np.array([0, 1]), np.array([1.0, 1.0])) < 100
+def test_wrong_certainty_costs_a_finite_logloss() -> None:
+    """A chance of 1 that is wrong costs much, but not infinitely much."""
+    quality = measure_quality(np.array([0.0, 1.0]), np.array([1.0, 1.0]))
+    assert quality is not None
+    assert 1 < quality.logloss < 100
 
 
-def test_rows_without_an_outcome_count_in_the_coverage_alone() -> None:
+def test_rows_without_outcome_count_in_coverage_alone() -> None:
+    """All other figures are those of the rows whose outcome is known."""
     outcomes = np.array([0, np.nan, 0, 1, 1, np.nan, np.nan, np.nan])
     chances = np.array([0.1, 0.9, 0.4, 0.35, 0.8, 0.9, 0.9, 0.9], dtype=np.float32)
-    quality = measured_quality(outcomes, chances)
+    quality = measure_quality(outcomes, chances)
+    known = measure_quality(outcomes[[0, 2, 3, 4]], chances[[0, 2, 3, 4]])
     assert quality is not None
-    assert quality.coverage == 0.5
-    assert quality.rmse == rmse(OUTCOMES, CHANCES)
+    assert known is not None
+    assert (quality.coverage, known.coverage) == (0.5, 1)
+    assert quality.rmse == known.rmse
     assert quality.auc == pytest.approx(3 / 4)
 
 
-def test_without_outcomes_nothing_is_measured() -> None:
-    assert measured_quality(np.full(3, np.nan), np.array([0.1, 0.2, 0.3])) is None
+def test_nothing_is_measured_without_outcomes() -> None:
+    """The measured quality is None when no outcome is known."""
+    assert measure_quality(np.full(3, np.nan), np.array([0.1, 0.2, 0.3])) is None
 
 
-def test_outcomes_of_one_class_have_no_auc() -> None:
-    quality = measured_quality(np.array([0.0, 0.0]), np.array([0.1, 0.2]))
+@pytest.mark.parametrize("outcome", [0.0, 1.0])
+def test_outcomes_of_one_class_have_no_auc(outcome: float) -> None:
+    """The other figures are measured all the same."""
+    quality = measure_quality(np.full(2, outcome), np.array([0.1, 0.2]))
     assert quality is not None
     assert quality.auc is None
     assert quality.rmse > 0
+    assert quality.logloss > 0
 
 
-def test_the_estimate_is_the_mean_over_outcomes_that_the_chances_foretell() -> None:
+def test_estimate_is_the_mean_over_predicted_outcomes() -> None:
+    """It agrees with the mean quality over outcomes drawn by the chances."""
     random = np.random.default_rng(2)
     chances = random.beta(1, 4, 1000).round(3)
-    estimate = estimated_quality(chances, rows=2000)
+    estimate = estimate_quality(chances, rows=2000)
     drawn = [(random.random(1000) < chances).astype(np.int64) for _ in range(300)]
     assert estimate is not None
     assert estimate.coverage == 0.5
-    assert estimate.rmse == pytest.approx(np.mean([rmse(d, chances) for d in drawn]), rel=0.01)
-    assert estimate.logloss == pytest.approx(
-        np.mean([logloss(d, chances) for d in drawn]), rel=0.01
-    )
-    assert estimate.auc == pytest.approx(np.mean([auc(d, chances) for d in drawn]), abs=0.01)
-    assert estimate.calibration_error == pytest.approx(
-        np.mean([calibration_error(d, chances) for d in drawn]), rel=0.1
-    )
+    for figure, metric, tolerance in (
+        (estimate.rmse, root_mean_squared_error, 0.01),
+        (estimate.logloss, log_loss, 0.01),
+        (estimate.auc, roc_auc_score, 0.01),
+        (estimate.calibration_error, calibration_error, 0.1),
+    ):
+        assert figure == pytest.approx(np.mean([metric(d, chances) for d in drawn]), rel=tolerance)
 
 
-def test_chances_that_are_certain_are_estimated_to_be_right() -> None:
-    estimate = estimated_quality(np.array([0.0, 1.0, 1.0]), rows=3)
+def test_certain_chances_are_estimated_to_be_right() -> None:
+    """Chances of 0 and 1 alone have no expected error."""
+    estimate = estimate_quality(np.array([0.0, 1.0, 1.0]), rows=3)
     assert estimate is not None
     assert (estimate.rmse, estimate.logloss, estimate.auc) == (0, 0, 1)
 
 
-def test_chances_of_one_class_alone_have_no_estimated_auc() -> None:
-    estimate = estimated_quality(np.zeros(3), rows=3)
+@pytest.mark.parametrize("chance", [0.0, 1.0])
+def test_chances_of_one_class_have_no_estimated_auc(chance: float) -> None:
+    """When one class is certain, there are no pairs to rank."""
+    estimate = estimate_quality(np.full(3, chance), rows=3)
     assert estimate is not None
     assert estimate.auc is None
 
 
-def test_without_chances_nothing_is_estimated() -> None:
-    assert estimated_quality(np.array([]), rows=3) is None
+def test_nothing_is_estimated_without_chances() -> None:
+    """The estimated quality is None without predictions."""
+    assert estimate_quality(np.array([]), rows=3) is None
 
 
-def test_a_chance_that_comes_true_as_often_as_it_says_is_calibrated() -> None:
+def test_chances_that_come_true_are_calibrated() -> None:
+    """The error is 0 when outcomes are as frequent as the chances say."""
     outcomes = np.array([1, 0, 0, 0] * 10 + [1, 1, 1, 0] * 10)
     chances = np.array([0.25] * 40 + [0.75] * 40)
     assert calibration_error(outcomes, chances) == pytest.approx(0)
 
 
-def test_the_calibration_error_weighs_bins_by_their_rows() -> None:
+def test_calibration_error_weighs_bins_by_rows() -> None:
+    """Each bin counts by its share of the rows."""
     outcomes = np.array([0, 0, 0, 1])
     chances = np.array([0.05, 0.05, 0.05, 0.55])
     assert calibration_error(outcomes, chances) == pytest.approx(0.05 * 3 / 4 + 0.45 / 4)
 
 
-def test_a_chance_of_one_falls_into_the_last_bin_and_empty_bins_are_left_out() -> None:
+def test_calibration_bins_include_one_and_skip_empty_bins() -> None:
+    """A chance of 1 is in the last bin; empty bins are left out."""
     means, shares, counts = calibration_bins(np.array([1, 0]), np.array([1.0, 0.0]))
     assert means.tolist() == [0, 1]
     assert shares.tolist() == [0, 1]

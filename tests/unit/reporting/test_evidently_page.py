@@ -1,11 +1,11 @@
-"""The drawn comparison: one page of its own, that says what the figures say."""
+"""Evidently's page: self-contained, with the same verdict as the figures."""
 
 import re
 
 import pytest
 
 from mlstack.contract import Contract
-from mlstack.quality.drift_page import drift_html
+from reporting.evidently_page import drift_html
 from support.contracts import CONTRACTS
 from support.customers import contract_named, customers, with_outcomes
 
@@ -18,7 +18,8 @@ def contract(request: pytest.FixtureRequest) -> Contract:
     return contract_named(request.param)
 
 
-def test_the_page_has_drift_and_quality_and_loads_nothing(contract: Contract) -> None:
+def test_page_has_drift_and_quality(contract: Contract) -> None:
+    """It has drift and quality, names every feature, and loads nothing."""
     current = with_outcomes(customers(contract, 400, drift="incomes_rise"))
     current.loc[:99, "target"] = None
     reference = with_outcomes(customers(contract, 1000))
@@ -31,20 +32,23 @@ def test_the_page_has_drift_and_quality_and_loads_nothing(contract: Contract) ->
     assert not _LOADED.search(page)
 
 
-def test_without_outcomes_there_is_drift_alone(contract: Contract) -> None:
+def test_page_without_outcomes_has_no_quality(contract: Contract) -> None:
+    """Without outcomes there is drift alone."""
     reference = with_outcomes(customers(contract, 1000))
     page = drift_html(contract, reference, customers(contract, 400))
     assert "Dataset Drift is NOT detected" in page
     assert "known outcomes" not in page
 
 
-def test_outcomes_of_one_class_are_no_reason_to_fail(contract: Contract) -> None:
+def test_page_with_one_class_has_no_quality(contract: Contract) -> None:
+    """Outcomes that are all the same do not fail the page."""
     reference = with_outcomes(customers(contract, 1000))
     current = customers(contract, 400).assign(target=0.0)
     assert "known outcomes" not in drift_html(contract, reference, current)
 
 
-def test_a_column_without_a_value_is_no_reason_to_fail(contract: Contract) -> None:
+def test_page_leaves_out_an_empty_column(contract: Contract) -> None:
+    """A column without any value does not fail the page."""
     reference, current = customers(contract, 1000), customers(contract, 400)
     current["credit_limit"] = float("nan")
     assert "months_on_book" in drift_html(contract, reference, current)

@@ -13,7 +13,7 @@ from evidently.presets import ClassificationPreset, DataDriftPreset
 
 from mlstack.contract import Contract
 from mlstack.data.customer_table import PREDICTION, TARGET
-from mlstack.quality.drift import comparable, method_of, threshold
+from mlstack.quality.drift import comparison_method, threshold, with_labels
 
 
 def drift_html(contract: Contract, reference: pd.DataFrame, current: pd.DataFrame) -> str:
@@ -29,8 +29,8 @@ def drift_html(contract: Contract, reference: pd.DataFrame, current: pd.DataFram
         side are all the same.
     """
     columns = [*contract.feature_names, PREDICTION, TARGET]
-    rows = comparable(current[columns].reset_index(drop=True), contract)
-    base = comparable(reference[columns].reset_index(drop=True), contract)
+    rows = with_labels(current[columns].reset_index(drop=True), contract)
+    base = with_labels(reference[columns].reset_index(drop=True), contract)
     parts = [("", _drift(contract, base, rows))]
     known, known_base = rows[rows[TARGET].notna()], base[base[TARGET].notna()]
     if known[TARGET].nunique() == known_base[TARGET].nunique() == 2:  # noqa: PLR2004 - both classes
@@ -44,7 +44,7 @@ def drift_html(contract: Contract, reference: pd.DataFrame, current: pd.DataFram
 
 
 def _drift(contract: Contract, reference: pd.DataFrame, rows: pd.DataFrame) -> Snapshot:
-    methods = {feature.name: method_of(feature) for feature in contract.features}
+    methods = {feature.name: comparison_method(feature) for feature in contract.features}
     # Evidently refuses a column in which nothing is given.
     names = [name for name in methods if rows[name].notna().any() and reference[name].notna().any()]
     thresholds = {

@@ -1,0 +1,120 @@
+"""Reads what a report compares: recent predictions, and a reference answered by the same model."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from mlstack.contract import Contract
+from mlstack.data.customer_table import PREDICTION, TARGET
+from mlstack.deployment.watcher import model_store
+from mlstack.errors import TooFewRows
+from mlstack.model.model_store import ModelStore
+from mlstack.prediction_log.prediction_store import RUN_ID, PredictionStore
+from mlstack.quality.drift import MIN_ROWS
+from mlstack.quality.figures import measure_quality
+from mlstack.quality.reference import ReferenceStore
+from mlstack.quality.results import Quality
+from mlstack.settings import Settings
+from reporting.report import Baseline, Window
+
+MAX_ROWS = 100_000
+"""Rows read for either side, the newest ones: bounds memory and time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Recent predictions and their reference.
+
+    Args:
+        run_id: Run of the newest prediction; its model has answered, or rescored, every row.
+        window: Window of the recent predictions.
+        n_predictions: Number of predictions in the window.
+        recent: Up to `MAX_ROWS` of them, as `PredictionStore.between` returns them.
+        baseline: Kind and size of the reference.
+        reference: Its rows: the features, `PREDICTION` and `TARGET`.
+        reference_quality: Quality of the model on the reference; None: no outcome is known.
+        n_rescored: Number of rows that another model had answered.
+    """
+
+    run_id: str
+    window: Window
+    n_predictions: int
+    recent: pd.DataFrame
+    baseline: Baseline
+    reference: pd.DataFrame
+    reference_quality: Quality | None
+    n_rescored: int
+
+
+def read_comparison(settings: Settings, contract: Contract, window: Window) -> Comparison:
+    """Read recent predictions and their reference.
+
+    The reference is the window before, of the same length, or the training rows while that
+    window has too few predictions.
+
+    Raises:
+        TooFewRows: the window has fewer than `MIN_ROWS` predictions.
+        StorageUnavailable: MongoDB does not answer.
+        NoReference: the training rows are needed, and the run has none.
+        ModelError: the model is needed and cannot be loaded.
+    """
+    models = model_store(settings)
+    before = Window(start=window.start - (window.end - window.start), end=window.start)
+    predictions = PredictionStore(settings.mongo_uri, contract)
+    try:
+        recent = predictions.between(window.start, window.end, MAX_ROWS)
+        if len(recent) < MIN_ROWS:
+            raise TooFewRows(_too_few(contract, window, len(recent)))
+        n_predictions = len(recent)
+        if n_predictions == MAX_ROWS:
+            n_predictions = predictions.count(window.start, window.end)
+        reference = predictions.between(before.start, before.end, MAX_ROWS)
+    finally:
+        predictions.close()
+    run_id = str(recent[RUN_ID].iloc[-1])
+    recent, n_rescored = _rescore(recent, run_id, models)
+    if len(reference) >= MIN_ROWS:
+        baseline = Baseline(kind="window before", rows=len(reference), window=before)
+        reference, n_rescored_before = _rescore(reference, run_id, models)
+        n_rescored += n_rescored_before
+        reference_quality = measure_known(reference)
+    else:
+        training = ReferenceStore(settings.state_path / "references", models).load(run_id)
+        baseline = Baseline(kind="training data", rows=len(training.rows))
+        # The quality is that on validation rows: the model has seen its training rows.
+        reference, reference_quality = training.rows, training.quality
+    return Comparison(
+        run_id,
+        window,
+        n_predictions,
+        recent,
+        baseline,
+        reference,
+        reference_quality,
+        n_rescored,
+    )
+
+
+def measure_known(rows: pd.DataFrame) -> Quality | None:
+    """Measure the quality on the rows whose outcome is known; None: there are none."""
+    return measure_quality(rows[TARGET].to_numpy(dtype="float64"), rows[PREDICTION].to_numpy())
+
+
+def _too_few(contract: Contract, window: Window, count: int) -> str:
+    found = {0: "is none", 1: "is 1 prediction"}.get(count, f"are {count} predictions")
+    return (
+        f"a report on {contract.name} needs {MIN_ROWS} predictions, and from {window} UTC "
+        f"there {found}"
+    )
+
+
+def _rescore(rows: pd.DataFrame, run_id: str, models: ModelStore) -> tuple[pd.DataFrame, int]:
+    """Score the rows of other runs with this one: a change of model is no drift of customers."""
+    others = rows[RUN_ID] != run_id
+    if not others.any():
+        return rows, 0
+    model = models.load(run_id)
+    chances = model.score_matrix(model.encoder.encode_frame(rows[others]))
+    rows = rows.copy()
+    rows.loc[others, PREDICTION] = chances.astype("float64")
+    return rows, int(others.sum())
