@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +202,7 @@ def test_predictions_of_both_doors_are_answered_and_kept(stack: Cloud) -> None:
     kept = stack.predictions()
     for each in (over_https, found[0]):
         wait_until(
-            lambda each=each: kept.find_one({"_id": each["prediction_id"]}),  # type: ignore[misc]
+            partial(kept.find_one, {"_id": each["prediction_id"]}),
             "both predictions are kept",
             seconds=60,
         )

@@ -9,6 +9,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,8 +113,11 @@ def test_predictions_of_both_doors_are_kept_under_a_login(stack: Local) -> None:
     with stack.mongo("mlstack", password) as client:
         kept = client[DATABASE]["data"]
         for source in ("api", "kinesis"):
-            found = lambda source=source: kept.find_one({"source": source})  # noqa: E731
-            wait_until(found, f"a prediction from {source} is kept", seconds=60)
+            wait_until(
+                partial(kept.find_one, {"source": source}),
+                f"a prediction from {source} is kept",
+                seconds=60,
+            )
 
 
 def test_what_was_predicted_is_watched_and_reported(stack: Local) -> None:
@@ -375,7 +379,7 @@ def test_a_batch_is_sent_by_hand_where_the_simulator_runs(stack: Local, door: st
         check=False,
     )
     assert done.returncode == 0, done.stdout
-    (sent, answered) = re.search(r"batch sent=(\d+) answered=(\d+) ", done.stdout).groups()  # type: ignore[union-attr]
+    ((sent, answered),) = re.findall(r"batch sent=(\d+) answered=(\d+) ", done.stdout)
     assert sent == answered != "0"
 
 

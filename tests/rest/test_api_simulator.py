@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from pymongo import MongoClient
+from pymongo.collection import Collection
 
 from mlstack.contract import Contract
 from mlstack.prediction_log.mongo_database import DATABASE
@@ -152,7 +153,7 @@ def test_real_server_keeps_each_customer_once_while_its_workers_are_killed(
                 with server:
                     for _ in range(2):
                         enough = kept.count_documents({}) + 200
-                        wait_until(lambda n=enough: kept.count_documents({}) > n, "it asks")  # type: ignore[misc]
+                        wait_until(partial(_more_than, kept, enough), "it asks")
                         for worker in server.workers():
                             worker.kill()
                 # The whole server is away for a moment.
@@ -205,3 +206,7 @@ def test_health_check_knows_whether_it_turns(double: HttpDouble, tmp_path: Path)
         assert check() == 1
         assert business.stop() == 0
     assert check() == 1
+
+
+def _more_than(collection: "Collection[dict[str, Any]]", count: int) -> bool:
+    return collection.count_documents({}) > count

@@ -23,7 +23,7 @@ each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: str(path.stem
 
 
 def _read(path: Path) -> NotebookNode:
-    notebook: NotebookNode = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    notebook: NotebookNode = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]  # it has no types
     return notebook
 
 

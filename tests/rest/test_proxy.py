@@ -27,7 +27,7 @@ NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/loca
 pytestmark = pytest.mark.skipif(NGINX is None, reason="needs nginx (apt-get install nginx-light)")
 
 NAME = "stack.example.org"
-PASSWORD = "a-long-enough-one"  # noqa: S105
+PASSWORD = "a-long-enough-one"  # noqa: S105 - of this test
 LOGIN = {"Authorization": f"Basic {base64.b64encode(f'ana:{PASSWORD}'.encode()).decode()}"}
 BEHIND = ("api", "grafana", "mlflow", "prefect", "reports")
 
@@ -47,7 +47,7 @@ class Behind(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer)
 
-    do_POST = do_GET  # noqa: N815
+    do_POST = do_GET  # noqa: N815 - http.server finds it by this name
 
     def log_message(self, *_: object) -> None:
         pass

@@ -7,6 +7,7 @@ The tests of this file share one stack and follow each other. What `make demo` d
 import re
 import shutil
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import requests
@@ -103,7 +104,7 @@ def test_every_panel_of_the_dashboards_has_data(stack: EmbeddedStack) -> None:
         for query in queries(load(file)):
             expression = query.filled(dataset=dataset)
             ask = stack.prometheus.query if query.instant else stack.prometheus.query_range
-            wait_until(lambda ask=ask, of=expression: ask(of), f"{query} has data", seconds=60)  # type: ignore[misc]  # mypy infers no lambda with defaults
+            wait_until(partial(ask, expression), f"{query} has data", seconds=60)
     wait_until(
         lambda: not stack.prometheus.firing() & {"DataDrifted", "PredictionDrifted", "QualityFell"},
         "customers like those of the training are no alarm",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect
 
 from mlstack.settings import ROOT, Settings
 from operations.embedded.report_browser import EMPTY, command, nginx
@@ -78,8 +78,8 @@ class Watched:
 @pytest.fixture(params=[DESKTOP, PHONE], ids=["desktop", "phone"])
 def watched(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Watched]:
     width, height = request.param
-    viewport = {"width": width, "height": height}
-    with browser.new_context(viewport=viewport, offline=True) as context:  # type: ignore[arg-type]
+    viewport: ViewportSize = {"width": width, "height": height}
+    with browser.new_context(viewport=viewport, offline=True) as context:
         watched = Watched(context)
         yield watched
         assert watched.complaints == []

@@ -153,7 +153,7 @@ def test_what_is_open_to_others_has_its_token_and_keeps_its_data_to_itself(
     project: ProjectCopy,
 ) -> None:
     """`make demo BIND_ADDRESS=0.0.0.0` is what doctor and README name."""
-    project.variables["BIND_ADDRESS"] = "0.0.0.0"  # noqa: S104
+    project.variables["BIND_ADDRESS"] = "0.0.0.0"  # noqa: S104 - what is tested
     state = project.folder / "elsewhere"
     project.variables["STATE_DIR"] = str(state)
     try:
@@ -245,7 +245,7 @@ def test_concurrent_puts_lose_no_record(stack: ProjectCopy) -> None:
             endpoint_url=f"http://127.0.0.1:{stack.port('AWS_PORT')}",
             region_name="us-east-1",
             aws_access_key_id="any",
-            aws_secret_access_key="any",  # noqa: S106
+            aws_secret_access_key="any",  # noqa: S106 - the emulator takes any
         )
 
     client().create_stream(StreamName="many", ShardCount=1)

@@ -75,11 +75,11 @@ class FakeKinesis:
             number = int(request["StartingSequenceNumber"])
             if number > len(shard.records):
                 error = {"Error": {"Code": "InvalidArgumentException", "Message": "not known"}}
-                raise self.exceptions.InvalidArgumentException(error, "GetShardIterator")  # type: ignore[arg-type]
+                raise self.exceptions.InvalidArgumentException(error, "GetShardIterator")  # type: ignore[arg-type]  # a part of an answer
             place = max(place, number - 1)
         return {"ShardIterator": f"{request['ShardId']}:{place}:{len(self.reads)}"}
 
-    def get_records(self, *, ShardIterator: str, Limit: int) -> dict[str, Any]:  # noqa: N803
+    def get_records(self, *, ShardIterator: str, Limit: int) -> dict[str, Any]:  # noqa: N803 - boto3's names
         self._fail()
         if ShardIterator in self.expired:
             raise client_error("ExpiredIteratorException")
@@ -107,7 +107,7 @@ class FakeKinesis:
             answer["NextShardIterator"] = f"{shard_id}:{after}:{len(self.reads)}"
         return answer
 
-    def put_records(self, *, StreamName: str, Records: Sequence[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
+    def put_records(self, *, StreamName: str, Records: Sequence[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803 - boto3's names
         self._fail()
         self.put.append((StreamName, list(Records)))
         answers: list[dict[str, str]] = []

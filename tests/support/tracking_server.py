@@ -58,7 +58,7 @@ class TrackingServer:
             return _bytes(self.artifacts)
         marks = ",".join("?" * len(runs))
         query = (
-            f"SELECT artifact_uri FROM runs WHERE run_uuid IN ({marks}) UNION ALL "  # noqa: S608
+            f"SELECT artifact_uri FROM runs WHERE run_uuid IN ({marks}) UNION ALL "  # noqa: S608 - marks only
             f"SELECT artifact_location FROM logged_models WHERE source_run_id IN ({marks})"
         )
         with closing(sqlite3.connect(self.database)) as database:

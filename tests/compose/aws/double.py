@@ -110,7 +110,7 @@ class Services(Handler):
         self.end_headers()
         self.wfile.write(content)
 
-    do_DELETE = do_HEAD = do_POST = do_PUT = do_GET  # noqa: N815
+    do_DELETE = do_HEAD = do_POST = do_PUT = do_GET  # noqa: N815 - http.server finds them so
 
     def _signed(self) -> tuple[str, str, str]:
         """Key, service and session that a request names, in its URL if that was signed before."""

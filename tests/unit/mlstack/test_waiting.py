@@ -41,7 +41,8 @@ def test_stop_ends_wait_at_once() -> None:
 def test_stop_grace_begins_with_first_order() -> None:
     """A second order does not prolong the grace period."""
     stop = Stop(grace=0.05)
-    assert not stop.overdue
+    overdue = stop.overdue
+    assert not overdue
     stop.order()
     assert stop.ordered
     while not stop.overdue:
