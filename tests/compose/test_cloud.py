@@ -154,7 +154,8 @@ def _dns_tls_logins(stack: Cloud) -> None:
     stack.make("apply-prediction-reporting")
 
 
-def test_everything_is_healthy_and_the_model_that_was_chosen_is_served(stack: Cloud) -> None:
+def test_all_services_are_healthy_and_serve_the_chosen_model(stack: Cloud) -> None:
+    """Every service of the cloud is ready, and none that stands in for AWS is there."""
     there = stack.runtime.inspected()
     assert set(SERVICES) <= set(there)
     assert not {"localstack", "aws-keeper"} & set(there)
@@ -166,7 +167,8 @@ def test_everything_is_healthy_and_the_model_that_was_chosen_is_served(stack: Cl
     assert ready["model_run_id"] == stack.champion()
 
 
-def test_no_container_has_a_key_of_aws(stack: Cloud) -> None:
+def test_no_container_has_an_aws_key(stack: Cloud) -> None:
+    """Containers find the machine's role; no key of this shell reaches them."""
     for service, container in stack.runtime.inspected().items():
         # A name alone is how the engine is told that there is no such variable.
         names = {line.partition("=")[0] for line in container["Config"]["Env"] if "=" in line}
@@ -176,7 +178,8 @@ def test_no_container_has_a_key_of_aws(stack: Cloud) -> None:
         assert OF_THIS_SHELL[name] not in shown
 
 
-def test_predictions_of_both_doors_are_answered_and_kept(stack: Cloud) -> None:
+def test_http_and_stream_predictions_are_answered_and_stored(stack: Cloud) -> None:
+    """The same customer gets the same answer over HTTPS and on the stream."""
     customer = stack.customers()[0]
     answer = requests.post(f"{WEB}/predict", json=customer, timeout=10)
     assert answer.status_code == 200, answer.text
@@ -208,7 +211,8 @@ def test_predictions_of_both_doors_are_answered_and_kept(stack: Cloud) -> None:
         )
 
 
-def test_feedback_wants_its_token(stack: Cloud) -> None:
+def test_feedback_needs_its_token(stack: Cloud) -> None:
+    """Outcomes are refused without the token, and stored with it."""
     answer = requests.post(f"{WEB}/predict", json=stack.customers()[0], timeout=10).json()
     outcome = {"prediction_id": answer["prediction_id"], stack.contract.target.name: True}
     for headers in ({}, {"Authorization": "Bearer a-guess"}):
@@ -229,6 +233,7 @@ def test_feedback_wants_its_token(stack: Cloud) -> None:
 
 @pytest.mark.parametrize("source", ["api", "kinesis"])
 def test_outcomes_of_the_simulators_arrive(stack: Cloud, source: str) -> None:
+    """Both simulators report what became of their customers."""
     kept = stack.predictions()
     wait_until(
         lambda: kept.count_documents({"source": source, "target_at": {"$exists": True}}) > 1,
@@ -237,14 +242,16 @@ def test_outcomes_of_the_simulators_arrive(stack: Cloud, source: str) -> None:
     )
 
 
-def test_figures_of_the_server_are_for_this_machine_alone(stack: Cloud) -> None:
+def test_metrics_are_not_served_through_the_proxy(stack: Cloud) -> None:
+    """The server's metrics are for this machine alone."""
     assert requests.get(f"{WEB}/metrics", timeout=10).status_code == 404
     assert requests.get(f"{stack.api}/metrics", timeout=10).status_code == 200
 
 
-def test_what_is_not_encrypted_is_sent_to_what_is_and_the_authority_gets_its_proof(
+def test_http_redirects_except_for_the_certificate_proof(
     stack: Cloud,
 ) -> None:
+    """HTTP leads to HTTPS, but the certificate authority gets its proof."""
     moved = requests.get(f"http://{NAME}/docs", timeout=10, allow_redirects=False)
     assert (moved.status_code, moved.headers["Location"]) == (301, f"{WEB}/docs")
     challenge = stack.project.folder / ".acme/.well-known/acme-challenge"
@@ -254,7 +261,8 @@ def test_what_is_not_encrypted_is_sent_to_what_is_and_the_authority_gets_its_pro
     assert (proof.status_code, proof.text) == (200, "proof")
 
 
-def test_a_new_certificate_is_shown_at_once(stack: Cloud) -> None:
+def test_new_certificate_is_used_at_once(stack: Cloud) -> None:
+    """The proxy shows a renewed certificate without a restart."""
     address = f"{WEB}/health/live"
     trusted = stack.project.folder / ".secrets/tls/fullchain.pem"
     old = shutil.copyfile(trusted, stack.project.folder / "old.pem")
@@ -277,16 +285,15 @@ def test_a_new_certificate_is_shown_at_once(stack: Cloud) -> None:
     [("mlflow", "/"), ("prefect", "/"), ("prefect", "/api/health"), ("reports", "/")],
 )
 @pytest.mark.usefixtures("stack")
-def test_what_has_no_login_gets_one(service: str, path: str) -> None:
+def test_pages_without_a_login_get_one(service: str, path: str) -> None:
+    """The proxy asks for a login in front of MLflow, Prefect and the reports."""
     address = f"https://{service}.{NAME}{path}"
     assert requests.get(address, timeout=10).status_code == 401
     assert requests.get(address, auth=(LOGIN[0], "wrong"), timeout=10).status_code == 401
     assert requests.get(address, auth=LOGIN, timeout=10).status_code == 200
 
 
-def test_mlflow_is_used_through_the_proxy_by_its_name(
-    stack: Cloud, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mlflow_is_used_through_the_proxy(stack: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """By MLflow's own client; for an artifact it is sent on to the bucket."""
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", LOGIN[0])
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", LOGIN[1])
@@ -298,7 +305,7 @@ def test_mlflow_is_used_through_the_proxy_by_its_name(
     assert len(Path(rows).read_text().splitlines()) > 1000
 
 
-def test_of_a_service_that_is_not_there_the_proxy_says_so(stack: Cloud) -> None:
+def test_proxy_answers_for_a_missing_service(stack: Cloud) -> None:
     """Grafana is left out where its image cannot be had; the proxy starts without it."""
     address = f"https://grafana.{NAME}/api/health"
     if container := stack.runtime.inspected().get("grafana"):
@@ -307,7 +314,8 @@ def test_of_a_service_that_is_not_there_the_proxy_says_so(stack: Cloud) -> None:
     assert requests.get(address, timeout=20).status_code in GONE
 
 
-def test_security_figures_are_all_0(stack: Cloud) -> None:
+def test_security_counts_are_0_until_something_is_wrong(stack: Cloud) -> None:
+    """A key that others can read is counted and named."""
     said = stack.make("security", env="cloud")
     assert re.search(r"(?m)^ +0 ports outside loopback$", said), said
     assert re.search(r"(?m)^ +0 secrets that others can read$", said), said
@@ -319,7 +327,8 @@ def test_security_figures_are_all_0(stack: Cloud) -> None:
     assert "tls/privkey.pem: 640" in done.stdout
 
 
-def test_deploys_under_load_lose_nothing_through_the_proxy(stack: Cloud) -> None:
+def test_deploys_under_load_lose_no_request_at_the_proxy(stack: Cloud) -> None:
+    """Every request is answered while models change, and a rollback goes back."""
     with Load(f"{WEB}/predict", stack.customers()[0], RATE) as load:
         other = check_deploys_by_turns(stack, load, DEPLOYS)
         stack.make("rollback")
@@ -330,7 +339,8 @@ def test_deploys_under_load_lose_nothing_through_the_proxy(stack: Cloud) -> None
     stack.make("deploy", RUN_ID=stack.champion())
 
 
-def test_a_report_is_made_and_read_with_a_login(stack: Cloud) -> None:
+def test_report_is_read_with_a_login(stack: Cloud) -> None:
+    """A report can be made, and is read through the proxy."""
     said = stack.make("report")
     (page,) = re.findall(r"(?m)^report +(\S+\.html)$", said)
     assert page.startswith(f"https://reports.{NAME}/")
@@ -339,7 +349,8 @@ def test_a_report_is_made_and_read_with_a_login(stack: Cloud) -> None:
     assert "Drift" in read.text
 
 
-def test_a_proxy_that_is_killed_or_restarted_heals(stack: Cloud) -> None:
+def test_killed_or_restarted_proxy_comes_back(stack: Cloud) -> None:
+    """Predictions go on after the proxy was killed or restarted."""
     customer = stack.customers()[0]
 
     def answers() -> bool:
@@ -355,7 +366,8 @@ def test_a_proxy_that_is_killed_or_restarted_heals(stack: Cloud) -> None:
     wait_until(lambda: stack.runtime.is_ready("proxy"), "the proxy is ready", seconds=60)
 
 
-def test_stopped_and_started_again_it_serves_the_same(stack: Cloud) -> None:
+def test_restarted_servers_serve_the_same_model(stack: Cloud) -> None:
+    """After stop-serve and start-serve the same run is served."""
     served = stack.served_run()
     stack.make("stop-serve")
     assert requests.get(f"{WEB}/health/live", timeout=20).status_code in GONE
@@ -368,7 +380,8 @@ def test_stopped_and_started_again_it_serves_the_same(stack: Cloud) -> None:
     wait_until(serves, "the same model is served")
 
 
-def test_what_was_deleted_leaves_the_bucket(stack: Cloud) -> None:
+def test_deleted_run_leaves_the_bucket(stack: Cloud) -> None:
+    """Pruning removes a deleted run's artifacts, and no others."""
     served, deployed = stack.served_run(), stack.make("deployments")
     deleted = next(run for run in stack.trials() if run.info.run_id not in deployed)
     run_id = str(deleted.info.run_id)
@@ -385,7 +398,8 @@ def test_what_was_deleted_leaves_the_bucket(stack: Cloud) -> None:
     assert stack.served_run() == served
 
 
-def test_a_backup_is_taken_without_what_is_in_the_bucket(stack: Cloud) -> None:
+def test_backup_leaves_out_the_bucket(stack: Cloud) -> None:
+    """A backup holds MLflow's database; artifacts stay in the bucket."""
     said = stack.make("backup", env="cloud")
     assert f"artifacts stay in s3://{stack.models}" in said
     (backup,) = (stack.project.folder / "backups").iterdir()
@@ -395,9 +409,10 @@ def test_a_backup_is_taken_without_what_is_in_the_bucket(stack: Cloud) -> None:
     assert not [name for name in names if name.startswith("mlflow/artifacts")]
 
 
-def test_aws_was_only_asked_by_the_machine_s_role_for_what_the_policy_grants(
+def test_aws_calls_use_the_role_within_the_policy(
     stack: Cloud,
 ) -> None:
+    """Every call was signed by the role's keys, and is one that the policy grants."""
     asked = stack.aws.asked()
     assert len({each.key for each in asked}) == 1
     assert asked[0].key.startswith(ROLE_KEY)
@@ -422,7 +437,8 @@ def test_aws_was_only_asked_by_the_machine_s_role_for_what_the_policy_grants(
     assert set().union(*by_service.values()) <= granted
 
 
-def test_nothing_is_left_on_the_engine_and_all_in_aws(stack: Cloud) -> None:
+def test_reset_leaves_aws_alone(stack: Cloud) -> None:
+    """Nothing is left on the engine, and everything in AWS."""
     before = stack.aws.objects(stack.models), stack.aws.objects(stack.tables)
     assert all(before)
     said = stack.make("reset_all", env="cloud")

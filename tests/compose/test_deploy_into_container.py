@@ -99,7 +99,7 @@ class TestWhatMainDecides(WhatMainDecides):
 class TestWhatIsRefused(WhatIsRefused):
     """See there."""
 
-    def test_a_login_without_the_key(self, machine: Remote) -> None:
+    def test_login_without_the_key_is_refused(self, machine: Remote) -> None:
         """Neither a password is asked for, nor may anybody else log in."""
         for user, options in ((USER, ["-i", "/dev/null"]), ("root", ["-i", machine.server.key])):
             known = machine.server.key.with_name("known_hosts_of_others")
@@ -122,9 +122,10 @@ class TestWhatIsRefused(WhatIsRefused):
 class TestWhileADeploymentIsUnderWay(WhileADeploymentIsUnderWay):
     """See there."""
 
-    def test_a_machine_that_is_switched_off_halfway_ends_it_whole_when_it_is_back(
+    def test_deploy_survives_a_machine_that_is_switched_off(
         self, machine: Remote, worker: Worker, background: ThreadPoolExecutor
     ) -> None:
+        """A deploy that a power cut interrupted is completed once the machine is back."""
         answer: Future[Answer] = background.submit(machine.ask, "follow", B)
         machine.wait_for_record(B)
         docker("kill", machine.container)

@@ -92,7 +92,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
         yield stack
 
 
-def test_everything_is_healthy_and_the_model_that_was_chosen_is_served(stack: Local) -> None:
+def test_all_services_are_healthy_and_serve_the_chosen_model(stack: Local) -> None:
+    """Every service is ready, and the run that was chosen is served."""
     assert stack.served_run() == stack.champion()
     assert set(SERVICES) <= set(stack.runtime.inspected())
     for service in SERVICES:
@@ -108,7 +109,8 @@ class TestBehaviour(StackBehaviour):
     trials = TRIALS
 
 
-def test_predictions_of_both_doors_are_kept_under_a_login(stack: Local) -> None:
+def test_http_and_stream_predictions_are_stored(stack: Local) -> None:
+    """MongoDB has predictions of both simulators, and wants a login."""
     password = (stack.secrets / "mongo_password").read_text()
     with stack.mongo("mlstack", password) as client:
         kept = client[DATABASE]["data"]
@@ -120,7 +122,8 @@ def test_predictions_of_both_doors_are_kept_under_a_login(stack: Local) -> None:
             )
 
 
-def test_what_was_predicted_is_watched_and_reported(stack: Local) -> None:
+def test_predictions_are_monitored_and_reported(stack: Local) -> None:
+    """Monitoring, Prometheus and the report know what was predicted."""
     monitor = f"http://127.0.0.1:{stack.project.port('EVIDENTLY_PORT')}/metrics"
     drift = "evidently:data_drift:share_drifted_features"
     stack.chances()  # enough of them for a verdict
@@ -145,6 +148,7 @@ def test_what_was_predicted_is_watched_and_reported(stack: Local) -> None:
 
 
 def test_drift_is_seen_alarmed_about_and_reported(stack: Local) -> None:
+    """Each step of `make demo-drift` comes in order, and its report names the drift."""
     shown = stack.make("demo-drift", env="local", DRIFT="limits_are_cut")
     lines = steps(shown)
     assert [title for title, _, _ in lines] == [
@@ -168,7 +172,8 @@ def test_drift_is_seen_alarmed_about_and_reported(stack: Local) -> None:
     assert "Drift" in page.text
 
 
-def test_what_was_deleted_is_pruned_and_what_is_needed_stays(stack: Local) -> None:
+def test_deleted_run_is_pruned_and_the_served_one_stays(stack: Local) -> None:
+    """`make prune` empties MLflow's trash, and touches nothing that is served."""
     served = stack.served_run()
     assert served
     deleted = next(
@@ -187,10 +192,12 @@ def test_what_was_deleted_is_pruned_and_what_is_needed_stays(stack: Local) -> No
 
 
 def test_doctor_finds_nothing_in_the_way(stack: Local) -> None:
+    """`make doctor` passes while the stack runs."""
     assert " NO " not in stack.make("doctor")
 
 
-def test_security_figures_are_all_0(stack: Local) -> None:
+def test_security_counts_are_all_0(stack: Local) -> None:
+    """No open port, root, capability or default password."""
     said = stack.make("security")
     for what in (
         "ports outside loopback",
@@ -201,7 +208,8 @@ def test_security_figures_are_all_0(stack: Local) -> None:
         assert re.search(rf"(?m)^ +0 {what}$", said), said
 
 
-def test_security_figures_are_not_0_when_something_is_wrong(stack: Local) -> None:
+def test_security_counts_name_what_is_wrong(stack: Local) -> None:
+    """An intruder's container and a default password are counted and named."""
     root = (stack.secrets / "mongo_root_password").read_text().strip()
     # As compose labels what it has made.
     labels = {
@@ -236,7 +244,8 @@ def test_security_figures_are_not_0_when_something_is_wrong(stack: Local) -> Non
         assert re.search(rf"(?m)^ +{line}", done.stdout), done.stdout
 
 
-def test_without_mlflow_a_new_model_is_refused_and_the_old_one_stays(stack: Local) -> None:
+def test_deploy_without_mlflow_keeps_the_old_model(stack: Local) -> None:
+    """A deploy is refused in a sentence while MLflow is down."""
     served = stack.served_run()
     container = stack.runtime.inspected()["mlflow_server"]["Id"]
     docker("stop", container)
@@ -250,14 +259,16 @@ def test_without_mlflow_a_new_model_is_refused_and_the_old_one_stays(stack: Loca
     wait_until(lambda: stack.runtime.is_ready("mlflow_server"), "MLflow is back", seconds=120)
 
 
-def test_deploys_under_load_lose_nothing_and_are_whole(stack: Local) -> None:
+def test_deploys_under_load_lose_no_request(stack: Local) -> None:
+    """Every request is answered while models change."""
     with Load(f"{stack.api}/predict", stack.customers()[0], RATE) as load:
         check_deploys_by_turns(stack, load, DEPLOYS)
     assert len(load.sent) > 10 * RATE
     assert load.failed == []
 
 
-def test_a_broken_model_is_refused_and_the_old_one_stays(stack: Local) -> None:
+def test_broken_model_is_refused_and_the_old_one_stays(stack: Local) -> None:
+    """A model that is not what was trained is never served, nor is an unknown run."""
     served = stack.served_run()
     run_id = _broken_model(stack)
     with Load(f"{stack.api}/predict", stack.customers()[0], RATE) as load:
@@ -291,13 +302,15 @@ def test_killed_container_comes_back(stack: Local, service: str) -> None:
 class TestNoMoreThanNeeded:
     """Ports, users, capabilities and secrets, as the engine has them."""
 
-    def test_nothing_listens_beyond_this_machine(self, stack: Local) -> None:
+    def test_ports_are_bound_to_loopback(self, stack: Local) -> None:
+        """No service listens beyond this machine."""
         for service, container in stack.runtime.inspected().items():
             for bindings in (container["NetworkSettings"]["Ports"] or {}).values():
                 for binding in bindings or []:
                     assert binding["HostIp"] == "127.0.0.1", service
 
-    def test_nothing_of_ours_is_root_or_may_become_it(self, stack: Local) -> None:
+    def test_containers_of_ours_are_never_root(self, stack: Local) -> None:
+        """No process of ours is root, has a capability or may gain one."""
         for service, container in stack.runtime.inspected().items():
             host = container["HostConfig"]
             assert not host["CapAdd"], service
@@ -311,7 +324,8 @@ class TestNoMoreThanNeeded:
                 assert host["ReadonlyRootfs"], service
                 assert host["SecurityOpt"] == ["no-new-privileges:true"], service
 
-    def test_secrets_are_for_their_owner_alone_and_nowhere_to_be_read(self, stack: Local) -> None:
+    def test_secrets_are_readable_by_their_owner_alone(self, stack: Local) -> None:
+        """No secret shows in a container's environment or in compose's configuration."""
         files = list(stack.secrets.iterdir())
         assert files
         shown = json.dumps(stack.runtime.inspected()) + self._configuration(stack)
@@ -319,7 +333,8 @@ class TestNoMoreThanNeeded:
             assert file.stat().st_mode & 0o777 == 0o600
             assert file.read_text() not in shown, file.name
 
-    def test_nobody_gets_at_the_predictions_without_the_password(self, stack: Local) -> None:
+    def test_mongodb_refuses_guessed_passwords(self, stack: Local) -> None:
+        """Nobody reads predictions without the account's password."""
         guesses = [("root", "root"), ("root", "example"), ("admin", "admin"), ("mlstack", "x")]
         with stack.mongo() as client, pytest.raises(OperationFailure):
             client[DATABASE]["data"].find_one()
@@ -327,14 +342,16 @@ class TestNoMoreThanNeeded:
             with stack.mongo(user, password) as client, pytest.raises(OperationFailure):
                 client[DATABASE]["data"].find_one()
 
-    def test_mlflow_refuses_who_calls_it_by_a_strange_name(self, stack: Local) -> None:
+    def test_mlflow_refuses_an_unknown_host_name(self, stack: Local) -> None:
+        """A request with another Host header gets 403."""
         address = f"{stack.mlflow}/api/2.0/mlflow/experiments/search"
         body = {"max_results": 1}
         assert requests.post(address, json=body, timeout=10).status_code == 200
         strange = {"Host": "evil.example"}
         assert requests.post(address, json=body, headers=strange, timeout=10).status_code == 403
 
-    def test_in_the_cloud_no_key_of_this_shell_is_handed_on(self, stack: Local) -> None:
+    def test_cloud_gets_no_aws_variable_of_this_shell(self, stack: Local) -> None:
+        """Keys and endpoints of this shell reach no container in the cloud."""
         with pytest.MonkeyPatch.context() as shell:
             shell.setenv("AWS_SECRET_ACCESS_KEY", "a key of mine")
             shell.setenv("AWS_ENDPOINT_URL", "http://elsewhere.example")
@@ -363,7 +380,7 @@ class TestNoMoreThanNeeded:
 
 
 @pytest.mark.parametrize("door", ["api", "kinesis"])
-def test_a_batch_is_sent_by_hand_where_the_simulator_runs(stack: Local, door: str) -> None:
+def test_batch_is_sent_by_hand_from_the_simulator(stack: Local, door: str) -> None:
     """As the README says it: compose finds its files by itself."""
     done = subprocess.run(
         [
@@ -390,7 +407,7 @@ def test_readme_commands_work_with_env_local(stack: Local) -> None:
         run_command(stack, command)
 
 
-def test_nothing_is_left_behind(stack: Local) -> None:
+def test_reset_leaves_nothing_behind(stack: Local) -> None:
     """And what was never this project's stays."""
     docker("volume", "create", f"{stack.runtime.name}-somebody-elses")
     try:
@@ -402,7 +419,8 @@ def test_nothing_is_left_behind(stack: Local) -> None:
         docker("volume", "rm", f"{stack.runtime.name}-somebody-elses")
 
 
-def test_what_was_saved_is_restored_into_a_stack_that_is_new(stack: Local) -> None:
+def test_backup_is_restored_into_a_new_stack(stack: Local) -> None:
+    """What was saved serves the same answers in a stack of which nothing was left."""
     assert stack.kept is not None
     check_backup_comes_back(stack, stack.kept, "local")
 

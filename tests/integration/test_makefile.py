@@ -62,12 +62,14 @@ def _make(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_help_lists_every_target() -> None:
+    """`make help` has a line for every target."""
     listed = _make("help").stdout
     for target in TARGETS:
         assert re.search(rf"(?m)^  (\S+ )?{target}( \S+)? {{2,}}\S", listed), target
 
 
 def test_phony_targets_are_the_documented_ones() -> None:
+    """No target is missing from this list."""
     phony = re.findall(r"(?m)^\.PHONY: ([^$\n]+)$", (ROOT / "Makefile").read_text())
     assert sorted(name for names in phony for name in names.split()) == sorted(TARGETS)
 
@@ -90,6 +92,7 @@ def test_unknown_environment_is_refused_in_a_sentence(target: str) -> None:
 
 
 def test_unsuitable_python_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    """A Python that does not start is named, and nothing is made."""
     old = tmp_path / "python2"
     old.write_text("#!/bin/sh\nexit 1\n")
     old.chmod(0o755)
@@ -100,6 +103,7 @@ def test_unsuitable_python_is_refused_in_a_sentence(tmp_path: Path) -> None:
 
 
 def test_restore_needs_a_file_that_exists() -> None:
+    """`make restore` without a backup says what it needs."""
     for given in ([], ["BACKUP=backups/absent.tar.gz"]):
         refused = _make("restore", "env=embedded", *given)
         assert refused.returncode != 0
@@ -107,6 +111,7 @@ def test_restore_needs_a_file_that_exists() -> None:
 
 
 def test_unknown_drift_is_refused_with_the_known_ones() -> None:
+    """A drift that the contract does not have is refused, with those that it has."""
     refused = _make("demo-drift", "env=embedded", "DRIFT=nonsense")
     assert refused.returncode != 0
     assert "there is no drift 'nonsense'; choose from " in refused.stdout
@@ -132,17 +137,20 @@ class TestReplacedPython:
         return folder
 
     def test_installed_python_that_starts_is_left_alone(self, environment: Path) -> None:
+        """Nothing is installed again."""
         planned = self.planned(environment)
         assert "operations.stack status" in planned
         assert "install/packages.py" not in planned
 
     def test_removed_python_is_installed_again(self, environment: Path) -> None:
+        """An environment whose Python is gone is made anew."""
         python = environment / "bin" / "python"
         python.unlink()
         python.symlink_to("/usr/bin/no-such-python")
         self.check(environment)
 
     def test_python_of_another_version_is_replaced(self, environment: Path) -> None:
+        """An environment whose Python became another version is made anew."""
         (folder,) = (environment / "lib").iterdir()
         folder.rename(folder.with_name("python3.0"))
         self.check(environment)
@@ -172,6 +180,7 @@ def test_documents_name_existing_targets_and_variables() -> None:
 
 
 def test_missing_python_is_told_with_what_is_needed(tmp_path: Path) -> None:
+    """Without any Python the message names the versions."""
     refused = _make("status", f"VENV={tmp_path}/venv", "PYTHON=")
     assert refused.returncode != 0
     assert "Python 3.11 to 3.13 is needed" in refused.stdout

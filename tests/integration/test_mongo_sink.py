@@ -48,39 +48,45 @@ def outcome(prediction_id: str, target: int, at: str = EARLY) -> dict[str, Any]:
     return {"_id": prediction_id, "target": target, "target_at": at}
 
 
-def test_repeated_prediction_is_stored_once_and_the_first_stays(uri: str, sink: MongoSink) -> None:
+def test_repeated_prediction_is_stored_once(uri: str, sink: MongoSink) -> None:
+    """The first one stays."""
     sink.store_predictions([prediction("a", 0.1), prediction("b", 0.2), prediction("a", 0.9)])
     sink.store_predictions([prediction("b", 0.8), prediction("c", 0.3)])
     assert {i: d["prediction"] for i, d in stored(uri).items()} == {"a": 0.1, "b": 0.2, "c": 0.3}
 
 
 def test_time_is_stored_as_a_date(uri: str, sink: MongoSink) -> None:
+    """Times are dates in MongoDB, not text."""
     sink.store_predictions([prediction("a")])
     assert stored(uri)["a"]["created_at"].isoformat() == EARLY
 
 
 def test_outcome_after_its_prediction_is_joined(uri: str, sink: MongoSink) -> None:
+    """A prediction that is there gets its outcome."""
     sink.store_predictions([prediction("a"), prediction("b")])
     sink.store_outcomes([outcome("a", 1)])
     assert stored(uri)["a"]["target"] == 1
     assert "target" not in stored(uri)["b"]
 
 
-def test_outcome_before_its_prediction_is_kept_and_joined_later(uri: str, sink: MongoSink) -> None:
+def test_outcome_before_its_prediction_is_joined_later(uri: str, sink: MongoSink) -> None:
+    """An outcome waits for its prediction."""
     sink.store_outcomes([outcome("a", 1)])
     assert stored(uri) == {}
     sink.store_predictions([prediction("a")])
     assert stored(uri)["a"]["target"] == 1
 
 
-def test_later_outcome_corrects_an_earlier_one_in_any_order(uri: str, sink: MongoSink) -> None:
+def test_later_outcome_wins_in_any_order(uri: str, sink: MongoSink) -> None:
+    """Of two outcomes the later one stays, whichever is written first."""
     sink.store_predictions([prediction("a"), prediction("b")])
     sink.store_outcomes([outcome("a", 1, LATE), outcome("a", 0, EARLY), outcome("b", 0, EARLY)])
     sink.store_outcomes([outcome("a", 0, EARLY), outcome("b", 1, LATE)])
     assert {i: d["target"] for i, d in stored(uri).items()} == {"a": 1, "b": 1}
 
 
-def test_server_that_is_gone_is_an_error_that_can_be_tried_again() -> None:
+def test_sink_raises_when_mongodb_is_down() -> None:
+    """Storing can be tried again later."""
     sink = MongoSink(f"mongodb://127.0.0.1:{free_port()}")
     with pytest.raises(StorageUnavailable):
         sink.store_predictions([prediction("a")])
@@ -88,12 +94,13 @@ def test_server_that_is_gone_is_an_error_that_can_be_tried_again() -> None:
 
 
 def test_predictions_are_indexed_by_time(uri: str, sink: MongoSink) -> None:
+    """Windows are found by an index."""
     sink.prepare()
     with MongoClient[dict[str, Any]](uri) as client:
         assert "created_at_1" in client[DATABASE]["data"].index_information()
 
 
-def test_what_another_model_has_answered_last_is_what_is_kept(uri: str, sink: MongoSink) -> None:
+def test_last_answer_of_another_model_is_kept(uri: str, sink: MongoSink) -> None:
     """A record whose answer was kept but not published is answered anew by the next model."""
     sink.store_predictions([prediction("a", 0.1), prediction("b", 0.2, "new", LATE)])
     sink.store_outcomes([outcome("a", 1)])
@@ -106,9 +113,8 @@ def test_what_another_model_has_answered_last_is_what_is_kept(uri: str, sink: Mo
     assert kept["a"]["target"] == 1
 
 
-def test_earlier_outcome_that_is_written_later_by_another_process_changes_nothing(
-    uri: str, sink: MongoSink
-) -> None:
+def test_earlier_outcome_of_another_process_changes_nothing(uri: str, sink: MongoSink) -> None:
+    """Two processes that write at once keep the later outcome."""
     sink.store_predictions([prediction("a")])
     sink.store_outcomes([outcome("a", 1, LATE)])
     late_writer = MongoSink(uri)
@@ -118,9 +124,9 @@ def test_earlier_outcome_that_is_written_later_by_another_process_changes_nothin
     assert stored(uri)["a"]["target"] == 1
 
 
-def test_what_a_cluster_has_not_acknowledged_is_not_stored(
-    sink: MongoSink, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unacknowledged_write_is_an_error(sink: MongoSink, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write that too few servers of a cluster acknowledged is tried again."""
+
     def insert_many(*_: Any, **__: Any) -> None:
         concern = {"code": 64, "errmsg": "waiting for replication timed out"}
         raise BulkWriteError({"writeErrors": [], "writeConcernErrors": [concern]})

@@ -85,12 +85,14 @@ def _document(contract: Contract, number: int, customer: Customer) -> dict[str, 
     }
 
 
-def test_the_newest_come_oldest_first(store: PredictionStore) -> None:
+def test_newest_predictions_come_oldest_first(store: PredictionStore) -> None:
+    """The newest ones are read, in the order in which they were made."""
     found = store.newest(5)
     assert found["prediction_id"].tolist() == [f"id-{i}" for i in range(15, 20)]
 
 
-def test_a_window_has_its_start_and_not_its_end(store: PredictionStore) -> None:
+def test_window_includes_its_start_and_not_its_end(store: PredictionStore) -> None:
+    """Windows that follow each other share no prediction."""
     start, end = START + timedelta(minutes=3), START + timedelta(minutes=6)
     found = store.between(start, end)
     assert found["prediction_id"].tolist() == ["id-3", "id-4", "id-5"]
@@ -98,9 +100,10 @@ def test_a_window_has_its_start_and_not_its_end(store: PredictionStore) -> None:
     assert store.count(start, end) == 3
 
 
-def test_columns_are_those_of_clean_rows_and_what_was_said(
+def test_table_has_features_prediction_and_outcome(
     store: PredictionStore, contract: Contract, customers: list[Customer]
 ) -> None:
+    """Predictions come back as the rows that they were, with what was predicted."""
     found = store.newest(1000)
     assert len(found) == ROWS
     pd.testing.assert_frame_equal(
@@ -113,13 +116,15 @@ def test_columns_are_those_of_clean_rows_and_what_was_said(
     assert found["created_at"][1] == START + timedelta(minutes=1)
 
 
-def test_a_window_without_predictions_has_the_same_columns(store: PredictionStore) -> None:
+def test_empty_window_has_the_same_columns(store: PredictionStore) -> None:
+    """A window without predictions is a table without rows."""
     empty = store.between(START - timedelta(days=2), START - timedelta(days=1))
     assert len(empty) == 0
     assert empty.columns.tolist() == store.newest(1).columns.tolist()
 
 
 def test_outcomes_are_those_that_are_known(store: PredictionStore) -> None:
+    """Unknown ids and predictions without an outcome are left out."""
     assert store.outcomes(["id-0", "id-1", "id-2", "unknown"]) == {"id-0": 0, "id-2": 1}
 
 
@@ -133,7 +138,8 @@ def test_prediction_store_raises_when_mongodb_hangs(documented: Contract, tmp_pa
         store.close()
 
 
-def test_an_index_finds_the_newest(uri: str) -> None:
+def test_index_finds_the_newest(uri: str) -> None:
+    """The newest predictions are found by an index."""
     with MongoClient[dict[str, Any]](uri) as client:
         indexes = client[DATABASE]["data"].index_information()
     assert [("created_at", 1)] in [list(index["key"]) for index in indexes.values()]

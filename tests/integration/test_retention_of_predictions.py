@@ -49,7 +49,8 @@ def settings(mongo: str, tmp_path: Path) -> Settings:
     return _settings(mongo, tmp_path)
 
 
-def test_old_ones_go_and_young_ones_stay(settings: Settings) -> None:
+def test_prune_removes_the_old_and_keeps_the_young(settings: Settings) -> None:
+    """Predictions, outcomes, reports and their pages go by age."""
     removed = {each.what: each.count for each in prune_database(settings, NOW)}
     assert removed == {"predictions": 1, "outcomes": 1, "reports": 1, "reports' pages": 2}
     with MongoClient[dict[str, Any]](settings.mongo_uri) as client:
@@ -58,12 +59,14 @@ def test_old_ones_go_and_young_ones_stay(settings: Settings) -> None:
     assert {page.name for page in settings.reports_path.iterdir()} == {"index.html", "young.html"}
 
 
-def test_pruning_again_removes_nothing(settings: Settings) -> None:
+def test_prune_again_removes_nothing(settings: Settings) -> None:
+    """A second pruning finds nothing to remove."""
     prune_database(settings, NOW)
     assert {each.count for each in prune_database(settings, NOW)} == {0}
 
 
-def test_a_database_that_is_gone_is_told_as_such(tmp_path: Path) -> None:
+def test_prune_without_mongodb_says_so(tmp_path: Path) -> None:
+    """Pruning fails with a sentence that names MongoDB."""
     absent = "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=300"
     with pytest.raises(StorageUnavailable, match="MongoDB"):
         prune_database(_settings(absent, tmp_path), NOW)

@@ -33,15 +33,11 @@ from support.contracts import CONTRACTS
 from support.models import keep_model
 from support.ports import free_port
 from support.raw_requests import raw_requests
+from support.readme import README
 from support.waiting import wait_until
 
 A, B = "a" * 32, "b" * 32
-README_CURL = (
-    "curl -X POST -H 'Content-Type: application/json' http://127.0.0.1:9696/predict -d "
-    '\'{"customer_age":50,"gender":"M","dependent_count":2,"education_level":3,'
-    '"marital_status":"married","income_category":2,"card_category":"blue","months_on_book":4,'
-    '"total_relationship_count":3,"credit_limit":4000,"total_revolving_bal":2511}\''
-)
+README_CURL = next(command for command in README if "/predict -d" in command)
 
 
 def deployed_state(folder: Path, contract: Contract) -> Path:
@@ -93,9 +89,10 @@ def read_answer(connection: socket.socket) -> Answer | None:
     return Answer(int(line.split()[1]), headers, body)
 
 
-def test_every_bad_request_is_refused_as_the_table_says(
+def test_bad_requests_are_refused_as_the_table_says(
     serving: tuple[ApiServer, Contract],
 ) -> None:
+    """Each bad request gets its status and code, and the next good one is answered."""
     server, contract = serving
     wrong = []
     for request in bad_requests(contract):
@@ -107,7 +104,8 @@ def test_every_bad_request_is_refused_as_the_table_says(
     assert server.post("/predict", dict(contract.example)).status == 200
 
 
-def test_no_bytes_bring_the_server_down(serving: tuple[ApiServer, Contract]) -> None:
+def test_malformed_bytes_never_bring_the_server_down(serving: tuple[ApiServer, Contract]) -> None:
+    """Whatever comes on a connection, the next request is answered."""
     server, contract = serving
     wrong = []
     for request in raw_requests(contract):
@@ -126,7 +124,8 @@ def test_no_bytes_bring_the_server_down(serving: tuple[ApiServer, Contract]) -> 
     assert server.post("/predict", dict(contract.example)).status == 200
 
 
-def test_chunked_body_is_as_good_as_any(serving: tuple[ApiServer, Contract]) -> None:
+def test_chunked_body_is_answered(serving: tuple[ApiServer, Contract]) -> None:
+    """A body in chunks of one byte is as good as any."""
     server, contract = serving
     body = json.dumps(contract.example).encode()
     chunks = b"".join(b"%x\r\n%c\r\n" % (1, byte) for byte in body)
@@ -140,9 +139,10 @@ def test_chunked_body_is_as_good_as_any(serving: tuple[ApiServer, Contract]) -> 
     assert (answer.status, answer.json()["model_run_id"]) == (200, A)
 
 
-def test_endless_chunks_are_answered_while_they_still_come(
+def test_endless_chunks_are_refused_while_they_come(
     serving: tuple[ApiServer, Contract],
 ) -> None:
+    """A body that never ends is refused once it is too large."""
     server, _ = serving
     sent = 0
     with server.connect() as connection:
@@ -160,9 +160,10 @@ def test_endless_chunks_are_answered_while_they_still_come(
     assert answer.headers["connection"] == "close"
 
 
-def test_requests_sent_at_once_on_one_connection_are_answered_one_by_one(
+def test_pipelined_requests_are_answered_in_turn(
     serving: tuple[ApiServer, Contract],
 ) -> None:
+    """Requests that are sent at once on one connection are answered one by one."""
     server, contract = serving
     body = json.dumps(contract.example).encode()
     request = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -175,7 +176,8 @@ def test_requests_sent_at_once_on_one_connection_are_answered_one_by_one(
     assert re.findall(rb"HTTP/1.1 (\d+)", everything) == [b"200"] * 5 + [b"400"]
 
 
-def test_expected_continue_is_said(serving: tuple[ApiServer, Contract]) -> None:
+def test_expect_continue_is_answered(serving: tuple[ApiServer, Contract]) -> None:
+    """A client that waits for 100 Continue gets it."""
     server, contract = serving
     body = json.dumps(contract.example).encode()
     with server.connect() as connection:
@@ -192,7 +194,8 @@ def test_expected_continue_is_said(serving: tuple[ApiServer, Contract]) -> None:
     assert answer.status == 200
 
 
-def test_head_and_options(serving: tuple[ApiServer, Contract]) -> None:
+def test_head_and_options_are_answered(serving: tuple[ApiServer, Contract]) -> None:
+    """HEAD has no body, OPTIONS names the methods."""
     server, _ = serving
     head = server.request("HEAD", "/health/ready")
     assert (head.status, head.body) == (200, b"")
@@ -209,7 +212,8 @@ def test_head_and_options(serving: tuple[ApiServer, Contract]) -> None:
     assert answer.status < 500
 
 
-def test_readme_curl_line_works_as_it_stands(state: Path, documented: Contract) -> None:
+def test_readme_curl_line_works(state: Path, documented: Contract) -> None:
+    """The answer is the model's own score."""
     with ApiServer(state) as server:
         line = README_CURL.replace(":9696/", f":{server.port}/")
         done = subprocess.run(
@@ -238,6 +242,7 @@ def test_stalled_clients_do_not_stop_the_server(server: ApiServer, documented: C
 
 
 def test_silent_connections_take_no_thread(server: ApiServer, documented: Contract) -> None:
+    """Idle connections do not keep others waiting."""
     with contextlib.ExitStack() as stack:
         for _ in range(50):
             stack.enter_context(server.connect())
@@ -246,7 +251,8 @@ def test_silent_connections_take_no_thread(server: ApiServer, documented: Contra
         assert time.monotonic() - begun < 2
 
 
-def test_overloaded_server_refuses_quickly_and_recovers(state: Path, documented: Contract) -> None:
+def test_overloaded_server_refuses_and_recovers(state: Path, documented: Contract) -> None:
+    """Too much at once gets 503 with Retry-After, and afterwards all is well."""
     batch = json.dumps([dict(documented.example)] * 1000)
     example = json.dumps(dict(documented.example))
     with (
@@ -263,9 +269,10 @@ def test_overloaded_server_refuses_quickly_and_recovers(state: Path, documented:
         assert server.request("POST", "/predict", example, [JSON]).status == 200
 
 
-def test_killed_worker_comes_back_and_its_counts_stay(
+def test_killed_worker_comes_back_and_keeps_its_counts(
     server: ApiServer, documented: Contract
 ) -> None:
+    """Workers are replaced, and metrics go on from where they were."""
     example = dict(documented.example)
     for _ in range(20):
         assert server.post("/predict", example).status == 200
@@ -285,6 +292,7 @@ def test_killed_worker_comes_back_and_its_counts_stay(
 
 
 def test_counts_of_all_workers_add_up(server: ApiServer, documented: Contract) -> None:
+    """Metrics are those of all workers together."""
     example, count = dict(documented.example), 300
 
     def send_some(_: int) -> int:
@@ -329,9 +337,8 @@ def test_stopping_server_answers_what_was_asked(server: ApiServer, documented: C
     assert statements == [], "no worker says any more that it serves"
 
 
-def test_killed_master_leaves_no_worker_that_blocks_the_next_start(
-    server: ApiServer, state: Path
-) -> None:
+def test_killed_master_does_not_block_the_next_start(server: ApiServer, state: Path) -> None:
+    """Its workers end by themselves, and the port is free."""
     workers = server.workers()
     with contextlib.closing(HTTPConnection("127.0.0.1", server.port, timeout=30)) as idle:
         assert send(idle, "GET", "/health/live").status == 200
@@ -356,9 +363,7 @@ def _refuses(server: ApiServer) -> bool:
     return False
 
 
-def test_model_is_swapped_under_load_without_a_failed_request(
-    server: ApiServer, state: Path, documented: Contract
-) -> None:
+def test_model_is_swapped_under_load(server: ApiServer, state: Path, documented: Contract) -> None:
     """Every answer comes, and comes whole from the model that it names."""
     customers = CustomerGenerator(documented, seed=5).draw(50)
     expected = {
@@ -405,9 +410,10 @@ def _answered(seen: Counter[str], wanted: Counter[str], failed: list[Any]) -> bo
     return bool(failed) or wanted <= seen
 
 
-def test_server_without_a_model_is_alive_and_becomes_ready_by_a_deploy(
+def test_server_without_a_model_is_ready_after_a_deploy(
     tmp_path: Path, documented: Contract
 ) -> None:
+    """It is alive before, and says what is missing."""
     keep_model(tmp_path, A, documented, seed=1)
     settings = Settings(state_dir=tmp_path)
     with ApiServer(tmp_path, "/health/live") as server:
@@ -419,9 +425,7 @@ def test_server_without_a_model_is_alive_and_becomes_ready_by_a_deploy(
         assert server.post("/predict", dict(documented.example)).status == 200
 
 
-def test_server_starts_and_answers_while_mongodbs_name_can_not_be_looked_up(
-    tmp_path: Path, documented: Contract
-) -> None:
+def test_server_answers_while_mongodb_has_no_address(tmp_path: Path, documented: Contract) -> None:
     """The servers of an Atlas cluster are looked up by name; answers do not wait for that."""
     keep_model(tmp_path, A, documented, seed=1)
     with ApiServer(tmp_path, RUN_ID=A, MONGO_URI="mongodb+srv://cluster.invalid/") as server:
@@ -429,9 +433,10 @@ def test_server_starts_and_answers_while_mongodbs_name_can_not_be_looked_up(
         wait_until(lambda: server.metric("mlstack_spool_records") == 1, "the prediction waits")
 
 
-def test_server_that_can_not_reach_mlflow_is_alive_says_so_and_stops_at_once(
+def test_server_without_mlflow_says_so_and_stops_at_once(
     tmp_path: Path,
 ) -> None:
+    """It is alive, not ready, and says why."""
     nobody = f"http://127.0.0.1:{free_port()}"
     with ApiServer(tmp_path, "/health/live", RUN_ID=B, MLFLOW_TRACKING_URI=nobody) as server:
         wait_until(

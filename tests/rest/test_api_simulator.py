@@ -35,9 +35,8 @@ def simulator(double: HttpDouble, folder: Path, *arguments: str, **settings: str
     return Simulator(NAME, folder / "state", *arguments, **settings)
 
 
-def test_once_sends_one_batch_with_its_outcomes_and_succeeds(
-    double: HttpDouble, tmp_path: Path
-) -> None:
+def test_once_sends_one_batch_with_its_outcomes(double: HttpDouble, tmp_path: Path) -> None:
+    """`--once` sends a batch and its outcomes, and succeeds."""
     once = simulator(double, tmp_path, "--once", "--rate", "3000", SIMULATION_OUTCOME_SECONDS="300")
     with double:
         assert once.run() == 0
@@ -52,6 +51,7 @@ def test_once_sends_one_batch_with_its_outcomes_and_succeeds(
 
 
 def test_once_fails_when_a_customer_is_refused(double: HttpDouble, tmp_path: Path) -> None:
+    """A refused customer makes `--once` fail."""
     with double:
         double.faults.append(status(422, b'{"detail": "no such customer"}'))
         once = simulator(double, tmp_path, "--once", "--rate", "300")
@@ -61,9 +61,8 @@ def test_once_fails_when_a_customer_is_refused(double: HttpDouble, tmp_path: Pat
     assert len(double.book.predictions) == 4
 
 
-def test_same_seed_sends_the_same_customers_under_other_keys(
-    double: HttpDouble, tmp_path: Path
-) -> None:
+def test_same_seed_sends_the_same_customers(double: HttpDouble, tmp_path: Path) -> None:
+    """They come under other keys, so that the server takes them for new ones."""
     with double:
         for _ in range(2):
             options = ("--once", "--rate", "600", "--seed", "7")
@@ -73,7 +72,8 @@ def test_same_seed_sends_the_same_customers_under_other_keys(
     assert customers[:10] == customers[10:]
 
 
-def test_drift_changes_who_comes(double: HttpDouble, tmp_path: Path) -> None:
+def test_drift_changes_the_customers(double: HttpDouble, tmp_path: Path) -> None:
+    """`--drift` sends customers that have changed."""
     drift = ("--drift", "limits_are_cut")
     with double:
         for more in ((), drift):
@@ -99,6 +99,7 @@ def test_mistake_at_the_start_is_a_sentence(
     settings: dict[str, str],
     sentence: str,
 ) -> None:
+    """A wrong option ends with one sentence and no stack trace."""
     wrong = simulator(double, tmp_path, *arguments, **settings)
     assert wrong.run() != 0
     assert sentence in wrong.said()
@@ -109,9 +110,7 @@ def _asked(double: HttpDouble, count: int) -> bool:
     return len(double.book.predictions) > count
 
 
-def test_nobody_is_lost_or_asked_for_twice_while_the_server_restarts(
-    double: HttpDouble, tmp_path: Path
-) -> None:
+def test_restarts_lose_and_repeat_no_customer(double: HttpDouble, tmp_path: Path) -> None:
     """The server goes in the middle of requests, some of which it has carried out."""
     with simulator(double, tmp_path, "--rate", "6000") as business:
         for _ in range(3):
@@ -136,9 +135,10 @@ def test_nobody_is_lost_or_asked_for_twice_while_the_server_restarts(
     assert "works again" in business.said()
 
 
-def test_real_server_keeps_each_customer_once_while_its_workers_are_killed(
+def test_killed_workers_store_each_customer_once(
     tmp_path: Path, deployed: Path, mongo: str
 ) -> None:
+    """A real server stores each customer once, however often its workers die."""
     server = ApiServer(deployed, MONGO_URI=mongo)
     environment = {
         "API_URL": f"http://127.0.0.1:{server.port}",
@@ -176,6 +176,7 @@ def test_real_server_keeps_each_customer_once_while_its_workers_are_killed(
 def test_stop_is_prompt_whatever_is_waited_for(
     double: HttpDouble, tmp_path: Path, fault: Fault | None
 ) -> None:
+    """A simulator ends in order within seconds."""
     settings = {"SIMULATION_SECONDS": "60"}
     with double, simulator(double, tmp_path, "--rate", "600", **settings) as business:
         if fault:
@@ -191,7 +192,9 @@ def test_stop_is_prompt_whatever_is_waited_for(
     assert "stopped in order" in business.said()
 
 
-def test_health_check_knows_whether_it_turns(double: HttpDouble, tmp_path: Path) -> None:
+def test_health_check_knows_whether_the_loop_turns(double: HttpDouble, tmp_path: Path) -> None:
+    """An old heartbeat is unhealthy, and so is none."""
+
     def check() -> int:
         command = [sys.executable, "-m", "simulation_business.pulse", NAME]
         return subprocess.run(

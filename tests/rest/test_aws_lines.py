@@ -141,6 +141,7 @@ def test_documented_data_works_with_version_2(kinesis: "KinesisClient") -> None:
 
 
 def test_both_versions_get_the_same_answer(kinesis: "KinesisClient") -> None:
+    """Encoded once or twice, a customer has the same chance."""
     for data in (DATA.encode(), base64.b64decode(DATA)):
         kinesis.put_record(StreamName="predictions", PartitionKey="1", Data=data)
     iterator = kinesis.get_shard_iterator(

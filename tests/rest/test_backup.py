@@ -113,9 +113,10 @@ def _content(settings: Settings, contract: Contract) -> dict[str, Any]:
     }
 
 
-def test_all_is_there_again_in_a_stack_that_was_new(
+def test_backup_is_restored_into_a_new_stack(
     saved: Saved, contract: Contract, tmp_path: Path
 ) -> None:
+    """Documents, runs, models and the deployment are there again."""
     with (
         mongo_server(tmp_path / "mongo", free_port()) as mongo,
         tracking_server(tmp_path / "mlflow") as tracking,
@@ -162,43 +163,52 @@ class TestRefusal:
         assert not list((settings.state_path.parent / "mlflow").glob("artifacts*"))
         return str(refused.value)
 
-    def test_a_backup_that_was_cut_off(self, saved: Saved, new: Settings) -> None:
+    def test_restore_refuses_a_backup_that_was_cut_off(self, saved: Saved, new: Settings) -> None:
+        """A file that breaks off restores nothing."""
         assert "not whole" in self._refused(new, saved.backup[:-1000], BackupError)
 
-    def test_servers_that_would_go_on_writing(self, saved: Saved, new: Settings) -> None:
+    def test_restore_refuses_while_servers_write(self, saved: Saved, new: Settings) -> None:
+        """Running servers would write between the restored documents."""
         statement = Statement(server="api", worker="1", run_id=None)
         DeploymentState(new.state_path).state(statement)
         assert "api running" in self._refused(new, saved.backup, BackupError)
 
-    def test_predictions_that_are_there_already(self, saved: Saved, new: Settings) -> None:
+    def test_restore_refuses_existing_predictions(self, saved: Saved, new: Settings) -> None:
+        """A restore replaces no prediction."""
         with MongoClient[dict[str, Any]](new.mongo_uri) as client:
             client[DATABASE]["data"].insert_one({"_id": "mine"})
             assert "documents in MongoDB" in self._refused(new, saved.backup, BackupError)
             assert client[DATABASE]["data"].count_documents({}) == 1
 
-    def test_a_database_of_another_mlflow(
+    def test_restore_refuses_a_database_of_another_mlflow(
         self, saved: Saved, new: Settings, tmp_path: Path
     ) -> None:
+        """Its tables are not those of this MLflow."""
         with closing(sqlite3.connect(tmp_path / "mlflow/mlflow.db")) as database, database:
             database.execute("CREATE TABLE alembic_version (version_num TEXT)")
             database.execute("INSERT INTO alembic_version VALUES ('another')")
         assert "then upgrade" in self._refused(new, saved.backup, BackupError)
 
-    def test_an_experiment_that_people_have_made(
+    def test_restore_refuses_an_experiment_that_exists(
         self, saved: Saved, new: Settings, tmp_path: Path
     ) -> None:
+        """A restore replaces no run of people's own."""
         with closing(sqlite3.connect(tmp_path / "mlflow/mlflow.db")) as database, database:
             database.execute("CREATE TABLE experiments (name TEXT)")
             database.execute("INSERT INTO experiments VALUES ('Default'), ('mine')")
         assert "2 experiments in MLflow" in self._refused(new, saved.backup, BackupError)
 
-    def test_a_damaged_database(self, saved: Saved, new: Settings, tmp_path: Path) -> None:
+    def test_restore_refuses_a_damaged_database(
+        self, saved: Saved, new: Settings, tmp_path: Path
+    ) -> None:
+        """Damage is found before anything is written."""
         (tmp_path / "mlflow/mlflow.db").write_bytes(b"no database at all" * 1000)
         assert "MLflow's database: " in self._refused(new, saved.backup, BackupError)
         with pytest.raises(BackupError, match="MLflow's database: "):
             create_backup(new, io.BytesIO(), print)
 
-    def test_a_stack_that_keeps_its_artifacts_elsewhere(self, saved: Saved, new: Settings) -> None:
+    def test_restore_refuses_artifacts_kept_elsewhere(self, saved: Saved, new: Settings) -> None:
+        """Artifacts in a bucket are neither saved nor restored."""
         elsewhere = {"mlflow_artifacts_destination": "s3://bucket/artifacts"}
         refused = self._refused(new.model_copy(update=elsewhere), saved.backup, BackupError)
         assert "kept in s3://bucket/artifacts" in refused
@@ -209,9 +219,10 @@ class TestRefusal:
         refused = self._refused(new, stream.getvalue(), BackupError)
         assert "artifacts are s3://bucket/artifacts" in refused
 
-    def test_a_pruning_that_is_under_way(
+    def test_backup_and_restore_are_refused_during_a_prune(
         self, saved: Saved, new: Settings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        """Neither starts before the pruning has ended."""
         monkeypatch.setattr(create, "_PATIENCE_SECONDS", 0.1)
         with maintenance(new.state_path):
             assert "is running" in self._refused(new, saved.backup, MaintenanceError)
@@ -221,18 +232,21 @@ class TestRefusal:
             assert len(said) == 1
             assert "waiting for a pruning" in said[0]
 
-    def test_a_mongodb_that_is_gone(self, saved: Saved, new: Settings) -> None:
+    def test_backup_without_mongodb_says_so(self, saved: Saved, new: Settings) -> None:
+        """Neither backup nor restore goes on without MongoDB."""
         absent = f"mongodb://127.0.0.1:{free_port()}/?serverSelectionTimeoutMS=300"
         settings = new.model_copy(update={"mongo_uri": absent})
         assert "MongoDB" in self._refused(settings, saved.backup, StorageUnavailable)
         with pytest.raises(StorageUnavailable):
             create_backup(settings, io.BytesIO(), print)
 
-    def test_a_database_that_is_no_file(self, saved: Saved, new: Settings) -> None:
+    def test_backup_refuses_a_database_that_is_no_file(self, saved: Saved, new: Settings) -> None:
+        """MLflow's database has to be a SQLite file."""
         other = new.model_copy(update={"mlflow_backend_store_uri": "postgresql://host/mlflow"})
         assert "only a SQLite file" in self._refused(other, saved.backup, BackupError)
 
-    def test_a_stack_that_was_never_set_up_has_nothing_to_back_up(self, new: Settings) -> None:
+    def test_backup_of_a_stack_never_set_up_is_refused(self, new: Settings) -> None:
+        """There is nothing to save."""
         with pytest.raises(BackupError, match="no database yet"):
             create_backup(new, io.BytesIO(), print)
 

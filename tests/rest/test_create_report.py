@@ -93,9 +93,10 @@ def _report(settings: Settings, contract: Contract, window: Window = WINDOW) -> 
     return create_report(settings, contract, window, flow_run_id="a flow run", say=said.append)
 
 
-def test_first_report_compares_with_the_training_data_and_is_kept_whole(
+def test_first_report_compares_with_the_training_data(
     settings: Settings, documented: Contract
 ) -> None:
+    """Page and document say the same."""
     _predict(settings, documented, hours_ago=1, outcomes=100)
     report = _report(settings, documented)
     assert (report.verdict, report.drifted_features, report.n_predictions) == ("no drift", (), 400)
@@ -116,9 +117,10 @@ def test_first_report_compares_with_the_training_data_and_is_kept_whole(
     assert f'<a href="{report.html}">' in index
 
 
-def test_drift_against_the_window_before_is_found_and_named(
+def test_report_names_drift_against_the_window_before(
     settings: Settings, documented: Contract
 ) -> None:
+    """The features that have drifted are named."""
     _predict(settings, documented, hours_ago=4, outcomes=100)
     _predict(settings, documented, hours_ago=1, drift="incomes_rise")
     report = _report(settings, documented)
@@ -133,7 +135,7 @@ def test_drift_against_the_window_before_is_found_and_named(
     assert "Dataset Drift is detected" in page
 
 
-def test_another_model_is_not_taken_for_other_customers(
+def test_report_does_not_take_a_new_model_for_drift(
     settings: Settings, documented: Contract
 ) -> None:
     """The two models say different things of the same customers."""
@@ -146,9 +148,10 @@ def test_another_model_is_not_taken_for_other_customers(
     assert not report.prediction.drifted
 
 
-def test_a_window_before_with_too_few_predictions_is_not_compared_with(
+def test_report_skips_a_window_with_too_few_predictions(
     settings: Settings, documented: Contract
 ) -> None:
+    """It compares with the training data instead."""
     _predict(settings, documented, hours_ago=4, rows=29)
     _predict(settings, documented, hours_ago=1)
     assert _report(settings, documented).compared_with.kind == "training data"
@@ -157,9 +160,10 @@ def test_a_window_before_with_too_few_predictions_is_not_compared_with(
 @pytest.mark.parametrize(
     ("rows", "found"), [(0, "is none"), (1, "is 1 prediction"), (29, "are 29 predictions")]
 )
-def test_too_few_predictions_are_told_and_leave_nothing(
+def test_too_few_predictions_make_no_report(
     settings: Settings, documented: Contract, rows: int, found: str
 ) -> None:
+    """The error says how many there are, and nothing is left behind."""
     _predict(settings, documented, hours_ago=4)
     if rows:
         _predict(settings, documented, hours_ago=1, rows=rows)
@@ -170,7 +174,8 @@ def test_too_few_predictions_are_told_and_leave_nothing(
         assert store.count() == 0
 
 
-def test_a_model_without_training_data_is_told(settings: Settings, documented: Contract) -> None:
+def test_report_needs_training_data(settings: Settings, documented: Contract) -> None:
+    """A model whose reference cannot be had is an error."""
     unknown = "c" * 32
     keep_model(settings.state_path, unknown, documented, seed=5)
     _predict(settings, documented, hours_ago=1, run_id=unknown)
@@ -178,15 +183,15 @@ def test_a_model_without_training_data_is_told(settings: Settings, documented: C
         _report(settings, documented)
 
 
-def test_without_a_database_the_report_says_so(settings: Settings, documented: Contract) -> None:
+def test_report_without_mongodb_says_so(settings: Settings, documented: Contract) -> None:
+    """The error names MongoDB."""
     nobody = settings.model_copy(update={"mongo_uri": "mongodb://127.0.0.1:9"})
     with pytest.raises(StorageUnavailable, match="MongoDB"):
         _report(nobody, documented)
 
 
-def test_the_index_lists_the_newest_first_and_survives_a_removed_page(
-    settings: Settings, documented: Contract
-) -> None:
+def test_index_lists_the_newest_first(settings: Settings, documented: Contract) -> None:
+    """A page that was removed does not stop it."""
     _predict(settings, documented, hours_ago=1)
     first = _report(settings, documented)
     (settings.reports_path / first.html).unlink()

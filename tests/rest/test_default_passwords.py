@@ -47,26 +47,31 @@ def grafana(request: pytest.FixtureRequest) -> Iterator[int]:
         thread.join()
 
 
-def test_a_mongodb_that_wants_no_login(mongo: str) -> None:
+def test_mongodb_without_a_login_is_found(mongo: str) -> None:
+    """It is counted among what lets everybody in."""
     found = find_default_passwords([container("mongo", int(mongo.rpartition(":")[2]))])
     assert "mongo: no login" in found
 
 
 @pytest.mark.parametrize("grafana", ["admin"], indirect=True)
-def test_a_grafana_with_the_password_it_comes_with(grafana: int) -> None:
+def test_grafana_with_its_first_password_is_found(grafana: int) -> None:
+    """The password that Grafana comes with is tried."""
     assert find_default_passwords([container("grafana", grafana)]) == ("grafana: admin with admin",)
 
 
 @pytest.mark.parametrize("grafana", ["kJ3-drawn"], indirect=True)
-def test_a_grafana_with_a_password_of_its_own(grafana: int) -> None:
+def test_grafana_with_its_own_password_is_not_counted(grafana: int) -> None:
+    """A changed password is nothing to count."""
     assert find_default_passwords([container("grafana", grafana)]) == ()
 
 
 @pytest.mark.parametrize("service", ["grafana", "mongo"])
-def test_what_can_not_be_asked_is_no_0(service: str) -> None:
+def test_service_that_does_not_answer_is_no_0(service: str) -> None:
+    """What cannot be asked is an error, not a good result."""
     with pytest.raises(StackError, match="does not answer"):
         find_default_passwords([container(service, free_port())])
 
 
-def test_what_has_no_login_is_not_asked() -> None:
+def test_services_without_a_login_are_not_asked() -> None:
+    """Only services with a login are asked."""
     assert find_default_passwords([container("prometheus", free_port())]) == ()

@@ -50,14 +50,14 @@ class TestWhatIsRefused(WhatIsRefused):
     """See there; and by the runner's own script, before it asks any machine."""
 
     @pytest.mark.parametrize("run_id", ["", "x", A.upper(), f"{A}0", f"{A}\n{B}", f"{A};id", "$A"])
-    def test_no_run_id_by_the_runner(self, machine: Machine, run_id: str) -> None:
+    def test_runner_refuses_what_is_no_run_id(self, machine: Machine, run_id: str) -> None:
+        """The machine is not even asked."""
         answer = machine.run("follow", run_id, "1-1", "tester", DEPLOY_PORT="1")
         assert answer.returncode == 2
         assert "RUN_ID must be 32 digits" in answer.stderr
 
-    def test_a_machine_that_does_not_answer_is_asked_again_and_given_up_in_the_end(
-        self, machine: Machine
-    ) -> None:
+    def test_runner_gives_up_on_a_silent_machine(self, machine: Machine) -> None:
+        """It asks again before it gives up."""
         answer = machine.ask("deploy", A, DEPLOY_PORT="1", DEPLOY_SECONDS="2")
         assert answer.returncode == 3
         assert "asking again" in answer.stderr
@@ -72,7 +72,10 @@ class TestWhatIsRefused(WhatIsRefused):
             ("DEPLOY_KEY", ""),
         ],
     )
-    def test_a_setting_that_is_none(self, machine: Machine, name: str, value: str) -> None:
+    def test_runner_refuses_a_missing_setting(
+        self, machine: Machine, name: str, value: str
+    ) -> None:
+        """The message names the setting."""
         answer = machine.ask("deploy", A, **{name: value})
         assert answer.returncode == 2
         assert name in answer.stderr

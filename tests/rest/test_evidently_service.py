@@ -153,9 +153,8 @@ def watching(
             yield Watching(service, mongo.uri, model, folder / "state")
 
 
-def test_what_was_predicted_before_the_start_is_in_the_window_with_its_outcomes(
-    watching: Watching, contract: Contract
-) -> None:
+def test_window_starts_with_stored_predictions(watching: Watching, contract: Contract) -> None:
+    """Predictions from before the start are in it, with their outcomes."""
     service = watching.service
     wait_until(lambda: service.metric("evidently:quality:coverage") == 0.5, "half have outcomes")
     assert service.metric("evidently:window_rows") == STORED
@@ -172,9 +171,10 @@ def test_what_was_predicted_before_the_start_is_in_the_window_with_its_outcomes(
     assert service.metric("evidently:prediction:bucket", le="+Inf") == STORED
 
 
-def test_rows_that_do_not_fit_are_refused_counted_and_named(
+def test_rows_that_do_not_fit_are_refused_and_counted(
     watching: Watching, business: Business, contract: Contract
 ) -> None:
+    """The others of the same request are taken."""
     service = watching.service
     good, bad = business.rows(watching.model, business.draw(2))
     before = service.metric("evidently:rows_refused_total")
@@ -188,9 +188,10 @@ def test_rows_that_do_not_fit_are_refused_counted_and_named(
     assert service.metric("evidently:rows_refused_total") == before + 1
 
 
-def test_a_row_is_counted_once_however_often_it_comes(
+def test_repeated_row_is_counted_once(
     watching: Watching, business: Business, contract: Contract
 ) -> None:
+    """Servers may send a row again."""
     service = watching.service
     rows = business.rows(watching.model, business.draw(5))
     before = service.metric("evidently:rows_total")
@@ -208,16 +209,18 @@ def test_a_row_is_counted_once_however_often_it_comes(
         ("credit_card_churn", "{}", "application/json", (422, "invalid_rows")),
     ],
 )
-def test_a_request_that_brings_no_rows_is_told_why(
+def test_request_without_rows_is_told_why(
     watching: Watching, path: str, body: str, media_type: str, expected: tuple[int, str]
 ) -> None:
+    """Data set, media type, JSON and rows are checked."""
     headers = [("Content-Type", media_type)]
     answer = watching.service.request("POST", f"/iterate/{path}", body, headers)
     assert (answer.status, answer.json()["code"]) == expected
     assert answer.json()["detail"]
 
 
-def test_a_body_that_is_too_large_is_refused_before_it_is_read(watching: Watching) -> None:
+def test_large_body_is_refused_before_it_is_read(watching: Watching) -> None:
+    """Its length alone is enough."""
     head = (
         b"POST /iterate/credit_card_churn HTTP/1.1\r\nHost: localhost\r\n"
         b"Content-Type: application/json\r\nContent-Length: 20000000\r\n\r\n"
@@ -235,7 +238,8 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read(watching: Watchin
     ],
     ids=["trailers", "sizes"],
 )
-def test_chunks_that_are_no_chunks_are_the_clients_fault(watching: Watching, body: bytes) -> None:
+def test_malformed_chunks_are_a_400(watching: Watching, body: bytes) -> None:
+    """A broken body is the client's fault."""
     head = (
         b"POST /iterate/credit_card_churn HTTP/1.1\r\nHost: localhost\r\n"
         b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -262,9 +266,10 @@ def test_stalled_clients_do_not_stop_the_service(
         assert stalled[0].recv(100).startswith(b"HTTP/1.1 4")
 
 
-def test_whoever_reaches_the_service_from_elsewhere_has_to_have_the_token(
+def test_exposed_service_needs_the_token(
     business: Business, contract: Contract, tmp_path: Path
 ) -> None:
+    """Beyond this machine rows are taken only with the token."""
     model = _state(tmp_path / "state", contract)[RUN_ID]
     token = tmp_path / "token"
     token.write_text("opensesame\n")
@@ -279,16 +284,18 @@ def test_whoever_reaches_the_service_from_elsewhere_has_to_have_the_token(
         assert service.request("GET", "/").status == 200
 
 
-def test_other_paths_and_methods_are_refused_as_http_has_it(watching: Watching) -> None:
+def test_other_paths_and_methods_are_refused(watching: Watching) -> None:
+    """404 and 405, as HTTP has them."""
     assert watching.service.request("GET", "/nothing").status == 404
     answer = watching.service.request("GET", "/iterate/credit_card_churn")
     assert answer.status == 405
     assert "POST" in answer.headers["allow"]
 
 
-def test_drift_that_is_in_the_window_is_on_the_metrics_and_the_page(
+def test_drift_shows_in_metrics_and_page(
     watching: Watching, business: Business, contract: Contract
 ) -> None:
+    """Drifted features are named, the others are not."""
     service = watching.service
     drifted = business.rows(watching.model, business.draw(800, "incomes_rise"))
     service.post(f"/iterate/{contract.name}", drifted)
@@ -302,9 +309,10 @@ def test_drift_that_is_in_the_window_is_on_the_metrics_and_the_page(
     assert "default-src 'none'" in page.headers["content-security-policy"]
 
 
-def test_an_outcome_that_comes_later_finds_its_row(
+def test_late_outcome_finds_its_row(
     watching: Watching, business: Business, contract: Contract
 ) -> None:
+    """Quality follows as outcomes become known."""
     service = watching.service
     rows = business.rows(watching.model, business.draw(1000))
     business.store(watching.mongo, rows)
@@ -314,9 +322,10 @@ def test_an_outcome_that_comes_later_finds_its_row(
     wait_until(lambda: service.metric("evidently:quality:coverage") == 0.25, "outcomes are joined")
 
 
-def test_a_restart_does_not_empty_the_window(
+def test_restart_does_not_empty_the_window(
     contract: Contract, business: Business, tmp_path: Path, mongo: str
 ) -> None:
+    """Another worker reads the window back."""
     model = _state(tmp_path / "state", contract)[RUN_ID]
     DeploymentState(tmp_path / "state").write_record(RUN_ID, "test")
     rows = business.rows(model, business.draw(400, "limits_are_cut"))
@@ -333,9 +342,10 @@ def test_a_restart_does_not_empty_the_window(
         assert service.metric("evidently:window_rows") == 400
 
 
-def test_the_reference_follows_the_deployment_and_what_fails_is_said(
+def test_reference_follows_the_deployment(
     contract: Contract, business: Business, tmp_path: Path, mongo: str
 ) -> None:
+    """What is missing is said, and recovers by itself."""
     models = _state(tmp_path / "state", contract)
     deployment = DeploymentState(tmp_path / "state")
     with _service(tmp_path / "state", MONGO_URI=mongo) as service:
@@ -380,9 +390,10 @@ def test_the_reference_follows_the_deployment_and_what_fails_is_said(
         wait_until(lambda: "no drift in 250 rows" in word(), "it recovers by itself")
 
 
-def test_mongodb_may_be_away_for_as_long_as_it_likes(
+def test_monitoring_survives_a_missing_mongodb(
     contract: Contract, business: Business, tmp_path: Path
 ) -> None:
+    """Outcomes come once MongoDB is there."""
     model = _state(tmp_path / "state", contract)[RUN_ID]
     DeploymentState(tmp_path / "state").write_record(RUN_ID, "test")
     mongo = MongoServer(tmp_path / "mongo", free_port())
@@ -398,7 +409,7 @@ def test_mongodb_may_be_away_for_as_long_as_it_likes(
             assert service.metric("evidently:outcomes_reachable") == 1
 
 
-def test_a_prediction_over_http_and_its_feedback_reach_the_figures(
+def test_prediction_and_feedback_reach_the_metrics(
     contract: Contract, business: Business, tmp_path: Path, mongo: str
 ) -> None:
     """Server, prediction log, monitoring service and MongoDB together."""

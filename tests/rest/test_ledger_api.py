@@ -55,6 +55,7 @@ def server(state: Path, mongo: MongoServer) -> Iterator[ApiServer]:
 def test_killed_workers_lose_nothing(
     server: ApiServer, mongo: MongoServer, documented: Contract
 ) -> None:
+    """Every answer that was given is in MongoDB, once."""
     with Client(server, documented) as client:
         for _ in range(KILLS):
             client.wait_for(random.randint(1, 60), "answers come")
@@ -78,6 +79,7 @@ def test_killed_server_loses_nothing(state: Path, mongo: MongoServer, documented
 def test_mongodb_killed_under_load_loses_nothing(
     server: ApiServer, mongo: MongoServer, documented: Contract
 ) -> None:
+    """Answers go on, and everything is stored afterwards."""
     with Client(server, documented) as client:
         for _ in range(KILLS):
             client.wait_for(random.randint(1, 60), "answers come")
@@ -91,6 +93,7 @@ def test_mongodb_killed_under_load_loses_nothing(
 def test_mongodb_that_hangs_holds_up_nobody(
     server: ApiServer, mongo: MongoServer, documented: Contract
 ) -> None:
+    """Answers are as quick as before, and nothing is lost."""
     with Client(server, documented) as client, mongo.stopped():
         client.wait_for(int(SECONDS * RATE), "answers come on", seconds=SECONDS * 3 + 30)
         assert server.metric("mlstack_spool_records") > 0
@@ -102,6 +105,7 @@ def test_mongodb_that_hangs_holds_up_nobody(
 def test_full_disk_is_refused_and_heals(
     state: Path, mongo: MongoServer, documented: Contract
 ) -> None:
+    """What cannot be kept is refused with 503, until there is space."""
     with small_disk(state / "spool"), ApiServer(state, MONGO_URI=mongo.uri) as server:
         with mongo.stopped(), Client(server, documented) as client:
             client.wait_for(20, "answers come")
@@ -115,9 +119,10 @@ def test_full_disk_is_refused_and_heals(
         assert_ledger_holds(client, mongo)
 
 
-def test_outcome_that_comes_before_its_prediction_is_joined(
+def test_outcome_before_its_prediction_is_joined(
     server: ApiServer, mongo: MongoServer, documented: Contract
 ) -> None:
+    """Feedback may overtake its prediction."""
     with mongo.stopped():
         answer = server.post("/predict", dict(documented.example)).json()
         outcome = {"prediction_id": answer["prediction_id"], documented.target.name: True}

@@ -79,9 +79,10 @@ def _fits(page: Page) -> bool:
 
 
 @pytest.mark.parametrize("drift", ["", "young_customers_arrive"])
-def test_a_person_reads_the_verdict_first_and_then_what_it_rests_on(
+def test_page_shows_the_verdict_first(
     service: MonitorService, contract: Contract, page: Page, tmp_path: Path, drift: str
 ) -> None:
+    """Then the window, the reference and each feature."""
     verdict = "Customers have drifted" if drift else "No drift"
     model = Model.load(service.log.parent / "models" / RUN_ID, RUN_ID)
     _post(service, contract, model, 1000, drift)

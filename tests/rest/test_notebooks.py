@@ -58,21 +58,22 @@ def committed(request: pytest.FixtureRequest) -> NotebookNode:
     return _read(request.param)
 
 
-def test_every_notebook_of_the_project_is_one_that_make_notebooks_runs() -> None:
+def test_make_notebooks_runs_every_notebook() -> None:
+    """No notebook of the project is left out."""
     found = {p for p in ROOT.glob("notebooks/*/*.ipynb") if ".ipynb_checkpoints" not in p.parts}
     assert found == set(NOTEBOOKS)
 
 
-def test_every_cell_was_run_from_first_to_last_and_none_raised(committed: NotebookNode) -> None:
+def test_committed_cells_were_all_run_in_order(committed: NotebookNode) -> None:
+    """None raised, and none wrote to stderr."""
     code = [cell for cell in committed.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     assert not [o for o in _outputs(committed) if o.output_type == "error"]
     assert not [o for o in _outputs(committed) if o.get("name") == "stderr"]
 
 
-def test_committed_output_is_of_the_synthetic_sample_as_it_is_now(
-    committed: NotebookNode, documented: Contract
-) -> None:
+def test_committed_output_is_of_the_sample(committed: NotebookNode, documented: Contract) -> None:
+    """It names the digest of the sample as it is now."""
     sample = str(documented.data.sample)
     digest = hashlib.sha256((ROOT / sample).read_bytes()).hexdigest()
     assert f"The synthetic sample {sample} (SHA-256 {digest[:16]}...)" in _text(committed)
@@ -81,10 +82,12 @@ def test_committed_output_is_of_the_synthetic_sample_as_it_is_now(
 
 @each
 def test_notebook_is_small(path: Path) -> None:
+    """Pictures do not swell the repository."""
     assert path.stat().st_size < MAX_BYTES
 
 
-def test_output_and_metadata_say_nothing_of_the_machine(committed: NotebookNode) -> None:
+def test_output_names_no_path_of_a_machine(committed: NotebookNode) -> None:
+    """Neither output nor metadata tell where it was run."""
     for output in _outputs(committed):
         for kind, text in output.get("data", {"text/plain": output.get("text")}).items():
             assert kind == "image/png" or not ABSOLUTE_PATH.search(text)
@@ -93,7 +96,7 @@ def test_output_and_metadata_say_nothing_of_the_machine(committed: NotebookNode)
 
 
 @each
-def test_notebook_runs_on_the_sample_and_says_what_is_committed(path: Path) -> None:
+def test_notebook_gives_the_committed_output(path: Path) -> None:
     """When this fails, the notebook or what it calls has changed: run `make notebooks`."""
     kept, run = _read(path), execute(path)
     assert _words(run) == _words(kept)
@@ -101,7 +104,8 @@ def test_notebook_runs_on_the_sample_and_says_what_is_committed(path: Path) -> N
 
 
 @each
-def test_notebook_runs_on_a_table_of_one_s_own(path: Path) -> None:
+def test_notebook_runs_on_another_table(path: Path) -> None:
+    """DATA_FILE names the table."""
     table = real_table()
     if table is None:
         pytest.skip("the real table is not here: name it with DATA_FILE")

@@ -86,9 +86,10 @@ def fits(page: Page) -> bool:
     return width
 
 
-def test_filled_form_shows_what_the_model_says(
+def test_form_shows_the_prediction(
     watched: Watched, serving: tuple[ApiServer, Contract, Model], tmp_path: Path
 ) -> None:
+    """The form's example gets the model's own chance."""
     _, contract, model = serving
     page = watched.open("/")
     customer = dict(contract.example)
@@ -109,9 +110,10 @@ def test_filled_form_shows_what_the_model_says(
     page.screenshot(path=tmp_path / "answer.png", full_page=True)
 
 
-def test_faults_are_shown_at_their_fields_and_go_when_put_right(
+def test_form_shows_faults_at_their_fields(
     watched: Watched, serving: tuple[ApiServer, Contract, Model], tmp_path: Path
 ) -> None:
+    """They go away when they are put right."""
     _, contract, _ = serving
     low, empty = [f for f in contract.features if isinstance(f, IntegerFeature)][:2]
     page = watched.open("/")
@@ -133,7 +135,7 @@ def test_faults_are_shown_at_their_fields_and_go_when_put_right(
     expect(page.locator(".error:visible")).to_have_count(0)
 
 
-def test_features_may_be_called_as_the_form_s_own_parts(browser: Browser, tmp_path: Path) -> None:
+def test_form_takes_features_named_like_its_own_parts(browser: Browser, tmp_path: Path) -> None:
     """An input's name would hide the form's property of that name."""
     documented = Contract.load(ROOT / "contracts" / "credit_card_churn.yaml")
     text = (ROOT / "contracts" / "credit_card_churn.yaml").read_text(encoding="utf-8")
@@ -155,9 +157,10 @@ def test_features_may_be_called_as_the_form_s_own_parts(browser: Browser, tmp_pa
         watched.check()
 
 
-def test_documentation_lists_every_operation_and_loads_nothing_from_elsewhere(
+def test_api_page_lists_every_operation(
     watched: Watched, serving: tuple[ApiServer, Contract, Model], tmp_path: Path
 ) -> None:
+    """It loads nothing from elsewhere."""
     page = watched.open("/docs")
     paths = serving[0].request("GET", "/openapi.json").json()["paths"]
     expect(page.locator(".opblock")).to_have_count(len(paths))
@@ -169,9 +172,10 @@ def test_documentation_lists_every_operation_and_loads_nothing_from_elsewhere(
     page.screenshot(path=tmp_path / "docs.png", full_page=True)
 
 
-def test_documentation_can_be_tried_out(
+def test_api_page_can_be_tried_out(
     watched: Watched, serving: tuple[ApiServer, Contract, Model]
 ) -> None:
+    """A request from the page is answered."""
     page = watched.open("/docs")
     operation = page.locator("#operations-predictions-predict")
     operation.locator("button.opblock-summary-control").click()
@@ -180,9 +184,10 @@ def test_documentation_can_be_tried_out(
     expect(operation.locator(".live-responses-table")).to_contain_text(serving[1].answer)
 
 
-def test_page_is_dark_for_who_wants_it_dark(
+def test_page_follows_the_dark_mode(
     browser: Browser, serving: tuple[ApiServer, Contract, Model], tmp_path: Path
 ) -> None:
+    """Whoever asks for dark pages gets them."""
     with browser.new_context(color_scheme="dark") as context:
         page = Watched(context, serving[0]).open("/")
         colour = "getComputedStyle(document.body).backgroundColor"

@@ -136,17 +136,20 @@ def _plain(proxy: Proxy, path: str) -> str:
         return b"".join(iter(lambda: connection.recv(4096), b"")).decode()
 
 
-def test_what_is_not_encrypted_is_sent_to_what_is(proxy: Proxy) -> None:
+def test_http_redirects_to_https(proxy: Proxy) -> None:
+    """Path and query stay."""
     answer = _plain(proxy, "/docs?x=1")
     assert " 301 " in answer.splitlines()[0]
     assert f"Location: https://{NAME}/docs?x=1" in answer
 
 
-def test_the_certificate_s_proof_is_served_without(proxy: Proxy) -> None:
+def test_certificate_proof_is_served_over_http(proxy: Proxy) -> None:
+    """The certificate authority asks before there is a certificate."""
     assert _plain(proxy, "/.well-known/acme-challenge/token").endswith("proof")
 
 
-def test_the_api_wants_no_login_of_the_proxy_and_gets_its_own(proxy: Proxy) -> None:
+def test_api_needs_no_login_of_the_proxy(proxy: Proxy) -> None:
+    """Its own Authorization header reaches it."""
     status, body = proxy.ask(NAME, "/feedback", "POST", Authorization="Bearer token")
     told = json.loads(body)
     assert (status, told["path"], told["length"]) == (200, "/feedback", 2)
@@ -156,12 +159,14 @@ def test_the_api_wants_no_login_of_the_proxy_and_gets_its_own(proxy: Proxy) -> N
     assert told["headers"]["X-Forwarded-For"] == "127.0.0.1"
 
 
-def test_figures_of_the_server_are_not_for_everybody(proxy: Proxy) -> None:
+def test_metrics_are_not_served(proxy: Proxy) -> None:
+    """The server's metrics are for its machine alone."""
     assert proxy.ask(NAME, "/metrics")[0] == 404
 
 
 @pytest.mark.parametrize("service", ["mlflow", "prefect", "reports"])
-def test_what_has_no_login_gets_one(proxy: Proxy, service: str) -> None:
+def test_pages_without_a_login_get_one(proxy: Proxy, service: str) -> None:
+    """A wrong login gets nobody in, and no service behind sees a right one."""
     name = f"{service}.{NAME}"
     assert proxy.ask(name)[0] == 401
     wrong = base64.b64encode(b"ana:wrong").decode()
@@ -171,7 +176,8 @@ def test_what_has_no_login_gets_one(proxy: Proxy, service: str) -> None:
     assert not json.loads(body)["headers"].get("Authorization"), "nobody behind needs to know it"
 
 
-def test_who_is_added_while_it_runs_gets_in(proxy: Proxy) -> None:
+def test_user_added_while_it_runs_gets_in(proxy: Proxy) -> None:
+    """No restart is needed."""
     login = base64.b64encode(f"bo:{PASSWORD}".encode()).decode()
     name = f"reports.{NAME}"
     assert proxy.ask(name, Authorization=f"Basic {login}")[0] == 401
@@ -181,7 +187,7 @@ def test_who_is_added_while_it_runs_gets_in(proxy: Proxy) -> None:
     assert proxy.ask(name, "/", "GET", **LOGIN)[0] == 200
 
 
-def test_the_proxy_sees_the_folder_that_its_list_of_users_is_renewed_in() -> None:
+def test_proxy_mounts_the_folder_of_its_user_list() -> None:
     """A file alone that is mounted stays the one that it was, whatever takes its name."""
     compose = yaml.safe_load((ROOT / "docker-compose-cloud.yml").read_text(encoding="utf-8"))
     service = compose["services"]["proxy"]
@@ -193,13 +199,15 @@ def test_the_proxy_sees_the_folder_that_its_list_of_users_is_renewed_in() -> Non
     assert "secrets" not in service
 
 
-def test_grafana_has_a_login_of_its_own(proxy: Proxy) -> None:
+def test_grafana_has_its_own_login(proxy: Proxy) -> None:
+    """The proxy asks for none in front of it, and lets its WebSocket through."""
     status, body = proxy.ask(f"grafana.{NAME}", Upgrade="websocket", Connection="Upgrade")
     assert status == 200
     assert json.loads(body)["headers"]["Upgrade"] == "websocket"
 
 
-def test_mlflow_is_asked_by_the_name_that_it_answers_to(proxy: Proxy) -> None:
+def test_mlflow_gets_a_host_name_that_it_accepts(proxy: Proxy) -> None:
+    """It gets its own Host header, and no Origin."""
     origin = f"https://mlflow.{NAME}"
     status, body = proxy.ask(f"mlflow.{NAME}", "/ajax-api", "POST", Origin=origin, **LOGIN)
     assert status == 200
@@ -210,18 +218,18 @@ def test_mlflow_is_asked_by_the_name_that_it_answers_to(proxy: Proxy) -> None:
 
 @pytest.mark.parametrize("service", ["mlflow", "prefect"])
 @pytest.mark.parametrize("origin", ["https://elsewhere.example", "null", f"http://mlflow.{NAME}"])
-def test_a_page_elsewhere_can_not_use_the_login_that_a_browser_remembers(
-    proxy: Proxy, service: str, origin: str
-) -> None:
+def test_page_of_another_site_cannot_use_the_login(proxy: Proxy, service: str, origin: str) -> None:
+    """A browser that remembers a login sends it for other sites' pages too."""
     assert proxy.ask(f"{service}.{NAME}", "/x", "POST", Origin=origin, **LOGIN)[0] == 403
 
 
-def test_another_name_gets_no_handshake(proxy: Proxy) -> None:
+def test_unknown_name_gets_no_handshake(proxy: Proxy) -> None:
+    """Whoever asks for another host gets no certificate."""
     with pytest.raises(ssl.SSLError):
         proxy.connect("elsewhere.example")
 
 
-def test_a_slow_client_holds_up_the_proxy_alone(proxy: Proxy) -> None:
+def test_slow_client_holds_up_the_proxy_alone(proxy: Proxy) -> None:
     """A server is asked when the whole request is there, and not before."""
     proxy.begun.clear()
     connection = proxy.connect(NAME)
@@ -242,12 +250,16 @@ class TestCertificates:
         shutil.copytree(ROOT / "cloud/nginx-tls", copied)
         return copied
 
-    def test_a_key_is_for_its_owner_alone(self, scripts: Path, tmp_path: Path) -> None:
+    def test_certificate_key_is_readable_by_its_owner_alone(
+        self, scripts: Path, tmp_path: Path
+    ) -> None:
+        """Certificate and key are for their owner alone."""
         subprocess.run([scripts / "certificate.sh", NAME], check=True)
         for name in ("fullchain.pem", "privkey.pem"):
             assert (tmp_path / ".secrets/tls" / name).stat().st_mode & 0o777 == 0o600
 
-    def test_a_key_of_another_certificate_is_refused(self, scripts: Path, tmp_path: Path) -> None:
+    def test_key_of_another_certificate_is_refused(self, scripts: Path, tmp_path: Path) -> None:
+        """The pair in use stays."""
         tls = tmp_path / ".secrets/tls"
         subprocess.run([scripts / "certificate.sh", NAME], check=True)
         other = tls.rename(tmp_path / "other")
@@ -259,9 +271,8 @@ class TestCertificates:
         assert "do not belong together" in refused.stderr
         assert (tls / "privkey.pem").read_text() == before
 
-    def test_a_password_given_anew_replaces_the_old_one(
-        self, scripts: Path, tmp_path: Path
-    ) -> None:
+    def test_new_password_replaces_the_old_one(self, scripts: Path, tmp_path: Path) -> None:
+        """The old one no longer gets in."""
         users = tmp_path / ".secrets/proxy/users"
         for name, password in (("ana", PASSWORD), ("bo", PASSWORD), ("ana", PASSWORD * 2)):
             subprocess.run([scripts / "user.sh", name], input=password, text=True, check=True)
@@ -272,7 +283,8 @@ class TestCertificates:
         short = subprocess.run([scripts / "user.sh", "ana"], input="short", text=True, check=False)
         assert short.returncode == 1
 
-    def test_nobody_is_taken_for_somebody_else(self, scripts: Path, tmp_path: Path) -> None:
+    def test_user_names_are_matched_whole(self, scripts: Path, tmp_path: Path) -> None:
+        """A name that differs in one letter, in case or in a dot is another user."""
         names = ["j-doe", "jxdoe", "1", "j.doe", "01", "J.doe"]
         for name in [*names, "j.doe", "1"]:
             subprocess.run([scripts / "user.sh", name], input=PASSWORD, text=True, check=True)

@@ -56,7 +56,8 @@ def browser(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[st
         process.wait(20)
 
 
-def test_there_is_an_index_before_the_first_report(browser: tuple[str, Path]) -> None:
+def test_index_exists_before_the_first_report(browser: tuple[str, Path]) -> None:
+    """It says what to do."""
     address, folder = browser
     empty = requests.get(address, timeout=5)
     assert "There is no report yet" in empty.text
@@ -66,9 +67,10 @@ def test_there_is_an_index_before_the_first_report(browser: tuple[str, Path]) ->
     assert requests.get(f"{address}/index.html", timeout=5).text == "the first report"
 
 
-def test_the_index_is_never_kept_and_nothing_is_loaded_from_elsewhere(
+def test_index_is_not_cached_and_loads_nothing_else(
     browser: tuple[str, Path],
 ) -> None:
+    """Its headers say so."""
     address, folder = browser
     (folder / NAME).write_text("a report")
     for path, cached in (("/", "no-store"), (f"/{NAME}", "no-cache")):
@@ -95,7 +97,7 @@ def test_the_index_is_never_kept_and_nothing_is_loaded_from_elsewhere(
         "/20990101T000000Z-link.html",
     ],
 )
-def test_only_whole_reports_are_shown(browser: tuple[str, Path], path: str) -> None:
+def test_only_whole_reports_are_served(browser: tuple[str, Path], path: str) -> None:
     """Not the half-written, not other files, not folders, and nothing outside of the folder."""
     address, folder = browser
     (folder / "inner").mkdir()
@@ -118,7 +120,7 @@ def _get_as_it_stands(port: int, path: str) -> bytes:
             return answer.read()
 
 
-def test_stalled_clients_do_not_keep_the_others_from_reading(browser: tuple[str, Path]) -> None:
+def test_stalled_clients_do_not_stop_the_others(browser: tuple[str, Path]) -> None:
     """More clients than threads stop in a body, in a head, or never say a word."""
     address, _ = browser
     head = b"POST / HTTP/1.1\r\nHost: x\r\n"
@@ -132,7 +134,7 @@ def test_stalled_clients_do_not_keep_the_others_from_reading(browser: tuple[str,
 
 
 @pytest.mark.skipif(nginx() is None, reason="no nginx is installed here")
-def test_nginx_is_known_as_ours_and_leaves_nobody_behind(tmp_path: Path) -> None:
+def test_nginx_is_known_as_ours_and_ends_whole(tmp_path: Path) -> None:
     """Supervision and doctor tell what is theirs by a variable in its environment."""
     settings = Settings(reports_dir=tmp_path, reports_port=free_port())
     line = command(settings, tmp_path / "scratch", nginx())
@@ -149,6 +151,7 @@ def test_nginx_is_known_as_ours_and_leaves_nobody_behind(tmp_path: Path) -> None
 
 
 def test_nothing_can_be_written(browser: tuple[str, Path]) -> None:
+    """Every method but GET and HEAD is refused."""
     address, folder = browser
     assert requests.put(f"{address}/{NAME}", data=b"x", timeout=5).status_code == 405
     assert requests.delete(f"{address}/", timeout=5).status_code == 405

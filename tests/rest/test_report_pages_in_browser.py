@@ -93,9 +93,8 @@ def fits(page: Page) -> bool:
     return width
 
 
-def test_index_says_at_a_glance_what_each_report_has_found(
-    watched: Watched, folder: Path, tmp_path: Path
-) -> None:
+def test_index_shows_each_verdict(watched: Watched, folder: Path, tmp_path: Path) -> None:
+    """Newest first, drift marked."""
     page = watched.page
     page.goto(f"file://{folder / INDEX}")
     expect(page).to_have_title("Reports: drift")
@@ -123,9 +122,10 @@ def test_index_says_at_a_glance_what_each_report_has_found(
     page.screenshot(path=tmp_path / "index.png", full_page=True)
 
 
-def test_report_opens_from_its_file_with_no_network_and_leads_back(
+def test_report_opens_from_its_file_without_a_network(
     watched: Watched, folder: Path, tmp_path: Path
 ) -> None:
+    """All plots are drawn, and a link leads back."""
     page = watched.page
     page.goto(f"file://{folder / INDEX}")
     page.get_by_role("link", name="2026-11-25 15:30:00").click()
@@ -145,7 +145,8 @@ def test_report_opens_from_its_file_with_no_network_and_leads_back(
     expect(page.get_by_role("heading", name="Reports")).to_be_visible()
 
 
-def test_index_before_the_first_report_says_what_to_do(watched: Watched, tmp_path: Path) -> None:
+def test_empty_index_says_what_to_do(watched: Watched, tmp_path: Path) -> None:
+    """It names the command."""
     page = watched.page
     page.goto(f"file://{EMPTY}")
     expect(page.get_by_role("heading", name="There is no report yet")).to_be_visible()
@@ -154,9 +155,8 @@ def test_index_before_the_first_report_says_what_to_do(watched: Watched, tmp_pat
     page.screenshot(path=tmp_path / "empty.png", full_page=True)
 
 
-def test_index_is_dark_for_who_wants_it_dark(
-    browser: Browser, folder: Path, tmp_path: Path
-) -> None:
+def test_index_follows_the_dark_mode(browser: Browser, folder: Path, tmp_path: Path) -> None:
+    """Whoever asks for dark pages gets them."""
     with browser.new_context(color_scheme="dark", offline=True) as context:
         page = context.new_page()
         page.goto(f"file://{folder / INDEX}")
@@ -166,7 +166,7 @@ def test_index_is_dark_for_who_wants_it_dark(
 
 
 @pytest.mark.skipif(nginx() is None, reason="no nginx is installed here")
-def test_what_the_browser_of_reports_forbids_is_not_missed(
+def test_report_draws_under_the_security_policy(
     browser: Browser, folder: Path, tmp_path: Path
 ) -> None:
     """A report draws all the same under nginx's security policy."""

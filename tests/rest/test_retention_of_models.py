@@ -96,9 +96,8 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Past]:
         )
 
 
-def test_pruning_while_a_deployment_is_under_way_touches_nothing(
-    past: Past, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_prune_during_a_deploy_touches_nothing(past: Past, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused, and can be tried again."""
     monkeypatch.setattr(removal, "_PATIENCE_SECONDS", 0.1)
     deploying = Deployer(past.settings, model_store(past.settings)).state.deploying()
     with deploying, pytest.raises(DeploymentError, match="under way"):
@@ -106,9 +105,7 @@ def test_pruning_while_a_deployment_is_under_way_touches_nothing(
     assert past.lives(past.forgotten.winner)
 
 
-def test_what_is_deployed_while_pruning_goes_on_stays_with_its_search_s_own_run(
-    past: Past, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_run_deployed_during_a_prune_stays(past: Past, monkeypatch: pytest.MonkeyPatch) -> None:
     """Decided on run by run: what was needed when it began says nothing."""
     state = DeploymentState(past.settings.state_path)
     record, winner = state.record(), past.forgotten.winner
@@ -132,9 +129,8 @@ def test_what_is_deployed_while_pruning_goes_on_stays_with_its_search_s_own_run(
                 past.client.restore_run(run_id)
 
 
-def test_what_is_old_goes_into_the_trash_first_and_people_can_take_it_out(
-    past: Past, tmp_path: Path
-) -> None:
+def test_old_runs_go_into_the_trash_first(past: Past, tmp_path: Path) -> None:
+    """People can take them out again, models included."""
     before = past.server.artifact_bytes()
     removed = past.prune()
     thrown = [*past.forgotten.runs, *past.deployed.others]
@@ -148,7 +144,8 @@ def test_what_is_old_goes_into_the_trash_first_and_people_can_take_it_out(
     assert ModelStore(tmp_path).load(past.forgotten.winner).run_id == past.forgotten.winner
 
 
-def test_what_is_needed_comes_out_of_the_trash_whoever_has_put_it_there(past: Past) -> None:
+def test_needed_runs_come_out_of_the_trash(past: Past) -> None:
+    """Even when a person has deleted them."""
     needed = (past.deployed_before.winner, past.deployed.parent, past.champion.winner)
     for run_id in needed:
         past.client.delete_run(run_id)
@@ -156,12 +153,14 @@ def test_what_is_needed_comes_out_of_the_trash_whoever_has_put_it_there(past: Pa
     assert all(past.lives(run_id) for run_id in needed)
 
 
-def test_a_deleted_run_is_not_deployed(past: Past, tmp_path: Path) -> None:
+def test_deleted_run_is_not_deployed(past: Past, tmp_path: Path) -> None:
+    """A run in the trash cannot be loaded."""
     with pytest.raises(ModelError, match="was deleted"):
         ModelStore(tmp_path).load(past.deployed.others[0])
 
 
-def test_the_trash_is_emptied_and_its_space_is_free(past: Past) -> None:
+def test_emptied_trash_frees_its_space(past: Past) -> None:
+    """Nothing of its runs is left in the database or on disk."""
     gone = [*past.forgotten.runs]
     for search in (past.deployed_before, past.deployed, past.champion):
         gone += search.others
@@ -186,7 +185,8 @@ def test_the_trash_is_emptied_and_its_space_is_free(past: Past) -> None:
     assert models == young_and_needed
 
 
-def test_what_is_needed_has_stayed_with_its_search(past: Past) -> None:
+def test_needed_runs_stay_with_their_search(past: Past) -> None:
+    """Deployed, aliased and young runs, and those made by hand, stay whole."""
     for search in (past.deployed_before, past.deployed, past.champion):
         assert past.lives(search.winner)
         assert past.lives(search.parent)
@@ -197,25 +197,29 @@ def test_what_is_needed_has_stayed_with_its_search(past: Past) -> None:
     assert {version.run_id for version in versions} == aliased_or_needed
 
 
-def test_models_and_training_rows_that_stayed_can_be_fetched(past: Past, tmp_path: Path) -> None:
+def test_kept_models_and_references_can_be_fetched(past: Past, tmp_path: Path) -> None:
+    """What stayed still works."""
     models = ModelStore(tmp_path / "models")
     for search in (past.deployed_before, past.deployed, past.champion, past.young):
         assert models.load(search.winner).run_id == search.winner
         assert len(ReferenceStore(tmp_path / "references", models).load(search.winner).rows)
 
 
-def test_pruning_again_removes_nothing(past: Past) -> None:
+def test_prune_again_removes_nothing(past: Past) -> None:
+    """A second pruning finds nothing to remove."""
     removed = past.prune(keep_deleted_days=0)
     assert {each.count for each in removed.values()} == {0}
     assert removed["MLflow: trash, with its artifacts"].freed == 0
 
 
 def test_rollback_finds_its_model_in_mlflow(past: Past, tmp_path: Path) -> None:
+    """The run before is still there for a machine without a copy."""
     fresh = Deployer(past.settings, ModelStore(tmp_path / "models"))
     assert fresh.rollback() == past.deployed_before.winner
 
 
-def test_what_people_delete_is_emptied_too(past: Past) -> None:
+def test_runs_deleted_by_people_are_emptied_too(past: Past) -> None:
+    """So is what a rollback left unneeded."""
     experiment = past.client.get_run(past.by_hand).info.experiment_id
     past.client.delete_run(past.by_hand)
     past.prune(keep_deleted_days=0)

@@ -33,9 +33,10 @@ def shards(server: StreamServer) -> int:
     return server.exposition().count("mlstack_stream_lag_seconds{")
 
 
-def test_stop_and_start_lose_and_repeat_nothing(
+def test_kcl_restart_loses_and_repeats_nothing(
     server: StreamServer, kinesis: "KinesisClient", mongo: str, documented: Contract
 ) -> None:
+    """A stopped server goes on where it was."""
     ledger = Ledger(kinesis, mongo)
     with Load(kinesis, documented) as load:
         with server:
@@ -48,9 +49,10 @@ def test_stop_and_start_lose_and_repeat_nothing(
     assert ledger.duplicates() == 0
 
 
-def test_instances_share_the_shards_and_take_over_from_a_dead_one(
+def test_kcl_instances_share_shards_and_take_over(
     server: StreamServer, kinesis: "KinesisClient", mongo: str, documented: Contract
 ) -> None:
+    """Shards of an instance that died go to the other one."""
     second = server.another()
     ledger = Ledger(kinesis, mongo)
     with server, Load(kinesis, documented) as load:
@@ -63,9 +65,10 @@ def test_instances_share_the_shards_and_take_over_from_a_dead_one(
             ledger.check(load.puts, seconds=90)
 
 
-def test_stream_made_anew_is_noticed(
+def test_kcl_notices_a_stream_made_anew(
     server: StreamServer, emulator: Emulator, documented: Contract, mongo: str
 ) -> None:
+    """It is read from its start, under its own name."""
     with running(emulator) as client, server:
         wait_until(lambda: shards(server) == 2, "it reads", _START_SECONDS)
         old = put(client, customers(documented, 50))
@@ -80,9 +83,10 @@ def test_stream_made_anew_is_noticed(
     assert "made anew" in server.log.read_text()
 
 
-def test_stop_is_prompt_when_aws_is_gone(
+def test_kcl_stop_is_prompt_without_aws(
     server: StreamServer, emulator: Emulator, documented: Contract
 ) -> None:
+    """It ends in order."""
     with running(emulator) as client, server:
         put(client, customers(documented, 50))
         wait_until(lambda: answered(server) == 50, "it works", _START_SECONDS)

@@ -72,9 +72,10 @@ def merge_first(kinesis: "KinesisClient") -> None:
     wait_until(lambda: is_active(kinesis, "predictions"), "the shards are merged")
 
 
-def test_split_and_merge_under_load_lose_nothing_and_read_parents_first(
+def test_resharding_under_load_reads_parents_first(
     server: StreamServer, kinesis: "KinesisClient", mongo: str, documented: Contract
 ) -> None:
+    """Split and merged shards lose nothing."""
     ledger = Ledger(kinesis, mongo)
     with server, Load(kinesis, documented) as load:
         wait_until(lambda: len(load.puts) > 100, "records come")
@@ -99,7 +100,7 @@ def test_split_and_merge_under_load_lose_nothing_and_read_parents_first(
                 assert last[parent] < order.index(shard_id), (parent, shard_id)
 
 
-def test_sequence_number_that_the_stream_does_not_know_is_noticed(
+def test_unknown_sequence_number_is_noticed(
     server: StreamServer, kinesis: "KinesisClient", mongo: str, documented: Contract
 ) -> None:
     """The file of checkpoints says another number than the stream has ever given."""

@@ -54,12 +54,13 @@ def poison(contract: Contract) -> dict[str, bytes]:
     }
 
 
-def test_every_record_is_answered_once_and_kept(
+def test_every_record_is_answered_and_stored_once(
     server: StreamServer,
     kinesis: "KinesisClient",
     ledger: Ledger,
     documented: Contract,
 ) -> None:
+    """Answers are the model's own, and metrics count them."""
     bodies = customers(documented, 2500)
     with server:
         puts = put(kinesis, bodies)
@@ -81,9 +82,10 @@ def test_every_record_is_answered_once_and_kept(
     assert [stored[p]["prediction"] for p in puts] == chances
 
 
-def test_prediction_id_can_be_worked_out_by_who_put_the_record(
+def test_prediction_id_follows_from_the_record(
     server: StreamServer, kinesis: "KinesisClient", ledger: Ledger, documented: Contract
 ) -> None:
+    """Whoever put the record can work it out."""
     with server:
         (one,) = put(kinesis, customers(documented, 1))
         ledger.check([one])
@@ -93,7 +95,7 @@ def test_prediction_id_can_be_worked_out_by_who_put_the_record(
     assert ledger.results()[0]["prediction_id"] == expected
 
 
-def test_poison_goes_to_the_dead_letters_whole_and_stops_nothing(
+def test_poison_goes_to_the_dead_letters_whole(
     server: StreamServer, kinesis: "KinesisClient", ledger: Ledger, documented: Contract
 ) -> None:
     """First and last record of each shard are poison, and a tenth of those between."""
@@ -135,6 +137,7 @@ def test_one_record_in_a_hundred_is_poison(
 def test_largest_record_fits_into_its_dead_letters(
     server: StreamServer, kinesis: "KinesisClient", ledger: Ledger
 ) -> None:
+    """It is split into parts that make the whole again."""
     raw = random.Random(1).randbytes(1024 * 1024 - 200)
     with server:
         ledger.check([], put(kinesis, [raw]))
@@ -143,9 +146,10 @@ def test_largest_record_fits_into_its_dead_letters(
     assert whole(letters) == raw
 
 
-def test_record_that_was_encoded_once_more_than_meant_is_understood(
+def test_doubly_encoded_record_is_understood(
     server: StreamServer, kinesis: "KinesisClient", ledger: Ledger, documented: Contract
 ) -> None:
+    """A record in base64 is decoded once, not twice."""
     (body,) = customers(documented, 1)
     once = base64.b64encode(body)
     with server:
@@ -154,12 +158,13 @@ def test_record_that_was_encoded_once_more_than_meant_is_understood(
     assert len({stored["prediction"] for stored in ledger.stored().values()}) == 1
 
 
-def test_records_wait_for_a_model_and_are_answered_then(
+def test_records_wait_for_a_model(
     server: StreamServer,
     kinesis: "KinesisClient",
     ledger: Ledger,
     documented: Contract,
 ) -> None:
+    """They are answered once one is deployed."""
     deployment = DeploymentState(server.state)
     deployment.remove_record()
     with server:
@@ -177,6 +182,7 @@ def test_records_wait_for_a_model_and_are_answered_then(
 def test_stop_is_prompt_and_repeats_nothing(
     server: StreamServer, kinesis: "KinesisClient", ledger: Ledger, documented: Contract
 ) -> None:
+    """A server that goes on afterwards answers no record twice."""
     good = list[Put]()
     for _ in range(2):
         with server, Load(kinesis, documented) as load:
@@ -193,6 +199,7 @@ def test_stop_is_prompt_and_repeats_nothing(
 def test_stop_is_prompt_when_aws_is_gone(
     server: StreamServer, emulator: Emulator, documented: Contract, mongo: str
 ) -> None:
+    """It ends in order."""
     with running(emulator) as client, server:
         Ledger(client, mongo).check(put(client, customers(documented, 50)))
         emulator.kill()
@@ -200,13 +207,14 @@ def test_stop_is_prompt_when_aws_is_gone(
 
 
 @pytest.mark.parametrize("point", FAIL_POINTS)
-def test_kill_between_two_steps_loses_and_repeats_nothing(
+def test_kill_between_two_steps_loses_nothing(
     point: str,
     server: StreamServer,
     kinesis: "KinesisClient",
     ledger: Ledger,
     documented: Contract,
 ) -> None:
+    """Whatever step it dies after, results are the same and stored once."""
     bodies = [*poison(documented).values(), *customers(documented, 100)]
     puts = put(kinesis, bodies)
     server.start(FAIL_POINT=f"{point}:2")
@@ -216,9 +224,10 @@ def test_kill_between_two_steps_loses_and_repeats_nothing(
         ledger.check([*puts[8:], *more], puts[:8])
 
 
-def test_kills_at_random_moments_under_load_lose_and_repeat_nothing(
+def test_kills_under_load_lose_nothing(
     server: StreamServer, kinesis: "KinesisClient", ledger: Ledger, documented: Contract
 ) -> None:
+    """It is killed again and again, at random moments."""
     chance = random.Random(5)
     with Load(kinesis, documented) as load:
         for _ in range(KILLS):
@@ -250,6 +259,7 @@ def test_stream_made_anew_is_noticed_while_running(
 def test_stream_made_anew_is_noticed_at_the_start(
     server: StreamServer, emulator: Emulator, documented: Contract, mongo: str
 ) -> None:
+    """Checkpoints of the old stream are dropped."""
     with running(emulator) as client, server:
         Ledger(client, mongo).check(put(client, customers(documented, 300)))
     with MongoClient[dict[str, Any]](mongo) as database:
@@ -265,6 +275,7 @@ def test_stream_made_anew_is_noticed_at_the_start(
 def test_second_instance_takes_over_from_a_dead_one(
     server: StreamServer, kinesis: "KinesisClient", ledger: Ledger, documented: Contract
 ) -> None:
+    """It waits while the first one lives."""
     second = server.another()
     with server, second, Load(kinesis, documented) as load:
         wait_until(lambda: "waiting for its end" in second.log.read_text(), "the second waits")
@@ -278,9 +289,10 @@ def test_second_instance_takes_over_from_a_dead_one(
         ledger.check(load.puts)
 
 
-def test_shard_that_is_added_is_read_too(
+def test_added_shard_is_read_too(
     server: StreamServer, kinesis: "KinesisClient", ledger: Ledger, documented: Contract
 ) -> None:
+    """No restart is needed."""
     with server:
         before = put(kinesis, customers(documented, 50))
         ledger.check(before)
@@ -296,6 +308,7 @@ def test_shard_that_is_added_is_read_too(
 
 
 def test_taken_port_is_refused_with_a_sentence(server: StreamServer) -> None:
+    """There is no stack trace."""
     with server:
         refused = subprocess.run(
             [sys.executable, "-m", "server.serve_kinesis"],

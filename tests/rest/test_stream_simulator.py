@@ -36,7 +36,7 @@ def simulator(folder: Path, emulator: Emulator, double: HttpDouble, *arguments: 
     return Simulator(NAME, folder / "simulation", *arguments, **settings)
 
 
-def test_once_sees_every_record_answered_and_reports_its_outcomes(
+def test_once_reports_the_outcome_of_every_record(
     *,
     tmp_path: Path,
     emulator: Emulator,
@@ -45,6 +45,7 @@ def test_once_sees_every_record_answered_and_reports_its_outcomes(
     double: HttpDouble,
     mongo: str,
 ) -> None:
+    """`--once` waits until each of its records is answered."""
     once = simulator(tmp_path, emulator, double, "--once", "--rate", "36000")
     with server:
         assert once.run() == 0
@@ -62,7 +63,7 @@ def _answered(business: Simulator, count: float) -> bool:
     return business.total("answered") > count
 
 
-def test_other_senders_results_are_no_business_of_ours(
+def test_results_of_other_senders_are_passed_over(
     tmp_path: Path,
     emulator: Emulator,
     kinesis: "KinesisClient",
@@ -88,7 +89,7 @@ def test_other_senders_results_are_no_business_of_ours(
     assert "Traceback" not in business.said()
 
 
-def test_restart_of_emulator_and_server_is_survived(
+def test_simulator_survives_a_restart_of_the_emulator(
     tmp_path: Path, emulator: Emulator, server: StreamServer, double: HttpDouble
 ) -> None:
     """The emulator forgets everything; streams of the same names are made again."""
@@ -113,6 +114,7 @@ def test_restart_of_emulator_and_server_is_survived(
 def test_stop_is_prompt_while_kinesis_is_away(
     tmp_path: Path, emulator: Emulator, double: HttpDouble
 ) -> None:
+    """It ends in order."""
     with simulator(tmp_path, emulator, double) as business:
         wait_until(lambda: "trying again" in business.said(), "it waits for the streams")
         wait_until(lambda: business.heartbeat().exists(), "it beats")

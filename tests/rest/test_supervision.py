@@ -60,7 +60,8 @@ def _alive(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("service", SMALL)
-def test_a_killed_service_comes_back_and_answers(stack: ProjectCopy, service: str) -> None:
+def test_killed_service_comes_back_and_answers(stack: ProjectCopy, service: str) -> None:
+    """Supervisord starts it again."""
     before = stack.pid(service)
     _kill(before)
     wait_until(
@@ -69,7 +70,7 @@ def test_a_killed_service_comes_back_and_answers(stack: ProjectCopy, service: st
     )
 
 
-def test_what_a_killed_service_left_behind_is_ended(stack: ProjectCopy) -> None:
+def test_children_of_a_killed_service_are_ended(stack: ProjectCopy) -> None:
     """A child that carries the service's marker goes; a process that does not stays."""
     marker = processes.marker(stack.folder / ".embedded", "aws")
     sleep = [sys.executable, "-c", "import signal; signal.pause()"]
@@ -86,7 +87,8 @@ def test_what_a_killed_service_left_behind_is_ended(stack: ProjectCopy) -> None:
             process.wait()
 
 
-def test_a_killed_supervisord_does_not_block_the_next_start(stack: ProjectCopy) -> None:
+def test_killed_supervisord_does_not_block_a_start(stack: ProjectCopy) -> None:
+    """Its orphans are replaced."""
     orphans = {service: stack.pid(service) for service in SMALL}
     _kill(stack.pid("supervisord"))
     wait_until(lambda: stack.pid("supervisord") is None, "supervisord is gone")
@@ -102,7 +104,7 @@ def test_a_killed_supervisord_does_not_block_the_next_start(stack: ProjectCopy) 
     assert len(stack.processes()["supervisord"]) == 1
 
 
-def test_a_forgotten_control_socket_does_not_block_the_next_start(stack: ProjectCopy) -> None:
+def test_lost_control_socket_does_not_block_a_start(stack: ProjectCopy) -> None:
     """Temporary folders get tidied up: then supervisord runs, and cannot be reached."""
     Path((stack.folder / ".embedded/run/socket").read_text()).unlink()
     started = stack.supervise("start", *SMALL)
@@ -112,6 +114,7 @@ def test_a_forgotten_control_socket_does_not_block_the_next_start(stack: Project
 
 
 def test_two_starts_at_once_start_one_supervisord(project: ProjectCopy) -> None:
+    """One of them waits for the other."""
     project.make("reset_all", env="embedded")
     command = [sys.executable, "-m", "mlstack.with_environment", "--set-up", "embedded"]
     starts = [
@@ -131,7 +134,8 @@ def test_two_starts_at_once_start_one_supervisord(project: ProjectCopy) -> None:
     assert len(project.processes()["supervisord"]) == 1
 
 
-def test_stopping_the_last_service_ends_supervisord(stack: ProjectCopy) -> None:
+def test_stop_of_the_last_service_ends_supervisord(stack: ProjectCopy) -> None:
+    """Nothing is left running."""
     stack.supervise("stop", "mongo")
     assert stack.pid("mongo") is None
     assert _answers(stack, "aws")
@@ -149,7 +153,7 @@ def test_changed_settings_restart_what_they_change(stack: ProjectCopy) -> None:
     assert stack.pid("aws") == aws
 
 
-def test_what_is_open_to_others_has_its_token_and_keeps_its_data_to_itself(
+def test_open_stack_has_a_token_and_private_folders(
     project: ProjectCopy,
 ) -> None:
     """`make demo BIND_ADDRESS=0.0.0.0` is what doctor and README name."""
@@ -180,7 +184,8 @@ def test_what_is_open_to_others_has_its_token_and_keeps_its_data_to_itself(
         project.make("reset_all", env="embedded")
 
 
-def test_a_taken_port_fails_the_start_and_says_who_has_it(project: ProjectCopy) -> None:
+def test_taken_port_fails_the_start_and_names_its_holder(project: ProjectCopy) -> None:
+    """Doctor says how to choose another."""
     project.make("reset_all", env="embedded")
     with socket.socket() as other:
         other.bind(("127.0.0.1", project.port("MONGO_PORT")))
@@ -193,7 +198,8 @@ def test_a_taken_port_fails_the_start_and_says_who_has_it(project: ProjectCopy) 
     assert "make demo MONGO_PORT=" in doctor.stdout
 
 
-def test_a_reset_leaves_nothing_behind(stack: ProjectCopy) -> None:
+def test_reset_leaves_nothing_behind(stack: ProjectCopy) -> None:
+    """No process, folder or control socket stays."""
     control = Path((stack.folder / ".embedded/run/socket").read_text())
     before = {path.name for path in stack.folder.iterdir()}
     reset = stack.make("reset_all", env="embedded")
@@ -205,22 +211,23 @@ def test_a_reset_leaves_nothing_behind(stack: ProjectCopy) -> None:
     assert {path.name for path in stack.folder.iterdir()} == before - {".embedded", ".env"}
 
 
-def test_a_reset_where_nothing_is_does_nothing(project: ProjectCopy) -> None:
+def test_reset_of_nothing_succeeds(project: ProjectCopy) -> None:
+    """It can be run twice."""
     for _ in range(2):
         reset = project.make("reset_all", env="embedded")
         assert reset.returncode == 0, reset.stdout
 
 
-def test_a_reset_after_supervisord_was_killed_ends_the_orphans(stack: ProjectCopy) -> None:
+def test_reset_ends_orphans_of_a_killed_supervisord(stack: ProjectCopy) -> None:
+    """Services without their supervisord are ended too."""
     _kill(stack.pid("supervisord"))
     reset = stack.make("reset_all", env="embedded")
     assert reset.returncode == 0, reset.stdout
     assert stack.processes() == {}
 
 
-def test_a_reset_never_follows_a_link_out_of_the_project(
-    project: ProjectCopy, tmp_path: Path
-) -> None:
+def test_reset_follows_no_link_out_of_the_project(project: ProjectCopy, tmp_path: Path) -> None:
+    """What a link leads to is kept."""
     project.make("reset_all", env="embedded")
     (tmp_path / "precious").write_text("kept")
     (project.folder / ".embedded").symlink_to(tmp_path)
@@ -230,7 +237,7 @@ def test_a_reset_never_follows_a_link_out_of_the_project(
     assert (tmp_path / "precious").read_text() == "kept"
 
 
-def test_an_idle_connection_does_not_hold_up_the_aws_emulator(stack: ProjectCopy) -> None:
+def test_idle_connection_does_not_block_the_emulator(stack: ProjectCopy) -> None:
     """A browser opens connections ahead and sends nothing on them."""
     with socket.create_connection(("127.0.0.1", stack.port("AWS_PORT"))):
         assert _answers(stack, "aws")

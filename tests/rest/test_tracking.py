@@ -103,9 +103,10 @@ def _trials_of(client: MlflowClient, tracking: SearchTracking) -> list[Run]:
     return sorted(found, key=lambda run: str(run.info.run_name))
 
 
-def test_a_search_is_a_parent_run_with_a_finished_run_for_every_trial(
+def test_search_is_a_parent_run_with_a_run_per_trial(
     client: MlflowClient, searched: Searched
 ) -> None:
+    """All of them are finished, and carry where the data came from."""
     tracking, winner = searched.tracking, searched.winner
     parent, trials = client.get_run(tracking.run_id), _trials_of(client, tracking)
     assert [run.info.run_name for run in trials] == ["trial 1 of 2", "trial 2 of 2"]
@@ -117,9 +118,10 @@ def test_a_search_is_a_parent_run_with_a_finished_run_for_every_trial(
     assert {"seconds_training", "seconds_sending", "seconds_waiting"} <= parent.data.metrics.keys()
 
 
-def test_test_figures_are_on_the_winner_and_the_parent_and_on_no_other_run(
+def test_test_metrics_are_on_winner_and_parent_alone(
     client: MlflowClient, searched: Searched
 ) -> None:
+    """No other trial has seen the test rows."""
     trials = _trials_of(client, searched.tracking)
     with_test = {run.info.run_id for run in trials if "test_auc" in run.data.metrics}
     assert with_test == {searched.winner.run_id}
@@ -127,9 +129,10 @@ def test_test_figures_are_on_the_winner_and_the_parent_and_on_no_other_run(
     assert parent.data.metrics["test_auc"] == pytest.approx(searched.winner.test_metrics["auc"])
 
 
-def test_every_trial_s_model_loads_as_ours_and_gives_the_logged_figures(
+def test_trial_models_give_their_logged_metrics(
     client: MlflowClient, searched: Searched, tmp_path: Path
 ) -> None:
+    """Every trial's model loads, and scores as it was logged."""
     validation = searched.parts.validation
     outcomes = validation[searched.contract.target.name].to_numpy()
     for run in _trials_of(client, searched.tracking):
@@ -139,9 +142,8 @@ def test_every_trial_s_model_loads_as_ours_and_gives_the_logged_figures(
 
 
 @pytest.mark.usefixtures("client")
-def test_mlflow_gives_the_same_numbers_on_encoded_rows_as_our_model_on_customers(
-    searched: Searched, tmp_path: Path
-) -> None:
+def test_mlflow_scores_as_our_model_does(searched: Searched, tmp_path: Path) -> None:
+    """Encoded rows through MLflow and customers through ours give the same numbers."""
     run_id, test = searched.winner.run_id, searched.parts.test
     ours = ModelStore(tmp_path / "models").load(run_id)
     theirs = mlflow.pyfunc.load_model(f"runs:/{run_id}/model")
@@ -153,7 +155,8 @@ def test_mlflow_gives_the_same_numbers_on_encoded_rows_as_our_model_on_customers
 
 
 @pytest.mark.usefixtures("client")
-def test_copy_that_was_spoilt_is_fetched_again(searched: Searched, tmp_path: Path) -> None:
+def test_spoilt_copy_is_fetched_again(searched: Searched, tmp_path: Path) -> None:
+    """A damaged model file is replaced by MLflow's."""
     store, run_id = ModelStore(tmp_path / "models"), searched.winner.run_id
     store.load(run_id)
     spoilt = tmp_path / "models" / run_id / MODEL_FILE
@@ -165,14 +168,17 @@ def test_copy_that_was_spoilt_is_fetched_again(searched: Searched, tmp_path: Pat
 
 @pytest.mark.usefixtures("client")
 def test_run_without_a_model_is_told_as_such(searched: Searched, tmp_path: Path) -> None:
+    """The error says that it has none."""
     with pytest.raises(ModelError, match="has no model"):
         ModelStore(tmp_path / "models").load(searched.tracking.run_id)
 
 
 @pytest.mark.usefixtures("client")
-def test_download_that_fails_is_no_unknown_run(
+def test_failed_download_is_no_unknown_run(
     searched: Searched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """It may go through later."""
+
     def broken(**_: object) -> str:
         raise MlflowException("connection reset", error_code=RESOURCE_DOES_NOT_EXIST)
 
@@ -182,7 +188,8 @@ def test_download_that_fails_is_no_unknown_run(
 
 
 @pytest.mark.usefixtures("client")
-def test_the_parent_run_carries_the_reference_and_the_pictures(searched: Searched) -> None:
+def test_parent_run_carries_reference_and_plots(searched: Searched) -> None:
+    """The reference has a row for each training row."""
     contract, train = searched.contract, searched.parts.train
     folder = Path(mlflow.artifacts.download_artifacts(run_id=searched.tracking.run_id))
     header, *rows = (folder / REFERENCE_FILE).read_text().splitlines()
@@ -196,9 +203,8 @@ def test_the_parent_run_carries_the_reference_and_the_pictures(searched: Searche
 
 
 @pytest.mark.usefixtures("client")
-def test_the_reference_has_the_training_rows_and_the_winners_own_chances(
-    searched: Searched, tmp_path: Path
-) -> None:
+def test_reference_has_training_rows_and_chances(searched: Searched, tmp_path: Path) -> None:
+    """The winner's quality is on rows that it had not seen."""
     store = _references(tmp_path)
     reference = store.load(searched.winner.run_id)
     contract, train = searched.contract, searched.parts.train.reset_index(drop=True)
@@ -215,9 +221,10 @@ def test_the_reference_has_the_training_rows_and_the_winners_own_chances(
     assert reference.quality.calibration_error == pytest.approx(searched.best.metrics["ece"])
 
 
-def test_the_reference_of_another_trial_is_scored_by_that_trials_model(
+def test_reference_is_scored_by_the_run_s_own_model(
     client: MlflowClient, searched: Searched, tmp_path: Path
 ) -> None:
+    """Another trial of the search has other chances."""
     winner = searched.winner.run_id
     (other,) = (
         run.info.run_id
@@ -233,9 +240,10 @@ def test_the_reference_of_another_trial_is_scored_by_that_trials_model(
 
 
 @pytest.mark.usefixtures("client")
-def test_a_kept_reference_needs_no_mlflow_and_a_spoilt_one_is_fetched_again(
+def test_kept_reference_needs_no_mlflow(
     searched: Searched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A spoilt one is fetched again."""
     run_id = searched.winner.run_id
     store = _references(tmp_path)
     rows = store.load(run_id).rows
@@ -250,9 +258,11 @@ def test_a_kept_reference_needs_no_mlflow_and_a_spoilt_one_is_fetched_again(
 
 
 @pytest.mark.usefixtures("client")
-def test_a_reference_that_can_not_be_had_is_told_from_one_that_is_not_there(
+def test_missing_reference_is_told_from_a_failed_download(
     searched: Searched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The error says which of the two it is."""
+
     def broken(**_: object) -> str:
         raise MlflowException("no such artifact", error_code=RESOURCE_DOES_NOT_EXIST)
 
@@ -264,7 +274,8 @@ def test_a_reference_that_can_not_be_had_is_told_from_one_that_is_not_there(
 
 
 @pytest.mark.usefixtures("client")
-def test_a_reference_of_other_columns_is_refused(searched: Searched, tmp_path: Path) -> None:
+def test_reference_of_other_columns_is_refused(searched: Searched, tmp_path: Path) -> None:
+    """The error names what it lacks."""
     run_id = searched.winner.run_id
     folder = tmp_path / "references"
     folder.mkdir()
@@ -280,9 +291,10 @@ def _references(folder: Path) -> ReferenceStore:
     return ReferenceStore(folder / "references", ModelStore(folder / "models"))
 
 
-def test_a_failed_trial_is_a_failed_run_with_its_reason(
+def test_failed_trial_is_a_failed_run_with_its_reason(
     client: MlflowClient, documented: Contract
 ) -> None:
+    """The search goes on."""
     trial = Trial(1, 1, {"max_depth": -1}, 0.1, None, {}, "ValueError: no such depth")
     with _tracking(client, documented) as tracking:
         tracking.take(trial)
@@ -294,9 +306,11 @@ def test_a_failed_trial_is_a_failed_run_with_its_reason(
     assert client.get_run(tracking.run_id).info.status == "FINISHED"
 
 
-def test_a_trial_that_can_not_be_sent_fails_the_search_and_its_run(
+def test_trial_that_cannot_be_sent_fails_the_search(
     client: MlflowClient, documented: Contract, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The parent run has failed, with the reason."""
+
     def refuse(*_: object, **__: object) -> None:
         raise MlflowException("the disk is full")
 
@@ -316,9 +330,8 @@ def test_a_trial_that_can_not_be_sent_fails_the_search_and_its_run(
     assert "the disk is full" in parent.data.tags[FAILURE]
 
 
-def test_runs_of_a_search_whose_process_died_are_ended_by_the_next_one(
-    client: MlflowClient, documented: Contract
-) -> None:
+def test_next_search_ends_runs_of_a_dead_one(client: MlflowClient, documented: Contract) -> None:
+    """Other people's runs go on."""
     dead = _tracking(client, documented)
     dead.__enter__()
     somebody_s = client.create_run(dead.experiment_id).info.run_id
@@ -340,9 +353,10 @@ def _holders(client: MlflowClient, searched: Searched) -> dict[str, str]:
     return {alias: str(version) for alias, version in aliases.items()}
 
 
-def test_the_first_version_is_challenger_and_champion_and_says_its_run(
+def test_first_version_is_challenger_and_champion(
     registry: MlflowClient, searched: Searched
 ) -> None:
+    """It names its run and its test metrics."""
     done = _register(registry, searched)
     version = registry.get_model_version_by_alias(searched.contract.name, CHAMPION)
     assert done.aliases == (CHALLENGER, CHAMPION)
@@ -351,9 +365,8 @@ def test_the_first_version_is_challenger_and_champion_and_says_its_run(
     assert float(version.tags["test_auc"]) == pytest.approx(auc, abs=1e-6)
 
 
-def test_a_version_that_is_as_good_becomes_champion_and_a_worse_one_does_not(
-    registry: MlflowClient, searched: Searched
-) -> None:
+def test_worse_version_does_not_become_champion(registry: MlflowClient, searched: Searched) -> None:
+    """One that is as good does."""
     _register(registry, searched)
     _register(registry, searched)
     assert _holders(registry, searched) == {CHALLENGER: "2", CHAMPION: "2"}
@@ -362,9 +375,10 @@ def test_a_version_that_is_as_good_becomes_champion_and_a_worse_one_does_not(
     assert done.reason.startswith("worse: test rmse 0.9000, version 2")
 
 
-def test_a_champion_of_another_contract_is_replaced_even_by_a_worse_version(
+def test_champion_of_another_contract_is_replaced(
     registry: MlflowClient, searched: Searched
 ) -> None:
+    """Even by a worse version."""
     _register(registry, searched)
     other = Contract.parse(contract_text(searched.contract).replace("seed: 20221", "seed: 1"))
     done = _register(registry, replace(searched, contract=other), rmse=0.9)

@@ -76,6 +76,7 @@ def upgraded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgraded]:
 
 
 def test_every_prediction_reaches_mongodb_once(upgraded: Upgraded) -> None:
+    """Those that were stored and those in spools, unchanged."""
     stored, spooled = upgraded.expected["stored"], upgraded.expected["spooled"]
     recorded = {each["prediction_id"]: each for each in (*stored, *spooled)}
     others = upgraded.expected["stored_of_simulators"]
@@ -93,6 +94,7 @@ def test_every_prediction_reaches_mongodb_once(upgraded: Upgraded) -> None:
 
 
 def test_every_outcome_reaches_its_prediction(upgraded: Upgraded) -> None:
+    """Those that were stored and those in spools."""
     outcomes = upgraded.expected["stored_outcomes"] | upgraded.expected["spooled_outcomes"]
 
     def known() -> dict[str, int]:
@@ -103,12 +105,14 @@ def test_every_outcome_reaches_its_prediction(upgraded: Upgraded) -> None:
 
 
 def test_deployed_run_answers_as_before(upgraded: Upgraded) -> None:
+    """The same run is served, and its scores are equal bit for bit."""
     ready = requests.get(f"{upgraded.api}/health/ready", timeout=5)
     assert ready.json()["model_run_id"] == upgraded.expected["deployed"]
     upgraded.check_same_answers(upgraded.expected["deployed"])
 
 
 def test_registry_has_its_runs(upgraded: Upgraded) -> None:
+    """MLflow's database and aliases are taken over."""
     client = MlflowClient(f"http://127.0.0.1:{upgraded.project.port('MLFLOW_PORT')}")
     champion = client.get_model_version_by_alias("credit_card_churn", "champion")
     assert champion.run_id == upgraded.expected["deployed"]
@@ -116,6 +120,7 @@ def test_registry_has_its_runs(upgraded: Upgraded) -> None:
 
 
 def test_reports_are_listed(upgraded: Upgraded) -> None:
+    """Pages of the release before are listed and served."""
     pages = f"http://127.0.0.1:{upgraded.project.port('REPORTS_PORT')}"
     listing = requests.get(f"{pages}/", timeout=5).text
     assert upgraded.expected["reports"]
@@ -138,6 +143,7 @@ def test_schedules_find_their_flows(upgraded: Upgraded) -> None:
 
 
 def test_rollback_goes_to_the_run_before(upgraded: Upgraded) -> None:
+    """The history of the release before goes on."""
     expected = upgraded.expected
     assert f"run {expected['previous']} is deployed" in upgraded.make("rollback")
     upgraded.check_same_answers(expected["previous"])

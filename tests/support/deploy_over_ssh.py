@@ -173,9 +173,8 @@ class _OnAMachine:
 class WhatMainDecides(_OnAMachine):
     """By `follow`, which the workflow asks for after a push."""
 
-    def test_a_run_that_is_not_deployed_is_deployed_and_the_history_says_who(
-        self, machine: Machine
-    ) -> None:
+    def test_new_run_is_deployed_and_recorded(self, machine: Machine) -> None:
+        """The history says who asked for it."""
         machine.by_hand("deploy", A)
         answer = machine.ask("follow", B)
         assert answer.returncode == 0, answer.stderr
@@ -184,15 +183,15 @@ class WhatMainDecides(_OnAMachine):
         assert machine.run("served").stdout == f"{B}\n"
         assert machine.state.history()[-1].by == "github:tester"
 
-    def test_the_run_that_is_deployed_is_left_in_peace(self, machine: Machine) -> None:
+    def test_deployed_run_is_left_alone(self, machine: Machine) -> None:
+        """A request for it changes nothing."""
         machine.by_hand("deploy", A)
         answer = machine.ask("follow", A)
         assert (answer.returncode, answer.stdout) == (0, f"nothing to do: run {A} is deployed\n")
         assert len(machine.state.history()) == 1
 
-    def test_what_was_rolled_back_by_hand_comes_back_by_a_person_alone(
-        self, machine: Machine
-    ) -> None:
+    def test_rolled_back_run_does_not_come_back_by_itself(self, machine: Machine) -> None:
+        """A push that names it again deploys nothing; a person may."""
         machine.by_hand("deploy", A)
         machine.ask("follow", B)
         machine.by_hand("rollback")
@@ -211,9 +210,10 @@ class WhatMainDecides(_OnAMachine):
         machine.ask("follow", A)
         assert machine.ask("follow", B).stdout == f"run {B} is deployed\n"
 
-    def test_a_decision_that_could_not_be_carried_out_is_tried_again_by_the_next_request(
+    def test_failed_deploy_is_tried_again(
         self, machine: Machine, documented: Contract, unsuitable: Path
     ) -> None:
+        """The next request carries it out."""
         machine.by_hand("deploy", A)
         refused = machine.ask("follow", OTHER)
         assert refused.returncode == 1
@@ -245,7 +245,7 @@ class WhatIsRefused(_OnAMachine):
             "",
         ],
     )
-    def test_no_request_by_the_machine(self, machine: Machine, asked: str) -> None:
+    def test_machine_refuses_other_commands(self, machine: Machine, asked: str) -> None:
         """The key is good for deployments, and for nothing else."""
         answer = machine.raw(asked)
         assert answer.returncode == 2
@@ -253,24 +253,28 @@ class WhatIsRefused(_OnAMachine):
         assert answer.stderr.strip()
         assert not machine.notes.exists()
 
-    def test_a_key_that_is_not_the_right_one(self, machine: Machine, tmp_path: Path) -> None:
+    def test_wrong_key_is_refused(self, machine: Machine, tmp_path: Path) -> None:
+        """The exit code says so."""
         answer = machine.ask("deploy", A, DEPLOY_KEY=make_key(tmp_path / "other").read_text())
         assert answer.returncode == 4
         assert "refuses the key" in answer.stderr
 
-    def test_a_key_that_is_none(self, machine: Machine) -> None:
+    def test_text_that_is_no_key_is_refused(self, machine: Machine) -> None:
+        """The message says so."""
         answer = machine.ask("deploy", A, DEPLOY_KEY="secret")
         assert answer.returncode == 4
         assert "is not a private key" in answer.stderr
         assert "secret" not in answer.stdout + answer.stderr
 
-    def test_a_host_that_nobody_knows(self, machine: Machine) -> None:
+    def test_unknown_host_is_refused(self, machine: Machine) -> None:
+        """Nothing is sent to a host without its key."""
         answer = machine.ask("deploy", A, DEPLOY_KNOWN_HOSTS="# none")
         assert answer.returncode == 5
         assert "has no host key of 127.0.0.1" in answer.stderr
         assert machine.deployed() is None
 
-    def test_a_host_that_shows_another_key(self, machine: Machine, tmp_path: Path) -> None:
+    def test_host_with_another_key_is_refused(self, machine: Machine, tmp_path: Path) -> None:
+        """Nothing is sent to it."""
         other = host_line(make_key(tmp_path / "other"), machine.server.port)
         answer = machine.ask("deploy", A, DEPLOY_KNOWN_HOSTS=other)
         assert answer.returncode == 5
@@ -281,9 +285,10 @@ class WhatIsRefused(_OnAMachine):
 class WhileADeploymentIsUnderWay(_OnAMachine):
     """Connections, runners and deployments may end at any moment."""
 
-    def test_a_dropped_connection_does_not_end_it_and_its_result_is_still_told(
+    def test_dropped_connection_does_not_end_a_deploy(
         self, machine: Machine, worker: Worker, background: ThreadPoolExecutor
     ) -> None:
+        """Its result is still told."""
         answer: Future[Answer] = background.submit(machine.ask, "follow", B)
         machine.wait_for_record(B)
         machine.server.drop_connections()
@@ -296,9 +301,10 @@ class WhileADeploymentIsUnderWay(_OnAMachine):
         assert "asking again" in told.stderr
         assert [entry.to_run_id for entry in machine.state.history()] == [A, B]
 
-    def test_a_runner_that_never_comes_back_leaves_a_whole_deployment(
+    def test_lost_runner_leaves_a_whole_deploy(
         self, machine: Machine, worker: Worker, background: ThreadPoolExecutor
     ) -> None:
+        """The machine ends what was begun."""
         background.submit(machine.ask, "follow", B, DEPLOY_SECONDS="0")
         machine.wait_for_record(B)
         machine.server.drop_connections()
@@ -306,9 +312,10 @@ class WhileADeploymentIsUnderWay(_OnAMachine):
         wait_until(lambda: len(machine.state.history()) > 1, "the deployment is over")
         assert machine.state.history()[-1].result == "deployed"
 
-    def test_a_failure_after_the_line_dropped_puts_the_old_model_back_and_is_told(
+    def test_failure_after_a_dropped_line_is_told(
         self, machine: Machine, worker: Worker, background: ThreadPoolExecutor
     ) -> None:
+        """The old model is put back."""
         del worker
         answer: Future[Answer] = background.submit(machine.ask, "follow", B)
         machine.wait_for_record(B)
@@ -327,9 +334,10 @@ class WhileADeploymentIsUnderWay(_OnAMachine):
         assert "no room for it" in told.stdout
         assert machine.deployed() == A
 
-    def test_the_same_request_asked_twice_is_one_deployment(
+    def test_repeated_request_is_one_deploy(
         self, machine: Machine, worker: Worker, background: ThreadPoolExecutor
     ) -> None:
+        """Both are told its result."""
         request = next(_REQUESTS)
         first: Future[Answer] = background.submit(machine.ask, "deploy", B, request)
         machine.wait_for_record(B)
@@ -340,9 +348,10 @@ class WhileADeploymentIsUnderWay(_OnAMachine):
         assert machine.ask("deploy", B, request).stdout == f"run {B} is deployed\n"
         assert len(machine.state.history()) == 2
 
-    def test_another_request_is_refused_with_a_word_about_the_first(
+    def test_second_request_is_refused_during_a_deploy(
         self, machine: Machine, worker: Worker, background: ThreadPoolExecutor
     ) -> None:
+        """The message names the first one."""
         first: Future[Answer] = background.submit(machine.ask, "deploy", B)
         machine.wait_for_record(B)
         second = machine.ask("deploy", OTHER)
@@ -352,9 +361,10 @@ class WhileADeploymentIsUnderWay(_OnAMachine):
         assert first.result().returncode == 0
         assert machine.deployed() == B
 
-    def test_one_that_dies_is_told_and_the_same_request_starts_it_anew(
+    def test_dead_deploy_is_told_and_started_anew(
         self, machine: Machine, worker: Worker, background: ThreadPoolExecutor
     ) -> None:
+        """By the same request."""
         request = next(_REQUESTS)
         first: Future[Answer] = background.submit(machine.ask, "deploy", B, request)
         machine.wait_for_record(B)

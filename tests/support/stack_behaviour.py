@@ -25,12 +25,14 @@ class StackBehaviour:
     trials = 50
     """Models that the stack's first search trained."""
 
-    def test_customers_that_were_left_out_are_predicted_well(self, stack: Stack) -> None:
+    def test_held_out_customers_are_predicted_well(self, stack: Stack) -> None:
+        """The model is better than chance on customers that it has not seen."""
         auc = roc_auc_score(stack.held_out[stack.contract.target.name], stack.chances())
         # Five folds of the real table give .81 with a spread of .02; chance alone gives .5.
         assert auc > 0.75
 
-    def test_every_model_is_tracked_and_the_best_is_registered(self, stack: Stack) -> None:
+    def test_every_trial_is_tracked_and_the_best_registered(self, stack: Stack) -> None:
+        """Each trial is a finished run; the one with the lowest error has the aliases."""
         version = stack.client.get_model_version_by_alias("credit_card_churn", "champion")
         trials = stack.trials()
         assert len(trials) == self.trials
@@ -40,9 +42,10 @@ class StackBehaviour:
         challenger = stack.client.get_model_version_by_alias("credit_card_churn", "challenger")
         assert challenger.version == version.version
 
-    def test_registered_model_opens_with_mlflow_and_agrees_with_the_server(
+    def test_registered_model_opens_with_mlflow(
         self, stack: Stack, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        """It gives the server's own answers."""
         monkeypatch.setenv("MLFLOW_TRACKING_URI", stack.mlflow)
         mlflow.set_tracking_uri(stack.mlflow)
         model = mlflow.pyfunc.load_model("models:/credit_card_churn@champion")
