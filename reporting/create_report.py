@@ -1,6 +1,6 @@
-"""The reporting flow: recent predictions against those before, or against the training data.
+"""The reporting flow: compares recent predictions with earlier ones or the training data.
 
-Prefect runs it on a schedule and by `make report`; parameters come with the deployment.
+Prefect runs it on schedule and by `make report`, with the parameters of the schedule.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -21,26 +21,26 @@ from reporting.schedule import FLOW
 
 @flow(name=FLOW)
 def evidently_data_reporting(contract: str, window_minutes: int) -> State[None]:
-    """From the predictions of the last while to a report, and to the index of all reports.
+    """Report on the recent predictions, and update the index of reports.
 
     Args:
-        contract: File of the dataset contract; a relative name counts from the project's root.
+        contract: File of the dataset contract; relative to the project's root.
         window_minutes: Length of the time window.
     """
-    # It takes seconds, and whoever applies the flow imports this file.
+    # Evidently takes seconds to import.
     from reporting.reporter import create_report  # noqa: PLC0415
 
-    described = Contract.load(ROOT / contract)
+    dataset_contract = Contract.load(ROOT / contract)
     context = FlowRunContext.get()
     end = window_end(context.flow_run if context else None, datetime.now(UTC))
     window = Window(start=end - timedelta(minutes=window_minutes), end=end)
     settings, log = Settings.load(), get_run_logger()
     try:
         report = create_report(
-            settings, described, window, flow_run_id=str(runtime.flow_run.id), say=log.info
+            settings, dataset_contract, window, flow_run_id=str(runtime.flow_run.id), say=log.info
         )
     except TooFewRows as error:
-        # What is there by now is listed all the same, and a first look finds an index.
+        # The index is updated even so: retention may have removed reports.
         with ReportStore(settings.mongo_uri) as store:
             write_index(store, settings.reports_path)
         log.info("no report: %s", error)
@@ -49,10 +49,10 @@ def evidently_data_reporting(contract: str, window_minutes: int) -> State[None]:
 
 
 def window_end(run: FlowRun | None, now: datetime) -> datetime:
-    """When a run's window ends: as scheduled, however late it starts; by hand: now.
+    """Return the end of the window: when a scheduled run was due, however late it starts.
 
     Args:
-        run: The run; None: the function was called outside of one.
+        run: The flow run; None outside of one. A run by hand ends its window now.
         now: With a time zone.
     """
     if run is not None and run.auto_scheduled and run.expected_start_time is not None:

@@ -1,6 +1,7 @@
-"""The same comparison as `drift_detection`, drawn: one HTML page that opens with no network.
+"""Draws a comparison with Evidently: one HTML page that needs no network.
 
-Imports Evidently, which takes seconds: only what draws imports this module.
+It uses the methods and thresholds of `mlstack.quality.drift`, so both agree. Imports
+Evidently, which takes seconds.
 """
 
 import pandas as pd
@@ -17,16 +18,16 @@ from mlstack.quality.drift import comparison_method, threshold, with_labels
 
 
 def drift_html(contract: Contract, reference: pd.DataFrame, current: pd.DataFrame) -> str:
-    """Draws drift of features and predictions and, where outcomes are known, the quality.
+    """Draw drift of features and predictions and, where outcomes are known, the quality.
 
     Args:
-        contract: What a customer is.
-        reference: The features as `customer_table` gives them, `PREDICTION` and `TARGET`.
-        current: The same; `TARGET` is NaN where the outcome is not known.
+        contract: Dataset contract.
+        reference: The features as `customer_table` returns them, `PREDICTION` and `TARGET`.
+        current: The same; `TARGET` is NaN while the outcome is not known.
 
     Returns:
-        An HTML page of some 4.5 MB. The quality is left out when the known outcomes of either
-        side are all the same.
+        An HTML page of about 4.5 MB. Quality is left out when the known outcomes of either
+        side are all of one class.
     """
     columns = [*contract.feature_names, PREDICTION, TARGET]
     rows = with_labels(current[columns].reset_index(drop=True), contract)
@@ -35,7 +36,7 @@ def drift_html(contract: Contract, reference: pd.DataFrame, current: pd.DataFram
     known, known_base = rows[rows[TARGET].notna()], base[base[TARGET].notna()]
     if known[TARGET].nunique() == known_base[TARGET].nunique() == 2:  # noqa: PLR2004 - both classes
         parts.append((f"Quality on {len(known)} known outcomes", _quality(known_base, known)))
-    # Each page of Evidently's own carries 4 MB of scripts; this way there is one page.
+    # Each page carries 4 MB of scripts, so both parts go into one page.
     widgets = [
         group_widget(title=title, widgets=snapshot._widgets)  # noqa: SLF001 - Evidently is pinned
         for title, snapshot in parts
@@ -45,7 +46,7 @@ def drift_html(contract: Contract, reference: pd.DataFrame, current: pd.DataFram
 
 def _drift(contract: Contract, reference: pd.DataFrame, rows: pd.DataFrame) -> Snapshot:
     methods = {feature.name: comparison_method(feature) for feature in contract.features}
-    # Evidently refuses a column in which nothing is given.
+    # Evidently refuses a column without any value.
     names = [name for name in methods if rows[name].notna().any() and reference[name].notna().any()]
     thresholds = {
         method: threshold(method, len(rows), len(reference)) for method in set(methods.values())

@@ -1,11 +1,5 @@
-"""The pages that people read: one per report, and the index of all.
+"""The pages that people read: one per report, and the index of all reports."""
 
-Usage: python -m reporting.pages > reporting/nginx/empty.html
-
-That makes the index of no reports anew, which is shown until there is a first one.
-"""
-
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -14,18 +8,22 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mlstack.files import write_atomically
+from mlstack.settings import ROOT
 from reporting.report import Report
 from reporting.report_store import ReportStore
 
 INDEX = "index.html"
 LISTED = 200
-"""Reports that the index lists, the newest ones."""
+"""Number of reports in the index, the newest ones."""
 
 _SPARKLINE_REPORTS = 40
 _WIDTH, _HEIGHT, _MARGIN = 320.0, 48.0, 5.0
 
 _templates = Environment(
-    loader=FileSystemLoader(Path(__file__).with_name("templates")),
+    # The style sheet is part of each page, so that it opens from its file.
+    loader=FileSystemLoader(
+        [Path(__file__).with_name("templates"), ROOT / "mlstack" / "web" / "static"]
+    ),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
@@ -35,7 +33,7 @@ _templates = Environment(
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A report in a sparkline, in units of the drawing."""
+    """A report in a sparkline, in units of the view box."""
 
     x: float
     y: float
@@ -44,7 +42,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Sparkline:
-    """The share of drifted features over the last reports, as a drawing."""
+    """The share of drifted features over the last reports."""
 
     points: Sequence[Point]
     width: float = _WIDTH
@@ -52,12 +50,12 @@ class Sparkline:
 
     @property
     def path(self) -> str:
-        """The line, as a polyline's points."""
+        """The points of an SVG polyline."""
         return " ".join(f"{point.x:g},{point.y:g}" for point in self.points)
 
 
 def sparkline(reports: Sequence[Report]) -> Sparkline:
-    """Draws the share of drifted features, from 0 at the bottom to all of them at the top.
+    """Draw the share of drifted features, from 0 at the bottom to 1 at the top.
 
     Args:
         reports: Of one contract, newest first, at least one.
@@ -67,7 +65,7 @@ def sparkline(reports: Sequence[Report]) -> Sparkline:
     return Sparkline(
         [
             Point(
-                # A single one stands at the right, where the next ones come in.
+                # The newest report is at the right end, even if it is the only one.
                 x=round(_WIDTH - _MARGIN - step * (len(shown) - 1 - place), 1),
                 y=round(_HEIGHT - _MARGIN - report.share_drifted * (_HEIGHT - 2 * _MARGIN), 1),
                 report=report,
@@ -78,12 +76,12 @@ def sparkline(reports: Sequence[Report]) -> Sparkline:
 
 
 def index_page(reports: Sequence[Report], pages: Iterable[str], total: int) -> str:
-    """The list of reports.
+    """Render the list of reports.
 
     Args:
         reports: Newest first.
-        pages: File names of the pages that are there; others are not linked.
-        total: How many reports are kept in all.
+        pages: File names of the existing pages; reports without one are not linked.
+        total: Number of stored reports.
     """
     return _templates.get_template("index.html").render(
         contracts=_by_contract(reports),
@@ -95,27 +93,27 @@ def index_page(reports: Sequence[Report], pages: Iterable[str], total: int) -> s
 
 
 def report_page(report: Report, drawn: str) -> str:
-    """Evidently's page under a head of ours with the verdict.
+    """Put a header with the verdict on top of Evidently's page.
 
     Args:
-        report: What the head says.
-        drawn: As `drift_html` gives it.
+        report: The report.
+        drawn: HTML from `drift_html`.
     """
     page_head, head_tag, rest = drawn.partition("<head>")
     before, body_tag, after = rest.partition("<body>")
     if not head_tag or not body_tag:
-        raise RuntimeError("Evidently's page has changed: it has no <head> or <body> as before")
+        raise RuntimeError("Evidently's page has changed: it has no plain <head> or <body>")
     template = _templates.get_template("report_head.html")
-    ours = template.render(report=report).partition("<!-- body -->")
-    return "".join((page_head, head_tag, ours[0], before, body_tag, ours[2], after))
+    header = template.render(report=report).partition("<!-- body -->")
+    return "".join((page_head, head_tag, header[0], before, body_tag, header[2], after))
 
 
 def write_index(store: ReportStore, folder: Path) -> None:
-    """Lists the newest reports in `index.html`.
+    """Write `index.html`, which lists the newest reports.
 
     Args:
-        store: What reports there are.
-        folder: The reports' folder, made when it is not there.
+        store: The stored reports.
+        folder: Folder of the pages; created when missing.
 
     Raises:
         StorageUnavailable: MongoDB does not answer.
@@ -126,11 +124,7 @@ def write_index(store: ReportStore, folder: Path) -> None:
 
 
 def _by_contract(reports: Sequence[Report]) -> Mapping[str, Sequence[Report]]:
-    """Those of the contract that was reported on last come first."""
+    """Group by contract; the contract of the newest report comes first."""
     names = list(dict.fromkeys(report.contract.name for report in reports))
     ordered = sorted(reports, key=lambda report: names.index(report.contract.name))
     return {name: list(group) for name, group in groupby(ordered, lambda r: r.contract.name)}
-
-
-if __name__ == "__main__":
-    sys.stdout.write(index_page([], [], 0))

@@ -1,4 +1,4 @@
-"""The pages of the report browser, as text; in a browser: test_report_pages_in_browser.py."""
+"""The pages of the report browser, as text."""
 
 import re
 
@@ -10,6 +10,7 @@ from reporting.pages import index_page, report_page, sparkline
 from reporting.report import report_name
 from support.reports import NOON, RUN_ID, drift, report
 
+EMPTY = ROOT / "reporting" / "nginx" / "empty.html"
 EVIDENTLY = "<html><head><style></style></head><body><div>drawn</div></body></html>"
 
 
@@ -17,7 +18,8 @@ def _rows(page: str) -> list[str]:
     return re.findall(r'<td role="cell" data-label="Report">(.*?)</td>', page, re.DOTALL)
 
 
-def test_reports_stand_in_the_order_given_and_link_to_their_pages() -> None:
+def test_index_links_reports_in_order() -> None:
+    """Reports keep the given order, and link to their pages."""
     reports = [report(3), report(0)]
     page = index_page(reports, [each.html for each in reports], total=2)
     assert [re.findall(r'href="([^"]+)"', row) for row in _rows(page)] == [
@@ -26,59 +28,68 @@ def test_reports_stand_in_the_order_given_and_link_to_their_pages() -> None:
     ]
 
 
-def test_a_report_says_verdict_window_predictions_features_and_model() -> None:
+def test_index_describes_each_report() -> None:
+    """It has verdict, window, number of predictions, drifted features and run."""
     page = index_page([report(0, ("age", "limit"))], [], total=1)
     for text in ("Drift", "2026-11-25 09:00 to 12:00", "1,234", "age, limit", RUN_ID):
         assert text in page
     assert "against the training data" in page
 
 
-def test_a_report_whose_page_was_removed_is_listed_without_a_link() -> None:
+def test_index_does_not_link_a_removed_page() -> None:
+    """A report without a page is listed and says so."""
     page = index_page([report()], ["another.html"], total=1)
     assert "page removed" in page
     assert "<a " not in page
 
 
-def test_drifted_predictions_are_named_beside_the_features() -> None:
+def test_index_names_drifted_predictions() -> None:
+    """They are listed below the features."""
     moved = report(verdict="drift", prediction=drift("prediction", drifted=True))
     page = index_page([moved], [], total=1)
     assert "no feature<br>the predictions" in page
 
 
-def test_names_of_features_are_text_and_never_markup() -> None:
+def test_feature_names_are_escaped() -> None:
+    """A name is text, never markup."""
     odd = report(0, ("<b>odd</b>",))
     for page in (index_page([odd], [], total=1), report_page(odd, EVIDENTLY)):
         assert "&lt;b&gt;odd&lt;/b&gt;" in page
         assert "<b>" not in page
 
 
-def test_each_contract_has_its_own_list_the_last_one_first() -> None:
+def test_index_groups_by_contract() -> None:
+    """Each contract has a list; the one with the newest report comes first."""
     reports = [report(3, contract="new"), report(2, contract="old"), report(1, contract="new")]
     page = index_page(reports, [], total=3)
     assert re.findall(r"<h2 [^>]*>(.*?)</h2>", page) == ["New", "Old"]
     assert len(_rows(page)) == 3
 
 
-def test_what_is_not_listed_any_more_is_told_of() -> None:
+def test_index_counts_reports_it_does_not_list() -> None:
+    """It says how many there are only when some are not listed."""
     assert "newest 1 of 5,000 reports" in index_page([report()], [], total=5000)
     assert "newest" not in index_page([report()], [], total=1).split("</main>")[1]
 
 
-def test_the_empty_index_that_is_shown_at_first_is_the_one_of_today_s_template() -> None:
-    """Made anew by `python -m reporting.pages > reporting/nginx/empty.html`."""
-    empty = (ROOT / "reporting" / "nginx" / "empty.html").read_text(encoding="utf-8")
-    assert empty == index_page([], [], 0)
-    assert "There is no report yet" in empty
+@pytest.mark.parametrize("page", [EMPTY.read_text(encoding="utf-8"), index_page([], [], 0)])
+def test_index_without_reports_says_what_to_do(page: str) -> None:
+    """Nginx's page until the first report, and the index without reports, load nothing."""
+    assert "There is no report yet" in page
+    assert "<code>make report</code>" in page
+    assert re.findall(r'(?:src|href)="([^"]*)"', page) == ["data:,"]
 
 
-def test_pages_of_ours_load_nothing() -> None:
+def test_index_loads_nothing() -> None:
+    """No address but those of reports, and no style from elsewhere."""
     page = index_page([report(3, ("age",)), report()], [report().html], total=2)
     assert set(re.findall(r'(?:src|href)="([^"]*)"', page)) == {"data:,", report().html}
     assert "url(" not in page
     assert "@import" not in page
 
 
-def test_the_sparkline_goes_from_the_oldest_to_the_newest_and_up_with_drift() -> None:
+def test_sparkline_rises_with_drift() -> None:
+    """Reports go from the oldest to the newest, and up with the share of drifted features."""
     line = sparkline([report(2, ("age", "limit", "<b>odd</b>")), report(1, ("age",)), report(0)])
     xs, ys = [p.x for p in line.points], [p.y for p in line.points]
     assert xs == sorted(xs)
@@ -88,17 +99,20 @@ def test_the_sparkline_goes_from_the_oldest_to_the_newest_and_up_with_drift() ->
     assert line.path == " ".join(f"{x:g},{y:g}" for x, y in zip(xs, ys, strict=True))
 
 
-def test_the_sparkline_of_one_report_is_a_point_at_its_end() -> None:
+def test_sparkline_of_one_report_is_its_last_point() -> None:
+    """A single report is drawn at the right end."""
     (point,) = sparkline([report()]).points
     assert point.x > sparkline([report()]).width / 2
 
 
-def test_the_sparkline_says_its_figures_to_who_can_not_see_it() -> None:
+def test_sparkline_has_a_text_alternative() -> None:
+    """Screen readers get the figures."""
     page = index_page([report(1, ("age",)), report()], [], total=2)
     assert 'aria-label="Share of drifted features, oldest report first: 0 %, 33 %"' in page
 
 
-def test_a_report_has_its_verdict_over_what_evidently_has_drawn() -> None:
+def test_report_page_starts_with_the_verdict() -> None:
+    """The header with the verdict is above Evidently's content."""
     page = report_page(report(0, ("age",)), EVIDENTLY)
     assert page.index("Drift</span>") < page.index("drawn")
     assert "<title>Drift: some_customers, 2026-11-25 09:00 to 12:00 UTC</title>" in page
@@ -107,18 +121,21 @@ def test_a_report_has_its_verdict_over_what_evidently_has_drawn() -> None:
     assert "estimate from the chances alone: rmse 0.300" in page
 
 
-def test_performance_names_the_share_of_known_outcomes() -> None:
+def test_report_page_gives_the_share_of_known_outcomes() -> None:
+    """Measured figures come with their coverage; a figure that is None is left out."""
     known = Quality(rmse=0.35, logloss=0.41, auc=None, calibration_error=0.03, coverage=0.25)
     page = report_page(report(quality=known), EVIDENTLY)
     assert "rmse 0.350, logloss 0.410, calibration error 0.030, on the 25 %" in page
 
 
-def test_a_page_of_evidently_s_that_looks_otherwise_is_no_report() -> None:
+def test_unexpected_evidently_page_is_a_defect() -> None:
+    """A page without plain <head> and <body> is refused."""
     with pytest.raises(RuntimeError, match="has changed"):
         report_page(report(), "<html><body class='new'></body></html>")
 
 
-def test_names_of_reports_sort_by_time_and_need_no_quoting() -> None:
+def test_report_names_sort_by_time() -> None:
+    """They need no quoting in file names and addresses."""
     earlier, later = report_name(NOON, "z"), report_name(NOON.replace(second=1), "a")
     assert earlier < later
     assert re.fullmatch(r"[\w-]+", earlier)

@@ -1,4 +1,4 @@
-"""Which predictions a report is about."""
+"""The window that a report is about."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -13,14 +13,14 @@ NOW = DUE + timedelta(seconds=40)
 
 
 @pytest.mark.parametrize(("scheduled", "end"), [(True, DUE), (False, NOW)])
-def test_a_scheduled_window_ends_when_due_and_one_by_hand_now(
-    *, scheduled: bool, end: datetime
-) -> None:
+def test_window_ends_when_the_run_is_due(*, scheduled: bool, end: datetime) -> None:
+    """The window of a scheduled run ends when it is due; by hand it ends now."""
     run = FlowRun.model_validate(
         {"flow_id": uuid4(), "auto_scheduled": scheduled, "expected_start_time": DUE}
     )
     assert window_end(run, NOW) == end
 
 
-def test_outside_of_a_run_it_ends_now() -> None:
+def test_window_without_a_run_ends_now() -> None:
+    """Called outside of a flow run, the window ends now."""
     assert window_end(None, NOW) == NOW
