@@ -97,12 +97,12 @@ class Routes:
         if not self._monitor.alive:
             detail = "a thread of the service has ended; its log says why"
             return _problem(HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", detail)
-        return _json({"status": "ready", "detail": self._page.word()})
+        return _json({"status": "ready", "detail": self._page.verdict()})
 
     def page(self) -> Response:
         """For people."""
         response = Response(
-            render_template("status.html", **self._page.values()),
+            render_template("status.html", **self._page.template_values()),
             content_type="text/html; charset=utf-8",
         )
         response.headers["Content-Security-Policy"] = _PAGE_POLICY

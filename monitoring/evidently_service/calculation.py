@@ -1,4 +1,4 @@
-"""One look at the window: drift, and quality measured and estimated."""
+"""Calculates drift, and measured and estimated quality, of the window."""
 
 import time
 from collections.abc import Sequence
@@ -14,19 +14,19 @@ from mlstack.quality.drift import MIN_ROWS, DriftDetector, DriftResult
 from mlstack.quality.figures import estimate_quality, measure_quality
 from mlstack.quality.reference import Reference
 from mlstack.quality.results import ColumnDrift, Quality
-from monitoring.evidently_service.window import Content
+from monitoring.evidently_service.window import Snapshot
 
 EDGES = tuple(number / 20 for number in range(1, 21))
-"""Upper edges of the intervals in which chances are counted."""
+"""Upper edges of the buckets of chances."""
 
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """How chances are spread.
+    """Distribution of chances.
 
     Args:
-        mean: Of the chances.
-        below: Rows up to each of `EDGES`.
+        mean: Mean chance.
+        below: Number of rows up to each of `EDGES`.
     """
 
     mean: float
@@ -35,19 +35,21 @@ class Distribution:
 
 @dataclass(frozen=True, slots=True)
 class Calculation:
-    """What was found.
+    """Results for one state of the window.
+
+    "Own rows" are those that the deployed run has answered.
 
     Args:
-        run_id: The served run, whose training rows are the reference.
-        version: The window's.
-        at: When.
-        seconds: How long it took.
-        drift: Of the features, over the whole window.
-        prediction: Drift of what the served run says; None: it has said too little yet.
-        predictions: How many rows of the window the served run has said something of.
-        measured: Its quality on those of them whose outcome is known; None: none is.
-        estimated: Its quality as its own chances foretell it; None: it has said nothing yet.
-        chances: How its chances are spread; None: it has said nothing yet.
+        run_id: The deployed run, whose training rows are the reference.
+        version: Version of the window.
+        at: When it was calculated.
+        seconds: How long that took.
+        drift: Drift of the features, over the whole window.
+        prediction: Drift of the prediction over own rows; None: there are too few.
+        predictions: Number of own rows.
+        measured: Quality on own rows with an outcome; None: there are none.
+        estimated: Quality estimated from the chances of own rows; None: there are none.
+        chances: Distribution over own rows; None: there are none.
     """
 
     run_id: str
@@ -66,7 +68,7 @@ class Calculator:
     """Compares windows with one reference.
 
     Args:
-        reference: Training rows of the served run.
+        reference: Training rows of the deployed run.
 
     Raises:
         TooFewRows: the reference has too few rows.
@@ -77,28 +79,26 @@ class Calculator:
         self.reference_chances = _distribution(reference.rows[PREDICTION])
         self._detector = DriftDetector(reference.contract, reference.rows)
 
-    def calculate(self, content: Content) -> Calculation:
-        """Looks at a window.
+    def calculate(self, window: Snapshot) -> Calculation:
+        """Compare the window with the reference.
 
         Raises:
-            TooFewRows: there are too few rows in it.
+            TooFewRows: the window has too few rows.
         """
         start = time.perf_counter()
-        rows = content.table(self.reference.contract)
-        # A row whose sender does not say which model it is of is taken for the served one's.
-        said = rows[rows[RUN_ID].isna() | (rows[RUN_ID] == self.reference.run_id)]
-        chances = said[PREDICTION]
+        rows = window.table(self.reference.contract)
+        # A row without a run id counts as one of the deployed run.
+        own = rows[rows[RUN_ID].isna() | (rows[RUN_ID] == self.reference.run_id)]
+        chances = own[PREDICTION]
         return Calculation(
             run_id=self.reference.run_id,
-            version=content.version,
+            version=window.version,
             drift=self._detector.compare_features(rows),
-            prediction=self._detector.compare_prediction(chances)
-            if len(said) >= MIN_ROWS
-            else None,
-            predictions=len(said),
-            measured=measure_quality(said[TARGET].to_numpy(), chances.to_numpy()),
+            prediction=self._detector.compare_prediction(chances) if len(own) >= MIN_ROWS else None,
+            predictions=len(own),
+            measured=measure_quality(own[TARGET].to_numpy(), chances.to_numpy()),
             estimated=estimate_quality(chances.to_numpy(), len(rows)),
-            chances=_distribution(chances) if len(said) else None,
+            chances=_distribution(chances) if len(own) else None,
             at=datetime.now(UTC),
             seconds=time.perf_counter() - start,
         )

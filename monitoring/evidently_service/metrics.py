@@ -1,9 +1,9 @@
-"""What Prometheus is told: the state as it is at the moment it asks.
+"""The service's metrics, taken from the monitor's state whenever Prometheus scrapes.
 
-What is not known has no series: a value that stands for it would be drawn and alarmed about.
+An unknown value has no series: a placeholder would be drawn, and would cause alerts.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -24,7 +24,7 @@ _QUALITY = {
     "logloss": "Logarithmic loss of the chances.",
     "auc": "Area under the ROC curve.",
     "calibration_error": "Expected calibration error, ten bins.",
-    "coverage": "Share of the rows that the figures are taken from.",
+    "coverage": "Share of the rows that the figures are based on.",
 }
 
 
@@ -32,8 +32,8 @@ class Metrics:
     """The service's metrics.
 
     Args:
-        monitor: What knows everything.
-        dataset: The contract's name.
+        monitor: The running monitor.
+        dataset: Name of the contract.
     """
 
     def __init__(self, monitor: Monitor, dataset: str) -> None:
@@ -43,24 +43,24 @@ class Metrics:
         ProcessCollector(registry=self._registry)
 
     def render(self) -> bytes:
-        """The exposition, in Prometheus' text format."""
+        """Render the metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
-        """Every family of metrics."""
+        """Yield every metric family."""
         monitor, state = self._monitor, self._monitor.state
         yield self._gauge("window_rows", "Rows in the window.", len(monitor.window))
         yield self._gauge(
             "calculation_age_seconds",
-            "Since when the figures may be out of date; grows while calculations fail.",
+            "Age of the figures; grows while calculations fail.",
             monitor.age_seconds,
         )
         yield self._gauge(
             "outcomes_reachable",
-            "1: rows and outcomes could be read from MongoDB; 0: they could not.",
+            "1: MongoDB can be read; 0: it cannot.",
             not monitor.storage_fault,
         )
-        yield self._counter("rows", "Rows taken, repetitions not counted.", monitor.taken)
+        yield self._counter("rows", "Rows taken, without repetitions.", monitor.taken)
         yield self._counter("rows_refused", "Rows that did not fit the contract.", monitor.refused)
         yield self._counter("calculation_failures", "Failed calculations.", monitor.failures)
         if state.calculator is not None:
@@ -72,67 +72,64 @@ class Metrics:
         reference = calculator.reference
         rows = GaugeMetricFamily(
             "evidently:reference_rows",
-            "Rows of the reference: training data of this run.",
+            "Rows of the reference: training rows of this run.",
             labels=("dataset", "model_run_id"),
         )
         rows.add_metric((self._dataset, reference.run_id), len(reference.rows))
         yield rows
         if reference.quality is not None:
-            about = "when the model was chosen, on rows it had not learnt from"
+            about = "at training, on validation rows"
             yield from self._quality("reference_quality", about, reference.quality)
         yield from self._chances("reference_prediction", calculator.reference_chances)
 
-    def _calculation(self, found: "Calculation") -> Iterator[Metric]:
-        drift = found.drift
+    def _calculation(self, calculation: "Calculation") -> Iterator[Metric]:
         yield self._gauge(
-            "calculation_seconds", "How long the last calculation took.", found.seconds
+            "calculation_seconds", "How long the last calculation took.", calculation.seconds
         )
+        drift, prediction = calculation.drift, calculation.prediction
         for name, about, value in (
             ("share_drifted_features", "Share of the features that drifted.", drift.share_drifted),
-            (
-                "n_drifted_features",
-                "Number of features that drifted.",
-                len(drift.drifted_features),
-            ),
+            ("n_drifted_features", "Number of features that drifted.", len(drift.drifted_features)),
             ("dataset_drift", "1: at least one feature drifted.", drift.drifted),
         ):
             yield self._gauge(f"data_drift:{name}", about, value)
-        features = {feature.column: feature for feature in drift.features}
-        yield self._by_feature(
-            "data_drift:score",
-            "Distance of the feature from the reference.",
-            {name: feature.score for name, feature in features.items()},
-        )
-        yield self._by_feature(
-            "data_drift:threshold",
-            "From which distance on the feature has drifted.",
-            {name: feature.threshold for name, feature in features.items()},
-        )
-        yield self._by_feature(
-            "data_drift:drifted",
-            "1: the feature has drifted.",
-            {name: feature.drifted for name, feature in features.items()},
-        )
-        yield self._by_feature(
-            "data_quality:missing_share",
-            "Share of the window's rows in which the feature is missing.",
-            {name: feature.missing_share for name, feature in features.items()},
-        )
-        if found.prediction is not None:
+        for name, about, field in (
+            ("data_drift:score", "Distance of the feature from the reference.", "score"),
+            (
+                "data_drift:threshold",
+                "Smallest distance at which the feature has drifted.",
+                "threshold",
+            ),
+            ("data_drift:drifted", "1: the feature has drifted.", "drifted"),
+            (
+                "data_quality:missing_share",
+                "Share of the window's rows in which the feature is missing.",
+                "missing_share",
+            ),
+        ):
+            family = GaugeMetricFamily(f"evidently:{name}", about, labels=("dataset", "feature"))
+            for feature in drift.features:
+                family.add_metric((self._dataset, feature.column), float(getattr(feature, field)))
+            yield family
+        if prediction is not None:
             for name, about, value in (
-                ("score", "Distance of the chances from the reference's.", found.prediction.score),
-                ("threshold", "From which distance on they drifted.", found.prediction.threshold),
-                ("drifted", "1: the chances have drifted.", found.prediction.drifted),
+                ("score", "Distance of the chances from the reference's.", prediction.score),
+                (
+                    "threshold",
+                    "Smallest distance at which the chances have drifted.",
+                    prediction.threshold,
+                ),
+                ("drifted", "1: the chances have drifted.", prediction.drifted),
             ):
                 yield self._gauge(f"prediction_drift:{name}", about, value)
-        if found.measured is not None:
+        if calculation.measured is not None:
             about = "on the window's rows whose outcome is known"
-            yield from self._quality("quality", about, found.measured)
-        if found.estimated is not None:
-            about = "an estimate, as the model's own chances foretell it"
-            yield from self._quality("estimated_quality", about, found.estimated)
-        if found.chances is not None:
-            yield from self._chances("prediction", found.chances)
+            yield from self._quality("quality", about, calculation.measured)
+        if calculation.estimated is not None:
+            about = "estimated from the model's own chances"
+            yield from self._quality("estimated_quality", about, calculation.estimated)
+        if calculation.chances is not None:
+            yield from self._chances("prediction", calculation.chances)
 
     def _quality(self, prefix: str, about: str, quality: Quality) -> Iterator[Metric]:
         for name, meaning in _QUALITY.items():
@@ -144,9 +141,9 @@ class Metrics:
         from monitoring.evidently_service.calculation import EDGES  # noqa: PLC0415 - as above
 
         yield self._gauge(f"{prefix}:mean", "Mean chance.", chances.mean)
-        # A gauge for each bucket: the window slides, and a histogram's counts must not fall.
+        # Gauges, because the counts of a histogram may not fall, and the window slides.
         buckets = GaugeMetricFamily(
-            f"evidently:{prefix}:bucket", "Rows up to a chance.", labels=("dataset", "le")
+            f"evidently:{prefix}:bucket", "Rows with at most this chance.", labels=("dataset", "le")
         )
         for edge, count in zip(EDGES, chances.below, strict=True):
             buckets.add_metric((self._dataset, str(edge)), count)
@@ -161,10 +158,4 @@ class Metrics:
     def _counter(self, name: str, about: str, value: float) -> Metric:
         family = CounterMetricFamily(f"evidently:{name}", about, labels=("dataset",))
         family.add_metric((self._dataset,), value)
-        return family
-
-    def _by_feature(self, name: str, about: str, values: Mapping[str, float]) -> Metric:
-        family = GaugeMetricFamily(f"evidently:{name}", about, labels=("dataset", "feature"))
-        for feature, value in values.items():
-            family.add_metric((self._dataset, feature), float(value))
         return family

@@ -1,6 +1,6 @@
-"""The service's threads: one calculates, another one asks MongoDB; none of them is a request's.
+"""The service's state, and its two threads: one calculates, the other one reads MongoDB.
 
-MongoDB may hang or be away for hours: the calculation never waits for it.
+MongoDB may be down for hours, so the calculation never waits for it.
 """
 
 import logging
@@ -34,13 +34,13 @@ _STOP_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the service knows; replaced as a whole.
+    """What the service knows; always replaced as a whole.
 
     Args:
-        run_id: The served run; None: none is deployed.
-        calculator: Has the run's reference; None: there is none yet.
-        calculation: The last one of this run; None: there is none yet.
-        reason: Why there is none, or why it is not of now; empty: it is of now.
+        run_id: The deployed run; None: there is none.
+        calculator: Holds the run's reference; None: it is not loaded yet.
+        calculation: Last calculation for this run; None: there is none yet.
+        reason: Why there is no calculation, or why it is out of date; empty: it is up to date.
         failing: Whether the reason is a fault.
     """
 
@@ -52,14 +52,14 @@ class State:
 
 
 class Monitor:
-    """Looks at the window on a period.
+    """Compares the window with the deployed run's reference, periodically.
 
     Args:
         settings: State folder, MongoDB's address, window and period.
-        contract: What a customer is.
+        contract: Dataset contract.
 
     Raises:
-        SettingsError: MongoDB's address can never work.
+        SettingsError: MongoDB's address is invalid.
     """
 
     def __init__(self, settings: Settings, contract: Contract) -> None:
@@ -72,15 +72,15 @@ class Monitor:
         self.window = Window(settings.monitor_window_rows)
         self.state = State()
         self.storage_fault = ""
-        """Why MongoDB's rows or outcomes are not here; empty: they are."""
+        """Why MongoDB cannot be read; empty: it can."""
         self.failures = 0
-        """Looks that failed since the start."""
+        """Failed calculations since start."""
         self.taken = 0
-        """Rows taken since the start, repetitions not counted."""
+        """Rows taken since start, without repetitions."""
         self.refused = 0
-        """Rows refused since the start."""
+        """Rows refused since start."""
         self._reader = RowReader(contract)
-        self._counting = threading.Lock()
+        self._counters_lock = threading.Lock()
         self._current_at = time.monotonic()
         self._restored = False
         self._stopping = threading.Event()
@@ -89,76 +89,75 @@ class Monitor:
                 target=self._repeat, args=[step, failed], name=step.__name__, daemon=True
             )
             for step, failed in (
-                (self._look, self._look_failed),
-                (self._ask_mongo, self._mongo_failed),
+                (self._calculate, self._calculation_failed),
+                (self._read_mongo, self._mongo_failed),
             )
         ]
 
     def start(self) -> None:
-        """Starts the threads; returns at once."""
+        """Start the threads and return."""
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """Ends the threads."""
+        """Stop the threads."""
         self._stopping.set()
         for thread in self._threads:
             thread.join(_STOP_SECONDS)
         self._store.close()
 
     def take(self, document: Any) -> Rows:
-        """Takes posted rows into the window; see `RowReader.read`.
+        """Take posted rows into the window; see `RowReader.read`.
 
         Raises:
-            InvalidRequest: they are no array of rows.
+            InvalidRequest: the document is not an array of rows.
         """
         rows = self._reader.read(document)
         added = self.window.add(rows.taken)
-        with self._counting:
+        with self._counters_lock:
             self.taken += added
             self.refused += rows.refused
         return rows
 
     @property
     def alive(self) -> bool:
-        """Whether its threads run."""
+        """Whether both threads are running."""
         return all(thread.is_alive() for thread in self._threads)
 
     @property
     def age_seconds(self) -> float:
-        """Since when the calculation may be out of date.
+        """Seconds since the calculation was last known to be up to date.
 
-        It is up to date when it was just made, or when a look found nothing that would change
-        it; from the start on it ages until the first look that does not fail.
+        It is when it was just made, or when nothing has changed since. Without any it counts
+        from the start.
         """
         return time.monotonic() - self._current_at
 
     def _repeat(self, step: Callable[[], None], failed: Callable[[str], None]) -> None:
-        """Takes a step each period; one that fails is told of, and the next one follows."""
+        """Call `step` once a period until the service stops; report a failure and go on."""
         while not self._stopping.is_set():
-            begun = time.monotonic()
+            started = time.monotonic()
             try:
                 step()
             except MlstackError as error:
                 failed(str(error))
             except Exception as error:
-                # This thread is the only one that takes these steps: a defect must not end it.
+                # A defect must not end the only thread that does this.
                 log.exception("%s failed; trying again", step.__name__)
                 failed(f"{type(error).__name__}: the service's log has the details")
-            spent = time.monotonic() - begun
-            self._stopping.wait(max(0.0, self._settings.monitor_period_seconds - spent))
+            elapsed = time.monotonic() - started
+            self._stopping.wait(max(0.0, self._settings.monitor_period_seconds - elapsed))
 
-    def _look(self) -> None:
-        """Brings the state up to date."""
-        self.state = self._next()
+    def _calculate(self) -> None:
+        self.state = self._next_state()
         self._current_at = time.monotonic()
 
-    def _next(self) -> State:
-        # Evidently takes seconds to import; meanwhile rows are taken.
+    def _next_state(self) -> State:
+        # Evidently takes seconds to import; rows are taken in the meantime.
         from monitoring.evidently_service.calculation import Calculator  # noqa: PLC0415
 
         record = self._deployment.record()
-        # As the servers do, see `ModelWatcher`: RUN_ID is for one that is run by hand.
+        # Like `ModelWatcher`: RUN_ID counts only while nothing was ever deployed.
         run_id = (record.run_id if record else self._settings.run_id) or None
         old = self.state
         if run_id != old.run_id or old.calculator is None:
@@ -171,46 +170,46 @@ class Monitor:
             check_contract(self._models.load(run_id), self._contract)
             calculator = Calculator(self._references.load(run_id))
             log.info("the reference is run %s", run_id)
-            self.state = State(run_id, calculator, reason="the first calculation is under way")
-        content = self.window.content()
-        least = min(self._settings.monitor_min_rows, self.window.size)
-        if len(content.rows) < least:
-            reason = f"{len(content.rows)} of {least} rows that the first calculation needs"
+            self.state = State(run_id, calculator, reason="the first calculation is running")
+        window = self.window.snapshot()
+        needed = min(self._settings.monitor_min_rows, self.window.size)
+        if len(window.rows) < needed:
+            reason = f"{len(window.rows)} of {needed} rows that the first calculation needs"
             return State(run_id, calculator, reason=reason)
-        if old.calculation is not None and old.calculation.version == content.version:
+        if old.calculation is not None and old.calculation.version == window.version:
             return State(run_id, calculator, old.calculation, reason="")
-        calculation = calculator.calculate(content)
+        calculation = calculator.calculate(window)
         if old.calculation is None or old.calculation.drift.drifted != calculation.drift.drifted:
             names = ", ".join(calculation.drift.drifted_features)
             log.info("%s", f"drifted: {names}" if names else "no feature has drifted")
         return State(run_id, calculator, calculation, reason="")
 
-    def _look_failed(self, reason: str) -> None:
+    def _calculation_failed(self, reason: str) -> None:
         if self.state.reason != reason:
             log.error("%s", reason)
         self.failures += 1
         old = self.state
         self.state = State(old.run_id, old.calculator, old.calculation, reason, failing=True)
 
-    def _ask_mongo(self) -> None:
-        """Fills the window after a start, and learns what became of its customers."""
+    def _read_mongo(self) -> None:
+        """Fill the window after a start, then read the outcomes of its rows."""
         if not self._restored:
             newest = self._store.newest(self.window.size)
-            self.window.put_before(_rows(newest, self._contract))
+            self.window.prepend(_rows(newest, self._contract))
             self._restored = True
             log.info("%d rows are in the window", len(self.window))
-        self.window.learn(self._store.outcomes(self.window.prediction_ids()))
+        self.window.set_outcomes(self._store.outcomes(self.window.prediction_ids()))
         self.storage_fault = ""
 
     def _mongo_failed(self, reason: str) -> None:
         if not self.storage_fault:
-            log.warning("%s; rows that are posted are taken as ever", reason)
-        # What follows tells of its driver's settings.
+            log.warning("%s; posted rows are still taken", reason)
+        # The rest describes the driver's settings.
         self.storage_fault = reason.split(" (configured", 1)[0]
 
 
 def _rows(found: pd.DataFrame, contract: Contract) -> list[Row]:
-    """Stored predictions as rows; a whole number among missing ones is a float, and may stay so."""
+    """Convert stored predictions; integers beside missing values are floats, which is fine."""
     records = found.astype(object).where(found.notna(), None).to_dict("records")
     return [
         Row(

@@ -1,4 +1,4 @@
-"""The window: the newest rows, each once."""
+"""The window: the newest rows, each of them once."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -14,15 +14,15 @@ from mlstack.prediction_log.prediction_store import RUN_ID
 from monitoring.evidently_service.rows import Row
 
 Key = str | int
-"""A prediction's id, or for a row without one its number."""
+"""Prediction id, or a number for a row without one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class Snapshot:
     """The window at a moment.
 
     Args:
-        version: Another one means other rows or outcomes.
+        version: Changes with every change of rows or outcomes.
         rows: Oldest first.
     """
 
@@ -30,7 +30,7 @@ class Content:
     rows: Sequence[Row]
 
     def table(self, contract: Contract) -> pd.DataFrame:
-        """The features as `customer_table` gives them, `PREDICTION`, `TARGET` and `RUN_ID`."""
+        """Return the features as `customer_table` has them, `PREDICTION`, `TARGET`, `RUN_ID`."""
         targets = [np.nan if row.target is None else row.target for row in self.rows]
         return customer_table([row.customer for row in self.rows], contract).assign(
             **{
@@ -42,10 +42,10 @@ class Content:
 
 
 class Window:
-    """The newest rows; safe from several threads.
+    """The newest rows. Thread-safe.
 
     Args:
-        size: How many it holds at most.
+        size: Maximum number of rows.
     """
 
     def __init__(self, size: int) -> None:
@@ -59,9 +59,9 @@ class Window:
         return len(self._rows)
 
     def add(self, rows: Sequence[Row]) -> int:
-        """Adds new rows; returns how many of them were not there yet.
+        """Add rows; return how many were new.
 
-        A row that is there already keeps its place, and gains an outcome if it had none.
+        A known row keeps its place, and gets its outcome if it had none.
         """
         with self._lock:
             added = 0
@@ -76,34 +76,34 @@ class Window:
             self._changed()
             return added
 
-    def put_before(self, rows: Sequence[Row]) -> None:
-        """Adds rows that are older than all that are there, as far as there is room."""
+    def prepend(self, rows: Sequence[Row]) -> None:
+        """Put rows that are older than all others in front, as far as there is room."""
         with self._lock:
             older = {self._key(row): row for row in rows}
             self._rows = {**{k: r for k, r in older.items() if k not in self._rows}, **self._rows}
             self._changed()
 
-    def learn(self, outcomes: Mapping[str, int]) -> None:
-        """Notes what became of customers, by prediction id."""
+    def set_outcomes(self, outcomes: Mapping[str, int]) -> None:
+        """Set the outcomes of rows, by prediction id."""
         with self._lock:
-            news = {
+            changed = {
                 key: replace(row, target=outcomes[key])
                 for key, row in self._rows.items()
                 if isinstance(key, str) and key in outcomes and row.target != outcomes[key]
             }
-            if news:
-                self._rows.update(news)
+            if changed:
+                self._rows.update(changed)
                 self._changed()
 
     def prediction_ids(self) -> list[str]:
-        """Of the rows that have one."""
+        """List the prediction ids of the rows that have one."""
         with self._lock:
             return [key for key in self._rows if isinstance(key, str)]
 
-    def content(self) -> Content:
-        """What is in it now."""
+    def snapshot(self) -> Snapshot:
+        """Copy the window as it is now."""
         with self._lock:
-            return Content(self._version, list(self._rows.values()))
+            return Snapshot(self._version, list(self._rows.values()))
 
     def _key(self, row: Row) -> Key:
         return next(self._numbers) if row.prediction_id is None else row.prediction_id

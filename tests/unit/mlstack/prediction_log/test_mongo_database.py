@@ -97,7 +97,7 @@ def test_an_address_that_can_never_work_is_told_at_once(uri: str) -> None:
 def test_the_monitor_asks_again_when_the_name_can_not_be_looked_up(
     lookups: list[str], monkeypatch: pytest.MonkeyPatch, documented: Contract, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(Monitor, "_look", lambda _: None)  # it imports Evidently
+    monkeypatch.setattr(Monitor, "_calculate", lambda _: None)  # it imports Evidently
     settings = Settings(state_dir=tmp_path, mongo_uri=SRV, monitor_period_seconds=0.1)
     monitor = Monitor(settings, documented)
     monitor.start()
