@@ -1,4 +1,4 @@
-"""Grafana's files: there is no Grafana to try them on here, so they are read strictly."""
+"""Grafana's files, checked strictly because no Grafana runs in the tests."""
 
 import re
 from itertools import combinations
@@ -13,7 +13,7 @@ from mlstack.settings import ROOT
 from support.contracts import CONTRACTS
 from support.dashboards import FILES, GRAFANA, load, queries
 
-# The last one of Grafana's classic dashboards, from 12.2 on.
+# The last schema of Grafana's classic dashboards, from 12.2 on.
 SCHEMA_VERSION = 42
 PANELS = {"row", "stat", "timeseries", "state-timeline", "table", "heatmap"}
 COLUMNS = 24
@@ -26,21 +26,23 @@ def data_sources() -> list[dict[str, Any]]:
     return list(yaml.safe_load(text)["datasources"])
 
 
-def test_the_documented_address_opens_the_drift_dashboard() -> None:
-    """It is /d/U54hsxv7k/evidently-data-drift-dashboard, and Grafana makes it of uid and title."""
+def test_documented_address_opens_the_drift_dashboard() -> None:
+    """It is /d/U54hsxv7k/evidently-data-drift-dashboard, made from uid and title."""
     (drift,) = [load(file) for file in FILES if load(file)["uid"] == "U54hsxv7k"]
     slug = re.sub(r"[^a-z0-9]+", "-", drift["title"].lower())
     assert slug == "evidently-data-drift-dashboard"
 
 
-def test_dashboards_are_different_ones() -> None:
+def test_dashboards_have_distinct_uids_and_titles() -> None:
+    """There are two, and they share neither uid nor title."""
     dashboards = [load(file) for file in FILES]
     assert len({each["uid"] for each in dashboards}) == len(dashboards) == 2
     assert len({each["title"] for each in dashboards}) == len(dashboards)
 
 
 @per_dashboard
-def test_schema_is_the_one_that_grafana_12_needs_no_migration_for(file: Path) -> None:
+def test_schema_needs_no_migration(file: Path) -> None:
+    """Grafana 12 takes the dashboards as they are."""
     dashboard = load(file)
     assert dashboard["schemaVersion"] == SCHEMA_VERSION
     assert dashboard["id"] is None
@@ -55,7 +57,8 @@ def test_schema_is_the_one_that_grafana_12_needs_no_migration_for(file: Path) ->
 
 
 @per_dashboard
-def test_panels_have_ids_of_their_own_and_do_not_overlap(file: Path) -> None:
+def test_panels_do_not_overlap(file: Path) -> None:
+    """Each has its own id, title and place."""
     panels = load(file)["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     assert len({panel["title"] for panel in panels}) == len(panels)
@@ -69,7 +72,8 @@ def test_panels_have_ids_of_their_own_and_do_not_overlap(file: Path) -> None:
 
 
 @per_dashboard
-def test_queries_go_to_the_provisioned_data_source(file: Path) -> None:
+def test_queries_use_the_provisioned_data_source(file: Path) -> None:
+    """No panel or variable names another one."""
     (source,) = data_sources()
     wanted = {"type": source["type"], "uid": source["uid"]}
     dashboard = load(file)
@@ -83,7 +87,8 @@ def test_queries_go_to_the_provisioned_data_source(file: Path) -> None:
 
 
 @per_dashboard
-def test_variables_of_queries_are_there(file: Path) -> None:
+def test_query_variables_are_defined(file: Path) -> None:
+    """A query uses only variables of its dashboard or of Grafana."""
     dashboard = load(file)
     known = {variable["name"] for variable in dashboard["templating"]["list"]}
     for query in queries(dashboard):
@@ -93,7 +98,8 @@ def test_variables_of_queries_are_there(file: Path) -> None:
 
 
 @per_dashboard
-def test_no_dashboard_knows_a_feature(file: Path) -> None:
+def test_dashboards_name_no_feature(file: Path) -> None:
+    """They serve any contract, by the label `feature`."""
     text = file.read_text(encoding="utf-8")
     for name in CONTRACTS:
         contract = Contract.load(ROOT / "contracts" / f"{name}.yaml")
@@ -103,6 +109,7 @@ def test_no_dashboard_knows_a_feature(file: Path) -> None:
 
 @per_dashboard
 def test_estimates_are_called_estimates(file: Path) -> None:
+    """Legend and description say so."""
     for panel in load(file)["panels"]:
         for target in panel.get("targets", ()):
             if "estimated_quality" in target["expr"]:
@@ -110,7 +117,8 @@ def test_estimates_are_called_estimates(file: Path) -> None:
                 assert "ESTIMATE" in panel["description"]
 
 
-def test_dashboards_are_found_and_names_of_the_interval_agree_with_prometheus() -> None:
+def test_provisioning_finds_the_dashboards() -> None:
+    """Its folder is theirs, and its interval is the scrape interval."""
     provider = yaml.safe_load(
         (GRAFANA / "provisioning/dashboards/mlstack.yml").read_text(encoding="utf-8")
     )["providers"][0]

@@ -1,4 +1,4 @@
-"""Posted rows: each is taken, or refused with field and row named."""
+"""Posted rows: each is taken, or refused with the row and field named."""
 
 from typing import Any
 
@@ -26,22 +26,23 @@ def _row(contract: Contract, **more: Any) -> dict[str, Any]:
     return {**contract.example, "prediction": 0.25, **more}
 
 
-def test_a_row_needs_features_and_prediction_alone(reader: RowReader, contract: Contract) -> None:
+def test_row_needs_features_and_prediction(reader: RowReader, contract: Contract) -> None:
+    """All other fields are optional."""
     rows = reader.read([_row(contract)])
     assert rows.taken == [Row(dict(contract.example), 0.25)]
     assert (rows.refused, rows.faults) == (0, ())
 
 
-def test_a_row_may_say_whose_it_is_and_what_became_of_it(
-    reader: RowReader, contract: Contract
-) -> None:
+def test_row_may_have_ids_and_outcome(reader: RowReader, contract: Contract) -> None:
+    """Prediction id, run id and outcome are read; an outcome may be a number or a boolean."""
     more = {"prediction_id": ID, "model_run_id": RUN}
     rows = reader.read([_row(contract, target=target, **more) for target in (1, True, 0, 1.0)])
     assert [row.target for row in rows.taken] == [1, 1, 0, 1]
     assert {(row.prediction_id, row.run_id) for row in rows.taken} == {(ID, RUN)}
 
 
-def test_what_is_null_is_not_known(reader: RowReader, contract: Contract) -> None:
+def test_null_counts_as_unknown(reader: RowReader, contract: Contract) -> None:
+    """An optional field that is null is like an absent one."""
     rows = reader.read([_row(contract, target=None, prediction_id=None, model_run_id=None)])
     assert rows.taken == [Row(dict(contract.example), 0.25)]
 
@@ -64,15 +65,17 @@ def test_what_is_null_is_not_known(reader: RowReader, contract: Contract) -> Non
         ({"surprise": 1}, "/1/surprise", "unknown_field"),
     ],
 )
-def test_a_row_that_does_not_fit_is_named_and_the_others_are_taken(
+def test_invalid_row_is_refused_alone(
     reader: RowReader, contract: Contract, more: dict[str, Any], pointer: str, code: str
 ) -> None:
+    """Its fault is named by row and field; the other rows are taken."""
     rows = reader.read([_row(contract), _row(contract, **more), _row(contract)])
     assert (len(rows.taken), rows.refused) == (2, 1)
     assert [(fault.pointer, fault.code) for fault in rows.faults] == [(pointer, code)]
 
 
-def test_what_is_missing_is_named(reader: RowReader, contract: Contract) -> None:
+def test_missing_fields_are_named(reader: RowReader, contract: Contract) -> None:
+    """Each missing field is a fault of its own."""
     row = _row(contract)
     del row["prediction"], row["gender"]
     rows = reader.read([row])
@@ -82,23 +85,25 @@ def test_what_is_missing_is_named(reader: RowReader, contract: Contract) -> None
     }
 
 
-def test_faults_are_named_up_to_a_limit_and_rows_counted_beyond(
-    reader: RowReader, contract: Contract
-) -> None:
+def test_faults_are_limited(reader: RowReader, contract: Contract) -> None:
+    """Beyond the limit, refused rows are only counted."""
     rows = reader.read([_row(contract, prediction=2)] * 50 + [1, "x", None])
     assert (rows.taken, rows.refused, len(rows.faults)) == ([], 53, MAX_ERRORS)
 
 
 @pytest.mark.parametrize("document", [{}, None, "rows", 1])
-def test_what_is_no_array_is_refused_as_a_whole(reader: RowReader, document: Any) -> None:
+def test_only_an_array_is_read(reader: RowReader, document: Any) -> None:
+    """Any other document is refused as a whole."""
     with pytest.raises(InvalidRequest, match="must be an array of rows"):
         reader.read(document)
 
 
-def test_too_many_rows_are_refused_as_a_whole(reader: RowReader) -> None:
+def test_too_many_rows_are_refused(reader: RowReader) -> None:
+    """Above the limit, no row is taken."""
     with pytest.raises(InvalidRequest, match=f"may have {MAX_ROWS} rows"):
         reader.read([None] * (MAX_ROWS + 1))
 
 
-def test_no_rows_are_no_fault(reader: RowReader) -> None:
+def test_empty_array_is_valid(reader: RowReader) -> None:
+    """It has no rows and no faults."""
     assert reader.read([]).taken == []

@@ -1,4 +1,4 @@
-"""Scrape configuration and rules: `tests/prometheus/*.yml` say what each rule does."""
+"""Scrape configuration and rules; their cases are in `tests/prometheus/`."""
 
 import shutil
 import subprocess
@@ -15,7 +15,7 @@ CASES = sorted((ROOT / "tests" / "prometheus").glob("*.yml"))
 
 needs_promtool = pytest.mark.skipif(
     shutil.which("promtool") is None,
-    reason="promtool is not there: apt-get install --no-install-recommends prometheus",
+    reason="promtool is not installed: apt-get install --no-install-recommends prometheus",
 )
 
 
@@ -41,17 +41,20 @@ def promtool(*arguments: str, cwd: Path = ROOT) -> None:
 
 
 @needs_promtool
-def test_configuration_targets_and_rules_are_what_prometheus_takes() -> None:
+def test_promtool_accepts_the_configuration() -> None:
+    """Configuration, targets and rules are valid."""
     promtool("check", "config", "--lint-fatal", "prometheus.yml", cwd=PROMETHEUS)
 
 
 @needs_promtool
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
-def test_rules_do_what_their_cases_say(case: Path) -> None:
+def test_rules_pass_their_cases(case: Path) -> None:
+    """Promtool runs the cases of each file of rules."""
     promtool("test", "rules", case.name, cwd=case.parent)
 
 
 def test_every_rule_has_a_case() -> None:
+    """Each rule produces an alert or a sample in some case."""
     checks = [
         check
         for file in CASES
@@ -67,15 +70,16 @@ def test_every_rule_has_a_case() -> None:
         assert name in shown, name
 
 
-def test_every_alert_says_what_it_is_what_it_means_and_what_to_do() -> None:
+def test_every_alert_has_summary_description_and_runbook() -> None:
+    """An alert says what happened, what it means and what to do."""
     for rule in rules():
         if "alert" in rule:
             assert rule["labels"]["severity"] in ("critical", "warning")
             assert set(rule["annotations"]) == {"summary", "description", "runbook"}
 
 
-def test_drift_on_metrics_is_in_an_alert_within_45_seconds() -> None:
-    """The calculation's own period of 15 s leaves that much of a minute."""
+def test_drift_fires_within_45_seconds() -> None:
+    """Of a minute, the period of the calculation takes 15 s."""
     timing = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text(encoding="utf-8"))["global"]
     until_it_fires = {rule.get("alert"): rule.get("for", "0s") for rule in rules()}["DataDrifted"]
     parts = (timing["scrape_interval"], timing["evaluation_interval"], until_it_fires)
