@@ -23,7 +23,6 @@ from benchmarks.training_quality import SEED, table_file
 from mlstack.contract import Contract
 from mlstack.data import dataset
 from mlstack.settings import Settings
-from model_orchestration.mlflow_api import connect
 from model_orchestration.search import Rows, search
 from model_orchestration.tracking import SearchTracking, Seconds
 
@@ -50,16 +49,16 @@ def main() -> None:
     def tracked() -> tuple[float, Seconds]:
         start = time.perf_counter()
         with SearchTracking(
-            connect(), contract_text, tags={}, params={}, name="overhead"
+            contract, contract_text, tags={}, params={}, name="overhead"
         ) as tracking:
             search(
                 train,
                 validation,
                 trials=trials,
                 seed=SEED,
-                on_trial=lambda trial, _: tracking.take(trial),
+                on_trial=lambda trial, _: tracking.add(trial),
             )
-            seconds = tracking.all_sent()
+            seconds = tracking.finish_trials()
         return time.perf_counter() - start, seconds
 
     print(f"\n### {trials} trials, {len(parts.train):,} training rows, bare and tracked\n")

@@ -1,8 +1,9 @@
 """The training flow: load, clean, split, search, register.
 
-Prefect runs it on a schedule and by `make train`; parameters come with the deployment.
+Prefect runs it on a schedule and for `make train`; the schedule holds its parameters.
 """
 
+import logging
 import secrets
 
 import pandas as pd
@@ -15,33 +16,31 @@ from mlstack.data.feature_store import FeatureStore
 from mlstack.settings import ROOT, Settings
 from model_orchestration import registration
 from model_orchestration import search as searching
-from model_orchestration.conclusion import conclude
-from model_orchestration.mlflow_api import connect
 from model_orchestration.names import FLOW_RUN
-from model_orchestration.provenance import provenance
 from model_orchestration.schedule import FLOW
-from model_orchestration.tracking import SearchTracking, Winner
+from model_orchestration.search import Rows, Trial
+from model_orchestration.tracking import SearchTracking, Winner, provenance
 
 
 @flow(name=FLOW)
 def model_tuning_and_uploading(contract: str, trials: int, seed: int | None = None) -> None:
-    """From the raw table in the feature store to a new version in the model registry.
+    """Turn the raw table in the feature store into a new version in the model registry.
 
     Args:
-        contract: File of the dataset contract; a relative name counts from the project's root.
-        trials: Models to train in the search.
-        seed: Of the search; None: another one each time, as the parent run says.
+        contract: Path of the dataset contract, relative to the project's root.
+        trials: Number of models to train.
+        seed: Seed of the search; None draws a new one, which the parent run records.
     """
     described = Contract.load(ROOT / contract)
-    contract_text = (ROOT / contract).read_text(encoding="utf-8")
     raw = load(described)
     rows = clean(raw, described)
     parts = split(rows, described)
     winner = search(
         parts,
-        contract_text,
+        described,
+        (ROOT / contract).read_text(encoding="utf-8"),
         trials=trials,
-        # The same seed on the same data would only find the same models again.
+        # With a fixed seed, the same data would give the same models every time.
         seed=secrets.randbits(31) if seed is None else seed,
         tags=provenance(raw, described),
     )
@@ -50,7 +49,7 @@ def model_tuning_and_uploading(contract: str, trials: int, seed: int | None = No
 
 @task(cache_policy=NO_CACHE)
 def load(contract: Contract) -> bytes:
-    """Reads the raw table from the feature store."""
+    """Read the raw table from the feature store."""
     raw = FeatureStore(Settings.load().feature_store_bucket).download(contract.data.key)
     get_run_logger().info("%s: %.1f MB of raw data", contract.data.key, len(raw) / 1e6)
     return raw
@@ -58,7 +57,7 @@ def load(contract: Contract) -> bytes:
 
 @task(cache_policy=NO_CACHE)
 def clean(raw: bytes, contract: Contract) -> pd.DataFrame:
-    """Cleans the raw table and validates it: what does not fit the contract ends the flow."""
+    """Clean and validate the raw table; data that does not fit the contract ends the flow."""
     log = get_run_logger()
     table = dataset.read_raw(raw)
     unlisted = dataset.unlisted_columns(table, contract)
@@ -75,8 +74,8 @@ def clean(raw: bytes, contract: Contract) -> pd.DataFrame:
 
 
 @task(cache_policy=NO_CACHE)
-def split(rows: pd.DataFrame, contract: Contract) -> dataset.Split:
-    """Splits the clean rows into train, validation and test."""
+def split(rows: pd.DataFrame, contract: Contract) -> dataset.SplitRows:
+    """Split the clean rows into train, validation and test."""
     parts = dataset.split(rows, contract)
     get_run_logger().info("train %s, validation %s, test %s rows", *map(len, parts))
     return parts
@@ -84,13 +83,19 @@ def split(rows: pd.DataFrame, contract: Contract) -> dataset.Split:
 
 @task(cache_policy=NO_CACHE)
 def search(
-    parts: dataset.Split, contract_text: str, *, trials: int, seed: int, tags: dict[str, str]
+    parts: dataset.SplitRows,
+    contract: Contract,
+    contract_text: str,
+    *,
+    trials: int,
+    seed: int,
+    tags: dict[str, str],
 ) -> Winner:
-    """Trains the models, every one tracked, and picks the best."""
+    """Train the models, track each in MLflow, and pick the best."""
     log = get_run_logger()
-    contract = Contract.parse(contract_text)
+    train, validation, test = (Rows.encode(part, contract) for part in parts)
     tracking = SearchTracking(
-        connect(),
+        contract,
         contract_text,
         tags=tags,
         params={
@@ -102,33 +107,29 @@ def search(
         name=str(runtime.flow_run.name),
     )
 
-    def on_trial(trial: searching.Trial, best: searching.Trial | None) -> None:
-        tracking.take(trial)
-        best_rmse = f"best {best.loss:.4f}" if best else "none has succeeded yet"
-        if trial.failure is not None:
-            log.warning(
-                "trial %d of %d: failed (%s), %s", trial.number, trial.of, trial.failure, best_rmse
-            )
-        else:
-            log.info("trial %d of %d: rmse %.4f, %s", trial.number, trial.of, trial.loss, best_rmse)
+    def on_trial(trial: Trial, best: Trial | None) -> None:
+        tracking.add(trial)
+        failed = trial.failure is not None
+        log.log(
+            logging.WARNING if failed else logging.INFO,
+            "trial %d of %d: %s, %s",
+            trial.number,
+            trial.of,
+            f"failed ({trial.failure})" if failed else f"rmse {trial.loss:.4f}",
+            f"best {best.loss:.4f}" if best else "none has succeeded yet",
+        )
 
     with tracking:
         log.info("search in MLflow: %s", tracking.address)
-        best = searching.search(
-            searching.Rows.encode(parts.train, contract),
-            searching.Rows.encode(parts.validation, contract),
-            trials=trials,
-            seed=seed,
-            on_trial=on_trial,
-        )
-        seconds = tracking.all_sent()
+        best = searching.search(train, validation, trials=trials, seed=seed, on_trial=on_trial)
+        seconds = tracking.finish_trials()
         log.info(
-            "time: training %.1f s; uploads to MLflow %.1f s beside it, waited for %.1f s",
+            "time: training %.1f s; uploads to MLflow %.1f s meanwhile, waited for %.1f s",
             seconds.training,
             seconds.sending,
             seconds.waiting,
         )
-        winner = conclude(tracking, contract, parts, best)
+        winner = tracking.conclude(best, parts.train, train, test)
     log.info(
         "winner: trial %d, run %s, test rmse %.4f, auc %.4f",
         best.number,
@@ -141,12 +142,12 @@ def search(
 
 @task(cache_policy=NO_CACHE)
 def register(winner: Winner, contract: Contract, test: pd.DataFrame) -> None:
-    """Registers the winner, as champion when it is no worse than the one until now."""
-    done = registration.register(connect(), contract, winner, test)
+    """Register the winner, as champion if it is no worse than the current one."""
+    registered = registration.register(contract, winner, test)
     get_run_logger().info(
         "registered as %s, version %s, aliases %s: %s",
-        done.name,
-        done.version,
-        ", ".join(done.aliases),
-        done.reason,
+        registered.name,
+        registered.version,
+        ", ".join(registered.aliases),
+        registered.reason,
     )

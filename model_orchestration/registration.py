@@ -1,4 +1,4 @@
-"""The model registry: every winner becomes a version, the best of them the champion."""
+"""Register winners in MLflow: each becomes a version, the best one the champion."""
 
 import tempfile
 from dataclasses import dataclass
@@ -12,22 +12,23 @@ from mlflow.exceptions import MlflowException
 
 from mlstack.contract import Contract
 from mlstack.errors import ModelError, ModelNotKept, RegistryUnavailable
+from mlstack.model.mlflow_api import connect
 from mlstack.model.model_store import ModelStore
 from model_orchestration.metrics import evaluate
-from model_orchestration.mlflow_api import TrackingError
 from model_orchestration.names import CHALLENGER, CHAMPION, TEST_PREFIX
 from model_orchestration.tracking import Winner
+from model_orchestration.trial_runs import TrackingError
 
 
 @dataclass(frozen=True, slots=True)
-class Registered:
+class Registration:
     """A new version in the registry.
 
     Attributes:
-        name: Of the registered model.
-        version: Of the new one.
-        aliases: Which it holds now.
-        reason: Why it is the champion, or why it is not, as a sentence.
+        name: Name of the registered model.
+        version: The new version.
+        aliases: The aliases that the version has.
+        reason: Why it is the champion or not, as a sentence.
     """
 
     name: str
@@ -36,26 +37,23 @@ class Registered:
     reason: str
 
 
-def register(
-    client: MlflowClient, contract: Contract, winner: Winner, test: pd.DataFrame
-) -> Registered:
-    """Registers a search's winner and decides on the champion.
+def register(contract: Contract, winner: Winner, test: pd.DataFrame) -> Registration:
+    """Register a search's winner and decide whether it becomes the champion.
 
-    Both are compared on the same rows, which neither was trained on or chosen by as long as
-    the table is the same.
+    Winner and champion are compared on the same test rows. As long as the table is the same,
+    neither was trained on these rows or chosen by them.
 
     Args:
-        client: Of the tracking server.
         contract: What the winner was trained with; its name names the registered model.
-        winner: Of the search.
-        test: Clean rows with target, on which the winner has its test figures.
+        winner: The winner of the search.
+        test: The clean test rows, with target.
 
     Raises:
         TrackingError: MLflow cannot be reached, or refuses.
-        RegistryUnavailable: MLflow cannot give the champion just now.
-        ModelNotKept: this machine cannot take it.
+        RegistryUnavailable: MLflow cannot give the champion now.
+        ModelNotKept: this machine cannot store the champion.
     """
-    name = contract.name
+    client, name = connect(), contract.name
     try:
         if not client.search_registered_models(f"name = '{name}'"):
             client.create_registered_model(name, description=contract.description)
@@ -68,13 +66,13 @@ def register(
             ).version
         )
         client.set_registered_model_alias(name, CHALLENGER, version)
-        wins, reason = _beats(figures["rmse"], champion, contract, test)
+        wins, reason = _compare(figures["rmse"], champion, contract, test)
         if wins:
             client.set_registered_model_alias(name, CHAMPION, version)
     except MlflowException as error:
         raise TrackingError(f"MLflow does not register the winner: {error}") from error
     aliases = (CHALLENGER, CHAMPION) if wins else (CHALLENGER,)
-    return Registered(name, version, aliases, reason)
+    return Registration(name, version, aliases, reason)
 
 
 def _champion(client: MlflowClient, name: str) -> ModelVersion | None:
@@ -82,22 +80,23 @@ def _champion(client: MlflowClient, name: str) -> ModelVersion | None:
     return client.get_model_version(name, version) if version else None
 
 
-def _beats(
+def _compare(
     rmse: float, champion: ModelVersion | None, contract: Contract, test: pd.DataFrame
 ) -> tuple[bool, str]:
     if champion is None:
-        return True, "there was no champion yet"
-    who = f"version {champion.version}, the champion until now,"
+        return True, "there was no champion"
+    current = f"version {champion.version}, the champion until now,"
     try:
         with tempfile.TemporaryDirectory() as scratch:
             model = ModelStore(Path(scratch)).load(str(champion.run_id))
     except (RegistryUnavailable, ModelNotKept):
-        raise  # the champion is none the worse for it
+        raise  # nothing is known to be wrong with the champion
     except ModelError as error:
-        return True, f"{who} cannot be loaded any more: {error}"
+        return True, f"{current} can no longer be loaded: {error}"
     if model.contract.digest != contract.digest:
-        return True, f"{who} was trained by another contract and cannot be compared"
+        return True, f"{current} was trained with another contract and cannot be compared"
     chances = model.score_matrix(model.encoder.encode_frame(test))
-    theirs = evaluate(test[contract.target.name].to_numpy(), chances)["rmse"]
-    compared = f"test rmse {rmse:.4f}, {who} {theirs:.4f}"
-    return (True, f"no worse: {compared}") if rmse <= theirs else (False, f"worse: {compared}")
+    champion_rmse = evaluate(test[contract.target.name].to_numpy(), chances)["rmse"]
+    compared = f"test rmse {rmse:.4f}, {current} {champion_rmse:.4f}"
+    wins = rmse <= champion_rmse
+    return wins, f"{'no worse' if wins else 'worse'}: {compared}"

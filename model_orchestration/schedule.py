@@ -8,9 +8,11 @@ from prefect.client.schemas.objects import FlowRun
 from mlstack import command_line
 from mlstack.command_line import say
 from mlstack.contract import Contract
+from mlstack.errors import RegistryUnavailable
 from mlstack.flows.command import schedule_command
 from mlstack.flows.run import RunFailed
 from mlstack.flows.schedule import FlowSchedule
+from mlstack.model.mlflow_api import connect, run_address
 from mlstack.settings import ROOT, Settings
 from model_orchestration.names import BEST_RUN, FLOW_RUN, TEST_PREFIX
 
@@ -47,15 +49,13 @@ def show_winner(run: FlowRun) -> None:
 
     Raises:
         RunFailed: the run has registered no model.
-        TrackingError: MLflow cannot be reached, or refuses.
+        RegistryUnavailable: MLflow cannot be reached, or refuses.
     """
     # MLflow takes seconds to import: not before the run is under way.
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
-    from model_orchestration import mlflow_api  # noqa: PLC0415
-
     contract = Contract.load(ROOT / run.parameters["contract"])
-    client = mlflow_api.connect()
+    client = connect()
     try:
         experiment = client.get_experiment_by_name(contract.name)
         parents = client.search_runs(
@@ -68,13 +68,13 @@ def show_winner(run: FlowRun) -> None:
         version = client.search_model_versions(f"run_id = '{winner}'")[0]
         aliases = client.get_model_version(version.name, version.version).aliases
     except MlflowException as error:
-        raise mlflow_api.TrackingError(f"MLflow cannot be asked: {error}") from error
+        raise RegistryUnavailable(f"MLflow cannot be asked: {error}") from error
     figures = {
         name: parent.data.metrics[f"{TEST_PREFIX}{name}"]
         for name in ("rmse", "logloss", "auc", "average_precision", "ece")
     }
     say("")
-    say(f"search    {mlflow_api.run_address(parent.info.experiment_id, parent.info.run_id)}")
+    say(f"search    {run_address(parent.info.experiment_id, parent.info.run_id)}")
     say(f"winner    {winner}")
     say("on test   " + "  ".join(f"{name} {value:.4f}" for name, value in figures.items()))
     say(f"version   {version.name} {version.version}: {', '.join(sorted(aliases))}")

@@ -1,4 +1,4 @@
-"""The search for the best model: TPE over XGBoost's parameters. Knows nothing of tracking."""
+"""Search for the best model: TPE over XGBoost's parameters, without any tracking."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -20,9 +20,9 @@ from model_orchestration.metrics import evaluate
 
 Space = Mapping[str, Any]
 
-# Chosen by nested 5-fold runs on both contracts (benchmarks/training_quality.py). Slow learning
-# suits both; a weak signal in few rows asks for large leaves and a strong lambda, a strong one
-# for leaves of rows that are all but certain, which weigh far less than 1 each.
+# Chosen by nested 5-fold runs on both contracts (benchmarks/training_quality.py). A low eta suits
+# both. A weak signal needs large leaves and a strong lambda; a strong signal needs leaves of
+# nearly certain rows, whose weight in `min_child_weight` is far below 1 each.
 SPACE: Space = {
     "max_depth": scope.int(hp.quniform("max_depth", 3, 8, 1)),
     "eta": hp.loguniform("eta", np.log(0.03), np.log(0.12)),
@@ -34,16 +34,16 @@ SPACE: Space = {
 }
 _FIXED = {
     "objective": "binary:logistic",
-    "eval_metric": "rmse",  # of a chance: the root of the Brier score
+    "eval_metric": "rmse",  # of probabilities: the root of the Brier score
     "tree_method": "hist",
-    "nthread": 1,  # a tree over some thousand rows is too little work to share
+    "nthread": 1,  # a tree over a few thousand rows is too little work to share
 }
 _MAX_ROUNDS = 1000
 _PATIENCE_ROUNDS = 30
 
 
 class SearchError(MlstackError):
-    """No trial of a search gave a model."""
+    """Every trial of a search failed."""
 
 
 class Rows(NamedTuple):
@@ -52,11 +52,11 @@ class Rows(NamedTuple):
     matrix: Matrix
     outcomes: Outcomes
     columns: tuple[str, ...] | None = None
-    """Names of the matrix's columns; a model keeps them."""
+    """Names of the matrix's columns; a model stores them."""
 
     @classmethod
     def encode(cls, rows: pd.DataFrame, contract: Contract) -> "Rows":
-        """Encodes clean rows with their target."""
+        """Encode clean rows with their target."""
         encoder = Encoder(contract)
         outcomes = rows[contract.target.name].to_numpy()
         return cls(encoder.encode_frame(rows), outcomes, encoder.columns)
@@ -67,13 +67,13 @@ class Trial:
     """One trial of a search.
 
     Attributes:
-        number: From 1.
-        of: Trials in the search.
-        params: What the model was trained with; enough to train the same one again.
-        seconds: How long training and scoring took.
-        booster: The model, cut to its best round; None when the trial failed.
-        metrics: On the validation rows; empty when the trial failed.
-        failure: Why it failed; None when it did not.
+        number: Position in the search, from 1.
+        of: Number of trials in the search.
+        params: Parameters of the training; they reproduce the model.
+        seconds: Duration of training and scoring.
+        booster: The model, cut to its best round; None if the trial failed.
+        metrics: Figures on the validation rows; empty if the trial failed.
+        failure: Why the trial failed; None if it did not.
     """
 
     number: int
@@ -86,12 +86,12 @@ class Trial:
 
     @property
     def loss(self) -> float:
-        """What the search minimises: the validation rmse."""
+        """The validation rmse, which the search minimises."""
         return self.metrics["rmse"] if self.failure is None else np.inf
 
 
 OnTrial = Callable[[Trial, Trial | None], None]
-"""Called after each trial with it and the best until then (None while all failed)."""
+"""Called after each trial with the trial and the best one so far (None while all failed)."""
 
 
 def search(
@@ -103,17 +103,17 @@ def search(
     on_trial: OnTrial | None = None,
     space: Space = SPACE,
 ) -> Trial:
-    """Searches for the model with the lowest validation rmse.
+    """Search for the model with the lowest validation rmse.
 
     The same rows, number of trials, seed and libraries give the same models.
 
     Args:
-        train: What trees are grown on.
-        validation: What stops a trial's training, and what trials are compared on.
-        trials: How many models to train.
-        seed: Of the search and of every model.
-        on_trial: What it raises ends the search.
-        space: Parameters of XGBoost, and what each is drawn from.
+        train: Rows that trees are grown on.
+        validation: Rows that stop a trial's training and that trials are compared on.
+        trials: Number of models to train.
+        seed: Seed of the search and of every model.
+        on_trial: An exception that it raises ends the search.
+        space: Distribution of each XGBoost parameter.
 
     Returns:
         The best trial.
@@ -141,12 +141,12 @@ def search(
 
 
 class _Objective:
-    """What hyperopt minimises."""
+    """The function that hyperopt minimises."""
 
     def __init__(
         self, train: Rows, validation: Rows, trials: int, seed: int, on_trial: OnTrial | None
     ) -> None:
-        # Cutting columns into bins costs more than growing some trees: once for all trials.
+        # Binning the columns costs more than growing some trees, so it is done once.
         self._train = xgboost.QuantileDMatrix(
             train.matrix, train.outcomes, feature_names=train.columns, nthread=1
         )
@@ -161,9 +161,9 @@ class _Objective:
         self._of, self._seed, self._on_trial = trials, seed, on_trial
         self._number = 0
         self.best: Trial | None = None
-        """The best trial until now."""
+        """The best trial so far."""
         self.failure: str | None = None
-        """Why the last trial failed."""
+        """Why the last trial failed, if it did."""
 
     def __call__(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
         self._number += 1
@@ -185,7 +185,7 @@ class _Objective:
             rows = self._validation_rows
             metrics = evaluate(rows.outcomes, booster.inplace_predict(rows.matrix))
             metrics["trees"] = booster.num_boosted_rounds()
-        except Exception as error:  # noqa: BLE001 - whatever one trial dies of, the next may live
+        except Exception as error:  # noqa: BLE001 - the next trial may succeed
             booster, failure = None, f"{type(error).__name__}: {error}"
         seconds = time.perf_counter() - start
         return Trial(self._number, self._of, params, seconds, booster, metrics, failure)

@@ -1,50 +1,53 @@
-"""What a search leaves in MLflow: a parent run, and a run with a model for every trial.
+"""Track a search in MLflow: a parent run, and below it a run with a model for each trial.
 
-Trials are sent by a few threads while the next ones train. Whatever cannot be sent ends
-the search: a model that nobody can look up is of no use.
+Whatever cannot be sent ends the search, because a model that nobody can look up is useless.
 """
 
-import tempfile
-import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+import hashlib
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
+from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Self
 
-import mlflow.xgboost
+import pandas as pd
 import xgboost
-from matplotlib.figure import Figure
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric, Param, RunStatus, RunTag
+from mlflow.entities import Metric, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model, ModelSignature
-from mlflow.types import ColSpec, DataType, Schema
 
 from mlstack.contract import Contract
-from mlstack.model.encoder import Encoder
-from mlstack.model.mlflow_runs import PARENT_TAG, SEARCH_TAG
-from mlstack.model.model import write_extra_files
-from model_orchestration.mlflow_api import TrackingError, run_address
-from model_orchestration.names import BEST_RUN, FAILURE, MODEL, TEST_PREFIX
-from model_orchestration.search import Trial
+from mlstack.data.customer_table import PREDICTION
+from mlstack.model.mlflow_api import PARENT_TAG, SEARCH_TAG, connect, run_address
+from mlstack.quality.reference import REFERENCE_FILE
+from mlstack.revision import git_revision
+from model_orchestration import plots
+from model_orchestration.metrics import evaluate
+from model_orchestration.names import BEST_RUN, FAILURE, TEST_PREFIX
+from model_orchestration.search import Rows, Trial
+from model_orchestration.trial_runs import (
+    MAX_TAG,
+    TrackingError,
+    TrialRun,
+    TrialSender,
+    as_metrics,
+    as_params,
+)
 
-# More threads only wait for each other in the tracking server's database.
-_SENDERS = 4
-# Models wait in memory: when MLflow is slower than training, training waits for it.
-_MAX_UNSENT = 16
-_MAX_TAG = 5000
+_LIBRARIES = ("hyperopt", "mlflow-skinny", "numpy", "pandas", "prefect", "scikit-learn")
 
 
 @dataclass(frozen=True, slots=True)
 class Seconds:
-    """Where a search's time went.
+    """How a search spent its time.
 
     Attributes:
-        training: Training and scoring of all trials: what the bare search takes.
-        sending: Work of all senders together, most of it beside the training.
-        waiting: The search stood still for the senders.
+        training: Training and scoring of all trials.
+        sending: Work of all sending threads together, most of it during the training.
+        waiting: The search stood still for the sending threads.
     """
 
     training: float
@@ -54,69 +57,66 @@ class Seconds:
 
 @dataclass(frozen=True, slots=True)
 class Winner:
-    """The winner of a search in MLflow: its run, its model, its figures on the test rows."""
+    """The winner of a search in MLflow."""
 
     run_id: str
     model_id: str
     test_metrics: Mapping[str, float]
 
 
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    run_id: str
-    model_id: str | None
-    seconds: float
-
-
 class SearchTracking:
-    """A search's runs in MLflow; as a context manager, from the first trial to the last word.
+    """The runs of a search in MLflow; a context manager around the search.
 
-    Left by an exception, the parent run is FAILED and says why.
+    An exception that leaves the context marks the parent run FAILED, with the reason.
 
     Args:
-        client: As `connect` gives it.
-        contract_text: The contract's YAML; its name names the experiment.
-        tags: Put on every run: where the search's data, code and libraries come from.
+        contract: What the models are trained with; its name names the experiment.
+        contract_text: The same contract as YAML.
+        tags: Put on every run; see `provenance`.
         params: Of the search, put on the parent run.
-        name: The parent run's name.
+        name: Name of the parent run.
+
+    Raises:
+        RegistryUnavailable: no tracking server is set.
     """
 
     def __init__(
         self,
-        client: MlflowClient,
+        contract: Contract,
         contract_text: str,
         *,
         tags: Mapping[str, str],
         params: Mapping[str, Any],
         name: str,
     ) -> None:
-        self._client, self._contract_text = client, contract_text
+        self._client = connect()
+        self._contract, self._contract_text = contract, contract_text
         self._tags, self._params, self._name = {**tags, SEARCH_TAG: name}, params, name
-        contract = Contract.parse(contract_text)
-        self._experiment = contract.name
-        self._signature = ModelSignature(
-            Schema([ColSpec(DataType.float, column) for column in Encoder(contract).columns]),
-            Schema([ColSpec(DataType.float)]),
-        )
-        self._senders = ThreadPoolExecutor(_SENDERS, thread_name_prefix="mlflow")
-        self._sending: dict[int, Future[_Sent]] = {}
         self._trials: list[Trial] = []
-        self._waiting = 0.0
+        self._runs: dict[int, TrialRun] = {}
         self.experiment_id = ""
         self.run_id = ""
         """The parent run."""
 
     def __enter__(self) -> Self:
-        try:
-            self.experiment_id = _experiment(self._client, self._experiment)
+        # A search uploads hundreds of files and ends 51 runs: MLflow would report each.
+        os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+        os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
+        with _tracking_errors("does not accept the search"):
+            self.experiment_id = _experiment_id(self._client, self._contract.name)
             _end_abandoned_runs(self._client, self.experiment_id)
             run = self._client.create_run(
                 self.experiment_id, tags=dict(self._tags), run_name=self._name
             )
             self.run_id = run.info.run_id
-            self._client.log_batch(self.run_id, params=_params(self._params))
-        except MlflowException as error:
-            raise TrackingError(f"MLflow cannot take a search: {error}") from error
+            self._client.log_batch(self.run_id, params=as_params(self._params))
+        self._sender = TrialSender(
+            self._client,
+            self.experiment_id,
+            self._contract,
+            self._contract_text,
+            {**self._tags, PARENT_TAG: self.run_id},
+        )
         return self
 
     def __exit__(
@@ -125,177 +125,125 @@ class SearchTracking:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._senders.shutdown(wait=True, cancel_futures=True)
-        try:
-            if error is None:
+        self._sender.close()
+        if error is None:
+            with _tracking_errors("does not accept the search's end"):
                 self._client.set_terminated(self.run_id)
-            else:
-                reason = f"{type(error).__name__}: {error}"
-                self._client.set_tag(self.run_id, FAILURE, reason[:_MAX_TAG])
-                self._client.set_terminated(self.run_id, RunStatus.to_string(RunStatus.FAILED))
+            return
+        try:
+            reason = f"{type(error).__name__}: {error}"
+            self._client.set_tag(self.run_id, FAILURE, reason[:MAX_TAG])
+            self._client.set_terminated(self.run_id, RunStatus.to_string(RunStatus.FAILED))
         except MlflowException as second:
-            if error is None:
-                raise TrackingError(f"MLflow did not take the search's end: {second}") from second
-            error.add_note(f"MLflow could not be told either: {second}")
+            error.add_note(f"MLflow could not be told: {second}")
 
     @property
     def address(self) -> str:
-        """Where people look at the parent run."""
+        """Address of the parent run's page."""
         return run_address(self.experiment_id, self.run_id)
 
-    def take(self, trial: Trial) -> None:
-        """Takes a trial to be sent in the background; waits while too many are on their way.
+    def add(self, trial: Trial) -> None:
+        """Send a trial in the background; wait first while too many are unsent.
 
         Raises:
-            TrackingError: this or an earlier one cannot be sent.
+            TrackingError: this or an earlier trial cannot be sent.
         """
-        start = time.perf_counter()
-        pending = {f for f in self._sending.values() if not f.done()}
-        while len(pending) >= _MAX_UNSENT:
-            _, pending = wait(pending, return_when=FIRST_COMPLETED)
-        self._waiting += time.perf_counter() - start
-        self._raise_failures()
+        self._sender.send(trial)
         self._trials.append(replace(trial, booster=None))
-        self._sending[trial.number] = self._senders.submit(self._send, trial)
 
-    def all_sent(self) -> Seconds:
-        """Waits until every trial is in MLflow; logs and returns where the time went.
+    def finish_trials(self) -> Seconds:
+        """Wait until MLflow has every trial; log and return where the time went.
 
         Raises:
-            TrackingError: one cannot be sent.
+            TrackingError: a trial cannot be sent.
         """
-        start = time.perf_counter()
-        wait(self._sending.values())
-        self._waiting += time.perf_counter() - start
-        self._raise_failures()
+        self._runs = self._sender.wait()
         seconds = Seconds(
             training=sum(trial.seconds for trial in self._trials),
-            sending=sum(future.result().seconds for future in self._sending.values()),
-            waiting=self._waiting,
+            sending=sum(run.seconds for run in self._runs.values()),
+            waiting=self._sender.waiting_seconds,
         )
-        history = [
-            metric
-            for trial in self._trials
-            if trial.failure is None
-            for metric in _metrics({"trial_rmse": trial.loss}, step=trial.number)
-        ]
-        spent = {
-            "seconds_training": seconds.training,
-            "seconds_sending": seconds.sending,
-            "seconds_waiting": seconds.waiting,
-        }
-        self._log(self.run_id, history + _metrics(spent))
+        metrics = as_metrics(
+            {
+                "seconds_training": seconds.training,
+                "seconds_sending": seconds.sending,
+                "seconds_waiting": seconds.waiting,
+            }
+        )
+        for trial in self._trials:
+            if trial.failure is None:
+                metrics += as_metrics({"trial_rmse": trial.loss}, step=trial.number)
+        self._log(self.run_id, metrics)
         return seconds
 
-    @property
-    def trials(self) -> Sequence[Trial]:
-        """All that were taken, without their models."""
-        return self._trials
-
-    def winner(self, best: Trial, test_metrics: Mapping[str, float]) -> Winner:
-        """Notes the winner on its own run and on the parent, with its test figures.
-
-        Raises:
-            TrackingError: MLflow cannot be reached, or refuses.
-        """
-        sent = self._sending[best.number].result()
-        assert sent.model_id is not None  # noqa: S101 - a winner has a model
-        test = {f"{TEST_PREFIX}{name}": value for name, value in test_metrics.items()}
-        self._log(sent.run_id, _metrics(test), {"winner": "true"})
-        both = _metrics({**best.metrics, **test})
-        self._log(self.run_id, both, {BEST_RUN: sent.run_id, "best_trial": str(best.number)})
-        return Winner(sent.run_id, sent.model_id, test_metrics)
-
-    def attach(self, files: Mapping[str, str | Figure]) -> None:
-        """Puts texts and pictures on the parent run.
+    def conclude(self, best: Trial, train_table: pd.DataFrame, train: Rows, test: Rows) -> Winner:
+        """Judge the winner on the test rows, and log its figures, the reference and the plots.
 
         Args:
-            files: By path inside of the run's artifacts.
+            best: The search's winner, its trials all sent.
+            train_table: The clean training rows, with target.
+            train: The same rows encoded.
+            test: The encoded test rows.
 
         Raises:
             TrackingError: MLflow cannot be reached, or refuses.
         """
-        try:
-            for path, content in files.items():
-                if isinstance(content, str):
-                    self._client.log_text(self.run_id, content, path)
-                else:
-                    self._client.log_figure(self.run_id, content, path)
-        except MlflowException as error:
-            raise TrackingError(f"MLflow does not take the search's files: {error}") from error
+        run = self._runs[best.number]
+        assert best.booster is not None  # noqa: S101 - a winner has a model
+        assert run.model_id is not None  # noqa: S101 - the same
+        chances = best.booster.inplace_predict(test.matrix)
+        test_metrics = evaluate(test.outcomes, chances)
+        test_figures = {f"{TEST_PREFIX}{name}": value for name, value in test_metrics.items()}
+        self._log(run.run_id, as_metrics(test_figures), {"winner": "true"})
+        self._log(
+            self.run_id,
+            as_metrics({**best.metrics, **test_figures}),
+            {BEST_RUN: run.run_id, "best_trial": str(best.number)},
+        )
+        reference = train_table.assign(**{PREDICTION: best.booster.inplace_predict(train.matrix)})
+        figures = plots.all_plots(self._contract, self._trials, best, test.outcomes, chances)
+        with _tracking_errors("does not accept the search's files"):
+            self._client.log_text(self.run_id, reference.to_csv(index=False), REFERENCE_FILE)
+            for name, figure in figures.items():
+                self._client.log_figure(self.run_id, figure, f"plots/{name}")
+        return Winner(run.run_id, run.model_id, test_metrics)
 
     def _log(
         self, run_id: str, metrics: list[Metric], tags: Mapping[str, str] | None = None
     ) -> None:
         run_tags = [RunTag(key, value) for key, value in (tags or {}).items()]
-        try:
+        with _tracking_errors("does not accept the search's result"):
             self._client.log_batch(run_id, metrics=metrics, tags=run_tags)
-        except MlflowException as error:
-            raise TrackingError(f"MLflow does not take the search's result: {error}") from error
-
-    def _raise_failures(self) -> None:
-        for number, future in self._sending.items():
-            error = future.exception() if future.done() else None
-            if error is not None:
-                raise TrackingError(f"trial {number} cannot be tracked: {error}") from error
-
-    def _send(self, trial: Trial) -> _Sent:
-        start = time.perf_counter()
-        client, params = self._client, {key: str(value) for key, value in trial.params.items()}
-        tags = {**self._tags, PARENT_TAG: self.run_id}
-        if trial.failure is not None:
-            tags[FAILURE] = trial.failure[:_MAX_TAG]
-        run = client.create_run(
-            self.experiment_id, tags=tags, run_name=f"trial {trial.number} of {trial.of}"
-        )
-        run_id, model_id = run.info.run_id, None
-        if trial.booster is None:
-            client.log_batch(run_id, params=_params(params))
-            client.set_terminated(run_id, RunStatus.to_string(RunStatus.FAILED))
-        else:
-            model_id = self._send_model(run_id, trial.booster, params)
-            metrics = _metrics({**trial.metrics, "seconds": trial.seconds}, model_id=model_id)
-            client.log_batch(run_id, metrics=metrics, params=_params(params))
-            client.set_terminated(run_id)
-        return _Sent(run_id, model_id, time.perf_counter() - start)
-
-    def _send_model(self, run_id: str, booster: xgboost.Booster, params: dict[str, str]) -> str:
-        """What `log_model` does, without looking up what is known: experiment, packages."""
-        client = self._client
-        logged = client.create_logged_model(
-            self.experiment_id, name=MODEL, source_run_id=run_id, params=params
-        )
-        client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch) / MODEL
-            extra_files = write_extra_files(booster, self._contract_text, Path(scratch) / "extra")
-            mlflow.xgboost.save_model(
-                booster,
-                str(folder),
-                mlflow_model=Model(
-                    artifact_path=logged.artifact_location,
-                    run_id=run_id,
-                    model_uuid=logged.model_id,
-                    model_id=logged.model_id,
-                ),
-                signature=self._signature,
-                pip_requirements=[f"xgboost=={xgboost.__version__}"],
-                extra_files=[str(file) for file in extra_files],
-            )
-            client.log_model_artifacts(logged.model_id, str(folder))
-        client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
-        return str(logged.model_id)
 
 
-def _experiment(client: MlflowClient, name: str) -> str:
+def provenance(raw: bytes, contract: Contract) -> dict[str, str]:
+    """Return tags that say which data, contract, code and libraries a search used.
+
+    Args:
+        raw: The raw table as the feature store has it.
+        contract: The contract that cleaned it.
+    """
+    return {
+        "data_sha256": hashlib.sha256(raw).hexdigest(),
+        "contract": contract.name,
+        "contract_digest": contract.digest,
+        "git_revision": git_revision(),
+        "version.python": platform.python_version(),
+        # Not by its distribution, which has another name on machines without a GPU.
+        "version.xgboost": xgboost.__version__,
+        **{f"version.{library}": version(library) for library in _LIBRARIES},
+    }
+
+
+def _experiment_id(client: MlflowClient, name: str) -> str:
     experiment = client.get_experiment_by_name(name)
     return str(experiment.experiment_id if experiment else client.create_experiment(name))
 
 
 def _end_abandoned_runs(client: MlflowClient, experiment_id: str) -> None:
-    """Runs of a search whose process died are RUNNING for ever: there is one search at a time."""
+    """End the runs of a search whose process died; only one search runs at a time."""
     status = RunStatus.to_string(RunStatus.RUNNING)
-    # Not what people run by hand in the same experiment.
+    # Runs without the tag are people's own.
     running = f"attributes.status = '{status}' and tags.{SEARCH_TAG} LIKE '%'"
     while runs := client.search_runs([experiment_id], running):
         for run in runs:
@@ -303,14 +251,9 @@ def _end_abandoned_runs(client: MlflowClient, experiment_id: str) -> None:
             client.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
 
 
-def _params(params: Mapping[str, Any]) -> list[Param]:
-    return [Param(key, str(value)) for key, value in params.items()]
-
-
-def _metrics(
-    metrics: Mapping[str, float], step: int = 0, model_id: str | None = None
-) -> list[Metric]:
-    now = int(time.time() * 1000)
-    return [
-        Metric(key, float(value), now, step, model_id=model_id) for key, value in metrics.items()
-    ]
+@contextmanager
+def _tracking_errors(what: str) -> Iterator[None]:
+    try:
+        yield
+    except MlflowException as error:
+        raise TrackingError(f"MLflow {what}: {error}") from error

@@ -9,7 +9,7 @@ from types import FrameType
 from mlstack.deployment.deployment import Deployer, HistoryEntry
 from mlstack.deployment.watcher import model_store
 from mlstack.errors import DeploymentError, MlstackError
-from mlstack.model.mlflow_runs import ask_briefly
+from mlstack.model.mlflow_api import shorten_timeouts
 from mlstack.settings import NO_RUN_ID, Settings, is_run_id
 
 
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         # An exception, unlike the signal itself, lets a deploy put the old model back.
         signal.signal(number, _stop)
-    ask_briefly()
+    shorten_timeouts()
     try:
         if answer := _carry_out(options, Settings.load()):
             print(answer)  # noqa: T201

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 os.environ["OMP_NUM_THREADS"] = "1"
 
 from mlstack.errors import MlstackError
-from mlstack.model.mlflow_runs import ask_briefly
+from mlstack.model.mlflow_api import shorten_timeouts
 from mlstack.prediction_log.mongo_database import mongo_client
 from mlstack.settings import ROOT, Settings
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gunicorn.workers.base import Worker
 
 # The watcher asks again by itself, and meanwhile has to be able to say why there is no model.
-ask_briefly()
+shorten_timeouts()
 
 try:
     _settings = Settings.load()

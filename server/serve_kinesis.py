@@ -19,7 +19,7 @@ from prometheus_client import start_http_server
 
 from mlstack.deployment.watcher import ModelWatcher
 from mlstack.errors import MlstackError, SettingsError
-from mlstack.model.mlflow_runs import ask_briefly
+from mlstack.model.mlflow_api import shorten_timeouts
 from mlstack.prediction_log.prediction_log import PredictionLog
 from mlstack.settings import Settings
 from server import logs
@@ -146,7 +146,7 @@ def main() -> int:
     logs.set_up()
     logging.getLogger("botocore").setLevel(logging.WARNING)
     settings = Settings.load()
-    ask_briefly()
+    shorten_timeouts()
     stop = Stop(_GRACE_SECONDS)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.order())

@@ -1,1 +1,1 @@
-"""Training tables: storing, reading, cleaning, splitting, and drawing customers from them."""
+"""Training tables: store, read, clean and split them, and draw customers from them."""

@@ -1,7 +1,14 @@
-"""Customers as the business sends them, drawn by the contract."""
+"""Draws customers as the business would send them.
 
+`python -m mlstack.data.customer_generator` writes the customers of every contract's sample as
+JSON. The simulators' images are built with these files, so that they need no pandas.
+"""
+
+import json
 import random
+from pathlib import Path
 
+from mlstack.command_line import run
 from mlstack.contract import (
     CategoryFeature,
     Contract,
@@ -11,14 +18,15 @@ from mlstack.contract import (
     Value,
 )
 from mlstack.contract.customer_schema import Customer
-from mlstack.data.sample_customers import sample_customers
+from mlstack.files import write_atomically
+from mlstack.settings import ROOT
 
 
 class CustomerGenerator:
     """Draws valid customers.
 
-    With a sample in the contract these are its customers, so that features go together as
-    they do in the real table; without one each feature is drawn evenly from all it may be.
+    A contract with a sample draws from the sample's customers, so that features are related
+    as in the real table. Otherwise each feature is drawn uniformly from its allowed values.
 
     Args:
         contract: What a customer is.
@@ -28,18 +36,18 @@ class CustomerGenerator:
     def __init__(self, contract: Contract, seed: int) -> None:
         self._contract = contract
         self._random = random.Random(seed)  # noqa: S311 - simulation, no secret
-        self._known = sample_customers(contract)
+        self._sample = sample_customers(contract)
 
     def draw(self, count: int) -> list[Customer]:
-        """Draws `count` customers, with replacement."""
-        if self._known:
-            return [dict(customer) for customer in self._random.choices(self._known, k=count)]
+        """Draw `count` customers, with replacement."""
+        if self._sample:
+            return [dict(customer) for customer in self._random.choices(self._sample, k=count)]
         return [
-            {feature.name: self._even(feature) for feature in self._contract.features}
+            {feature.name: self._draw_value(feature) for feature in self._contract.features}
             for _ in range(count)
         ]
 
-    def _even(self, feature: Feature) -> Value:
+    def _draw_value(self, feature: Feature) -> Value:
         if isinstance(feature, CategoryFeature):
             return self._random.choice(feature.values)
         if isinstance(feature, OrdinalFeature):
@@ -47,3 +55,55 @@ class CustomerGenerator:
         if isinstance(feature, NumberFeature):
             return self._random.uniform(*feature.range)
         return self._random.randint(*feature.range)
+
+
+def sample_customers(contract: Contract) -> list[Customer]:
+    """Read the clean customers of the sample; empty when the contract has no sample.
+
+    Raises:
+        DataError: the sample does not fit the contract.
+    """
+    if contract.data.sample is None:
+        return []
+    path = _json_path(contract)
+    if path.exists():
+        written = json.loads(path.read_bytes())
+        if written["contract"] == contract.digest:
+            customers: list[Customer] = written["customers"]
+            return customers
+    return _clean_customers(contract, ROOT / contract.data.sample)
+
+
+def _clean_customers(contract: Contract, sample: Path) -> list[Customer]:
+    from mlstack.data.dataset import clean, read_raw  # noqa: PLC0415 - needs pandas, see above
+
+    rows = clean(read_raw(sample), contract)
+    features = rows[list(contract.feature_names)].astype(object)
+    whole = {f.name for f in contract.features if not isinstance(f, NumberFeature)}
+    return [
+        # pandas turns whole numbers into floats in columns that have missing values.
+        {
+            str(name): int(value) if name in whole and isinstance(value, float) else value
+            for name, value in row.items()
+        }
+        for row in features.where(features.notna(), None).to_dict("records")
+    ]
+
+
+def main() -> None:
+    """Write the customers of every contract that has a sample."""
+    for file in sorted((ROOT / "contracts").glob("*.yaml")):
+        if file.name.endswith(".drifts.yaml"):
+            continue
+        contract = Contract.load(file)
+        if customers := sample_customers(contract):
+            document = {"contract": contract.digest, "customers": customers}
+            write_atomically(_json_path(contract), json.dumps(document).encode())
+
+
+def _json_path(contract: Contract) -> Path:
+    return ROOT / "contracts" / f"{contract.name}.customers.json"
+
+
+if __name__ == "__main__":
+    run(main)

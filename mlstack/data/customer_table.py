@@ -1,4 +1,4 @@
-"""Customers as a table: a column a feature, in the contract's order, each of one type."""
+"""Customers as a table: one column per feature, in the contract's order."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,26 +8,26 @@ import pandas as pd
 from mlstack.contract import CategoryFeature, Contract, NumberFeature
 
 PREDICTION = "prediction"
-"""Column of a table of predictions: the chance of the positive class."""
+"""Column of predicted probabilities of the positive class."""
 
 TARGET = "target"
-"""Column of a table of predictions: 1 for the positive class, else 0; NaN: not known yet."""
+"""Column of outcomes: 1 for the positive class, 0 for the negative, NaN while unknown."""
 
 
 def customer_table(
     customers: Sequence[Mapping[str, Any]] | pd.DataFrame, contract: Contract
 ) -> pd.DataFrame:
-    """Brings customers into columns of the types that `dataset.clean` gives them.
+    """Put customers into columns of the types that `dataset.clean` gives them.
 
     Args:
-        customers: Valid by the contract; what they have beside the features is left out. An
-            absent feature is a missing one.
+        customers: Valid customers. Anything besides the features is left out, and an absent
+            feature counts as missing.
         contract: What a customer is.
 
     Returns:
-        The features, shape (n_customers, n_features), indexed as `customers`. Whole numbers
-        are int64 (float64 where a value is missing), numbers float64, categories text; a
-        missing value is NaN in a number and None in a category.
+        The features, indexed as `customers`. Whole numbers are int64 (float64 where a value
+        is missing), numbers float64, categories text; a missing value is NaN in a number
+        and None in a category.
     """
     names = list(contract.feature_names)
     if isinstance(customers, pd.DataFrame):

@@ -1,4 +1,4 @@
-"""The raw table: reading, clean-up, validation against the contract, and the split."""
+"""Read, clean, validate and split the raw table."""
 
 import hashlib
 import io
@@ -17,13 +17,13 @@ _SHOWN_CHARACTERS = 64
 
 
 def read_raw(source: Path | bytes) -> pd.DataFrame:
-    """Reads a raw CSV table, every value as the text that stands in the file.
+    """Read a raw CSV table; every value stays the text that is in the file.
 
     Returns:
-        One row a customer, indexed by its 1-based row without the header.
+        One row per customer, indexed by its 1-based row number without the header.
 
     Raises:
-        DataError: the file is no CSV table, is empty, or names a column twice.
+        DataError: the file is not a CSV table, is empty, or names a column twice.
     """
     content = source if isinstance(source, bytes) else source.read_bytes()
     try:
@@ -38,41 +38,41 @@ def read_raw(source: Path | bytes) -> pd.DataFrame:
     except pd.errors.EmptyDataError:
         raise DataError(DataFault("the table is empty")) from None
     except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise DataError(DataFault(f"the table is no CSV file in UTF-8: {error}")) from error
+        raise DataError(DataFault(f"the table is not a CSV file in UTF-8: {error}")) from error
     header = [str(name).strip() for name in table.iloc[0]]
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise DataError(*(DataFault("appears twice in the header", column=c) for c in twice))
-    # A row that ends early has no text at all in its last columns.
+    # A row that ends early has NaN in its last columns.
     rows = table.iloc[1:].fillna("").set_axis(header, axis="columns")
     stripped: pd.DataFrame = rows.apply(lambda column: column.str.strip())
-    # Only now, so that a row's number is the one that people find it by.
+    # Blank rows go last, so that row numbers match the file.
     filled: pd.DataFrame = stripped[(stripped != "").any(axis=1)]
     if filled.empty:
-        raise DataError(DataFault("the table has a header and no rows"))
+        raise DataError(DataFault("the table has a header but no rows"))
     return filled
 
 
 def unlisted_columns(raw: pd.DataFrame, contract: Contract) -> list[str]:
-    """Columns that the contract neither uses nor drops: somebody should decide on them."""
+    """List the columns that the contract neither uses nor drops."""
     known = {*_used_columns(contract), *contract.clean_up.drop_columns}
     return [column for column in raw.columns if column not in known]
 
 
 def clean(raw: pd.DataFrame, contract: Contract) -> pd.DataFrame:
-    """Turns raw rows into clean ones, by the contract.
+    """Clean raw rows by the contract.
 
     Args:
-        raw: Texts, as `read_raw` returns them.
+        raw: Texts, from `read_raw`.
         contract: What a customer is.
 
     Returns:
         The features in the contract's order and the target (1: positive class), indexed as
-        `raw`. Whole numbers are int64 (float64 where a value may be missing), categories
-        text; a missing value is NaN in a number and None in a category.
+        `raw`. Whole numbers are int64 (float64 where a value is missing), categories text;
+        a missing value is NaN in a number and None in a category.
 
     Raises:
-        DataError: everything in which the table does not fit the contract.
+        DataError: carries every way in which the table does not fit the contract.
     """
     absent = [column for column in _used_columns(contract) if column not in raw.columns]
     if absent:
@@ -119,14 +119,14 @@ def _clean_feature(
             return values.astype(object).where(values.notna(), None)
         return _as_whole(values)
     numbers = pd.to_numeric(raw.where(given), errors="coerce").astype("float64")
-    # pandas reads 'inf' and 'nan' as numbers; a table that holds them is broken
+    # pandas reads 'inf' and 'nan' as numbers; here they are faults.
     no_number = given & ~np.isfinite(numbers)
-    _note(faults, raw, no_number, "is no number")
+    _note(faults, raw, no_number, "is not a number")
     low, high = feature.range
     outside = given & ~no_number & ~numbers.between(low, high)
     _note(faults, raw, outside, f"is out of range: {low} to {high}")
     if isinstance(feature, IntegerFeature):
-        _note(faults, raw, given & ~no_number & (numbers % 1 != 0), "is no whole number")
+        _note(faults, raw, given & ~no_number & (numbers % 1 != 0), "is not a whole number")
         return _as_whole(numbers)
     return numbers
 
@@ -149,19 +149,19 @@ def _note(
         faults.append(DataFault(reason, column=str(raw.name), rows=rows, count=count))
 
 
-class Split(NamedTuple):
-    """Clean rows by their use; no row is in two of them."""
+class SplitRows(NamedTuple):
+    """Clean rows by their use; each row is in one table."""
 
     train: pd.DataFrame
     validation: pd.DataFrame
     test: pd.DataFrame
 
 
-def split(rows: pd.DataFrame, contract: Contract) -> Split:
-    """Splits clean rows, stratified by the target, by the contract's shares and seed.
+def split(rows: pd.DataFrame, contract: Contract) -> SplitRows:
+    """Split clean rows by the contract's shares and seed, stratified by the target.
 
-    A row's part is decided by its content: rows that are added or removed move few others,
-    so that what a model was trained on hardly ever becomes what it is judged by.
+    The content of a row decides its part. Adding or removing rows moves few others, so that
+    a later model is rarely judged on rows that an earlier one was trained on.
 
     Raises:
         DataError: a class has too few rows to be in each part.
@@ -185,11 +185,11 @@ def split(rows: pd.DataFrame, contract: Contract) -> Split:
                     )
                 )
             part_of[chosen] = part
-    return Split(*(rows[part_of == part] for part in range(3)))
+    return SplitRows(*(rows[part_of == part] for part in range(3)))
 
 
 def _hashes(rows: pd.DataFrame, seed: int) -> NDArray[np.uint64]:
-    """A number for each row, drawn from its content."""
+    """Derive a number for each row from its content."""
     key = seed.to_bytes(8, "big")
     digests = [
         hashlib.blake2b(repr(row).encode(), digest_size=8, key=key).digest()

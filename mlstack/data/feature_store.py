@@ -1,7 +1,7 @@
 """The feature store: raw training tables in an S3 bucket.
 
-boto3 finds the store by itself (`AWS_ENDPOINT_URL` for an emulator, the machine's own role
-in AWS), so one code serves moto, LocalStack and AWS.
+boto3 reads its own settings (`AWS_ENDPOINT_URL` for an emulator, the machine's role in AWS),
+so the same code works with moto, LocalStack and AWS.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from mlstack.errors import FeatureStoreError, SettingsError
 
 _SHA256 = "sha256"
-"""Metadata of an object: the digest of its content. An ETag is none for a multipart upload."""
+"""Metadata key of a table's digest; the ETag of a multipart upload is not one."""
 
 AWS_CONFIG = Config(
     connect_timeout=5, read_timeout=60, retries={"mode": "standard", "max_attempts": 5}
@@ -25,27 +25,27 @@ AWS_CONFIG = Config(
 
 
 class FeatureStore:
-    """Tables by key.
+    """Raw tables by key.
 
     Args:
         bucket: Name of the S3 bucket (`Settings.feature_store_bucket`).
 
     Raises:
-        SettingsError: none was chosen.
+        SettingsError: the name is empty.
     """
 
     def __init__(self, bucket: str) -> None:
         if not bucket:
-            # A name that this project chose would be somebody else's in AWS.
+            # Bucket names are global in AWS: a default would belong to somebody else.
             raise SettingsError(
-                "FEATURE_STORE_BUCKET is empty: choose a name for it in the environment's file "
+                "FEATURE_STORE_BUCKET is empty: choose a bucket name in the environment file "
                 "(.env.<env>)"
             )
         self._bucket = bucket
         self._s3 = boto3.client("s3", config=AWS_CONFIG)
 
     def create(self) -> bool:
-        """Makes sure that the bucket exists; returns whether it was made.
+        """Create the bucket if it is missing; return whether it was created.
 
         Raises:
             FeatureStoreError: S3 cannot be reached or refuses.
@@ -59,7 +59,7 @@ class FeatureStore:
             else:
                 return False
             region = self._s3.meta.region_name
-            # S3 refuses its own default region as a location.
+            # S3 does not accept its default region as a location.
             if region == "us-east-1":
                 self._s3.create_bucket(Bucket=self._bucket)
             else:
@@ -70,11 +70,11 @@ class FeatureStore:
             return True
 
     def address(self, key: str) -> str:
-        """Where a table is, for people."""
+        """Return the address of a table, for people."""
         return f"s3://{self._bucket}/{key}"
 
     def has(self, key: str) -> bool:
-        """Whether there is a table under a key.
+        """Return whether there is a table under a key.
 
         Raises:
             FeatureStoreError: S3 cannot be reached or refuses.
@@ -83,7 +83,7 @@ class FeatureStore:
             return self._metadata(key) is not None
 
     def add(self, key: str, path: Path) -> bool:
-        """Sends a table unless there is one; returns whether it was sent.
+        """Upload a table unless the key has one; return whether it was uploaded.
 
         Raises:
             FeatureStoreError: S3 cannot be reached or refuses.
@@ -96,11 +96,11 @@ class FeatureStore:
             except ClientError as error:
                 if _status(error) != HTTPStatus.PRECONDITION_FAILED:
                     raise
-                return False  # somebody else has sent one meanwhile
+                return False  # another process was faster
             return True
 
     def replace(self, key: str, path: Path) -> bool:
-        """Makes sure that it is this table; returns whether it had to be sent.
+        """Upload a table unless the store has the same one; return whether it was uploaded.
 
         Raises:
             FeatureStoreError: S3 cannot be reached or refuses.
@@ -112,16 +112,16 @@ class FeatureStore:
             return True
 
     def download(self, key: str) -> bytes:
-        """Reads a table.
+        """Download a table.
 
         Raises:
-            FeatureStoreError: it is not there, or S3 cannot be reached or refuses.
+            FeatureStoreError: there is no such table, or S3 cannot be reached or refuses.
         """
         with self._failures(key):
             return self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
 
     def _metadata(self, key: str) -> dict[str, str] | None:
-        """What the store has noted of a table; None: there is none."""
+        """Return the metadata of a table; None when there is no table."""
         try:
             return self._s3.head_object(Bucket=self._bucket, Key=key)["Metadata"]
         except ClientError as error:

@@ -1,7 +1,6 @@
-"""Which raw training table the feature store has: the user's file, what is there, or a found one.
+"""Choose the raw training table and put it into the feature store.
 
-A copy is kept in the state folder, so that a feature store which forgot it (the emulators do at
-a restart) gets the same table again.
+The state folder keeps a copy, because the AWS emulators forget everything when they restart.
 """
 
 import hashlib
@@ -14,7 +13,8 @@ import pooch
 import requests
 from pydantic import BaseModel, ConfigDict
 
-from mlstack.contract.contract import Contract, PublicData
+from mlstack.contract import Contract
+from mlstack.contract.contract import PublicData
 from mlstack.data.dataset import read_raw
 from mlstack.data.feature_store import FeatureStore
 from mlstack.errors import DataError, DataFault, SettingsError
@@ -28,70 +28,70 @@ _READ_SECONDS = 60
 
 
 class RawTable(BaseModel):
-    """A raw table on disk and where it is from."""
+    """A raw table on disk, and its origin."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: Path
     key: str
-    """S3 key under which the feature store has it."""
+    """S3 key of the table in the feature store."""
     origin: str
-    """Where it is from, for people."""
+    """Where the table came from, for people."""
     synthetic: bool
-    """Whether it is the project's own sample: what is learnt from it is a demonstration."""
+    """Whether it is the project's own sample, good only for a demonstration."""
 
 
-def bring(
+def ensure_table(
     settings: Settings, contract: Contract, store: FeatureStore, say: Callable[[str], None]
 ) -> RawTable:
-    """Makes sure that the feature store has a contract's raw table, and that a copy is kept.
+    """Make sure that the feature store has a contract's raw table, and keep a copy of it.
 
-    `DATA_FILE` replaces what the store has; without it that stays, whatever it is. When it has
-    none it gets what it had before, else the public file, else the synthetic sample.
+    `DATA_FILE` replaces the table in the store. Without it a table in the store stays. An
+    empty store gets the copy, else the public file, else the synthetic sample.
 
     Args:
         settings: `DATA_FILE` and the state folder.
-        contract: Says under which key the store has it; contracts may share one.
-        store: Its bucket has to be there.
-        say: Is told which of these it was.
+        contract: Names the table's key; contracts may share one.
+        store: The feature store; its bucket must exist.
+        say: Is told which table the store has.
 
     Returns:
-        The table that the store has now; its path is that of the copy.
+        The table that the store has now; `path` is the copy.
 
     Raises:
-        SettingsError: `DATA_FILE` is not there, or there is no table to be had at all.
+        SettingsError: `DATA_FILE` does not exist, or no table can be found at all.
         FeatureStoreError: S3 cannot be reached or refuses.
     """
     key = contract.data.key
     address = store.address(key)
     if settings.data_file is not None:
-        table = _keep(settings, _given(settings.data_file, key))
+        table = _save_copy(settings, _user_table(settings.data_file, key))
         sent = store.replace(key, table.path)
-        say(f"sent {_described(table)} to {address}" if sent else f"{address} has {table.origin}")
+        say(f"sent {_describe(table)} to {address}" if sent else f"{address} has {table.origin}")
         return table
-    kept = _kept(settings, key)
+    copy = _load_copy(settings, key)
     if store.has(key):
         content = store.download(key)
-        if kept is None or kept.path.read_bytes() != content:
-            kept = _keep(settings, _there(settings, contract, address, content))
+        if copy is None or copy.path.read_bytes() != content:
+            copy = _save_copy(settings, _stored_table(settings, contract, address, content))
         size = f"{len(content):,} bytes"
-        origin = "" if kept.origin == address else f" of {kept.origin}"
+        origin = "" if copy.origin == address else f" of {copy.origin}"
         say(f"{address} stays as it is: {size}{origin} (DATA_FILE=... replaces it)")
-        return kept
-    table = kept or _keep(settings, _found(settings, contract))
+        return copy
+    table = copy or _save_copy(settings, _default_table(settings, contract))
     store.add(key, table.path)
-    again = ", which it had before," if kept else ""
-    say(f"sent {_described(table)}{again} to {address}")
+    again = ", which it had before," if copy else ""
+    say(f"sent {_describe(table)}{again} to {address}")
     return table
 
 
-def was_brought(settings: Settings) -> bool:
-    """Whether the feature store has had a table."""
+def has_table(settings: Settings) -> bool:
+    """Return whether the feature store has ever had a table."""
     return any(_folder(settings).glob("*.json"))
 
 
-def bring_back(settings: Settings, store: FeatureStore, say: Callable[[str], None]) -> None:
-    """Gives the feature store every table that it had and has no more.
+def restore_tables(settings: Settings, store: FeatureStore, say: Callable[[str], None]) -> None:
+    """Upload every table that the feature store had and has lost.
 
     Raises:
         FeatureStoreError: S3 cannot be reached or refuses.
@@ -99,10 +99,10 @@ def bring_back(settings: Settings, store: FeatureStore, say: Callable[[str], Non
     for path in sorted(_folder(settings).glob("*.json")):
         table = RawTable.model_validate_json(path.read_bytes())
         if store.add(table.key, table.path):
-            say(f"sent {_described(table)} again to {store.address(table.key)}")
+            say(f"sent {_describe(table)} again to {store.address(table.key)}")
 
 
-def _described(table: RawTable) -> str:
+def _describe(table: RawTable) -> str:
     return f"{table.origin} ({table.path.stat().st_size:,} bytes)"
 
 
@@ -110,43 +110,44 @@ def _folder(settings: Settings) -> Path:
     return settings.state_path / "data"
 
 
-def _record(settings: Settings, key: str) -> Path:
-    # By key: contracts that share a table share its copy.
+def _record_path(settings: Settings, key: str) -> Path:
+    # Named after the key, because contracts that share a table share its copy.
     return _folder(settings) / f"{quote(key, safe='')}.json"
 
 
-def _kept(settings: Settings, key: str) -> RawTable | None:
-    record = _record(settings, key)
+def _load_copy(settings: Settings, key: str) -> RawTable | None:
+    record = _record_path(settings, key)
     return RawTable.model_validate_json(record.read_bytes()) if record.exists() else None
 
 
-def _keep(settings: Settings, table: RawTable) -> RawTable:
-    record = _record(settings, table.key)
+def _save_copy(settings: Settings, table: RawTable) -> RawTable:
+    record = _record_path(settings, table.key)
     copy = record.with_suffix(".csv")
     if table.path != copy:
-        # The user's own table may be nobody else's to read.
+        # The user's table may be private.
         write_atomically(copy, table.path.read_bytes(), mode=0o600)
     kept = table.model_copy(update={"path": copy})
     write_atomically(record, kept.model_dump_json(indent=2).encode())
     return kept
 
 
-def _given(file: Path, key: str) -> RawTable:
+def _user_table(file: Path, key: str) -> RawTable:
     path = ROOT / file
     if not path.is_file():
         raise SettingsError(f"DATA_FILE={file}: there is no such file")
     return RawTable(path=path, key=key, origin=file.name, synthetic=False)
 
 
-def _there(settings: Settings, contract: Contract, address: str, content: bytes) -> RawTable:
-    path = _record(settings, contract.data.key).with_suffix(".csv")
+def _stored_table(settings: Settings, contract: Contract, address: str, content: bytes) -> RawTable:
+    path = _record_path(settings, contract.data.key).with_suffix(".csv")
     write_atomically(path, content, mode=0o600)
     sample = contract.data.sample
     synthetic = sample is not None and (ROOT / sample).read_bytes() == content
     return RawTable(path=path, key=contract.data.key, origin=address, synthetic=synthetic)
 
 
-def _found(settings: Settings, contract: Contract) -> RawTable:
+def _default_table(settings: Settings, contract: Contract) -> RawTable:
+    """Fetch the public file, or fall back to the synthetic sample."""
     key = contract.data.key
     public = contract.data.public
     if public is not None:
@@ -171,16 +172,16 @@ def _fetch(public: PublicData, contract: Contract, folder: Path) -> Path:
 
     def download(url: str, output: str, _: object) -> None:
         pooch.HTTPDownloader(timeout=timeout)(url, output, None)
-        # Checked before it gets its name: what is kept is what was recognised.
-        _recognise(Path(output).read_bytes(), public, contract)
+        # Checked before pooch gives the file its name, so that a wrong table is never kept.
+        _check_public(Path(output).read_bytes(), public, contract)
 
-    # Copies of the file differ byte for byte, so it is known by its counts, not by a hash.
+    # Published copies differ byte for byte, so there is no known hash; see `_check_public`.
     return Path(
         pooch.retrieve(public.url, known_hash=None, fname=name, path=folder, downloader=download)
     )
 
 
-def _recognise(content: bytes, public: PublicData, contract: Contract) -> None:
+def _check_public(content: bytes, public: PublicData, contract: Contract) -> None:
     raw = read_raw(content)
     absent = [f.raw for f in contract.features if f.raw not in raw.columns]
     if absent or contract.target.raw not in raw.columns:

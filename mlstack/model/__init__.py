@@ -1,1 +1,1 @@
-"""Models: the encoder, scoring, files on disk, and verified local copies."""
+"""Models: the encoder, scoring, files on disk, local copies, and the way to MLflow."""

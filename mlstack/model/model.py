@@ -1,12 +1,11 @@
-"""A model on disk and in memory: native XGBoost file, contract, manifest. No pickle, ever.
+"""A model on disk and in memory: native XGBoost file, contract and manifest; never a pickle.
 
-In an MLflow run these files are part of a normal MLflow XGBoost model, which MLflow's own
-tools load; the servers read only the three of them.
+In an MLflow run the files are part of a normal MLflow XGBoost model, which MLflow's own tools
+can load. Servers read only these three.
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -21,41 +20,43 @@ from mlstack.model.encoder import Encoder, Matrix
 
 MODEL_FILE = "model.ubj"
 EXTRA_FOLDER = "extra_files"
-"""Folder inside of an MLflow model that holds what is not MLflow's own."""
+"""Folder of an MLflow model that holds files which are not MLflow's own."""
 CONTRACT_FILE = "contract.yaml"
 MANIFEST_FILE = "manifest.json"
 
-# A model that was moved between machines may round differently in the last bits of a float32.
+# Another machine may round the last bits of a float32 differently.
 _TEST_ROW_TOLERANCE = 1e-5
 
 
 class Manifest(BaseModel):
-    """What a model is made of, and how to tell that it is whole."""
+    """Describes a model, so that a damaged one can be recognised."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
     columns: tuple[str, ...]
-    """Columns of the matrix that the model was trained on, in order."""
+    """Columns of the training matrix, in order."""
     model_sha256: str
     contract_sha256: str
     test_row: Mapping[str, Value]
-    """A customer, and below it the chance that the model gave it when it was trained."""
+    """A customer; `test_row_chance` is what the model predicted for it after training."""
     test_row_chance: float
 
 
-def write_extra_files(booster: xgboost.Booster, contract_text: str, folder: Path) -> list[Path]:
-    """Writes what goes beside a model's native file: its contract and its manifest.
+def write_extra_files(
+    booster: xgboost.Booster, contract: Contract, contract_text: str, folder: Path
+) -> list[Path]:
+    """Write the contract and the manifest, which belong beside a model's native file.
 
     Args:
         booster: The trained model.
-        contract_text: The contract's YAML, as it was at training time.
-        folder: Where to write; made when it is not there.
+        contract: The contract that it was trained with.
+        contract_text: The same contract as YAML.
+        folder: Where to write; created if missing.
 
     Returns:
         The files written.
     """
-    contract = _parsed(contract_text)
     encoder = Encoder(contract)
     manifest = Manifest(
         columns=encoder.columns,
@@ -71,37 +72,31 @@ def write_extra_files(booster: xgboost.Booster, contract_text: str, folder: Path
     return files
 
 
-@lru_cache(maxsize=1)
-def _parsed(contract_text: str) -> Contract:
-    """A search writes the same contract beside each of its models."""
-    return Contract.parse(contract_text)
-
-
 class Model:
-    """A verified model in memory. Scoring is safe from several threads.
+    """A verified model in memory. Several threads may score at the same time.
 
     Args:
-        run_id: The MLflow run that it comes from.
+        run_id: The MLflow run of the model.
         contract: The contract that it was trained with.
-        booster: The XGBoost model, on one thread: a row is too little work for more.
+        booster: The XGBoost model.
     """
 
     def __init__(self, run_id: str, contract: Contract, booster: xgboost.Booster) -> None:
         self.run_id, self.contract = run_id, contract
         self.encoder = Encoder(contract)
         self._booster = booster
-        booster.set_param({"nthread": 1})
+        booster.set_param({"nthread": 1})  # a row is too little work to share
 
     @classmethod
     def load(cls, folder: Path, run_id: str) -> Self:
-        """Loads a model and verifies it: checksums before parsing, test row after.
+        """Load a model and verify it: checksums before parsing, test row after.
 
         Args:
             folder: An MLflow XGBoost model with our files in `EXTRA_FOLDER`.
-            run_id: The run that the folder came from.
+            run_id: The MLflow run of the model.
 
         Raises:
-            ModelError: a file is missing or changed, or the model is not what its manifest says.
+            ModelError: a file is missing or changed, or the model contradicts its manifest.
         """
         model_bytes = _read(folder / MODEL_FILE)
         contract_bytes = _read(folder / EXTRA_FOLDER / CONTRACT_FILE)
@@ -126,7 +121,7 @@ class Model:
         return model
 
     def score(self, customers: Sequence[Mapping[str, Any]]) -> list[float]:
-        """Chances of the positive class, in order.
+        """Predict the probability of the positive class for each customer.
 
         Args:
             customers: Validated by the model's own contract.
@@ -135,23 +130,23 @@ class Model:
         return chances
 
     def score_matrix(self, matrix: Matrix) -> NDArray[np.float32]:
-        """Chances of the positive class of encoded rows, shape (n_rows,)."""
+        """Predict the probabilities of encoded rows, shape (n_rows,)."""
         return _score(self._booster, matrix)
 
     def _verify(self, manifest: Manifest) -> None:
-        where = f"model of run {self.run_id}"
+        model = f"model of run {self.run_id}"
         if manifest.columns != self.encoder.columns:
-            raise ModelError(f"{where}: this version encodes its contract to other columns")
+            raise ModelError(f"{model}: this version encodes its contract to other columns")
         if self._booster.num_features() != len(manifest.columns):
             raise ModelError(
-                f"{where} takes {self._booster.num_features()} columns, "
+                f"{model} takes {self._booster.num_features()} columns, "
                 f"its manifest has {len(manifest.columns)}"
             )
         chance = self.score([manifest.test_row])[0]
         if not abs(chance - manifest.test_row_chance) <= _TEST_ROW_TOLERANCE:
             raise ModelError(
-                f"{where} gives its test row {chance}, gave it {manifest.test_row_chance} "
-                "when it was trained"
+                f"{model} gives its test row {chance}, but gave it {manifest.test_row_chance} "
+                "after training"
             )
 
 

@@ -1,4 +1,4 @@
-"""Verified local copies of MLflow's models: with one, a restart needs no MLflow."""
+"""Keep verified local copies of MLflow's models, so that a restart needs no MLflow."""
 
 import shutil
 import subprocess
@@ -8,44 +8,47 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from mlstack.command_line import run
 from mlstack.errors import ModelError, ModelNotKept
 from mlstack.files import sync_names, sync_tree
-from mlstack.model.mlflow_runs import download, find_run
+from mlstack.model.mlflow_api import download, find_run
 from mlstack.model.model import Model
 from mlstack.settings import ROOT
 
 _CHECK_SECONDS = 120
+_READY = ".ready"
+"""Suffix of a tried model that is about to replace a copy."""
 
 
 class ModelStore:
-    """Models by run id, each downloaded and tried once.
+    """Models by run id; each is downloaded and tried once.
 
     Args:
-        folder: Where the copies are kept; shared by every process that serves.
+        folder: Folder of the copies, shared by all serving processes.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def load(self, run_id: str) -> Model:
-        """Loads a model, downloading it first when there is no copy yet.
+        """Load a model, downloading it first if there is no copy.
 
         Raises:
             RegistryUnavailable: there is no copy, and MLflow cannot be reached.
-            ModelNotKept: there is no room for a copy, or no time to try it.
-            ModelError: the run is unknown or unfinished, has no model, or it does not verify.
+            ModelNotKept: the copy cannot be stored, or trying it takes too long.
+            ModelError: the run is unknown or unfinished, or its model is missing or broken.
         """
         copy = self._folder / run_id
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self._folder / f"{run_id}.lock"):
-                _take_place(copy)
+                _replace_copy(copy)
                 if not copy.exists():
                     self._fetch(run_id, copy)
                 try:
                     return Model.load(copy, run_id)
                 except ModelError as broken:
-                    # What a power cut or a disk has spoilt is whole in MLflow.
+                    # A copy that a disk or a power cut has damaged is intact in MLflow.
                     try:
                         self._fetch(run_id, copy)
                     except ModelError as error:
@@ -57,27 +60,22 @@ class ModelStore:
             ) from error
 
     def _fetch(self, run_id: str, copy: Path) -> None:
-        """Downloads a model, tries it, and puts it in the place of the copy."""
+        """Download a model, try it, and replace the copy with it."""
         fresh = copy.with_suffix(".new")
         shutil.rmtree(fresh, ignore_errors=True)
         try:
             _download(run_id, fresh)
             _try_in_own_process(fresh, run_id)
             sync_tree(fresh)
-            fresh.rename(_ready(copy))
+            fresh.rename(copy.with_suffix(_READY))
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
-        _take_place(copy)
+        _replace_copy(copy)
 
 
-def _ready(copy: Path) -> Path:
-    """Where a model that was tried waits until the copy that it replaces is gone."""
-    return copy.with_suffix(".ready")
-
-
-def _take_place(copy: Path) -> None:
-    """Lets what is ready replace the copy; a kill at any moment leaves one of them whole."""
-    ready = _ready(copy)
+def _replace_copy(copy: Path) -> None:
+    """Replace a copy by its tried successor; a kill at any moment leaves one of them intact."""
+    ready = copy.with_suffix(_READY)
     if ready.exists():
         shutil.rmtree(copy, ignore_errors=True)
         ready.rename(copy)
@@ -87,18 +85,18 @@ def _take_place(copy: Path) -> None:
 def _download(run_id: str, folder: Path) -> None:
     run = find_run(run_id)
     if run.info.lifecycle_stage == "deleted":
-        raise ModelError(f"run {run_id} was deleted: restore it in MLflow, or choose another one")
+        raise ModelError(f"run {run_id} was deleted: restore it in MLflow, or choose another run")
     if run.info.status != "FINISHED":
-        raise ModelError(f"run {run_id} is {run.info.status}: only a finished run is deployed")
+        raise ModelError(f"run {run_id} is {run.info.status}: only a finished run can be deployed")
     if not (run.outputs and run.outputs.model_outputs):
-        raise ModelError(f"run {run_id} has no model: choose one of its search's trials")
-    # MLflow makes a folder of its own choice inside of the one that it is given.
+        raise ModelError(f"run {run_id} has no model: choose a trial of the search")
+    # MLflow creates a folder of its own choice inside the given one.
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         download(run_id, "model", Path(scratch)).rename(folder)
 
 
 def _try_in_own_process(folder: Path, run_id: str) -> None:
-    """First load of a downloaded model: a file that crashes the parser crashes nobody else."""
+    """Load a downloaded model in a child process, which a broken file may crash."""
     try:
         trial = subprocess.run(
             [sys.executable, "-m", "mlstack.model.model_store", str(folder), run_id],
@@ -119,16 +117,11 @@ def _try_in_own_process(folder: Path, run_id: str) -> None:
         )
 
 
-def main() -> int:
-    """Entry point of the trial process: `python -m mlstack.model.model_store FOLDER RUN_ID`."""
+def main() -> None:
+    """Try a model: `python -m mlstack.model.model_store FOLDER RUN_ID`."""
     folder, run_id = sys.argv[1:]
-    try:
-        Model.load(Path(folder), run_id)
-    except ModelError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - the parent reads it
-        return 1
-    return 0
+    Model.load(Path(folder), run_id)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

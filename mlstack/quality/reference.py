@@ -15,7 +15,7 @@ from mlstack.contract import Contract
 from mlstack.data.customer_table import PREDICTION, TARGET, customer_table
 from mlstack.errors import NoReference, RegistryUnavailable
 from mlstack.files import write_atomically
-from mlstack.model.mlflow_runs import PARENT_TAG, download, find_run
+from mlstack.model.mlflow_api import PARENT_TAG, download, find_run
 from mlstack.model.model_store import ModelStore
 from mlstack.quality.results import Quality
 

@@ -13,7 +13,7 @@ os.environ.setdefault("DO_NOT_TRACK", "1")
 
 from mlstack.contract import Contract
 from mlstack.errors import MlstackError
-from mlstack.model.mlflow_runs import ask_briefly
+from mlstack.model.mlflow_api import shorten_timeouts
 from mlstack.prediction_log.mongo_database import mongo_client
 from mlstack.settings import ROOT, Settings
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gunicorn.workers.base import Worker
 
 # The monitor asks again by itself, and meanwhile has to be able to say what it waits for.
-ask_briefly()
+shorten_timeouts()
 
 try:
     _settings = Settings.load()

@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from mlstack.contract import Contract
 from mlstack.data.feature_store import AWS_CONFIG, FeatureStore
-from mlstack.data.training_table import RawTable, bring, bring_back, was_brought
+from mlstack.data.training_table import RawTable, ensure_table, has_table, restore_tables
 from mlstack.errors import FeatureStoreError, MlstackError
 from mlstack.files import write_atomically
 from mlstack.settings import Settings
@@ -50,14 +50,14 @@ def init_aws(settings: Settings, contract: Contract, say: Callable[[str], None])
         SettingsError: no bucket was chosen, or there is no table to be had.
         FeatureStoreError, StreamError: AWS cannot be reached or refuses.
     """
-    table = bring(settings, contract, _made_store(settings, say), say)
+    table = ensure_table(settings, contract, _made_store(settings, say), say)
     _make_streams(settings, say)
     return table
 
 
 def make_again(settings: Settings, say: Callable[[str], None]) -> None:
     """Makes what was there and is gone. Says and raises what `init_aws` does."""
-    bring_back(settings, _made_store(settings, say), say)
+    restore_tables(settings, _made_store(settings, say), say)
     _make_streams(settings, say)
 
 
@@ -123,7 +123,7 @@ def keep(settings: Settings) -> None:
     heartbeat = heartbeat_path(settings)
     while True:
         try:
-            if was_brought(settings):
+            if has_table(settings):
                 make_again(settings, log.info)
             write_atomically(heartbeat, f"{time.time():.0f}\n".encode(), sync=False)
         except (FeatureStoreError, StreamError) as error:

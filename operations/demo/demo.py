@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import get_args
 
-from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from mlstack import command_line, environments
@@ -24,6 +23,7 @@ from mlstack.data.training_table import RawTable
 from mlstack.deployment.deployment import Deployer
 from mlstack.deployment.watcher import model_store
 from mlstack.errors import ModelError
+from mlstack.model.mlflow_api import connect
 from mlstack.prediction_log.prediction import Source
 from mlstack.settings import ROOT, Settings
 from mlstack.waiting import wait_until
@@ -133,7 +133,7 @@ def demo() -> None:
 
 def _registered_runs(contract: Contract) -> dict[str, Run]:
     """Return the runs of the registry's `champion` and `challenger`, by alias."""
-    client = MlflowClient()
+    client = connect()
     return {
         alias: client.get_run(str(client.get_model_version(model.name, version).run_id))
         for model in client.search_registered_models(f"name = '{contract.name}'")

@@ -18,8 +18,8 @@ from mlflow.entities import LifecycleStage, LoggedModel, Run, ViewType
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from mlstack.errors import MlstackError, RegistryUnavailable, SettingsError
-from mlstack.model.mlflow_runs import PARENT_TAG, SEARCH_TAG
+from mlstack.errors import MlstackError, RegistryUnavailable
+from mlstack.model.mlflow_api import PARENT_TAG, SEARCH_TAG, connect
 from mlstack.settings import ROOT, Settings
 from operations.retention.removal import Removal, deployments_paused, runs_in_use
 
@@ -39,13 +39,10 @@ def prune_tracking(settings: Settings, now: datetime) -> list[Removal]:
     made by hand stay.
 
     Raises:
-        SettingsError: no tracking server is set.
-        RegistryUnavailable: it cannot be reached, or refuses.
+        RegistryUnavailable: MLflow is not set, cannot be reached, or refuses.
         DeploymentError: the deployment record cannot be read, or deployments take too long.
         TrackingStoreError: `mlflow gc` fails.
     """
-    if not os.environ.get("MLFLOW_TRACKING_URI"):
-        raise SettingsError("MLFLOW_TRACKING_URI is not set: there is no MLflow to prune")
     try:
         trashed = _trash_runs(settings, now)
     except MlflowException as error:
@@ -54,7 +51,7 @@ def prune_tracking(settings: Settings, now: datetime) -> list[Removal]:
 
 
 def _trash_runs(settings: Settings, now: datetime) -> list[Removal]:
-    client, before = MlflowClient(), _milliseconds(now, settings.keep_runs_days)
+    client, before = connect(), _milliseconds(now, settings.keep_runs_days)
     old = {str(run.info.run_id): run for run in _old_runs(client, before)}
     needed = _restore_needed(settings, client)
     unneeded = {run_id: run for run_id, run in old.items() if run_id not in needed}
@@ -99,7 +96,7 @@ def _trash_models(settings: Settings, now: datetime) -> int:
 
     MLflow cannot restore a model, so it goes after its run.
     """
-    client, before = MlflowClient(), _milliseconds(now, settings.keep_deleted_days)
+    client, before = connect(), _milliseconds(now, settings.keep_deleted_days)
     needed = runs_in_use(settings) | _registered_runs(client)
     # Models before runs: no model listed here belongs to a run that begins in between.
     models: list[LoggedModel] = [

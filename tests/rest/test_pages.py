@@ -143,7 +143,7 @@ def test_form_takes_features_named_like_its_own_parts(browser: Browser, tmp_path
         text = re.sub(rf"\bname: {old}\b", f"name: {new}", text)
     (tmp_path / "odd.yaml").write_text(text, encoding="utf-8")
     folder = keep_model(tmp_path, RUN_ID, documented, seed=1)
-    write_extra_files(train(documented, seed=1), text, folder / EXTRA_FOLDER)
+    write_extra_files(train(documented, seed=1), Contract.parse(text), text, folder / EXTRA_FOLDER)
     model = Model.load(folder, RUN_ID)
     assert set(ODD_NAMES) <= set(model.contract.feature_names)
     DeploymentState(tmp_path).write_record(RUN_ID, "test")

@@ -16,7 +16,7 @@ from mlstack.contract import Contract
 from mlstack.deployment.deployment import Deployer, DeploymentState
 from mlstack.deployment.watcher import model_store
 from mlstack.errors import DeploymentError, ModelError
-from mlstack.model.mlflow_runs import SEARCH_TAG
+from mlstack.model.mlflow_api import SEARCH_TAG
 from mlstack.model.model_store import ModelStore
 from mlstack.quality.reference import ReferenceStore
 from mlstack.settings import ROOT, Settings

@@ -16,22 +16,23 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 from mlstack.contract import Contract
 from mlstack.data import dataset
 from mlstack.data.customer_table import PREDICTION, TARGET
-from mlstack.data.dataset import Split
+from mlstack.data.dataset import SplitRows
 from mlstack.errors import ModelError, NoReference, RegistryUnavailable
+from mlstack.model.mlflow_api import connect
 from mlstack.model.model import MODEL_FILE
 from mlstack.model.model_store import ModelStore
 from mlstack.quality.reference import REFERENCE_FILE, ReferenceStore
 from mlstack.settings import ROOT
-from model_orchestration.mlflow_api import TrackingError, connect
 from model_orchestration.names import (
     BEST_RUN,
     CHALLENGER,
     CHAMPION,
     FAILURE,
 )
-from model_orchestration.registration import Registered, register
+from model_orchestration.registration import Registration, register
 from model_orchestration.search import Rows, Trial, search
 from model_orchestration.tracking import SearchTracking, Winner
+from model_orchestration.trial_runs import TrackingError
 from support.contracts import CONTRACTS
 from support.models import contract_text
 from support.raw_tables import raw_table
@@ -43,7 +44,7 @@ class Searched:
     """A search that has ended, in MLflow and in memory."""
 
     contract: Contract
-    parts: Split
+    parts: SplitRows
     tracking: SearchTracking
     best: Trial
     winner: Winner
@@ -66,7 +67,7 @@ def searched(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", store)
         patch.chdir(tmp_path_factory.mktemp("artifacts"))
-        with _tracking(connect(), contract) as tracking:
+        with _tracking(contract) as tracking:
             best, winner = run_search(tracking, contract, parts)
     return Searched(contract, parts, tracking, best, winner)
 
@@ -86,9 +87,9 @@ def registry(client: MlflowClient, searched: Searched) -> Iterator[MlflowClient]
     client.delete_registered_model(searched.contract.name)
 
 
-def _tracking(client: MlflowClient, contract: Contract) -> SearchTracking:
+def _tracking(contract: Contract) -> SearchTracking:
     return SearchTracking(
-        client,
+        contract,
         contract_text(contract),
         tags={"data_sha256": "d" * 64},
         params={"trials": TRIALS},
@@ -296,9 +297,9 @@ def test_failed_trial_is_a_failed_run_with_its_reason(
 ) -> None:
     """The search goes on."""
     trial = Trial(1, 1, {"max_depth": -1}, 0.1, None, {}, "ValueError: no such depth")
-    with _tracking(client, documented) as tracking:
-        tracking.take(trial)
-        tracking.all_sent()
+    with _tracking(documented) as tracking:
+        tracking.add(trial)
+        tracking.finish_trials()
     [run] = _trials_of(client, tracking)
     assert run.info.status == "FAILED"
     assert run.data.tags[FAILURE] == "ValueError: no such depth"
@@ -315,13 +316,13 @@ def test_trial_that_cannot_be_sent_fails_the_search(
         raise MlflowException("the disk is full")
 
     monkeypatch.setattr(MlflowClient, "create_logged_model", refuse)
-    tracking = _tracking(client, documented)
+    tracking = _tracking(documented)
     rows = Rows.encode(dataset.clean(raw_table(documented, rows=300), documented), documented)
 
     def track_a_search() -> None:
         with tracking:
-            search(rows, rows, trials=1, seed=1, on_trial=lambda trial, _: tracking.take(trial))
-            tracking.all_sent()
+            search(rows, rows, trials=1, seed=1, on_trial=lambda trial, _: tracking.add(trial))
+            tracking.finish_trials()
 
     with pytest.raises(TrackingError, match=r"trial 1 cannot be tracked.*the disk is full"):
         track_a_search()
@@ -332,20 +333,20 @@ def test_trial_that_cannot_be_sent_fails_the_search(
 
 def test_next_search_ends_runs_of_a_dead_one(client: MlflowClient, documented: Contract) -> None:
     """Other people's runs go on."""
-    dead = _tracking(client, documented)
+    dead = _tracking(documented)
     dead.__enter__()
     somebody_s = client.create_run(dead.experiment_id).info.run_id
-    with _tracking(client, documented):
+    with _tracking(documented):
         assert client.get_run(dead.run_id).info.status == "KILLED"
         assert client.get_run(somebody_s).info.status == "RUNNING"
 
 
-def _register(client: MlflowClient, searched: Searched, rmse: float | None = None) -> Registered:
+def _register(searched: Searched, rmse: float | None = None) -> Registration:
     """Registers the search's winner, with another test rmse if one is given."""
     winner = searched.winner
     if rmse is not None:
         winner = replace(winner, test_metrics={**winner.test_metrics, "rmse": rmse})
-    return register(client, searched.contract, winner, searched.parts.test)
+    return register(searched.contract, winner, searched.parts.test)
 
 
 def _holders(client: MlflowClient, searched: Searched) -> dict[str, str]:
@@ -357,7 +358,7 @@ def test_first_version_is_challenger_and_champion(
     registry: MlflowClient, searched: Searched
 ) -> None:
     """It names its run and its test metrics."""
-    done = _register(registry, searched)
+    done = _register(searched)
     version = registry.get_model_version_by_alias(searched.contract.name, CHAMPION)
     assert done.aliases == (CHALLENGER, CHAMPION)
     assert version.run_id == version.tags["run_id"] == searched.winner.run_id
@@ -367,20 +368,19 @@ def test_first_version_is_challenger_and_champion(
 
 def test_worse_version_does_not_become_champion(registry: MlflowClient, searched: Searched) -> None:
     """One that is as good does."""
-    _register(registry, searched)
-    _register(registry, searched)
+    _register(searched)
+    _register(searched)
     assert _holders(registry, searched) == {CHALLENGER: "2", CHAMPION: "2"}
-    done = _register(registry, searched, rmse=0.9)
+    done = _register(searched, rmse=0.9)
     assert _holders(registry, searched) == {CHALLENGER: "3", CHAMPION: "2"}
     assert done.reason.startswith("worse: test rmse 0.9000, version 2")
 
 
-def test_champion_of_another_contract_is_replaced(
-    registry: MlflowClient, searched: Searched
-) -> None:
+@pytest.mark.usefixtures("registry")
+def test_champion_of_another_contract_is_replaced(searched: Searched) -> None:
     """Even by a worse version."""
-    _register(registry, searched)
+    _register(searched)
     other = Contract.parse(contract_text(searched.contract).replace("seed: 20221", "seed: 1"))
-    done = _register(registry, replace(searched, contract=other), rmse=0.9)
+    done = _register(replace(searched, contract=other), rmse=0.9)
     assert CHAMPION in done.aliases
-    assert "was trained by another contract" in done.reason
+    assert "was trained with another contract" in done.reason

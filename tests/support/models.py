@@ -40,7 +40,7 @@ def write_model(folder: Path, contract: Contract, seed: int) -> Path:
     folder.mkdir(parents=True)
     booster = train(contract, seed)
     booster.save_model(folder / MODEL_FILE)
-    write_extra_files(booster, contract_text(contract), folder / EXTRA_FOLDER)
+    write_extra_files(booster, contract, contract_text(contract), folder / EXTRA_FOLDER)
     return folder
 
 

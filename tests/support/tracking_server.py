@@ -16,9 +16,8 @@ from mlflow import MlflowClient
 
 from mlstack.contract import Contract
 from mlstack.data import dataset
+from mlstack.model.mlflow_api import connect
 from mlstack.settings import ROOT, Settings
-from model_orchestration.conclusion import conclude
-from model_orchestration.mlflow_api import connect
 from model_orchestration.registration import register
 from model_orchestration.search import Rows, Trial, search
 from model_orchestration.tracking import SearchTracking, Winner
@@ -111,28 +110,29 @@ def tracking_server(folder: Path) -> Iterator[TrackingServer]:
 
 
 def run_search(
-    tracking: SearchTracking, contract: Contract, parts: dataset.Split
+    tracking: SearchTracking, contract: Contract, parts: dataset.SplitRows
 ) -> tuple[Trial, Winner]:
     """Searches with a few trials, all of them sent; returns the best one, as found and as kept."""
+    train, validation, test = (Rows.encode(part, contract) for part in parts)
     best = search(
-        Rows.encode(parts.train, contract),
-        Rows.encode(parts.validation, contract),
+        train,
+        validation,
         trials=TRIALS,
         seed=1,
-        on_trial=lambda trial, _: tracking.take(trial),
+        on_trial=lambda trial, _: tracking.add(trial),
     )
-    tracking.all_sent()
-    return best, conclude(tracking, contract, parts, best)
+    tracking.finish_trials()
+    return best, tracking.conclude(best, parts.train, train, test)
 
 
 def small_search(contract: Contract, name: str) -> Searched:
     """A search over a made-up table, its winner registered."""
     client, rows = connect(), dataset.clean(raw_table(contract, rows=200), contract)
     parts = dataset.split(rows, contract)
-    tracking = SearchTracking(client, contract_text(contract), tags={}, params={}, name=name)
+    tracking = SearchTracking(contract, contract_text(contract), tags={}, params={}, name=name)
     with tracking:
         _, winner = run_search(tracking, contract, parts)
-    registered = register(client, contract, winner, parts.test)
+    registered = register(contract, winner, parts.test)
     others = client.search_runs(
         [tracking.experiment_id], f"tags.mlflow.parentRunId = '{tracking.run_id}'"
     )

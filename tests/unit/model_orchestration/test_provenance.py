@@ -1,7 +1,7 @@
 import hashlib
 
 from mlstack.contract import Contract
-from model_orchestration.provenance import provenance
+from model_orchestration.tracking import provenance
 
 
 def test_the_tags_say_data_contract_code_and_libraries(documented: Contract) -> None:

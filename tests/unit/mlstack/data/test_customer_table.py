@@ -1,4 +1,4 @@
-"""Customers as tables: the same types, whichever way they come."""
+"""Tests of customers as tables: the same types for every source."""
 
 import pandas as pd
 import pytest
@@ -17,13 +17,13 @@ def contract(request: pytest.FixtureRequest) -> Contract:
     return contract_named(request.param)
 
 
-def test_a_table_that_was_written_as_text_comes_back_as_it_was(contract: Contract) -> None:
+def test_table_written_as_text_is_read_back_unchanged(contract: Contract) -> None:
     clean = dataset.clean(raw_table(contract, rows=200), contract)[list(contract.feature_names)]
     text = clean.astype(object).map(lambda value: None if pd.isna(value) else str(value))
     pd.testing.assert_frame_equal(customer_table(text, contract), clean)
 
 
-def test_customers_of_requests_and_tables_are_encoded_alike(contract: Contract) -> None:
+def test_requests_and_tables_are_encoded_alike(contract: Contract) -> None:
     customers = [dict(contract.example) for _ in range(3)]
     for feature in contract.features:
         if feature.may_be_missing:
@@ -33,11 +33,11 @@ def test_customers_of_requests_and_tables_are_encoded_alike(contract: Contract) 
     assert encoded.tobytes() == encoder.encode(customers).tobytes()
 
 
-def test_no_customers_are_a_table_without_rows(contract: Contract) -> None:
+def test_no_customers_make_a_table_without_rows(contract: Contract) -> None:
     table = customer_table([], contract)
     assert table.shape == (0, len(contract.features))
 
 
-def test_what_is_no_feature_is_left_out(contract: Contract) -> None:
+def test_other_keys_are_left_out(contract: Contract) -> None:
     table = customer_table([{**contract.example, "prediction": 0.5}], contract)
     assert tuple(table.columns) == contract.feature_names

@@ -1,4 +1,4 @@
-"""Raw tables are cleaned by the contract, or refused with everything that is wrong."""
+"""Tests of the raw table: cleaned by the contract, or refused with every fault."""
 
 import pandas as pd
 import pytest
@@ -15,13 +15,13 @@ def faults_of(raw: pd.DataFrame, contract: Contract) -> str:
     return str(caught.value)
 
 
-def test_clean_rows_have_the_features_and_the_target(contract: Contract) -> None:
+def test_clean_rows_have_features_and_target(contract: Contract) -> None:
     rows = clean(raw_table(contract, 30), contract)
     assert list(rows.columns) == [*contract.feature_names, contract.target.name]
     assert rows[contract.target.name].sum() == 10
 
 
-def test_a_file_is_read_as_it_stands(documented: Contract) -> None:
+def test_file_is_read_as_text(documented: Contract) -> None:
     raw = raw_table(documented, 9)
     again = read_raw(b"\xef\xbb\xbf" + raw.to_csv(index=False).encode())
     pd.testing.assert_frame_equal(raw, again, check_index_type=False, check_dtype=False)
@@ -33,7 +33,7 @@ def test_void_value_drops_the_row(documented: Contract) -> None:
     assert list(clean(raw, documented).index) == [i for i in range(1, 31) if i != 2]
 
 
-def test_missing_value_is_kept_where_the_contract_allows_it(full: Contract) -> None:
+def test_missing_value_is_kept_where_allowed(full: Contract) -> None:
     raw = raw_table(full, 30)
     raw.loc[2, "Education_Level"] = "Unknown"
     raw.loc[3, "Marital_Status"] = ""
@@ -42,7 +42,7 @@ def test_missing_value_is_kept_where_the_contract_allows_it(full: Contract) -> N
     assert rows.loc[3, "marital_status"] is None
 
 
-def test_missing_value_is_refused_where_the_contract_forbids_it(full: Contract) -> None:
+def test_missing_value_is_refused_where_forbidden(full: Contract) -> None:
     raw = raw_table(full, 30)
     raw.loc[4, "Gender"] = "Unknown"
     assert faults_of(raw, full) == "column 'Gender': is missing (1 bad rows; row 4: 'Unknown')"
@@ -51,11 +51,11 @@ def test_missing_value_is_refused_where_the_contract_forbids_it(full: Contract) 
 @pytest.mark.parametrize(
     ("column", "value", "reason"),
     [
-        ("Customer_Age", "old", "is no number"),
-        ("Customer_Age", "nan", "is no number"),
-        ("Credit_Limit", "inf", "is no number"),
+        ("Customer_Age", "old", "is not a number"),
+        ("Customer_Age", "nan", "is not a number"),
+        ("Credit_Limit", "inf", "is not a number"),
         ("Customer_Age", "17", "is out of range: 18 to 120"),
-        ("Customer_Age", "30.5", "is no whole number"),
+        ("Customer_Age", "30.5", "is not a whole number"),
         ("Gender", "X", "is an unknown category; known are 'F', 'M'"),
         ("Income_Category", "much", "is an unknown category"),
         ("Gender", "", "is missing"),
@@ -111,30 +111,30 @@ def test_table_of_void_rows_is_refused(documented: Contract) -> None:
     [
         (b"", "the table is empty"),
         (b"\n\n", "the table is empty"),
-        (b"a,b\n", "a header and no rows"),
+        (b"a,b\n", "a header but no rows"),
         (b"a,b,a\n1,2,3\n", "column 'a': appears twice"),
-        (b"a,b\n1,2,3\n", "no CSV file"),
-        (b'a,b\n"1,2\n', "no CSV file"),
-        (b"a\n\xff\xfe\n", "no CSV file in UTF-8"),
+        (b"a,b\n1,2,3\n", "not a CSV file"),
+        (b'a,b\n"1,2\n', "not a CSV file"),
+        (b"a\n\xff\xfe\n", "not a CSV file in UTF-8"),
     ],
 )
-def test_file_that_is_no_table_is_refused(content: bytes, reason: str) -> None:
+def test_file_that_is_not_a_table_is_refused(content: bytes, reason: str) -> None:
     with pytest.raises(DataError, match=reason):
         read_raw(content)
 
 
-def test_column_nobody_decided_on_is_reported(documented: Contract) -> None:
+def test_unlisted_column_is_reported(documented: Contract) -> None:
     raw = raw_table(documented, 9).assign(CLIENTNUM="1", Surprise="2")
     assert unlisted_columns(raw, documented) == ["Surprise"]
 
 
-def test_rows_keep_the_number_that_people_find_them_by(documented: Contract) -> None:
+def test_rows_keep_their_number_in_the_file(documented: Contract) -> None:
     lines = raw_table(documented, 9).to_csv(index=False).splitlines()
     lines[3:3] = ["", ""]
     assert list(read_raw("\n".join(["", *lines, "", ""]).encode()).index) == [1, 2, *range(5, 12)]
 
 
-def test_rows_that_are_added_move_few_others_to_another_part(documented: Contract) -> None:
+def test_added_rows_move_few_others_to_another_part(documented: Contract) -> None:
     rows = clean(raw_table(documented, 3000), documented)
     before, after = split(rows.iloc[:2400], documented), split(rows, documented)
     stayed = set(before.test.index) & set(after.test.index)
@@ -142,7 +142,7 @@ def test_rows_that_are_added_move_few_others_to_another_part(documented: Contrac
     assert len(set(after.test.index) & set(before.train.index)) < 0.02 * len(after.test)
 
 
-def test_split_takes_every_row_once_in_the_contract_shares(contract: Contract) -> None:
+def test_split_uses_every_row_once_in_contract_shares(contract: Contract) -> None:
     rows = clean(raw_table(contract, 300), contract)
     parts = split(rows, contract)
     assert [len(part) for part in parts] == [180, 60, 60]
@@ -150,7 +150,7 @@ def test_split_takes_every_row_once_in_the_contract_shares(contract: Contract) -
     assert [part[contract.target.name].mean() for part in parts] == pytest.approx([1 / 3] * 3)
 
 
-def test_split_is_the_same_every_time(documented: Contract) -> None:
+def test_split_is_deterministic(documented: Contract) -> None:
     rows = clean(raw_table(documented, 300), documented)
     for one, other in zip(split(rows, documented), split(rows, documented), strict=True):
         assert list(one.index) == list(other.index)

@@ -5,7 +5,6 @@ import pytest
 from mlstack.errors import SettingsError
 from mlstack.flows.command import schedule_command
 from mlstack.flows.prefect_api import PrefectError, prefect_client, run_address
-from model_orchestration.mlflow_api import connect
 from model_orchestration.schedule import show_winner, training_schedule
 
 NOBODY = "http://127.0.0.1:9/api"
@@ -16,12 +15,6 @@ def test_prefect_without_an_address_is_an_error(action: str) -> None:
     """Without `PREFECT_API_URL` no private server is started."""
     with pytest.raises(SettingsError, match="PREFECT_API_URL is not set: there is no Prefect"):
         schedule_command(training_schedule, show_winner, [action])
-
-
-def test_mlflow_without_an_address_is_an_error() -> None:
-    """Without `MLFLOW_TRACKING_URI` no runs are written to a local folder."""
-    with pytest.raises(SettingsError, match="MLFLOW_TRACKING_URI"):
-        connect()
 
 
 def test_unreachable_server_is_named_with_its_address(monkeypatch: pytest.MonkeyPatch) -> None:

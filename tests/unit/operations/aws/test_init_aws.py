@@ -13,8 +13,8 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from mlstack.contract import Contract
-from mlstack.data import training_table as raw_data
 from mlstack.data.feature_store import FeatureStore
+from mlstack.data.training_table import has_table
 from mlstack.errors import FeatureStoreError, SettingsError
 from mlstack.settings import ROOT, Settings
 from operations.aws import init_aws
@@ -299,6 +299,6 @@ def test_missing_table_is_an_error_that_says_what_to_run() -> None:
 
 
 def test_nothing_is_kept_before_there_was_anything(made: Made, plain: Settings) -> None:
-    assert not raw_data.was_brought(plain)
+    assert not has_table(plain)
     made(plain)
-    assert raw_data.was_brought(plain)
+    assert has_table(plain)

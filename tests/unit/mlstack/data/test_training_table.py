@@ -1,4 +1,4 @@
-"""A store that has no table yet gets the user's file, else the public one, else the sample."""
+"""Tests of the choice of table: the user's file, the store's, the public one or the sample."""
 
 import uuid
 from collections.abc import Iterator
@@ -9,9 +9,8 @@ import requests
 from moto import mock_aws
 
 from mlstack.contract import Contract
-from mlstack.data import training_table as raw_data
 from mlstack.data.feature_store import FeatureStore
-from mlstack.data.training_table import RawTable
+from mlstack.data.training_table import RawTable, ensure_table
 from mlstack.errors import SettingsError
 from mlstack.settings import Settings
 from support.aws import KEYS
@@ -26,11 +25,11 @@ def _emulated(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def bring(settings: Settings, contract: Contract) -> RawTable:
-    """Into a store that is empty."""
+def ensure(settings: Settings, contract: Contract) -> RawTable:
+    """Call `ensure_table` with an empty store."""
     store = FeatureStore(f"bucket-{uuid.uuid4()}")
     store.create()
-    return raw_data.bring(settings, contract, store, print)
+    return ensure_table(settings, contract, store, print)
 
 
 class _Unreachable:
@@ -61,12 +60,10 @@ def small_public(contract: Contract, rows: int) -> Contract:
     return contract.model_copy(update={"data": contract.data.model_copy(update={"public": public})})
 
 
-def test_given_file_that_is_not_there_is_an_error_and_no_guess(
-    tmp_path: Path, documented: Contract
-) -> None:
+def test_missing_data_file_is_an_error(tmp_path: Path, documented: Contract) -> None:
     settings = Settings(data_file=tmp_path / "nowhere.csv", state_dir=tmp_path)
     with pytest.raises(SettingsError, match=r"DATA_FILE=.*nowhere\.csv: there is no such file"):
-        bring(settings, documented)
+        ensure(settings, documented)
 
 
 def test_public_file_is_fetched_and_recognised(
@@ -74,7 +71,7 @@ def test_public_file_is_fetched_and_recognised(
 ) -> None:
     content = raw_table(documented, 30).to_csv(index=False).encode()
     monkeypatch.setattr("pooch.HTTPDownloader", published(content))
-    table = bring(Settings(state_dir=tmp_path), small_public(documented, 30))
+    table = ensure(Settings(state_dir=tmp_path), small_public(documented, 30))
     assert (table.path.read_bytes(), table.synthetic) == (content, False)
 
 
@@ -84,43 +81,41 @@ def test_public_file_is_fetched_once(
     settings, contract = Settings(state_dir=tmp_path), small_public(documented, 30)
     content = raw_table(documented, 30).to_csv(index=False).encode()
     monkeypatch.setattr("pooch.HTTPDownloader", published(content))
-    bring(settings, contract)
+    ensure(settings, contract)
     monkeypatch.setattr("pooch.HTTPDownloader", _Unreachable)
     data = contract.data.model_copy(update={"key": "another/table.csv"})
-    assert bring(settings, contract.model_copy(update={"data": data})).path.read_bytes() == content
+    assert ensure(settings, contract.model_copy(update={"data": data})).path.read_bytes() == content
 
 
 @pytest.mark.parametrize("rows", [29, 31])
-def test_another_table_at_the_public_address_is_not_taken(
+def test_wrong_table_at_public_address_is_refused(
     tmp_path: Path, documented: Contract, monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
     content = raw_table(documented, rows).to_csv(index=False).encode()
     monkeypatch.setattr("pooch.HTTPDownloader", published(content))
-    table = bring(Settings(state_dir=tmp_path), small_public(documented, 30))
+    table = ensure(Settings(state_dir=tmp_path), small_public(documented, 30))
     assert table.synthetic
     assert not list((tmp_path / "data" / "public").glob("*.csv"))
 
 
-def test_sample_is_the_last_resort_and_said_to_be_synthetic(
+def test_sample_is_the_last_resort_and_marked_synthetic(
     tmp_path: Path, documented: Contract, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pooch.HTTPDownloader", _Unreachable)
-    table = bring(Settings(state_dir=tmp_path), documented)
+    table = ensure(Settings(state_dir=tmp_path), documented)
     assert table.synthetic
     assert table.path.exists()
 
 
-def test_contract_with_no_data_at_all_says_what_to_set(
-    tmp_path: Path, documented: Contract
-) -> None:
+def test_contract_without_any_data_names_the_setting(tmp_path: Path, documented: Contract) -> None:
     data = documented.data.model_copy(update={"public": None, "sample": None})
     with pytest.raises(SettingsError, match="set DATA_FILE"):
-        bring(Settings(state_dir=tmp_path), documented.model_copy(update={"data": data}))
+        ensure(Settings(state_dir=tmp_path), documented.model_copy(update={"data": data}))
 
 
-def test_the_copy_of_a_private_file_is_private_too(tmp_path: Path, documented: Contract) -> None:
+def test_copy_of_a_private_file_is_private(tmp_path: Path, documented: Contract) -> None:
     given = tmp_path / "mine.csv"
     given.write_text("a,b\n1,2\n")
     given.chmod(0o600)
     settings = Settings(data_file=given, state_dir=tmp_path / "state")
-    assert bring(settings, documented).path.stat().st_mode & 0o077 == 0
+    assert ensure(settings, documented).path.stat().st_mode & 0o077 == 0

@@ -1,4 +1,4 @@
-"""What clients are told of an MLflow that fails is a sentence; the rest is for the log."""
+"""Tests of the way to MLflow: clients see a sentence, the log has the details."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException
 
 from mlstack.errors import RegistryUnavailable
-from mlstack.model.mlflow_runs import download, find_run
+from mlstack.model.mlflow_api import connect, download, find_run
 
 RUN = "a" * 32
 DRIVER = "HTTPConnectionPool(host='10.0.0.7', port=1): Max retries exceeded"
@@ -30,7 +30,7 @@ def _fails(monkeypatch: pytest.MonkeyPatch, error: MlflowException, *, silent: b
     monkeypatch.setattr(mlflow.artifacts, "download_artifacts", fail)
 
 
-def test_silence_is_told_with_the_address_and_what_to_do(
+def test_silent_mlflow_is_reported_with_its_address(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     _fails(monkeypatch, MlflowException(f"API request failed with exception {DRIVER}"), silent=True)
@@ -44,10 +44,17 @@ def test_silence_is_told_with_the_address_and_what_to_do(
     assert caplog.text.count(DRIVER) == 2
 
 
-def test_a_refusal_is_told_by_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refusal_is_reported_by_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
     said = {"error_code": "INTERNAL_ERROR", "message": "sqlite3: disk I/O error"}
     _fails(monkeypatch, RestException(said), silent=False)  # type: ignore[no-untyped-call]
     with pytest.raises(
         RegistryUnavailable, match=r": it fails with INTERNAL_ERROR \(make status\)$"
     ):
         find_run(RUN)
+
+
+def test_mlflow_without_an_address_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without `MLFLOW_TRACKING_URI` no runs are written to a local folder."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    with pytest.raises(RegistryUnavailable, match="MLFLOW_TRACKING_URI is not set"):
+        connect()

@@ -1,4 +1,8 @@
-"""What our services read from MLflow: a run, and files of it."""
+"""The one way to MLflow's tracking server: a client, runs and their files.
+
+MLflow takes seconds to import, so every function imports it when it is first needed: a service
+that has local copies of its models starts without it.
+"""
 
 import logging
 import os
@@ -7,17 +11,17 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mlstack.errors import ModelError, RegistryUnavailable
+from mlstack.settings import Settings
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities import Run
     from mlflow.exceptions import MlflowException
 
 log = logging.getLogger(__name__)
 
-# MLflow takes seconds to import, and a service with local copies does not need it.
-
 PARENT_TAG = "mlflow.parentRunId"
-"""MLflow's tag of a trial: its search's own run."""
+"""MLflow's tag that leads from a trial's run to its search's run."""
 
 SEARCH_TAG = "search"
 """Tag of every run of a search: the search's name."""
@@ -26,30 +30,45 @@ _ADDRESS = "MLFLOW_TRACKING_URI"
 _NO_SUCH_RUN = "RESOURCE_DOES_NOT_EXIST"
 
 
-def ask_briefly() -> None:
-    """Lets this process's MLflow client give up after 20 s, whether MLflow is gone or hangs.
+def shorten_timeouts() -> None:
+    """Let this process's MLflow client give up after 20 s.
 
-    By itself it goes on trying for minutes, and meanwhile nobody learns what is wrong.
+    By default it retries for minutes, during which nobody learns what is wrong.
     """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "8")
 
 
+def connect() -> "MlflowClient":
+    """Return a client of the tracking server.
+
+    Raises:
+        RegistryUnavailable: no server is set; MLflow would silently use a local folder.
+    """
+    from mlflow import MlflowClient  # noqa: PLC0415 - see the module
+
+    if not os.environ.get(_ADDRESS):
+        raise RegistryUnavailable(f"{_ADDRESS} is not set: there is no MLflow to ask")
+    return MlflowClient()
+
+
+def run_address(experiment_id: str, run_id: str) -> str:
+    """Return the address of a run's page."""
+    return f"{Settings.load().mlflow_url}/#/experiments/{experiment_id}/runs/{run_id}"
+
+
 def find_run(run_id: str) -> "Run":
-    """Looks a run up.
+    """Look up a run.
 
     Raises:
         RegistryUnavailable: MLflow cannot be asked.
-        ModelError: it knows no such run.
+        ModelError: MLflow knows no such run.
     """
-    from mlflow import MlflowClient  # noqa: PLC0415
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - see the module
 
-    if not os.environ.get(_ADDRESS):
-        # Without it MLflow makes a registry of its own in the working directory.
-        raise RegistryUnavailable(f"{_ADDRESS} is not set: there is no MLflow to ask")
+    client = connect()
     try:
-        return MlflowClient().get_run(run_id)
+        return client.get_run(run_id)
     except MlflowException as error:
         if error.error_code == _NO_SUCH_RUN:
             raise ModelError(f"MLflow knows no run {run_id}") from error
@@ -57,13 +76,13 @@ def find_run(run_id: str) -> "Run":
 
 
 def download(run_id: str, path: str, folder: Path) -> Path:
-    """Downloads a file or folder of a run into a folder; returns where it is.
+    """Download a file or folder of a run into a folder; return its path there.
 
     Raises:
-        RegistryUnavailable: MLflow cannot give it. It calls every failure of a download a
-            missing file, so that one that is not there cannot be told apart.
+        RegistryUnavailable: MLflow cannot give it. MLflow reports every failed download as a
+            missing file, so a file that does not exist cannot be told apart.
     """
-    import mlflow.artifacts  # noqa: PLC0415
+    import mlflow.artifacts  # noqa: PLC0415 - see the module
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
     try:
@@ -77,10 +96,10 @@ def download(run_id: str, path: str, folder: Path) -> Path:
 
 
 def _unavailable(what: str, error: "MlflowException") -> RegistryUnavailable:
-    """The sentence is answered to clients too: what the libraries say is for the log."""
+    """Build an error that clients may see; the libraries' own words go to the log."""
     log.warning("MLflow cannot %s: %s", what, error)
     address = urlsplit(os.environ.get(_ADDRESS, ""))
-    # What requests raises is an OSError: there was no answer at all.
+    # Exceptions of requests are OSErrors: there was no answer at all.
     reason = (
         f"it does not answer at {address.scheme}://{address.netloc.rpartition('@')[2]}"
         if isinstance(error.__context__, OSError)
