@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mlstack.contract import Contract
+from mlstack.contract import Contract, contract_files
 from mlstack.data import dataset
 from mlstack.quality.figures import calibration_error
 from mlstack.settings import ROOT, Settings
@@ -48,9 +48,7 @@ def table_file(contract: Contract) -> Path:
 def main() -> None:
     """Prints a table for each contract."""
     trials = int(sys.argv[1]) if len(sys.argv) > 1 else Settings().train_trials
-    for path in sorted((ROOT / "contracts").glob("*.yaml")):
-        if path.name.endswith(".drifts.yaml"):
-            continue
+    for path in contract_files(ROOT / "contracts"):
         contract = Contract.load(path)
         _compare(contract, trials)
 

@@ -1,6 +1,6 @@
 """The dataset contract: one strict YAML file that says what a customer is."""
 
-from mlstack.contract.contract import RESERVED_NAMES, Contract
+from mlstack.contract.contract import RESERVED_NAMES, Contract, contract_files
 from mlstack.contract.features import (
     CategoryFeature,
     Feature,
@@ -19,4 +19,5 @@ __all__ = [
     "NumberFeature",
     "OrdinalFeature",
     "Value",
+    "contract_files",
 ]

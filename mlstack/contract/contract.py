@@ -174,3 +174,8 @@ class Contract(StrictModel):
     def example(self) -> Mapping[str, Value]:
         """A valid customer, made of the features' examples."""
         return {feature.name: feature.example for feature in self.features}
+
+
+def contract_files(folder: Path) -> list[Path]:
+    """List the contracts of a folder, in which drifts are YAML files too."""
+    return [file for file in sorted(folder.glob("*.yaml")) if "." not in file.stem]

@@ -16,6 +16,7 @@ from mlstack.contract import (
     NumberFeature,
     OrdinalFeature,
     Value,
+    contract_files,
 )
 from mlstack.contract.customer_schema import Customer
 from mlstack.files import write_atomically
@@ -92,9 +93,7 @@ def _clean_customers(contract: Contract, sample: Path) -> list[Customer]:
 
 def main() -> None:
     """Write the customers of every contract that has a sample."""
-    for file in sorted((ROOT / "contracts").glob("*.yaml")):
-        if file.name.endswith(".drifts.yaml"):
-            continue
+    for file in contract_files(ROOT / "contracts"):
         contract = Contract.load(file)
         if customers := sample_customers(contract):
             document = {"contract": contract.digest, "customers": customers}

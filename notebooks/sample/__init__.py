@@ -1,1 +1,1 @@
-"""The synthetic sample of the raw table: how it is drawn, and how good it is."""
+"""The synthetic sample of the raw table: how it is drawn and judged."""

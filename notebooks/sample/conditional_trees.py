@@ -1,8 +1,8 @@
-"""A model of a table's rows: column after column, each given those before it.
+"""Model the rows of a table column by column, each given the columns before it.
 
-Sequential tree synthesis (Reiter 2005; `synthpop` in R): for each column a decision tree
-finds real rows that are alike in the columns drawn so far, and the new value is drawn from
-theirs. Values that few rows share are never handed on: the draw is from around them.
+Sequential tree synthesis (Reiter 2005; `synthpop` in R): for each column, a decision tree
+finds real rows that are similar in the columns drawn so far, and the new value is drawn from
+theirs. Values that few rows share are never copied: the draw is from between them.
 """
 
 from collections.abc import Sequence
@@ -16,19 +16,19 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from notebooks.sample.raw_table import Column, Numbers, RawTable, Relation
 
 ROWS_PER_LEAF = 40
-"""Real rows that a value is drawn from, at least: fewer remember single customers, more lose
-what the columns have to do with each other (figures in notebooks/sample/README.md)."""
+"""Minimum of real rows that a value is drawn from: with fewer, single customers are remembered;
+with more, columns lose their relations (figures in notebooks/sample/README.md)."""
 
 SHARED_BY = 10
-"""Rows that share a number before it may be handed on as it is."""
+"""Minimum of rows that must share a number before it may be copied."""
 
 
 class ConditionalTrees:
-    """The rows of one class of a table.
+    """Draws rows of one class of a table.
 
     Args:
         table: The real table.
-        of_class: Its class in the target's column.
+        of_class: The class, as the target's column has it.
     """
 
     def __init__(self, table: RawTable, of_class: str) -> None:
@@ -47,11 +47,11 @@ class ConditionalTrees:
                 self._steps.append(_Computed(column, relation))
 
     def draw(self, count: int, rng: np.random.Generator) -> pd.DataFrame:
-        """Draws rows.
+        """Draw rows.
 
         Args:
-            count: How many.
-            rng: Where chance comes from.
+            count: Number of rows.
+            rng: Source of randomness.
 
         Returns:
             Target, categories and numbers, typed as `RawTable.rows`.
@@ -65,8 +65,8 @@ class ConditionalTrees:
         return rows
 
     def _matrix(self, rows: pd.DataFrame, count: int, done: int | None = None) -> Numbers:
-        """The columns of the first steps as trees see them, of shape (count, width)."""
-        # Before the first step there is one column that says nothing.
+        """Encode the columns of the first steps for the trees, shape (count, width)."""
+        # The first step has no columns before it: give its tree a constant one.
         blocks: list[Numbers] = [np.zeros((count, 1))]
         for step in self._steps[:done]:
             name = step.column.name
@@ -81,7 +81,7 @@ class ConditionalTrees:
 
 @dataclass(frozen=True, slots=True)
 class _Computed:
-    """A column that follows from two others."""
+    """A column that is computed from two others."""
 
     column: Column
     relation: Relation
@@ -91,13 +91,13 @@ class _Computed:
 
 
 class _Tree:
-    """A column given those before it.
+    """A column that is drawn, given the columns before it.
 
     Args:
         column: The column.
-        before: The columns before it, of shape (n_rows, width).
+        before: The columns before it, shape (n_rows, width).
         rows: Real rows to learn from, of length n_rows.
-        everywhere: The column in all of the table, where rare values are told from shared.
+        everywhere: The column in the whole table, which decides whether a value is rare.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class _Tree:
         values = rows[column.name]
         if column.role == "number":
             self._tree = DecisionTreeRegressor(min_samples_leaf=ROWS_PER_LEAF, random_state=0)
-            # Ranks, so that a few large values do not decide every split; missing is lowest.
+            # Ranks keep a few large values from deciding every split; missing ranks lowest.
             self._tree.fit(before, values.rank(pct=True).fillna(0).to_numpy())
             counts = everywhere.value_counts()
             rare = np.sort(counts.index[counts < SHARED_BY].to_numpy(np.float64))
@@ -132,11 +132,11 @@ class _Tree:
         return _rounded(self.column, drawn) if is_number else drawn
 
     def _smooth(self, values: Numbers, donors: Numbers, rng: np.random.Generator) -> Numbers:
-        """Replaces rare values by ones between them and their neighbours among the donors."""
+        """Replace rare values by draws between their neighbours among the donors."""
         rare = np.isin(values, self._rare)
         near = np.unique(donors[np.isin(donors, self._rare)])
         if len(near) == 1:
-            # Alone in its leaf: its neighbours are those in the whole table.
+            # The only rare value in its leaf: use its neighbours in the whole table.
             near = self._rare
         middles = (near[1:] + near[:-1]) / 2
         bounds = np.concatenate([near[:1], middles, near[-1:]])
@@ -154,7 +154,7 @@ def _rounded(column: Column, values: Numbers) -> Numbers:
 
 
 def class_counts(classes: Sequence[str], count: int) -> dict[str, int]:
-    """Splits a number of rows among the classes by their real shares."""
+    """Divide a number of rows among the classes by their real shares."""
     shares = pd.Series(classes).value_counts(normalize=True).sort_index()
     ends = np.rint(np.cumsum(shares.to_numpy()) * count).astype(int)
     return dict(zip(shares.index, np.diff(ends, prepend=0).tolist(), strict=True))

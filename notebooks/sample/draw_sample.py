@@ -1,20 +1,20 @@
-"""Draws a synthetic sample from a model of a real raw table.
+"""Draw a synthetic sample from a model of a real raw table.
 
-The sample has the real table's columns and formats and none of its rows: a drawn row that
-equals a real one in all columns but the id, or in the features of a contract, is drawn anew.
+The sample has the real table's columns and formats, and none of its rows: a drawn row that
+equals a real one in all columns except the id, or in a contract's features, is drawn again.
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from mlstack.contract import Contract
+from mlstack.command_line import argument_parser, run, say
+from mlstack.contract import Contract, contract_files
 from mlstack.data.dataset import clean, read_raw
-from mlstack.errors import DataError, DataFault, MlstackError
+from mlstack.errors import DataError, DataFault
 from mlstack.files import write_atomically
 from mlstack.settings import ROOT
 from notebooks.sample.conditional_trees import ConditionalTrees, class_counts
@@ -26,23 +26,23 @@ SEED = 20221
 _ROUNDS = 50
 
 _Taken = dict[str, set[str]]
-"""Keys of the rows that may not be drawn, by the columns compared."""
+"""Keys of the rows that may not be drawn, for each set of compared columns."""
 
 
 def draw_sample(table: RawTable, rows: int, seed: int) -> pd.DataFrame:
-    """Draws a sample of a table.
+    """Draw a sample of a table.
 
     Args:
         table: The real table.
-        rows: Rows to draw; the classes have the shares that they have in the table.
+        rows: Number of rows to draw; the classes keep their shares of the table.
         seed: The same table, rows and seed give the same sample.
 
     Returns:
-        Texts, as `dataset.read_raw` returns them.
+        Texts, as from `dataset.read_raw`.
 
     Raises:
-        DataError: the rows are too few to have both classes, or the table is so plain that
-            enough rows that it does not hold cannot be drawn.
+        DataError: the rows are too few to have both classes, or the table is so uniform that
+            not enough rows can be drawn that it does not contain.
     """
     rng = np.random.default_rng(seed)
     counts = class_counts(table.rows[table.target].tolist(), rows)
@@ -78,17 +78,17 @@ def _draw_class(
     raise DataError(
         DataFault(
             f"only {len(rows)} of {count} rows of class {of_class!r} could be drawn that the "
-            "real table does not hold; draw fewer rows"
+            "real table does not contain; draw fewer rows"
         )
     )
 
 
 def _fresh(table: RawTable, rows: pd.DataFrame, taken: _Taken) -> pd.DataFrame:
-    """Rows that are within the real ranges and equal no real row and none drawn before.
+    """Keep the rows that are in the real ranges, new, and unlike every real row.
 
     Their keys are added to those taken.
     """
-    # A column computed from others can leave the range that it has in the real table.
+    # A column computed from others can leave its range in the real table.
     for name in table.relations:
         real = table.rows[name]
         rows = rows[rows[name].between(real.min(), real.max())]
@@ -103,16 +103,16 @@ def _fresh(table: RawTable, rows: pd.DataFrame, taken: _Taken) -> pd.DataFrame:
 def _identifiers(
     real: "pd.Series[float]", count: int, rng: np.random.Generator
 ) -> "pd.Series[int]":
-    """Whole numbers in the range of the real ones, none of them real and none twice."""
+    """Draw distinct whole numbers in the range of the real ones, none of them real."""
     low, high = int(real.min()), int(real.max())
     enough = len(real) + count
-    # Where the real ones leave too few free, go on after the last of them.
+    # Continue above the range if the real numbers leave too few free.
     drawn = pd.Series(low + rng.choice(max(high - low + 1, enough), size=enough, replace=False))
     return drawn[~drawn.isin(real)].head(count)
 
 
 def write_raw(sample: pd.DataFrame, table: RawTable, path: Path) -> None:
-    """Writes texts as a CSV file: names and texts quoted, numbers bare."""
+    """Write texts as a CSV file: names and texts quoted, numbers bare."""
     quoted = {column.name for column in table.columns if column.number is None}
     lines = [",".join(map(_quote, sample.columns))]
     columns = [
@@ -126,25 +126,25 @@ def _quote(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
 
 
-def parser(prog: str, description: str | None) -> argparse.ArgumentParser:
-    """Command line with the real table and its contracts."""
-    parser = argparse.ArgumentParser(prog=prog, description=description)
+def parser(module: str, description: str | None) -> argparse.ArgumentParser:
+    """Make a parser with options for the real table and its contracts."""
+    parser = argument_parser(module, description)
     parser.add_argument("--real", type=Path, required=True, help="the real raw table (CSV)")
     parser.add_argument(
         "--contract",
         type=Path,
         nargs="+",
-        default=sorted((ROOT / "contracts").glob("credit_card_churn*.yaml")),
-        help="the contracts that are to be served by one sample",
+        default=contract_files(ROOT / "contracts"),
+        help="the contracts that share the sample",
     )
     return parser
 
 
 def load(real: Path, contracts: Sequence[Path]) -> RawTable:
-    """Reads a real table.
+    """Read a real table.
 
     Raises:
-        DataError: there is no such table, or it does not fit a contract.
+        DataError: the file does not exist, or does not fit a contract.
         ContractError: a contract breaks its rules.
     """
     if not real.is_file():
@@ -153,7 +153,7 @@ def load(real: Path, contracts: Sequence[Path]) -> RawTable:
 
 
 def sample_path(contracts: Sequence[Contract]) -> Path:
-    """Where the contracts expect their sample.
+    """Return the path that the contracts give for their sample.
 
     Raises:
         DataError: they name no sample, or different ones.
@@ -165,8 +165,8 @@ def sample_path(contracts: Sequence[Contract]) -> Path:
 
 
 def main() -> None:
-    """Entry point: `python -m notebooks.sample.draw_sample --real FILE`."""
-    options = parser("draw_sample", __doc__)
+    """Draw and write a sample: `python -m notebooks.sample.draw_sample --real FILE`."""
+    options = parser("notebooks.sample.draw_sample", __doc__)
     options.add_argument("--rows", type=int, default=ROWS, help=f"rows to draw ({ROWS})")
     options.add_argument("--seed", type=int, default=SEED, help=f"seed of the draw ({SEED})")
     options.add_argument("--out", type=Path, help="file to write (as the contracts name it)")
@@ -174,11 +174,8 @@ def main() -> None:
     table = load(arguments.real, arguments.contract)
     path = arguments.out or sample_path(table.contracts)
     write_raw(draw_sample(table, arguments.rows, arguments.seed), table, path)
-    print(f"{path}: {arguments.rows} rows, {path.stat().st_size / 1e6:.2f} MB")  # noqa: T201
+    say(f"{path}: {arguments.rows} rows, {path.stat().st_size / 1e6:.2f} MB")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except MlstackError as error:
-        sys.exit(f"draw_sample: {error}")
+    run(main, "draw_sample: ")

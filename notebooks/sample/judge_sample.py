@@ -1,10 +1,9 @@
-"""Compares the synthetic sample with the real table that it was drawn from.
+"""Compare the synthetic sample with the real table that it was drawn from.
 
-Prints the tables of figures of `notebooks/sample/README.md`: what a model learns from the sample,
-how like the columns and their correlations are, and how far the rows are from real ones.
+Prints the tables of `notebooks/sample/README.md`: what a model learns from the sample, how
+similar columns and correlations are, and how far the sample's rows are from real ones.
 """
 
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,13 +11,14 @@ import numpy as np
 import pandas as pd
 import xgboost as xgb
 from numpy.typing import NDArray
+from scipy.stats import ks_2samp
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 from sklearn.neighbors import NearestNeighbors
 
+from mlstack.command_line import run, say
 from mlstack.contract import Contract
 from mlstack.data.dataset import clean, read_raw
-from mlstack.errors import MlstackError
 from mlstack.model.encoder import Encoder
 from notebooks.sample.draw_sample import draw_sample, load, parser, sample_path
 from notebooks.sample.raw_table import Numbers, RawTable
@@ -26,26 +26,21 @@ from notebooks.sample.raw_table import Numbers, RawTable
 FOLDS = 5
 SEED = 0
 
-_MODEL = {
-    "objective": "binary:logistic",
-    "max_depth": 4,
-    "eta": 0.05,
-    "nthread": 1,
-    "seed": SEED,
-}
+_MODEL = {"objective": "binary:logistic", "max_depth": 4, "eta": 0.05, "nthread": 1, "seed": SEED}
 _TREES = 200
+_NAME_WIDTH = 40
 
 
 def distances(real: RawTable, sample: pd.DataFrame) -> pd.DataFrame:
-    """How far each column's distribution is from the real one.
+    """Measure how far each column's distribution is from the real one.
 
     Args:
         real: The real table.
         sample: Typed as `RawTable.rows`.
 
     Returns:
-        One row a column but for the id: `measure`, its `distance` (0: the same, 1: nothing
-        in common) and the shares of missing or unknown values, `real_missing` and
+        One row for each column except the id: `measure`, its `distance` (0: the same, 1:
+        nothing in common), and the shares of missing or unknown values, `real_missing` and
         `sample_missing`.
     """
     unknown = {
@@ -56,41 +51,33 @@ def distances(real: RawTable, sample: pd.DataFrame) -> pd.DataFrame:
     figures = {}
     for column in real.of_role("target", "category", "number"):
         ours, theirs = sample[column.name], real.rows[column.name]
-        is_number = column.role == "number"
+        if column.role == "number":
+            measure = "Kolmogorov-Smirnov"
+            distance = float(ks_2samp(ours.dropna(), theirs.dropna(), method="asymp").statistic)
+        else:
+            measure = "total variation"
+            shares = [values.value_counts(normalize=True) for values in (ours, theirs)]
+            distance = float(shares[0].sub(shares[1], fill_value=0).abs().sum() / 2)
         figures[column.name] = {
-            "measure": "Kolmogorov-Smirnov" if is_number else "total variation",
-            "distance": _kolmogorov_smirnov(ours, theirs)
-            if is_number
-            else _total_variation(ours, theirs),
+            "measure": measure,
+            "distance": distance,
             "real_missing": float((theirs.isna() | theirs.isin(unknown)).mean()),
             "sample_missing": float((ours.isna() | ours.isin(unknown)).mean()),
         }
     return pd.DataFrame.from_dict(figures, orient="index")
 
 
-def _kolmogorov_smirnov(ours: "pd.Series[float]", theirs: "pd.Series[float]") -> float:
-    samples = [np.sort(values.dropna().to_numpy(np.float64)) for values in (ours, theirs)]
-    points = np.concatenate(samples)
-    below = [np.searchsorted(values, points, side="right") / len(values) for values in samples]
-    return float(np.abs(below[0] - below[1]).max())
-
-
-def _total_variation(ours: "pd.Series[str]", theirs: "pd.Series[str]") -> float:
-    shares = [values.value_counts(normalize=True) for values in (ours, theirs)]
-    return float(shares[0].sub(shares[1], fill_value=0).abs().sum() / 2)
-
-
 def correlation_differences(real: RawTable, sample: pd.DataFrame) -> Numbers:
-    """Absolute differences of the correlations of each pair of columns.
+    """Compare the correlations of each pair of columns.
 
-    Texts take a column of 0 and 1 a value; the target is one of them.
+    Each value of a text column, the target included, counts as a column of 0 and 1.
 
     Args:
         real: The real table.
         sample: Typed as `RawTable.rows`.
 
     Returns:
-        One figure a pair, of shape (n_pairs,).
+        Absolute differences, one for each pair, of shape (n_pairs,).
     """
     numbers = [column.name for column in real.of_role("number")]
     texts = [column.name for column in real.of_role("target", "category")]
@@ -107,7 +94,7 @@ def correlation_differences(real: RawTable, sample: pd.DataFrame) -> Numbers:
 
 
 def transfer(real: RawTable, raw: pd.DataFrame, sample: pd.DataFrame) -> pd.DataFrame:
-    """AUC on real rows of models that learnt from real and from synthetic ones.
+    """Compute the AUC on real rows of models trained on real and on synthetic rows.
 
     Args:
         real: The real table.
@@ -115,20 +102,21 @@ def transfer(real: RawTable, raw: pd.DataFrame, sample: pd.DataFrame) -> pd.Data
         sample: Texts of the sample.
 
     Returns:
-        One row a contract, means over the same folds of real rows: `real` learnt from the
-        other folds; `sample` from the sample, in whose making all folds had a part;
-        `unseen` from a sample that was drawn from the other folds alone.
+        One row for each contract, means over the same folds of real rows: `real` learns from
+        the other folds; `sample` from the sample, which was drawn from all folds; `unseen`
+        from a sample that is drawn from the other folds only.
     """
     names = [contract.name for contract in real.contracts]
     figures: list[pd.DataFrame] = []
     for others, fold in _folds(real, FOLDS):
-        learnt, tested = raw.iloc[others], raw.iloc[fold]
-        unseen = draw_sample(RawTable(learnt, real.contracts), len(learnt), SEED)
+        train, test = raw.iloc[others], raw.iloc[fold]
+        unseen = draw_sample(RawTable(train, real.contracts), len(train), SEED)
+        sources = {"real": train, "sample": sample, "unseen": unseen}
         figures.append(
             pd.DataFrame(
                 {
-                    source: [auc(rows, tested, contract) for contract in real.contracts]
-                    for source, rows in (("real", learnt), ("sample", sample), ("unseen", unseen))
+                    source: [auc(rows, test, contract) for contract in real.contracts]
+                    for source, rows in sources.items()
                 },
                 index=names,
             )
@@ -141,13 +129,13 @@ def _folds(real: RawTable, count: int) -> list[tuple[NDArray[np.intp], NDArray[n
     return list(folds.split(real.rows, real.rows[real.target]))
 
 
-def auc(learnt: pd.DataFrame, tested: pd.DataFrame, contract: Contract) -> float:
-    """AUC on some raw rows of a model that learnt from others.
+def auc(train: pd.DataFrame, test: pd.DataFrame, contract: Contract) -> float:
+    """Train a model on some raw rows and return its AUC on others.
 
     Args:
-        learnt: Texts, as `dataset.read_raw` returns them.
-        tested: The same.
-        contract: Which columns the model sees.
+        train: Texts, from `dataset.read_raw`.
+        test: The same.
+        contract: Names the columns that the model sees.
     """
     encoder = Encoder(contract)
 
@@ -157,13 +145,13 @@ def auc(learnt: pd.DataFrame, tested: pd.DataFrame, contract: Contract) -> float
             encoder.encode_frame(rows), rows[contract.target.name].to_numpy(), nthread=1
         )
 
-    test = matrix(tested)
-    model = xgb.train(_MODEL, matrix(learnt), num_boost_round=_TREES)
-    return float(roc_auc_score(test.get_label(), model.predict(test)))
+    tested = matrix(test)
+    model = xgb.train(_MODEL, matrix(train), num_boost_round=_TREES)
+    return float(roc_auc_score(tested.get_label(), model.predict(tested)))
 
 
 def identical_rows(real: RawTable, sample: pd.DataFrame) -> dict[str, int]:
-    """Rows of the sample that equal a real one, by the columns compared.
+    """Count the rows of the sample that equal a real one, for each set of compared columns.
 
     Args:
         real: The real table.
@@ -176,16 +164,16 @@ def identical_rows(real: RawTable, sample: pd.DataFrame) -> dict[str, int]:
 
 
 def nearest(real: RawTable, rows: pd.DataFrame, others: pd.DataFrame, *, skip: int = 0) -> Numbers:
-    """Distance of each row to the nearest of others.
+    """Compute the distance of each row to the nearest of others.
 
-    The distance is the mean over the columns but for the id: of a number the difference of
-    ranks in the real table, from 0 to 1; of a text 0 when equal, else 1.
+    The distance is the mean over all columns except the id. A number contributes the
+    difference of its ranks in the real table (0 to 1), a text 0 when equal, else 1.
 
     Args:
         real: The real table.
         rows: Typed as `RawTable.rows`.
         others: The same.
-        skip: Nearest ones to leave out; 1 when `rows` are among the `others`.
+        skip: Number of nearest rows to skip; 1 when `rows` are among the `others`.
 
     Returns:
         Distances of shape (n_rows,).
@@ -197,23 +185,23 @@ def nearest(real: RawTable, rows: pd.DataFrame, others: pd.DataFrame, *, skip: i
 
 
 def _positions(real: RawTable, rows: pd.DataFrame) -> Numbers:
-    """Rows as points whose Manhattan distance is that of `nearest`."""
+    """Place rows at points whose Manhattan distance is that of `nearest`."""
+    columns = real.of_role("target", "category", "number")
     axes: list[Numbers] = []
-    for column in real.of_role("target", "category", "number"):
+    for column in columns:
         values, theirs = rows[column.name], real.rows[column.name]
         if column.role == "number":
             ranks = theirs.dropna().sort_values().to_numpy(np.float64)
             sides = [np.searchsorted(ranks, values.to_numpy(), side=s) for s in ("left", "right")]
             axes.append((sides[0] + sides[1]) / 2 / len(ranks))
         else:
-            # Rows with different texts differ in two of these axes.
+            # Rows with different texts differ on two of these axes.
             axes += [(values == text).to_numpy(np.float64) / 2 for text in theirs.unique()]
-    width = len(real.of_role("target", "category", "number"))
-    return np.column_stack(axes) / width
+    return np.column_stack(axes) / len(columns)
 
 
-def remembered(real: RawTable, raw: pd.DataFrame) -> float:
-    """Whether a sample remembers the single rows that it was drawn from.
+def memorisation(real: RawTable, raw: pd.DataFrame) -> float:
+    """Measure whether a sample remembers the single rows that it was drawn from.
 
     Args:
         real: The real table.
@@ -232,7 +220,7 @@ def remembered(real: RawTable, raw: pd.DataFrame) -> float:
 
 
 def report(real: RawTable, raw: pd.DataFrame, sample: pd.DataFrame) -> Iterator[str]:
-    """All figures, as lines of Markdown.
+    """Yield all figures as lines of Markdown.
 
     Args:
         real: The real table.
@@ -271,7 +259,7 @@ def report(real: RawTable, raw: pd.DataFrame, sample: pd.DataFrame) -> Iterator[
             ),
             (
                 "Drawn from half of the real rows: share nearer to that half than to the other",
-                f"{remembered(real, raw):.3f}",
+                f"{memorisation(real, raw):.3f}",
             ),
         ],
     )
@@ -280,11 +268,9 @@ def report(real: RawTable, raw: pd.DataFrame, sample: pd.DataFrame) -> Iterator[
         ("Column", "Measure", "Distance", "Unknown, real", "Unknown, sample"),
         [
             (
-                f"`{_shortened(str(name))}`",
-                str(row["measure"]),
-                f"{row['distance']:.3f}",
-                f"{row['real_missing']:.3f}",
-                f"{row['sample_missing']:.3f}",
+                f"`{_shorten(str(name))}`",
+                row["measure"],
+                *(f"{row[c]:.3f}" for c in ("distance", "real_missing", "sample_missing")),
             )
             for name, row in distances(real, typed).iterrows()
         ],
@@ -296,26 +282,20 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[st
         yield f"| {' | '.join(map(str, cells))} |"
 
 
-def _shortened(name: str) -> str:
-    return name if len(name) <= _SHOWN else f"{name[:20]}...{name[-10:]}"
-
-
-_SHOWN = 40
+def _shorten(name: str) -> str:
+    return name if len(name) <= _NAME_WIDTH else f"{name[:20]}...{name[-10:]}"
 
 
 def main() -> None:
-    """Entry point: `python -m notebooks.sample.judge_sample --real FILE`."""
-    options = parser("judge_sample", __doc__)
+    """Print the figures: `python -m notebooks.sample.judge_sample --real FILE`."""
+    options = parser("notebooks.sample.judge_sample", __doc__)
     options.add_argument("--sample", type=Path, help="sample to judge (as the contracts name it)")
     arguments = options.parse_args()
     real = load(arguments.real, arguments.contract)
     sample = read_raw(arguments.sample or sample_path(real.contracts))
     for line in report(real, read_raw(arguments.real), sample):
-        print(line)  # noqa: T201 - the figures are what it is run for
+        say(line)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except MlstackError as error:
-        sys.exit(f"judge_sample: {error}")
+    run(main, "judge_sample: ")

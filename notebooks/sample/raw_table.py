@@ -1,4 +1,4 @@
-"""What the columns of a raw table are, told from the contracts and from the table itself."""
+"""Find out what the columns of a raw table are, from the contracts and from the table."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _SEPARATOR = "\x1f"
 
 @dataclass(frozen=True, slots=True)
 class NumberFormat:
-    """How a column of numbers is written: both limits hold for each of its values.
+    """How a column writes its numbers; every value keeps to both limits.
 
     Args:
         decimals: Decimal places.
@@ -36,14 +36,14 @@ class NumberFormat:
     missing: str
 
     def text(self, value: float) -> str:
-        """Writes a number, rounded to what the column carries."""
+        """Write a number, rounded to the column's precision."""
         if np.isnan(value):
             return self.missing
-        # Adding zero turns a rounded-off -0 into 0.
+        # Adding zero turns -0 into 0.
         return f"{round(value, self.decimals) + 0.0:.{self.digits}g}"
 
     def round(self, values: Numbers) -> Numbers:
-        """Rounds to what the column carries: writing a rounded value loses nothing."""
+        """Round to the column's precision; writing a rounded value loses nothing."""
         return np.array(
             [np.nan if np.isnan(value) else float(self.text(value)) for value in values],
             dtype=np.float64,
@@ -57,19 +57,19 @@ class Column:
     name: str
     role: Role
     number: NumberFormat | None = None
-    """Of a column of numbers."""
+    """Only for a column of numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A column that two earlier ones give in every row, but for rounding."""
+    """Computes a column from two earlier ones; exact in every row except for rounding."""
 
     operation: str
     left: str
     right: str
 
     def apply(self, rows: pd.DataFrame) -> Numbers:
-        """Values of the column, not rounded."""
+        """Compute the values of the column, without rounding."""
         left, right = (rows[name].to_numpy(np.float64) for name in (self.left, self.right))
         with np.errstate(divide="ignore", invalid="ignore"):
             return _OPERATIONS[self.operation](left, right)
@@ -84,15 +84,15 @@ _OPERATIONS: dict[str, Callable[[Numbers, Numbers], Numbers]] = {
 
 
 class RawTable:
-    """A raw table with its columns understood.
+    """A raw table and the meaning of its columns.
 
     Args:
-        raw: Texts, as `dataset.read_raw` returns them.
-        contracts: What its columns mean; they may use different ones.
+        raw: Texts, from `dataset.read_raw`.
+        contracts: Say what the columns mean; they may use different columns.
 
     Raises:
-        DataError: the table does not fit a contract, or has a column of texts that none of
-            them knows: its texts could name people, so they are not drawn from.
+        DataError: the table does not fit a contract, or has a column of texts that no contract
+            mentions. Such texts may name people, so none are drawn from them.
     """
 
     def __init__(self, raw: pd.DataFrame, contracts: Sequence[Contract]) -> None:
@@ -101,21 +101,21 @@ class RawTable:
         self.contracts = tuple(contracts)
         self.columns = tuple(_describe(raw, contracts))
         self.rows = self.parse(raw)
-        """Numbers as float64 (NaN: missing), all else as text."""
+        """Numbers as float64 (NaN: missing), everything else as text."""
         self.relations = _relations(self.rows, self.columns)
-        """Columns that follow from others, by name."""
+        """Columns that are computed from others, by name."""
 
     def of_role(self, *roles: Role) -> tuple[Column, ...]:
-        """Columns of these roles, in the table's order."""
+        """Return the columns of these roles, in the table's order."""
         return tuple(column for column in self.columns if column.role in roles)
 
     @property
     def target(self) -> str:
-        """The target's column."""
+        """Name of the target's column."""
         return self.of_role("target")[0].name
 
     def parse(self, raw: pd.DataFrame) -> pd.DataFrame:
-        """Reads texts of this table's columns as `rows` carries them."""
+        """Convert texts of this table's columns to the types of `rows`."""
         return pd.DataFrame(
             {
                 column.name: raw[column.name].astype(object)
@@ -126,7 +126,7 @@ class RawTable:
         )
 
     def texts(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Writes rows as the raw table has them; `rows` may lack columns."""
+        """Write rows as the raw table would; `rows` may lack columns."""
         return pd.DataFrame(
             {
                 column.name: rows[column.name]
@@ -140,7 +140,7 @@ class RawTable:
 
     @cached_property
     def compared_columns(self) -> dict[str, list[str]]:
-        """Sets of columns in which no drawn row may equal a real one, by what they are."""
+        """Sets of columns, by description, in which no drawn row may equal a real one."""
         sets = {
             "all columns but the id": [
                 column.name for column in self.columns if column.role != "identifier"
@@ -151,7 +151,7 @@ class RawTable:
         return sets
 
     def keys(self, rows: pd.DataFrame, names: Sequence[str]) -> "pd.Series[str]":
-        """One text a row, the same for rows that are equal in these columns."""
+        """Make one text per row, the same for rows that are equal in these columns."""
         texts = self.texts(rows[list(names)])[list(names)]
         return pd.Series(
             [_SEPARATOR.join(row) for row in texts.itertuples(index=False)], index=rows.index
@@ -178,7 +178,9 @@ def _describe(raw: pd.DataFrame, contracts: Sequence[Contract]) -> Iterator[Colu
             yield Column(name, "identifier" if identifier else "number", number)
         else:
             raise DataError(
-                DataFault("holds texts that no contract knows; take it out first", column=name)
+                DataFault(
+                    "has texts that no contract mentions; remove the column first", column=name
+                )
             )
 
 
@@ -213,7 +215,7 @@ def _relation(
 ) -> Relation | None:
     values = rows[name].to_numpy(np.float64)
     tolerance = 0.5 * 10.0**-number.decimals * (1 + 1e-6)
-    # A column that hardly varies is met by many rules that mean nothing.
+    # Many rules fit a column that hardly varies, and mean nothing.
     if len(np.unique(values)) <= _FEW_VALUES:
         return None
     for operation in _OPERATIONS:
@@ -228,5 +230,5 @@ def _relation(
 
 
 _FEW_VALUES = 20
-# Most rules fail on the first rows already.
+# Most rules already fail on the first rows.
 _PROBE = 50

@@ -231,7 +231,7 @@ def test_a_sample_too_small_to_have_both_classes_is_refused_with_a_sentence(
 
 def test_a_column_of_texts_that_no_contract_knows_is_refused() -> None:
     rows = toy_rows(40).assign(Name=[f"Customer {i}" for i in range(40)])
-    with pytest.raises(DataError, match=r"'Name'.*take it out"):
+    with pytest.raises(DataError, match=r"'Name'.*remove the column"):
         RawTable(rows, [TOY_CONTRACT])
 
 
