@@ -24,9 +24,10 @@ from benchmarks.training_quality import table_file
 from mlstack.contract import Contract
 from mlstack.contract.customer_schema import Customer
 from mlstack.contract.drifts import Drift, DriftingCustomers, drifts_path, load_drifts
+from mlstack.contract.prediction_fields import PREDICTION, TARGET
 from mlstack.data import dataset
 from mlstack.data.customer_generator import CustomerGenerator
-from mlstack.data.customer_table import PREDICTION, TARGET, customer_table
+from mlstack.data.customer_table import customer_table
 from mlstack.model.encoder import Encoder
 from mlstack.quality.drift import DriftDetector, comparison_method, threshold, with_labels
 from mlstack.quality.figures import estimate_quality, measure_quality

@@ -19,7 +19,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from mlstack.contract import Contract  # noqa: E402 - after the path is set
 from mlstack.data.customer_generator import CustomerGenerator  # noqa: E402
-from mlstack.deployment.deployment import DeploymentState  # noqa: E402
+from mlstack.deployment.record import DeploymentState  # noqa: E402
 from support.api_server import ApiServer, send  # noqa: E402
 from support.models import keep_model  # noqa: E402
 from support.mongo import MongoServer  # noqa: E402

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from mlstack.contract import Contract  # noqa: E402 - after the path is set
-from mlstack.deployment.deployment import DeploymentState  # noqa: E402
+from mlstack.deployment.record import DeploymentState  # noqa: E402
 from support.api_server import ApiServer  # noqa: E402
 from support.ledger import Client, assert_ledger_holds  # noqa: E402
 from support.models import keep_model  # noqa: E402

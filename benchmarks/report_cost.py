@@ -22,10 +22,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from mlstack.contract import Contract
+from mlstack.contract.prediction_fields import TARGET
 from mlstack.data.customer_generator import CustomerGenerator
-from mlstack.data.customer_table import TARGET
 from mlstack.data.dataset import clean, read_raw, split
-from mlstack.deployment.watcher import model_store
+from mlstack.model.model_store import ModelStore
 from mlstack.prediction_log.mongo_sink import MongoSink
 from mlstack.settings import ROOT, Settings
 from reporting.report import Window
@@ -72,7 +72,7 @@ def _keep_training_data(settings: Settings, contract: Contract) -> None:
 
 def _predict(settings: Settings, contract: Contract, at: datetime, predictions: int) -> None:
     customers = CustomerGenerator(contract, seed=predictions).draw(predictions)
-    chances = model_store(settings).load(RUN_ID).score(customers)
+    chances = ModelStore.of(settings).load(RUN_ID).score(customers)
     sink = MongoSink(settings.mongo_uri)
     sink.prepare()
     for start in range(0, predictions, _BATCH):

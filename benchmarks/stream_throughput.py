@@ -27,7 +27,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from pymongo import MongoClient  # noqa: E402 - after the path is set
 
 from mlstack.contract import Contract  # noqa: E402
-from mlstack.deployment.deployment import DeploymentState  # noqa: E402
+from mlstack.deployment.record import DeploymentState  # noqa: E402
 from mlstack.prediction_log.mongo_database import DATABASE  # noqa: E402
 from support.aws import moto, put, running  # noqa: E402
 from support.models import keep_model  # noqa: E402

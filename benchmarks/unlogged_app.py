@@ -8,6 +8,8 @@ class _KeepsNothing:
     def keep(self, *_: object) -> None:
         pass
 
+    keep_outcomes = keep
+
 
 def _unlogged(self: Predictor, *args: object, **kwargs: object) -> None:
     _init(self, *args, **kwargs)  # type: ignore[arg-type]

@@ -1,6 +1,7 @@
 """What every entry point shares: parse arguments, print lines, end with an exit code."""
 
 import argparse
+import logging
 import sys
 from collections.abc import Callable
 from typing import NoReturn, TextIO
@@ -42,4 +43,13 @@ def argument_parser(module: str, description: str | None) -> argparse.ArgumentPa
         prog=f"python -m {module}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def log_to_stderr() -> None:
+    """Send the logs of a service, from the level INFO on, to stderr."""
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s[%(process)d]: %(message)s",
     )

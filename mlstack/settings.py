@@ -26,9 +26,13 @@ _Port = Annotated[int, Field(ge=1, le=65535)]
 _Url = Annotated[str, Field(pattern=r"^https?://[^/]")]
 
 
+RUN_ID_PATTERN = "^[0-9a-f]{32}$"
+"""Regular expression for the id of an MLflow run."""
+
+
 def is_run_id(value: Any) -> bool:
     """Return whether a value has the form of an MLflow run id."""
-    return isinstance(value, str) and re.fullmatch(r"[0-9a-f]{32}", value) is not None
+    return isinstance(value, str) and re.fullmatch(RUN_ID_PATTERN, value) is not None
 
 
 class Settings(BaseModel):

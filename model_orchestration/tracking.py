@@ -20,7 +20,7 @@ from mlflow.entities import Metric, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 
 from mlstack.contract import Contract
-from mlstack.data.customer_table import PREDICTION
+from mlstack.contract.prediction_fields import PREDICTION
 from mlstack.model.mlflow_api import PARENT_TAG, SEARCH_TAG, connect, run_address
 from mlstack.quality.reference import REFERENCE_FILE
 from mlstack.revision import git_revision

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from mlstack.contract import Contract
-from mlstack.data.customer_table import PREDICTION, TARGET
-from mlstack.deployment.watcher import model_store
+from mlstack.contract.prediction_fields import PREDICTION, RUN_ID, TARGET
 from mlstack.errors import TooFewRows
 from mlstack.model.model_store import ModelStore
-from mlstack.prediction_log.prediction_store import RUN_ID, PredictionStore
+from mlstack.prediction_log.prediction_store import PredictionStore
 from mlstack.quality.drift import MIN_ROWS
 from mlstack.quality.figures import measure_quality
 from mlstack.quality.reference import ReferenceStore
@@ -58,7 +57,7 @@ def read_comparison(settings: Settings, contract: Contract, window: Window) -> C
         NoReference: the training rows are needed, and the run has none.
         ModelError: the model is needed and cannot be loaded.
     """
-    models = model_store(settings)
+    models = ModelStore.of(settings)
     before = Window(start=window.start - (window.end - window.start), end=window.start)
     predictions = PredictionStore(settings.mongo_uri, contract)
     try:

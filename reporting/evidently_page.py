@@ -13,7 +13,7 @@ from evidently.metrics import ValueDrift
 from evidently.presets import ClassificationPreset, DataDriftPreset
 
 from mlstack.contract import Contract
-from mlstack.data.customer_table import PREDICTION, TARGET
+from mlstack.contract.prediction_fields import PREDICTION, TARGET
 from mlstack.quality.drift import comparison_method, threshold, with_labels
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from mlstack.contract import Contract
-from mlstack.data.customer_table import PREDICTION
+from mlstack.contract.prediction_fields import PREDICTION
 from mlstack.files import write_atomically
 from mlstack.quality.drift import DriftDetector
 from mlstack.quality.figures import estimate_quality

@@ -6,10 +6,11 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from mlstack.deployment.deployment import Deployer, HistoryEntry
-from mlstack.deployment.watcher import model_store
+from mlstack.deployment.deployer import Deployer
+from mlstack.deployment.record import HistoryEntry
 from mlstack.errors import DeploymentError, MlstackError
 from mlstack.model.mlflow_api import shorten_timeouts
+from mlstack.model.model_store import ModelStore
 from mlstack.settings import NO_RUN_ID, Settings, is_run_id
 
 
@@ -44,7 +45,7 @@ def _stop(number: int, _: FrameType | None) -> None:
 
 
 def _carry_out(options: argparse.Namespace, settings: Settings) -> str:
-    deployer = Deployer(settings, model_store(settings))
+    deployer = Deployer(settings, ModelStore.of(settings))
     match options.command:
         case "to":
             deployer.deploy(_checked(options.run_id))

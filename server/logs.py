@@ -1,19 +1,17 @@
-"""What the server writes down: a line a request on stdout, everything else on stderr."""
+"""The server's logs: one line a request on stdout, everything else on stderr."""
 
 import json
 import logging
 import sys
 
+from mlstack.command_line import log_to_stderr
+
 _access = logging.getLogger("server.access")
 
 
 def set_up() -> None:
-    """Directs the process's logs."""
-    logging.basicConfig(
-        level=logging.INFO,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s[%(process)d]: %(message)s",
-    )
+    """Direct the process's logs."""
+    log_to_stderr()
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(logging.Formatter('{"time":"%(asctime)s",%(message)s}'))
     _access.handlers = [handler]
@@ -21,13 +19,13 @@ def set_up() -> None:
 
 
 def request(request_id: str, method: str, route: str, status: int, seconds: float) -> None:
-    """Writes an answered request's line: one JSON object.
+    """Log an answered request as one JSON object.
 
     Args:
         request_id: Letters, digits and `._-` only.
         method: As the client sent it.
         route: The route's template.
-        status: Of the answer.
+        status: Status of the answer.
         seconds: From the request's head to the answer.
     """
     _access.info(

@@ -10,7 +10,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYP
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from server.log_metrics import LogMetrics
+from mlstack.prediction_log.metrics import LogMetrics
 
 __all__ = ["CONTENT_TYPE", "FOLDER_VARIABLE", "Metrics"]
 

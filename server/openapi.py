@@ -5,10 +5,12 @@ from typing import Any
 
 from mlstack.contract import Contract
 from mlstack.contract.customer_schema import customer_schema
+from mlstack.contract.prediction_fields import PREDICTION_ID, RUN_ID
 from mlstack.deployment.predictor import MAX_BATCH
 from mlstack.errors import MAX_ERRORS
-from mlstack.prediction_log.feedback import MAX_FEEDBACK, PREDICTION_ID, feedback_schema
-from server.problems import CONTENT_TYPE, KINDS
+from mlstack.prediction_log.feedback import MAX_FEEDBACK, feedback_schema
+from mlstack.web.problems import CONTENT_TYPE
+from server.problems import KINDS
 
 VERSION = "1"
 """Of the routes and their answers; what a customer is follows the model."""
@@ -50,7 +52,7 @@ def openapi_document(contract: Contract, run_id: str | None) -> dict[str, Any]:
             "schemas": {
                 "Customer": customer_schema(contract),
                 "Outcome": {
-                    **feedback_schema(contract),
+                    **feedback_schema(contract.target),
                     "example": {PREDICTION_ID: _EXAMPLE_PREDICTION_ID, contract.target.name: True},
                 },
                 "Prediction": _prediction_schema(contract, run_id or _EXAMPLE_RUN_ID),
@@ -191,7 +193,7 @@ def _operation_paths(run_id: str) -> dict[str, Any]:
     return {
         "/health/live": path("live", "The process answers", json, status("alive")),
         "/health/ready": path(
-            "ready", "A verified model is in use", json, status("ready", model_run_id=run), 503
+            "ready", "A verified model is in use", json, status("ready", **{RUN_ID: run}), 503
         ),
         "/metrics": path("metrics", "Metrics for Prometheus", "text/plain", text),
         "/openapi.json": path("openapi", "This description", json, {"type": "object"}, 503),
@@ -208,8 +210,8 @@ def _prediction_schema(contract: Contract, run_id: str) -> dict[str, Any]:
             "maximum": 1,
             "description": f"Probability of: {contract.target.meaning}",
         },
-        "model_run_id": {"type": "string", "description": "MLflow run of the model."},
-        "prediction_id": {"type": "string", "description": "Names this prediction for good."},
+        RUN_ID: {"type": "string", "description": "MLflow run of the model."},
+        PREDICTION_ID: {"type": "string", "description": "Names this prediction for good."},
     }
     return {
         "type": "object",
@@ -217,8 +219,8 @@ def _prediction_schema(contract: Contract, run_id: str) -> dict[str, Any]:
         "required": list(properties),
         "example": {
             contract.answer: 0.5,
-            "model_run_id": run_id,
-            "prediction_id": _EXAMPLE_PREDICTION_ID,
+            RUN_ID: run_id,
+            PREDICTION_ID: _EXAMPLE_PREDICTION_ID,
         },
     }
 

@@ -1,22 +1,23 @@
-"""Names of predictions: fresh ones, and the same one again for a repeated request."""
+"""Prediction ids: new ones, and the same one again for a repeated request."""
 
 import json
 import re
 import uuid
 
 from mlstack.contract.customer_schema import Customer
-from server.problems import Problem
+from mlstack.web.problems import Problem
+from server.problems import KINDS
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _NAMESPACE = uuid.UUID("6f0c3a52-6a0e-5c0c-9d3b-0b0f3e1a7c11")
-"""Keeps our ids apart from other UUIDs of version 5; must never change."""
+"""Separates our ids from other UUIDs of version 5; must never change."""
 
 
 class PredictionIds:
-    """Gives the predictions of one request their ids.
+    """Makes the ids for the predictions of one request.
 
     Args:
-        key: The request's Idempotency-Key; None: it has none, and every id is fresh.
+        key: The request's Idempotency-Key; None: it has none, so every id is new.
 
     Raises:
         Problem: the key cannot be used.
@@ -25,17 +26,17 @@ class PredictionIds:
     def __init__(self, key: str | None) -> None:
         if key is not None and not _KEY.fullmatch(key):
             raise Problem(
-                "invalid_idempotency_key",
+                KINDS["invalid_idempotency_key"],
                 "Idempotency-Key must have 1 to 255 visible ASCII characters",
             )
         self._key = key
 
     def one(self, customer: Customer, run_id: str) -> str:
-        """Id of a single prediction: the same for key, customer and model as before."""
+        """Return the id of one prediction; the same key, customer and model give the same id."""
         return self._make(customer, run_id, None)
 
     def batch(self, customers: list[Customer], run_id: str) -> list[str]:
-        """Ids of a batch's predictions; the position in the batch counts too."""
+        """Return the ids of a batch; the position in the batch counts too."""
         return [self._make(customer, run_id, i) for i, customer in enumerate(customers)]
 
     def _make(self, customer: Customer, run_id: str, position: int | None) -> str:
@@ -45,7 +46,7 @@ class PredictionIds:
 
 
 def _canonical(key: str, customer: Customer, run_id: str, position: int | None) -> str:
-    # 4000 and 4000.0 are the same number, so they have to be the same text.
+    # 4000 and 4000.0 are the same number, so they must give the same id.
     values = {
         name: int(value) if isinstance(value, float) and value.is_integer() else value
         for name, value in customer.items()

@@ -1,142 +1,113 @@
-"""What can be wrong with a request, as `application/problem+json` (RFC 9457)."""
+"""The HTTP server's kinds of problem, and the problem that each exception is."""
 
-import json
+import logging
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 
-from flask import Response
+from werkzeug.exceptions import HTTPException
 
-from mlstack.errors import FieldError, InvalidCustomer, InvalidRequest, MlstackError
+from mlstack.errors import ContractError, InvalidCustomer, InvalidRequest
+from mlstack.prediction_log.spool import SpoolError
 from mlstack.settings import ROOT, Settings
+from mlstack.web.problems import Kind, Problem, field_errors, http_kind, http_problem
+from mlstack.web.request_checks import RequestRefused
 from mlstack.web.strict_json import InvalidJson
 
-CONTENT_TYPE = "application/problem+json"
+log = logging.getLogger(__name__)
+
+RETRY_SOON = {"Retry-After": "5"}
+"""Header of problems that should be over in some seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of problem; clients may rely on code and status.
-
-    Args:
-        code: Its stable name.
-        status: HTTP status that it is answered with.
-        title: The same sentence for every problem of the kind.
-    """
-
-    code: str
-    status: int
-    title: str
-
-    @property
-    def type(self) -> str:
-        """URI of its description."""
-        return f"/docs#problem-{self.code}"
+def _kind(code: str, status: int, title: str) -> Kind:
+    return Kind(code, status, title, f"/docs#problem-{code}")
 
 
 KINDS = {
     kind.code: kind
     for kind in (
-        Kind("empty_body", 400, "The body is empty."),
-        Kind("not_utf8", 400, "The body is not UTF-8."),
-        Kind("malformed_json", 400, "The body is not valid JSON."),
-        Kind("duplicate_key", 400, "An object in the body has the same key twice."),
-        Kind("not_a_number", 400, "The body has NaN or Infinity, which JSON does not know."),
-        Kind("too_deep", 400, "The body nests too deeply."),
-        Kind("number_too_long", 400, "A number of the body is too long or too large."),
-        Kind("incomplete_body", 400, "The body broke off, or is not framed as HTTP asks."),
-        Kind("invalid_idempotency_key", 400, "The Idempotency-Key cannot be used."),
-        Kind("unauthorized", 401, "The token is missing or wrong."),
-        Kind("not_found", 404, "There is nothing at this path."),
-        Kind("method_not_allowed", 405, "The path does not take this method."),
-        Kind("body_too_slow", 408, "The body did not arrive in time."),
-        Kind("body_too_large", 413, "The body is too large."),
-        Kind("unsupported_content_type", 415, "The body is not declared as JSON in UTF-8."),
-        Kind("unsupported_content_encoding", 415, "The body is compressed or otherwise encoded."),
-        Kind(
+        _kind("empty_body", 400, "The body is empty."),
+        _kind("not_utf8", 400, "The body is not UTF-8."),
+        _kind("malformed_json", 400, "The body is not valid JSON."),
+        _kind("duplicate_key", 400, "An object in the body has the same key twice."),
+        _kind("not_a_number", 400, "The body has NaN or Infinity, which JSON does not know."),
+        _kind("too_deep", 400, "The body nests too deeply."),
+        _kind("number_too_long", 400, "A number in the body is too long or too large."),
+        _kind("incomplete_body", 400, "The body is incomplete or not framed as HTTP requires."),
+        _kind("invalid_idempotency_key", 400, "The Idempotency-Key cannot be used."),
+        _kind("unauthorized", 401, "The token is missing or wrong."),
+        _kind("not_found", 404, "There is nothing at this path."),
+        _kind("method_not_allowed", 405, "The path does not take this method."),
+        _kind("body_too_slow", 408, "The body did not arrive in time."),
+        _kind("body_too_large", 413, "The body is too large."),
+        _kind("unsupported_content_type", 415, "The body is not declared as JSON in UTF-8."),
+        _kind("unsupported_content_encoding", 415, "The body is compressed or otherwise encoded."),
+        _kind(
             "invalid_customer", 422, "The body does not describe a customer that the model knows."
         ),
-        Kind("invalid_feedback", 422, "The body does not describe the outcome of a prediction."),
-        Kind("internal_error", 500, "The server has a defect."),
-        Kind("not_ready", 503, "No model is in service."),
-        Kind("not_kept", 503, "The prediction log cannot be written."),
-        Kind("overloaded", 503, "More requests came than can be answered in time."),
+        _kind("invalid_feedback", 422, "The body does not describe the outcome of a prediction."),
+        _kind("internal_error", 500, "The server has a defect."),
+        _kind("not_ready", 503, "No model is in service."),
+        _kind("not_kept", 503, "The prediction log cannot be written."),
+        _kind("overloaded", 503, "More requests came than can be answered in time."),
     )
 }
 """Every kind of problem by its code."""
 
-_HTTP_CODES = {404: "not_found", 405: "method_not_allowed"}
 
-
-class Problem(MlstackError):
-    """A request that is not answered as it asked.
+def problem_of(  # noqa: PLR0911 - one return for each class of exceptions
+    error: Exception, request_id: str, settings: Settings
+) -> Problem:
+    """Return the problem that an exception is; log it if operators need to know.
 
     Args:
-        code: One of `KINDS`.
-        detail: This very problem as a sentence.
-        headers: For the response.
+        error: Raised by a route, or by Flask.
+        request_id: Names the request in the log.
+        settings: See `without_folders`.
     """
+    match error:
+        case Problem():
+            return error
+        case RequestRefused():
+            return Problem(KINDS[error.code], error.detail, error.headers)
+        case InvalidJson():
+            return Problem(KINDS[error.code], error.detail)
+        case InvalidRequest():
+            count = len(error.errors)
+            detail = "one fault, see errors" if count == 1 else f"{count} faults, see errors"
+            customer = isinstance(error, InvalidCustomer)
+            kind = KINDS["invalid_customer" if customer else "invalid_feedback"]
+            return Problem(kind, detail, errors=field_errors(error.errors))
+        case SpoolError():
+            log.error("request %s cannot be kept: %s", request_id, error)
+            detail = "nothing was predicted or accepted; try again later"
+            return Problem(KINDS["not_kept"], detail, RETRY_SOON)
+        case ContractError():
+            log.error("request %s needs the contract: %s", request_id, error)
+            return Problem(KINDS["not_ready"], without_folders(str(error), settings), RETRY_SOON)
+        case HTTPException():
+            return http_problem(error, _kind_of_status(error.code or 500))
+    log.error("request %s met a defect", request_id, exc_info=error)
+    detail = "the server's log has the details under this request_id; please report it"
+    return Problem(KINDS["internal_error"], detail)
 
-    def __init__(self, code: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
-        self.kind, self.detail, self.headers = KINDS[code], detail, headers or {}
-        super().__init__(detail)
 
-
-def from_error(error: InvalidJson | InvalidRequest, request_id: str) -> Response:
-    """Answer to a body that is not JSON, or not what the route takes."""
-    if isinstance(error, InvalidJson):
-        return response(KINDS[error.code], error.detail, request_id)
-    count = len(error.errors)
-    detail = "one fault, see errors" if count == 1 else f"{count} faults, see errors"
-    kind = KINDS["invalid_customer" if isinstance(error, InvalidCustomer) else "invalid_feedback"]
-    return response(kind, detail, request_id, errors=error.errors)
-
-
-def response(
-    kind: Kind,
-    detail: str,
-    request_id: str,
-    *,
-    errors: tuple[FieldError, ...] = (),
-    headers: Mapping[str, str] | None = None,
-) -> Response:
-    """A problem as it is answered."""
-    document = {
-        "type": kind.type,
-        "title": kind.title,
-        "status": kind.status,
-        "detail": detail,
-        "code": kind.code,
-        "request_id": request_id,
-        "errors": [
-            {"pointer": error.pointer, "code": error.code, "detail": error.detail}
-            for error in errors
-        ],
-    }
-    body = json.dumps(document).encode()
-    return Response(body, kind.status, dict(headers or {}), content_type=CONTENT_TYPE)
+def _kind_of_status(status: int) -> Kind:
+    code = http_kind(status).code
+    return KINDS.get(code) or _kind(code, status, f"{HTTPStatus(status).phrase}.")
 
 
 def without_folders(sentence: str, settings: Settings) -> str:
-    """A sentence for clients: where this server keeps its files is none of their business.
+    """Remove the server's folders from a sentence: clients need not know them.
 
     Args:
         sentence: May name files.
-        settings: Where they can be.
+        settings: Name the folders.
 
     Returns:
-        The same with their paths as they are from the project's root or, outside of it, from
-        the folder that a setting names.
+        The sentence with paths that begin at the project's root or, outside of it, at the
+        folder that a setting names.
     """
     for folder in (ROOT, settings.state_path, settings.contract_path.parent):
         sentence = re.sub(rf"(?<![\w./-]){re.escape(str(folder))}/", "", sentence)
     return sentence
-
-
-def http_kind(status: int) -> Kind:
-    """The kind of what HTTP itself refuses: a path, a method, a range."""
-    if status in _HTTP_CODES:
-        return KINDS[_HTTP_CODES[status]]
-    phrase = HTTPStatus(status).phrase
-    return Kind(phrase.lower().replace(" ", "_").replace("-", "_"), status, f"{phrase}.")

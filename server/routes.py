@@ -1,7 +1,6 @@
-"""Every route: takes a request, asks the predictor, words the answer."""
+"""The HTTP server's routes."""
 
 import json
-from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,31 +9,27 @@ import flask_swagger_ui
 from flask import Flask, Response, render_template, request, send_from_directory
 
 from mlstack.contract import Contract
+from mlstack.contract.prediction_fields import RUN_ID
 from mlstack.deployment.predictor import Predictor
 from mlstack.prediction_log.feedback import read_feedback
-from mlstack.prediction_log.prediction import Origin, Outcome, Prediction
+from mlstack.prediction_log.prediction import Origin, PredictionSink
 from mlstack.settings import Settings
-from mlstack.web import bearer
 from mlstack.web.http_worker import WAITED
-from mlstack.web.request_body import check_declaration, read_json
+from mlstack.web.problems import Problem
+from mlstack.web.request_checks import check_declaration, check_token, read_json
 from server import metrics as metrics_module
 from server import problems
 from server.openapi import openapi_document
 from server.prediction_ids import PredictionIds
-from server.problems import Problem
 
 MAX_BODY = 64 * 1024
-"""Bytes of one customer's body."""
+"""Most bytes of one customer's body."""
 
 MAX_BATCH_BODY = 1024 * 1024
-"""Bytes of a batch's body."""
+"""Most bytes of a batch's body."""
 
 MAX_WAIT = 1.0
-"""Seconds after which a request that still waits is refused: its sender would be answered
-late, and everyone behind it later still."""
-
-NOT_READY_RETRY = "5"
-"""Seconds after which it is worth asking again whether there is a model."""
+"""Seconds after which a waiting request is refused: serving it would delay all behind it more."""
 
 _ORIGIN = Origin("api")
 _SWAGGER_UI = Path(flask_swagger_ui.__file__).parent / "dist"
@@ -53,13 +48,6 @@ class Served(Protocol):
         """Why there is no predictor."""
 
 
-class KeepsOutcomes(Protocol):
-    """Keeps outcomes; `mlstack.prediction_log.prediction_log.PredictionLog` does."""
-
-    def keep_outcomes(self, outcomes: Sequence[Outcome]) -> None:
-        """Keeps them, all or none. Raises SpoolError."""
-
-
 class Routes:
     """The routes' functions.
 
@@ -70,7 +58,7 @@ class Routes:
         prediction_log: Where outcomes are kept.
 
     Raises:
-        SettingsError: others can reach `/feedback`, and there is no token.
+        SettingsError: other machines can reach `/feedback`, and there is no token.
     """
 
     def __init__(
@@ -78,7 +66,7 @@ class Routes:
         settings: Settings,
         served: Served,
         metrics: metrics_module.Metrics,
-        prediction_log: KeepsOutcomes,
+        prediction_log: PredictionSink,
     ) -> None:
         self._settings, self._served, self._metrics = settings, served, metrics
         self._log = prediction_log
@@ -86,7 +74,7 @@ class Routes:
         self._openapi: tuple[str | None, bytes] | None = None
 
     def register(self, app: Flask) -> None:
-        """Adds every route to the application."""
+        """Add every route to the application."""
         app.add_template_filter(_capitalize_first, "capitalize_first")
         app.post("/predict")(self.predict)
         app.post("/predict/batch")(self.predict_batch)
@@ -100,17 +88,17 @@ class Routes:
         app.get("/")(self.form)
 
     def predict(self) -> Response:
-        """One customer -> its prediction."""
+        """Predict one customer."""
         predictor = self._accept()
         ids = PredictionIds(request.environ.get("HTTP_IDEMPOTENCY_KEY"))
         customer = predictor.validate(read_json(request, MAX_BODY))
         run_id = predictor.model.run_id
         prediction = predictor.predict([customer], [ids.one(customer, run_id)], [_ORIGIN])[0]
         self._metrics.predictions(1, run_id)
-        return _json(_answer(prediction, predictor.model.contract))
+        return _json(prediction.answer())
 
     def predict_batch(self) -> Response:
-        """An array of customers -> their predictions in the same order, all or none."""
+        """Predict an array of customers in order, all or none."""
         predictor = self._accept()
         ids = PredictionIds(request.environ.get("HTTP_IDEMPOTENCY_KEY"))
         customers = predictor.validate_batch(read_json(request, MAX_BATCH_BODY))
@@ -119,13 +107,13 @@ class Routes:
             customers, ids.batch(customers, run_id), [_ORIGIN] * len(customers)
         )
         self._metrics.predictions(len(predictions), run_id)
-        contract = predictor.model.contract
-        return _json([_answer(prediction, contract) for prediction in predictions])
+        return _json([prediction.answer() for prediction in predictions])
 
     def feedback(self) -> Response:
-        """What became of customers -> kept; the model need not be in service for that."""
+        """Keep outcomes of customers; no model needs to be in service."""
         self._refuse_when_overloaded()
-        self._refuse_strangers()
+        # Outcomes decide how the model is judged.
+        check_token(request, self._feedback_token, "feedback")
         check_declaration(request)
         contract = self._contract(self._served.predictor)
         outcomes = read_feedback(read_json(request, MAX_BATCH_BODY), contract)
@@ -133,19 +121,19 @@ class Routes:
         return _json({"accepted": len(outcomes)}, HTTPStatus.ACCEPTED)
 
     def live(self) -> Response:
-        """The process answers."""
+        """Say that the process answers."""
         return _json({"status": "alive"})
 
     def ready(self) -> Response:
-        """There is a model in use, verified and tried."""
-        return _json({"status": "ready", "model_run_id": self._predictor().model.run_id})
+        """Say whether a verified model is in use."""
+        return _json({"status": "ready", RUN_ID: self._predictor().model.run_id})
 
     def show_metrics(self) -> Response:
-        """For Prometheus."""
+        """Show the metrics to Prometheus."""
         return Response(self._metrics.render(), content_type=metrics_module.CONTENT_TYPE)
 
     def openapi(self) -> Response:
-        """The API's description, of the model in use."""
+        """Describe the API of the model in use."""
         predictor = self._served.predictor
         run_id = predictor.model.run_id if predictor else None
         if self._openapi is None or self._openapi[0] != run_id:
@@ -154,15 +142,15 @@ class Routes:
         return Response(self._openapi[1], content_type="application/json")
 
     def docs(self) -> Response:
-        """The API's description for people: Swagger UI from files of our own."""
+        """Show the API's description with Swagger UI, from local files."""
         return _page("docs.html", kinds=problems.KINDS.values())
 
     def docs_file(self, name: str) -> Response:
-        """A file of Swagger UI."""
+        """Send a file of Swagger UI."""
         return send_from_directory(_SWAGGER_UI, name, max_age=3600)
 
     def form(self) -> Response:
-        """A form to try the model."""
+        """Show a form to try the model."""
         predictor = self._served.predictor
         return _page(
             "form.html",
@@ -172,7 +160,7 @@ class Routes:
         )
 
     def _accept(self) -> Predictor:
-        """Whether there is a point in reading the request's body at all."""
+        """Refuse a request whose body need not be read; return the predictor."""
         self._refuse_when_overloaded()
         check_declaration(request)
         return self._predictor()
@@ -180,26 +168,15 @@ class Routes:
     def _refuse_when_overloaded(self) -> None:
         if request.environ.get(WAITED, 0.0) > MAX_WAIT:
             raise Problem(
-                "overloaded",
+                problems.KINDS["overloaded"],
                 f"the request waited longer than {MAX_WAIT:g} s for its turn; try again later",
                 {"Retry-After": _OVERLOADED_RETRY},
-            )
-
-    def _refuse_strangers(self) -> None:
-        """Whoever can say what became of customers decides what the model is judged by."""
-        if not self._feedback_token:
-            return
-        if not bearer.is_given(request.headers.get("Authorization", ""), self._feedback_token):
-            raise Problem(
-                "unauthorized",
-                "send the token that the server was given: Authorization: Bearer ...",
-                {"WWW-Authenticate": 'Bearer realm="feedback"'},
             )
 
     def _predictor(self) -> Predictor:
         predictor = self._served.predictor
         if predictor is None:
-            raise Problem("not_ready", self._reason(), {"Retry-After": NOT_READY_RETRY})
+            raise Problem(problems.KINDS["not_ready"], self._reason(), problems.RETRY_SOON)
         return predictor
 
     def _reason(self) -> str:
@@ -213,14 +190,6 @@ class Routes:
 
 def _capitalize_first(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _answer(prediction: Prediction, contract: Contract) -> Mapping[str, Any]:
-    return {
-        contract.answer: prediction.chance,
-        "model_run_id": prediction.run_id,
-        "prediction_id": prediction.prediction_id,
-    }
 
 
 def _json(document: Any, status: HTTPStatus = HTTPStatus.OK) -> Response:

@@ -1,6 +1,6 @@
 """The dataset contract: one strict YAML file that says what a customer is."""
 
-from mlstack.contract.contract import RESERVED_NAMES, Contract, contract_files
+from mlstack.contract.contract import Contract, contract_files
 from mlstack.contract.features import (
     CategoryFeature,
     Feature,
@@ -11,7 +11,6 @@ from mlstack.contract.features import (
 )
 
 __all__ = [
-    "RESERVED_NAMES",
     "CategoryFeature",
     "Contract",
     "Feature",

@@ -14,6 +14,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from mlstack.contract.features import FEATURE_KINDS, Feature, Name, Text, Value
+from mlstack.contract.prediction_fields import RESERVED_NAMES
 from mlstack.contract.strict_yaml import FaultAt, StrictModel, YamlFile
 from mlstack.errors import ContractError
 
@@ -81,15 +82,6 @@ class Target(StrictModel):
         if self.positive == self.negative:
             raise ValueError("positive and negative class of the target are the same")
         return self
-
-
-RESERVED_NAMES = frozenset(
-    {
-        *("prediction", "prediction_id", "model_run_id", "contract", "source", "created_at"),
-        *("shard_id", "sequence_number", "target", "target_at"),
-    }
-)
-"""Other keys of answers and stored predictions; no feature, target or answer may use them."""
 
 
 class Contract(StrictModel):

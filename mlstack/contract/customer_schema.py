@@ -3,8 +3,9 @@
 Requests are checked against the very schema that OpenAPI publishes.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 from mlstack.contract.contract import Contract
 from mlstack.contract.features import (
@@ -14,17 +15,8 @@ from mlstack.contract.features import (
     OrdinalFeature,
     Value,
 )
-from mlstack.errors import (
-    MAX_ERRORS,
-    FieldError,
-    InvalidCustomer,
-    echo,
-    json_kind,
-    json_pointer,
-)
-
-if TYPE_CHECKING:
-    import jsonschema_rs
+from mlstack.contract.schema_validator import FieldRule, SchemaValidator
+from mlstack.errors import InvalidCustomer
 
 Customer = dict[str, Value | None]
 """A valid customer: every feature in the contract's order; None means missing."""
@@ -74,6 +66,11 @@ def describe(feature: Feature) -> str:
     return f"{text}, or null" if feature.may_be_missing else text
 
 
+def customer_rules(contract: Contract) -> dict[str, FieldRule]:
+    """Returns how the faults of a customer's features are worded."""
+    return {f.name: FieldRule(describe(f), partial(_code, f)) for f in contract.features}
+
+
 class CustomerValidator:
     """Checks requests against a contract.
 
@@ -82,17 +79,17 @@ class CustomerValidator:
     """
 
     def __init__(self, contract: Contract) -> None:
-        # A large extension module: programs that only draw or send customers do without it.
-        import jsonschema_rs  # noqa: PLC0415
-
-        self._kinds = jsonschema_rs.ValidationErrorKind
-        self._features = {feature.name: feature for feature in contract.features}
+        self._names = contract.feature_names
         self._whole = {
             f.name for f in contract.features if isinstance(f, IntegerFeature | OrdinalFeature)
         }
-        schema = customer_schema(contract)
-        self._one = jsonschema_rs.Draft202012Validator(schema)
-        self._many = jsonschema_rs.Draft202012Validator({"type": "array", "items": schema})
+        self._schema = SchemaValidator(
+            customer_schema(contract),
+            customer_rules(contract),
+            item="a customer's features",
+            items="customers",
+            unknown="is no feature of this model",
+        )
 
     def validate(self, request: Any) -> Customer:
         """Checks one customer.
@@ -106,9 +103,9 @@ class CustomerValidator:
         Raises:
             InvalidCustomer: carries every fault, at most `MAX_ERRORS`.
         """
-        if not self._one.is_valid(request):
-            raise InvalidCustomer(self._faults(self._one, request))
-        return self._customer(request)
+        if faults := self._schema.faults(request):
+            raise InvalidCustomer(faults)
+        return self.customer(request)
 
     def validate_batch(self, request: Any, *, most: int) -> list[Customer]:
         """Checks an array of 1 to `most` customers; one bad customer fails the whole array.
@@ -116,54 +113,18 @@ class CustomerValidator:
         Raises:
             InvalidCustomer: as in `validate`; pointers begin with the position in the array.
         """
-        if isinstance(request, list) and not 1 <= len(request) <= most:
-            code = "too_few" if not request else "too_many"
-            detail = f"must have 1 to {most} customers, has {len(request)}"
-            raise InvalidCustomer((FieldError("", code, detail),))
-        if not self._many.is_valid(request):
-            raise InvalidCustomer(self._faults(self._many, request))
-        return [self._customer(customer) for customer in request]
+        if faults := self._schema.array_faults(request, most):
+            raise InvalidCustomer(faults)
+        return [self.customer(customer) for customer in request]
 
-    def _customer(self, request: Mapping[str, Any]) -> Customer:
-        customer: Customer = {name: request.get(name) for name in self._features}
+    def customer(self, request: Mapping[str, Any]) -> Customer:
+        """Makes the customer of an object whose features are valid; other fields are left out."""
+        customer: Customer = {name: request.get(name) for name in self._names}
         for name in self._whole:
             value = customer[name]
             if isinstance(value, float):
                 customer[name] = int(value)
         return customer
-
-    def _faults(
-        self, validator: "jsonschema_rs.Draft202012Validator", request: Any
-    ) -> tuple[FieldError, ...]:
-        faults: list[FieldError] = []
-        for error in validator.iter_errors(request):
-            for fault in self._field_errors(error):
-                if fault not in faults:
-                    faults.append(fault)
-                if len(faults) == MAX_ERRORS:
-                    return tuple(faults)
-        return tuple(faults)
-
-    def _field_errors(self, error: "jsonschema_rs.ValidationError") -> Iterator[FieldError]:
-        path, kind = error.instance_path, error.kind
-        if isinstance(kind, self._kinds.AdditionalProperties):
-            for name in kind.unexpected:
-                detail = f"is no feature of this model: {echo(name)}"
-                yield FieldError(json_pointer([*path, name]), "unknown_field", detail)
-        elif isinstance(kind, self._kinds.Required):
-            name = kind.property
-            detail = f"is missing; must be {describe(self._features[name])}"
-            yield FieldError(json_pointer([*path, name]), "missing", detail)
-        elif not path or isinstance(path[-1], int):
-            array = getattr(kind, "types", None) == ["array"]
-            wanted = "array of customers" if array else "object with a customer's features"
-            detail = f"must be a JSON {wanted}, is {json_kind(error.instance)}"
-            yield FieldError(json_pointer(path), "wrong_type", detail)
-        else:
-            feature = self._features[str(path[-1])]
-            value = error.instance
-            detail = f"must be {describe(feature)}; got {echo(value)}"
-            yield FieldError(json_pointer(path), _code(feature, value), detail)
 
 
 def _code(feature: Feature, value: Any) -> str:

@@ -7,12 +7,6 @@ import pandas as pd
 
 from mlstack.contract import CategoryFeature, Contract, NumberFeature
 
-PREDICTION = "prediction"
-"""Column of predicted probabilities of the positive class."""
-
-TARGET = "target"
-"""Column of outcomes: 1 for the positive class, 0 for the negative, NaN while unknown."""
-
 
 def customer_table(
     customers: Sequence[Mapping[str, Any]] | pd.DataFrame, contract: Contract

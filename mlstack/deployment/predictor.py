@@ -1,49 +1,36 @@
-"""From a request to a kept prediction: the one way that every door of the system uses."""
+"""Turns a request into a kept prediction; the HTTP and the stream server both use it."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from datetime import UTC, datetime
+from typing import Any
 
 from mlstack import failpoints
-from mlstack.contract import Contract
 from mlstack.contract.customer_schema import Customer, CustomerValidator
 from mlstack.model.model import Model
-from mlstack.prediction_log.prediction import Origin, Prediction
+from mlstack.prediction_log.prediction import Origin, Prediction, PredictionSink
 
 MAX_BATCH = 1000
-"""Customers of one batch."""
-
-
-class Keeps(Protocol):
-    """Keeps predictions; `mlstack.prediction_log.prediction_log.PredictionLog` does."""
-
-    def keep(
-        self, predictions: Sequence[Prediction], contract: Contract, origins: Sequence[Origin]
-    ) -> None:
-        """Keeps them, all or none; they may be answered when this returns.
-
-        Raises:
-            SpoolError: they cannot be kept.
-        """
+"""Most customers of one batch."""
 
 
 class Predictor:
-    """Validates, encodes, scores and logs customers with one model.
+    """Validates, scores and keeps customers with one model.
 
     Args:
-        model: A verified model; its own contract decides what a customer is.
+        model: A verified model; its contract decides what a customer is.
         log: Where predictions are kept.
     """
 
-    def __init__(self, model: Model, log: Keeps) -> None:
+    def __init__(self, model: Model, log: PredictionSink) -> None:
         self.model, self._log = model, log
         self._validator = CustomerValidator(model.contract)
 
     def validate(self, request: Any) -> Customer:
-        """Checks one customer (a parsed JSON value). Raises InvalidCustomer."""
+        """Check one customer (a parsed JSON value). Raises InvalidCustomer."""
         return self._validator.validate(request)
 
     def validate_batch(self, request: Any) -> list[Customer]:
-        """Checks an array of 1 to `MAX_BATCH` customers. Raises InvalidCustomer."""
+        """Check an array of 1 to `MAX_BATCH` customers. Raises InvalidCustomer."""
         return self._validator.validate_batch(request, most=MAX_BATCH)
 
     def predict(
@@ -52,7 +39,7 @@ class Predictor:
         prediction_ids: Sequence[str],
         origins: Sequence[Origin],
     ) -> list[Prediction]:
-        """Scores validated customers and keeps the predictions: they may be answered.
+        """Score validated customers and keep the predictions, so they may be answered.
 
         Args:
             customers: As `validate` and `validate_batch` return them.
@@ -66,14 +53,16 @@ class Predictor:
             SpoolError: they cannot be kept; nothing may be answered.
         """
         chances = self.model.score(customers)
+        now = datetime.now(UTC)
+        run_id, contract = self.model.run_id, self.model.contract
         predictions = [
-            Prediction(prediction_id, customer, chance, self.model.run_id)
-            for prediction_id, customer, chance in zip(
-                prediction_ids, customers, chances, strict=True
+            Prediction(prediction_id, customer, chance, run_id, contract, origin, now)
+            for prediction_id, customer, chance, origin in zip(
+                prediction_ids, customers, chances, origins, strict=True
             )
         ]
         failpoints.reached("scored")
         if predictions:
-            self._log.keep(predictions, self.model.contract, origins)
+            self._log.keep(predictions)
         failpoints.reached("appended")
         return predictions

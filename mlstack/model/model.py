@@ -133,6 +133,18 @@ class Model:
         """Predict the probabilities of encoded rows, shape (n_rows,)."""
         return _score(self._booster, matrix)
 
+    def check_contract(self, contract: Contract) -> None:
+        """Check that the model was trained with the contract that requests follow.
+
+        Raises:
+            ModelError: they differ in something that affects predictions.
+        """
+        if self.contract.digest != contract.digest:
+            raise ModelError(
+                f"run {self.run_id} was trained with another contract ({self.contract.name}) "
+                f"than CONTRACT names ({contract.name}): set CONTRACT to its own, or train again"
+            )
+
     def _verify(self, manifest: Manifest) -> None:
         model = f"model of run {self.run_id}"
         if manifest.columns != self.encoder.columns:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Self
 
 from filelock import FileLock
 
@@ -13,7 +14,7 @@ from mlstack.errors import ModelError, ModelNotKept
 from mlstack.files import sync_names, sync_tree
 from mlstack.model.mlflow_api import download, find_run
 from mlstack.model.model import Model
-from mlstack.settings import ROOT
+from mlstack.settings import ROOT, Settings
 
 _CHECK_SECONDS = 120
 _READY = ".ready"
@@ -58,6 +59,11 @@ class ModelStore:
             raise ModelNotKept(
                 f"the model of run {run_id} cannot be kept here: {error.strerror}"
             ) from error
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return the models in the state folder."""
+        return cls(settings.state_path / "models")
 
     def _fetch(self, run_id: str, copy: Path) -> None:
         """Download a model, try it, and replace the copy with it."""

@@ -1,4 +1,4 @@
-"""The services' database: one way to its client, and one to work that goes over all of it."""
+"""The services' database in MongoDB: its client, its collections, its errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,20 +11,34 @@ from pymongo.errors import ConfigurationError, PyMongoError
 from mlstack.errors import MlstackError, SettingsError
 
 DATABASE = "prediction_service"
+PREDICTIONS = "data"
+"""Collection with one document a prediction, its outcome included once that is known."""
+OUTCOMES = "outcome"
+"""Collection with one document an outcome, by the id of its prediction."""
+
 _CONNECT_MS = 5000
 
 
 class StorageUnavailable(MlstackError):
-    """MongoDB does not answer, or refuses; the same call may go through later."""
+    """MongoDB does not answer, or refuses; the same call may succeed later."""
+
+
+@contextmanager
+def mongo_errors() -> Iterator[None]:
+    """Raise StorageUnavailable for every error of MongoDB's inside the block."""
+    try:
+        yield
+    except PyMongoError as error:
+        raise StorageUnavailable(f"MongoDB: {error}") from error
 
 
 def mongo_client(uri: str, seconds: float | None = None) -> MongoClient[dict[str, Any]]:
-    """A client that asks nobody before its first call, not even for an address's servers (SRV).
+    """Make a client; it opens no connection and looks up no name before its first call.
 
     Args:
         uri: MongoDB's address.
-        seconds: How long MongoDB may take to answer one call; None: as long as it takes.
-            A MongoDB that is down is noticed after 5 s whatever this is.
+        seconds: Time limit of MongoDB's answer to one call; None: no limit. A MongoDB that is
+            down is noticed after 5 s in either case.
 
     Raises:
         SettingsError: the address can never work.
@@ -37,7 +51,7 @@ def mongo_client(uri: str, seconds: float | None = None) -> MongoClient[dict[str
             serverSelectionTimeoutMS=_CONNECT_MS,
             # Not timeoutMS: that would replace the server selection timeout as well.
             socketTimeoutMS=None if seconds is None else int(seconds * 1000),
-            # Whoever writes tries again by himself: a standalone server knows no such writes.
+            # Our writers retry; a standalone server does not support retryable writes.
             retryWrites=False,
             journal=True,
             tz_aware=True,
@@ -48,7 +62,7 @@ def mongo_client(uri: str, seconds: float | None = None) -> MongoClient[dict[str
 
 @contextmanager
 def open_database(uri: str) -> Iterator[Database[dict[str, Any]]]:
-    """Opens it until the block ends; a single call may take as long as it takes.
+    """Open the database for a block, with no time limit for a single call.
 
     Args:
         uri: MongoDB's address.
@@ -57,8 +71,5 @@ def open_database(uri: str) -> Iterator[Database[dict[str, Any]]]:
         SettingsError: the address can never work.
         StorageUnavailable: MongoDB does not answer, or refuses.
     """
-    try:
-        with mongo_client(uri) as client:
-            yield client[DATABASE]
-    except PyMongoError as error:
-        raise StorageUnavailable(f"MongoDB: {error}") from error
+    with mongo_errors(), mongo_client(uri) as client:
+        yield client[DATABASE]

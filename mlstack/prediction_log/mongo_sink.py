@@ -1,8 +1,6 @@
-"""Where predictions and their outcomes are kept for good: MongoDB.
+"""Stores predictions and their outcomes in MongoDB.
 
-`prediction_service.data` has a document a prediction; `prediction_service.outcome` what
-became of the customer, by the same id. An outcome is copied into its prediction by
-whichever of the two arrives later.
+An outcome is copied into its prediction by whichever of the two arrives later.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,13 +9,21 @@ from itertools import islice
 from typing import Any
 
 from pymongo import ASCENDING, UpdateOne
-from pymongo.errors import BulkWriteError, PyMongoError
+from pymongo.errors import BulkWriteError
 
-from mlstack.prediction_log.mongo_database import DATABASE, StorageUnavailable, mongo_client
+from mlstack.contract.prediction_fields import CREATED_AT, RUN_ID, TARGET, TARGET_AT
+from mlstack.prediction_log.mongo_database import (
+    DATABASE,
+    OUTCOMES,
+    PREDICTIONS,
+    mongo_client,
+    mongo_errors,
+)
+from mlstack.prediction_log.prediction import ID
 
 _DUPLICATE_KEY = 11000
 _CALL_SECONDS = 5.0
-# Each update is a write to the disk of its own: as many as even a slow one makes in time.
+# Each update is a disk write of its own: even a slow disk makes this many in time.
 _UPDATES = 50
 
 Document = Mapping[str, Any]
@@ -35,38 +41,57 @@ class MongoSink:
 
     def __init__(self, uri: str) -> None:
         self._client = client = mongo_client(uri, _CALL_SECONDS)
-        self._predictions = client[DATABASE]["data"]
-        self._outcomes = client[DATABASE]["outcome"]
+        self._predictions = client[DATABASE][PREDICTIONS]
+        self._outcomes = client[DATABASE][OUTCOMES]
 
     def prepare(self) -> None:
-        """Makes the indexes. Raises StorageUnavailable."""
-        try:
-            self._predictions.create_index([("created_at", ASCENDING)])
-            self._outcomes.create_index([("target_at", ASCENDING)])
-        except PyMongoError as error:
-            raise StorageUnavailable(f"MongoDB: {error}") from error
+        """Create the indexes. Raises StorageUnavailable."""
+        with mongo_errors():
+            self._predictions.create_index([(CREATED_AT, ASCENDING)])
+            self._outcomes.create_index([(TARGET_AT, ASCENDING)])
 
     def store_predictions(self, documents: Sequence[Document]) -> None:
-        """Stores predictions; one that is there already stays as it is.
+        """Store predictions (`Prediction.document`); one that is stored already is kept.
 
-        Unless another model has made it since: a record of a stream whose answer was kept but
-        not published is answered anew, and what was published last is what is kept.
+        The newer one replaces it only if another model made it: a stream record whose answer was
+        kept but not published is answered again, and the published answer is the one to keep.
 
         Raises:
             StorageUnavailable: not all of them are stored; store them again.
         """
-        rows = [_dated(document, "created_at") for document in documents]
-        try:
-            there = self._insert(rows)
-            for some in _batches(there):
-                self._predictions.bulk_write([_newer_model(row) for row in some], ordered=False)
-            ids = [row["_id"] for row in rows]
-            self._join(self._outcomes.find({"_id": {"$in": ids}}))
-        except PyMongoError as error:
-            raise StorageUnavailable(f"MongoDB: {error}") from error
+        rows = [_with_date(document, CREATED_AT) for document in documents]
+        with mongo_errors():
+            for some in _batches(self._insert(rows)):
+                self._predictions.bulk_write(
+                    [_replace_other_model(row) for row in some], ordered=False
+                )
+            ids = [row[ID] for row in rows]
+            self._copy_outcomes(self._outcomes.find({ID: {"$in": ids}}))
+
+    def store_outcomes(self, documents: Sequence[Document]) -> None:
+        """Store outcomes (`Outcome.document`); the later of two for one prediction wins.
+
+        Raises:
+            StorageUnavailable: not all of them are stored; store them again.
+        """
+        outcomes = [_with_date(document, TARGET_AT) for document in documents]
+        latest = {o[ID]: o for o in sorted(outcomes, key=lambda o: o[TARGET_AT])}
+        with mongo_errors():
+            for some in _batches(latest.values()):
+                try:
+                    self._outcomes.bulk_write(
+                        [_set_if_later(o, upsert=True) for o in some], ordered=False
+                    )
+                except BulkWriteError as error:
+                    _raise_unless_duplicates(error)
+                self._copy_outcomes(some)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
 
     def _insert(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Inserts those that are not there yet; returns the others."""
+        """Insert new predictions; return those that are stored already."""
         try:
             self._predictions.insert_many(rows, ordered=False)
         except BulkWriteError as error:
@@ -74,33 +99,9 @@ class MongoSink:
             return [rows[failure["index"]] for failure in error.details["writeErrors"]]
         return []
 
-    def store_outcomes(self, documents: Sequence[Document]) -> None:
-        """Stores outcomes; of two for the same prediction the later one stays.
-
-        Raises:
-            StorageUnavailable: not all of them are stored; store them again.
-        """
-        outcomes = [_dated(document, "target_at") for document in documents]
-        latest = {o["_id"]: o for o in sorted(outcomes, key=lambda o: o["target_at"])}
-        try:
-            for some in _batches(latest.values()):
-                try:
-                    self._outcomes.bulk_write(
-                        [_later_outcome(o, upsert=True) for o in some], ordered=False
-                    )
-                except BulkWriteError as error:
-                    _raise_unless_duplicates(error)  # a later one is there
-                self._join(some)
-        except PyMongoError as error:
-            raise StorageUnavailable(f"MongoDB: {error}") from error
-
-    def close(self) -> None:
-        """Ends the connections."""
-        self._client.close()
-
-    def _join(self, outcomes: Iterable[Document]) -> None:
+    def _copy_outcomes(self, outcomes: Iterable[Document]) -> None:
         for some in _batches(outcomes):
-            self._predictions.bulk_write([_later_outcome(o) for o in some], ordered=False)
+            self._predictions.bulk_write([_set_if_later(o) for o in some], ordered=False)
 
 
 def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
@@ -109,30 +110,30 @@ def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
         yield some
 
 
-def _newer_model(row: Document) -> UpdateOne:
-    """Replaces the prediction of another model that is older."""
-    other = {"model_run_id": {"$ne": row["model_run_id"]}, "created_at": {"$lt": row["created_at"]}}
-    return UpdateOne({"_id": row["_id"], **other}, {"$set": {k: row[k] for k in row if k != "_id"}})
+def _replace_other_model(row: Document) -> UpdateOne:
+    """Replace an older prediction if another model made it."""
+    older = {ID: row[ID], RUN_ID: {"$ne": row[RUN_ID]}, CREATED_AT: {"$lt": row[CREATED_AT]}}
+    return UpdateOne(older, {"$set": {name: row[name] for name in row if name != ID}})
 
 
-def _later_outcome(outcome: Document, *, upsert: bool = False) -> UpdateOne:
-    """Sets an outcome unless there is one as late. Several processes may write at the same time.
+def _set_if_later(outcome: Document, *, upsert: bool = False) -> UpdateOne:
+    """Set an outcome unless a later one is stored; safe against concurrent writers.
 
-    With `upsert` a later one shows as a duplicate key: no document matches, and none can be added.
+    With `upsert`, a later one shows up as a duplicate key: no document matches, and no other
+    document with this id can be added.
     """
-    target = {"target": outcome["target"], "target_at": outcome["target_at"]}
-    as_late = {"$gte": outcome["target_at"]}
-    where = {"_id": outcome["_id"], "target_at": {"$not": as_late}}
-    return UpdateOne(where, {"$set": target}, upsert=upsert)
+    earlier = {ID: outcome[ID], TARGET_AT: {"$not": {"$gte": outcome[TARGET_AT]}}}
+    fields = {name: outcome[name] for name in (TARGET, TARGET_AT)}
+    return UpdateOne(earlier, {"$set": fields}, upsert=upsert)
 
 
 def _raise_unless_duplicates(error: BulkWriteError) -> None:
-    """Raises the error again, unless all that it says is that documents are there already."""
+    """Raise the error again unless it only says that documents are stored already."""
     failures = error.details["writeErrors"]
-    # What was written but not acknowledged by enough of a cluster is not stored either.
+    # A write that too few members of a cluster acknowledged does not count as stored.
     if error.details["writeConcernErrors"] or any(f["code"] != _DUPLICATE_KEY for f in failures):
         raise error
 
 
-def _dated(document: Document, key: str) -> dict[str, Any]:
-    return {**document, key: datetime.fromisoformat(document[key])}
+def _with_date(document: Document, field: str) -> dict[str, Any]:
+    return {**document, field: datetime.fromisoformat(document[field])}

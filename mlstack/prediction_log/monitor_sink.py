@@ -1,41 +1,48 @@
-"""Tells the monitoring service of predictions: best effort, bounded, in nobody's way."""
+"""Posts predictions to the monitoring service: best effort, bounded, never in the way."""
 
 import logging
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import requests
+
+from mlstack.contract.prediction_fields import (
+    CONTRACT,
+    PREDICTION,
+    PREDICTION_ID,
+    RESERVED_NAMES,
+    RUN_ID,
+)
+from mlstack.prediction_log.prediction import ID
 
 log = logging.getLogger(__name__)
 
 MAX_WAITING = 10_000
-"""Predictions that wait for the monitor at most; the oldest ones are given up first."""
+"""Most predictions that wait for the monitor; beyond that the oldest are dropped."""
 
 _BATCH = 1000
 _TIMEOUT_SECONDS = 5
 _RETRY_SECONDS = 5.0
 
-# What a stored prediction carries beside what the monitor takes: features, prediction, the run,
-# and the id by which it is never counted twice and its outcome is found.
-_NOT_MONITORED = frozenset(
-    {"_id", "contract", "source", "created_at", "shard_id", "sequence_number"}
-)
+# The monitor takes features, prediction and run, and the id that it finds repetitions and the
+# outcome by.
+_NOT_MONITORED = {ID, *RESERVED_NAMES} - {PREDICTION, RUN_ID}
 _SERVER_ERROR = 500
 
 
 class MonitorSink:
-    """Posts predictions to `<url>/iterate/<contract name>` from a thread of its own.
+    """Posts predictions to `<url>/iterate/<contract name>` from its own thread.
 
     Args:
         url: The monitoring service's address.
-        observe: Is given the number of predictions that the service took.
-        token: What the service wants of its callers; empty: nothing.
+        count_accepted: Called with the number of predictions that the service accepted.
+        token: Sent with each request; empty: none is needed.
     """
 
-    def __init__(self, url: str, observe: Callable[[int], None], token: str = "") -> None:
-        self._url, self._observe = url.rstrip("/"), observe
+    def __init__(self, url: str, count_accepted: Callable[[int], None], token: str = "") -> None:
+        self._url, self._count_accepted = url.rstrip("/"), count_accepted
         self._waiting: deque[dict[str, Any]] = deque(maxlen=MAX_WAITING)
         self._given = threading.Event()
         self._stopping = threading.Event()
@@ -46,18 +53,18 @@ class MonitorSink:
         self._thread = threading.Thread(target=self._run, name="monitor-sink", daemon=True)
 
     def start(self) -> None:
-        """Starts to post; returns at once."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread; what waits is given up."""
+        """End the thread; predictions that still wait are dropped."""
         self._stopping.set()
         self._given.set()
         self._thread.join()
         self._session.close()
 
     def tell(self, predictions: Sequence[dict[str, Any]]) -> None:
-        """Takes stored predictions over; returns at once."""
+        """Queue stored predictions; returns at once."""
         self._waiting.extend(predictions)
         self._given.set()
 
@@ -68,43 +75,44 @@ class MonitorSink:
             while self._waiting and not self._stopping.is_set():
                 batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
                 if not self._post(batch):
-                    # Back to where they were, as far as newer ones have not taken their place.
+                    # Queue them again, in front, as far as newer ones have left room.
                     free = MAX_WAITING - len(self._waiting)
                     self._waiting.extendleft(reversed(batch[-free:] if free else []))
                     self._stopping.wait(_RETRY_SECONDS)
 
     def _post(self, predictions: list[dict[str, Any]]) -> bool:
-        """Posts predictions by contract; returns whether the service took or refused them all."""
+        """Post predictions by contract; return False if they have to be posted again."""
         by_contract: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for prediction in predictions:
             row = {key: value for key, value in prediction.items() if key not in _NOT_MONITORED}
-            row["prediction_id"] = prediction["_id"]
-            by_contract[prediction["contract"]["name"]].append(row)
+            row[PREDICTION_ID] = prediction[ID]
+            by_contract[prediction[CONTRACT]["name"]].append(row)
         for name, rows in by_contract.items():
             try:
                 answer = self._session.post(
                     f"{self._url}/iterate/{name}", json=rows, timeout=_TIMEOUT_SECONDS
                 )
             except requests.RequestException as error:
-                if not self._failing:
-                    log.warning("the monitor does not answer: %s", error)
-                self._failing = True
-                return False
+                return self._failed(f"does not answer: {error}")
             if answer.status_code >= _SERVER_ERROR:
-                if not self._failing:
-                    log.warning("the monitor answers with %d", answer.status_code)
-                self._failing = True
-                return False
+                return self._failed(f"answers with status {answer.status_code}")
             self._failing = False
-            self._observe(_accepted(answer, len(rows)))
+            self._count_accepted(_accepted(answer, len(rows)))
             if not answer.ok:
-                # It will not take them another time either.
-                log.warning("the monitor refuses rows: %s", answer.text[:300])
+                # It would refuse them again, so they are not sent again.
+                log.warning("the monitoring service refuses rows: %s", answer.text[:300])
         return True
+
+    def _failed(self, reason: str) -> Literal[False]:
+        """Log the first of several failures."""
+        if not self._failing:
+            log.warning("the monitoring service %s; trying again", reason)
+        self._failing = True
+        return False
 
 
 def _accepted(answer: requests.Response, sent: int) -> int:
-    """How many rows the service took: it may refuse single ones."""
+    """Return how many rows the service accepted; it may refuse some of them."""
     if answer.ok:
         return sent
     try:
@@ -114,7 +122,7 @@ def _accepted(answer: requests.Response, sent: int) -> int:
 
 
 class NoMonitor:
-    """Stands in where no monitoring service runs."""
+    """Used where no monitoring service runs."""
 
     def tell(self, predictions: Sequence[dict[str, Any]]) -> None:
-        """Does nothing."""
+        """Do nothing."""

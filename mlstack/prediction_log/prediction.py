@@ -1,40 +1,44 @@
-"""What a model said of a customer, and what became of the customer."""
+"""A prediction and an outcome, as they are answered, spooled and stored."""
 
-import uuid
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeGuard
+from datetime import datetime
+from typing import Any, Literal, Protocol, TypeGuard
 
+from mlstack.contract import Contract
 from mlstack.contract.customer_schema import Customer
+from mlstack.contract.prediction_fields import (
+    CONTRACT,
+    CREATED_AT,
+    PREDICTION,
+    PREDICTION_ID,
+    RUN_ID,
+    SEQUENCE_NUMBER,
+    SHARD_ID,
+    SOURCE,
+    TARGET,
+    TARGET_AT,
+)
+
+ID = "_id"
+"""A stored prediction's and outcome's field for the prediction id."""
+
+PREDICTION_ID_PATTERN = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+"""Regular expression for a prediction id: a UUID in its usual form."""
 
 Source = Literal["api", "kinesis"]
-"""Through which door a prediction came."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """What a model says of one customer.
-
-    Args:
-        prediction_id: Names the prediction for good.
-        customer: The validated features.
-        chance: Probability of the positive class.
-        run_id: The model's MLflow run.
-    """
-
-    prediction_id: str
-    customer: Customer
-    chance: float
-    run_id: str
+"""The server that made a prediction."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a prediction was asked for.
+    """Where a customer came from.
 
     Args:
-        source: The door.
-        shard_id: Of a stream's record: its shard.
-        sequence_number: Of a stream's record: its number in the shard.
+        source: The server that it was sent to.
+        shard_id: Shard of its record, when it came from a stream.
+        sequence_number: Number of its record in the shard, when it came from a stream.
     """
 
     source: Source
@@ -43,23 +47,92 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a model says of one customer.
+
+    Args:
+        prediction_id: A UUID; a repeated request may have the same one.
+        customer: The validated features.
+        chance: Probability of the positive class.
+        run_id: MLflow run of the model.
+        contract: The model's contract.
+        origin: Where the customer came from.
+        created_at: When it was made, with a time zone.
+    """
+
+    prediction_id: str
+    customer: Customer
+    chance: float
+    run_id: str
+    contract: Contract
+    origin: Origin
+    created_at: datetime
+
+    def answer(self) -> dict[str, Any]:
+        """Return what the caller is answered."""
+        return {
+            self.contract.answer: self.chance,
+            RUN_ID: self.run_id,
+            PREDICTION_ID: self.prediction_id,
+        }
+
+    def document(self) -> dict[str, Any]:
+        """Return the JSON document that is spooled; MongoDB keeps its time as a date."""
+        document: dict[str, Any] = {
+            ID: self.prediction_id,
+            **self.customer,
+            PREDICTION: self.chance,
+            RUN_ID: self.run_id,
+            CONTRACT: contract_label(self.contract),
+            SOURCE: self.origin.source,
+            CREATED_AT: self.created_at.isoformat(),
+        }
+        if self.origin.sequence_number is not None:
+            document[SHARD_ID] = self.origin.shard_id
+            document[SEQUENCE_NUMBER] = self.origin.sequence_number
+        return document
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a customer.
 
     Args:
-        prediction_id: The prediction that it is the outcome of.
-        positive: Whether it was the positive class.
+        prediction_id: The prediction that was made of the customer.
+        positive: Whether the outcome is the positive class.
     """
 
     prediction_id: str
     positive: bool
 
+    def document(self, reported_at: datetime) -> dict[str, Any]:
+        """Return the JSON document that is spooled; MongoDB keeps its time as a date.
+
+        Args:
+            reported_at: When it was reported, with a time zone.
+        """
+        return {
+            ID: self.prediction_id,
+            TARGET: int(self.positive),
+            TARGET_AT: reported_at.isoformat(),
+        }
+
+
+class PredictionSink(Protocol):
+    """Keeps predictions and outcomes: `PredictionLog`, or memory in tests."""
+
+    def keep(self, predictions: Sequence[Prediction]) -> None:
+        """Keep all of them or none; raise SpoolError if they must not be answered."""
+
+    def keep_outcomes(self, outcomes: Sequence[Outcome]) -> None:
+        """Keep all of them or none; raise SpoolError if they must not be acknowledged."""
+
+
+def contract_label(contract: Contract) -> dict[str, str]:
+    """Return how a stored prediction names its contract."""
+    return {"name": contract.name, "hash": contract.digest}
+
 
 def is_prediction_id(value: Any) -> TypeGuard[str]:
-    """Whether a value of a JSON document is the name of a prediction: a UUID as it is written."""
-    if not isinstance(value, str):
-        return False
-    try:
-        return str(uuid.UUID(value)) == value
-    except ValueError:
-        return False
+    """Whether a JSON value is a prediction id."""
+    return isinstance(value, str) and re.fullmatch(PREDICTION_ID_PATTERN, value) is not None

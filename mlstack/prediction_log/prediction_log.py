@@ -1,7 +1,7 @@
-"""The prediction log: answered means kept.
+"""The prediction log: a prediction is kept before it is answered.
 
-A prediction is written to the local spool before it is answered; the drainer moves it to
-MongoDB from there. So an answer never waits for a database, and none is lost to a kill.
+It is written to the local spool first; the drainer moves it to MongoDB from there. So an answer
+never waits for a database, and no answered prediction is lost when a process is killed.
 """
 
 import json
@@ -10,47 +10,36 @@ import threading
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from mlstack.contract import Contract
-from mlstack.prediction_log.drainer import OUTCOME, PREDICTION, Backlog, Drainer, Monitor
+from mlstack.prediction_log.drainer import OUTCOME, PREDICTION, Drainer, Monitor
+from mlstack.prediction_log.metrics import LogMetrics
 from mlstack.prediction_log.mongo_sink import MongoSink
 from mlstack.prediction_log.monitor_sink import MonitorSink, NoMonitor
-from mlstack.prediction_log.prediction import Origin, Outcome, Prediction, Source
+from mlstack.prediction_log.prediction import Outcome, Prediction, Source
 from mlstack.prediction_log.spool import Spool, SpoolError
 from mlstack.settings import Settings
 
 log = logging.getLogger(__name__)
 
 _DRAIN_SECONDS = 2.0
-"""How long the end of a process may wait for its spool to empty."""
-
-
-class Observer(Protocol):
-    """Is told how the log does, for metrics."""
-
-    def backlog(self, backlog: Backlog, stored: int) -> None:
-        """What waits in the spools, and how many were stored since the last call."""
-
-    def monitored(self, count: int) -> None:
-        """How many predictions the monitoring service took."""
+"""How long a process that ends waits for its spool to empty."""
 
 
 class PredictionLog:
-    """Keeps predictions and outcomes of this process; safe from several of its threads.
+    """Keeps the predictions and outcomes of this process; safe for several threads.
 
-    Holds nothing until it is started: a process that forks starts one in each child.
+    It opens nothing before `start`, so each child of a process that forks starts its own.
 
     Args:
         settings: State folder, addresses of MongoDB and of the monitoring service.
-        source: The door; names the spool.
-        observer: Is told how the log does.
+        source: The server; part of the spool's file name.
+        metrics: Where the log's state is shown.
     """
 
-    def __init__(self, settings: Settings, source: Source, observer: Observer) -> None:
+    def __init__(self, settings: Settings, source: Source, metrics: LogMetrics) -> None:
         self._folder = settings.state_path / "spool"
-        self._source, self._observer = source, observer
+        self._source, self._metrics = source, metrics
         self._mongo_uri, self._monitor_url = settings.mongo_uri, settings.monitor_url
         self._monitor_token = settings.feedback_token if settings.monitor_url else ""
         self._opening = threading.Lock()
@@ -60,23 +49,25 @@ class PredictionLog:
         self._monitor: Monitor = NoMonitor()
 
     def start(self) -> None:
-        """Opens the spool and starts to drain; when it cannot be opened, `keep` tries again.
+        """Open the spool and start to drain it; if it cannot be opened, `keep` tries again.
 
         Raises:
             SettingsError: MongoDB's address can never work.
         """
         self._sink = MongoSink(self._mongo_uri)
         if self._monitor_url:
-            monitor = MonitorSink(self._monitor_url, self._observer.monitored, self._monitor_token)
+            monitor = MonitorSink(
+                self._monitor_url, self._metrics.count_monitored, self._monitor_token
+            )
             monitor.start()
             self._monitor = monitor
         try:
-            self._opened()
+            self._open_spool()
         except SpoolError as error:
-            log.error("nothing can be kept, so nothing is answered: %s", error)  # noqa: TRY400
+            log.error("no prediction can be kept, so none is answered: %s", error)  # noqa: TRY400 - a sentence
 
     def stop(self) -> None:
-        """Drains for a moment and ends; what is left is adopted by another process's log."""
+        """Drain for a moment, then close; another process's log adopts what is left."""
         if self._spool is not None and self._drainer is not None:
             deadline = time.monotonic() + _DRAIN_SECONDS
             while self._spool.pending and time.monotonic() < deadline:
@@ -88,78 +79,41 @@ class PredictionLog:
         if self._sink is not None:
             self._sink.close()
 
-    def keep(
-        self, predictions: Sequence[Prediction], contract: Contract, origins: Sequence[Origin]
-    ) -> None:
-        """Keeps predictions, all or none; they may be answered when this returns.
-
-        Args:
-            predictions: What is going to be answered.
-            contract: The model's contract.
-            origins: One for each prediction.
+    def keep(self, predictions: Sequence[Prediction]) -> None:
+        """Keep predictions, all or none; they may be answered when this returns.
 
         Raises:
             SpoolError: they cannot be kept: answer none of them.
         """
-        now = datetime.now(UTC).isoformat()
-        label = {"name": contract.name, "hash": contract.digest}
-        documents = [
-            _document(prediction, origin, label, now)
-            for prediction, origin in zip(predictions, origins, strict=True)
-        ]
-        self._opened().append(PREDICTION, [_encode(document) for document in documents])
+        self._append(PREDICTION, [prediction.document() for prediction in predictions])
 
     def keep_outcomes(self, outcomes: Sequence[Outcome]) -> None:
-        """Keeps outcomes, all or none; a prediction may not have reached MongoDB yet.
+        """Keep outcomes, all or none; their predictions need not be in MongoDB yet.
 
         Raises:
             SpoolError: they cannot be kept.
         """
-        now = datetime.now(UTC).isoformat()
-        documents = [
-            {"_id": outcome.prediction_id, "target": int(outcome.positive), "target_at": now}
-            for outcome in outcomes
-        ]
-        self._opened().append(OUTCOME, [_encode(document) for document in documents])
+        now = datetime.now(UTC)
+        self._append(OUTCOME, [outcome.document(now) for outcome in outcomes])
 
-    def _opened(self) -> Spool:
+    def _append(self, kind: str, documents: Sequence[dict[str, Any]]) -> None:
+        bodies = [json.dumps(document, separators=(",", ":")).encode() for document in documents]
+        self._open_spool().append(kind, bodies)
+
+    def _open_spool(self) -> Spool:
         if self._spool is not None:
             return self._spool
         with self._opening:
             if self._spool is None:
                 if self._sink is None:
                     raise SpoolError("the prediction log was not started")
-                spool = _open_spool(self._folder, self._source)
-                self._drainer = Drainer(spool, self._sink, self._monitor, self._observer.backlog)
+                try:
+                    spool = Spool.of_this_process(self._folder, self._source)
+                except OSError as error:
+                    raise SpoolError(
+                        f"the spool in {self._folder} cannot be opened: {error}"
+                    ) from error
+                self._drainer = Drainer(spool, self._sink, self._monitor, self._metrics.set_backlog)
                 self._drainer.start()
                 self._spool = spool
             return self._spool
-
-
-def _open_spool(folder: Path, source: Source) -> Spool:
-    try:
-        return Spool.of_this_process(folder, source)
-    except OSError as error:
-        raise SpoolError(f"the spool in {folder} cannot be opened: {error}") from error
-
-
-def _document(
-    prediction: Prediction, origin: Origin, contract: dict[str, str], now: str
-) -> dict[str, Any]:
-    document: dict[str, Any] = {
-        "_id": prediction.prediction_id,
-        **prediction.customer,
-        "prediction": prediction.chance,
-        "model_run_id": prediction.run_id,
-        "contract": contract,
-        "source": origin.source,
-        "created_at": now,
-    }
-    if origin.sequence_number is not None:
-        document["shard_id"] = origin.shard_id
-        document["sequence_number"] = origin.sequence_number
-    return document
-
-
-def _encode(document: dict[str, Any]) -> bytes:
-    return json.dumps(document, separators=(",", ":")).encode()

@@ -6,29 +6,38 @@ from typing import Any
 
 import pandas as pd
 from pymongo import DESCENDING
-from pymongo.errors import PyMongoError
 
 from mlstack.contract import Contract
-from mlstack.data.customer_table import PREDICTION, TARGET, customer_table
-from mlstack.prediction_log.mongo_database import DATABASE, StorageUnavailable, mongo_client
+from mlstack.contract.prediction_fields import (
+    CONTRACT,
+    CREATED_AT,
+    PREDICTION,
+    PREDICTION_ID,
+    RUN_ID,
+    TARGET,
+)
+from mlstack.data.customer_table import customer_table
+from mlstack.prediction_log.mongo_database import (
+    DATABASE,
+    PREDICTIONS,
+    mongo_client,
+    mongo_errors,
+)
+from mlstack.prediction_log.prediction import ID, contract_label
 
-PREDICTION_ID = "prediction_id"
-RUN_ID = "model_run_id"
-CREATED_AT = "created_at"
-
-# A report reads 100,000 documents, some 10,000 a second on a busy machine.
+# A report reads 100,000 documents, at about 10,000 a second on a busy machine.
 _READ_SECONDS = 120.0
 
 
 class PredictionStore:
-    """The predictions of a contract that are in MongoDB, each with its outcome once it is known.
+    """A contract's predictions in MongoDB, each with its outcome once that is known.
 
-    Those of another version of the contract, which may have other features, are left out.
+    Predictions of another version of the contract are left out: it may have other features.
 
     Args:
         uri: MongoDB's address.
         contract: What a customer is.
-        seconds: What MongoDB may take for one call.
+        seconds: Time limit of one call.
 
     Raises:
         SettingsError: the address can never work.
@@ -37,11 +46,13 @@ class PredictionStore:
     def __init__(self, uri: str, contract: Contract, seconds: float = _READ_SECONDS) -> None:
         client = mongo_client(uri, seconds)
         self._client, self._contract = client, contract
-        self._predictions = client[DATABASE]["data"]
-        self._filter = {"contract.name": contract.name, "contract.hash": contract.digest}
+        self._predictions = client[DATABASE][PREDICTIONS]
+        self._filter: dict[str, Any] = {
+            f"{CONTRACT}.{name}": value for name, value in contract_label(contract).items()
+        }
 
     def newest(self, count: int) -> pd.DataFrame:
-        """The newest predictions, `count` at most, oldest first; see `between`.
+        """Return the newest `count` predictions, oldest first, as `between` does.
 
         Raises:
             StorageUnavailable: MongoDB does not answer.
@@ -49,50 +60,48 @@ class PredictionStore:
         return self._read(self._filter, limit=count)
 
     def between(self, start: datetime, end: datetime, most: int = 0) -> pd.DataFrame:
-        """The predictions of a time window, oldest first.
+        """Return the predictions of a time window, oldest first.
 
         Args:
-            start: With a time zone; predictions of this very moment are in.
-            end: With a time zone; predictions of this very moment are out.
-            most: The newest ones, so many at most; 0: all of them.
+            start: Begin of the window, with a time zone; included.
+            end: End of the window, with a time zone; excluded.
+            most: Return only this many of the newest ones; 0: all of them.
 
         Returns:
             The features as `customer_table` gives them, `PREDICTION` (float64), `TARGET`
-            (float64; NaN: not known), `PREDICTION_ID` and `RUN_ID` (text), `CREATED_AT` (UTC).
-            A window without predictions is a table without rows.
+            (float64; NaN: unknown), `PREDICTION_ID` and `RUN_ID` (text), `CREATED_AT` (UTC).
+            No rows if the window has no predictions.
 
         Raises:
             StorageUnavailable: MongoDB does not answer.
         """
-        return self._read({**self._filter, CREATED_AT: {"$gte": start, "$lt": end}}, limit=most)
+        return self._read(self._window(start, end), limit=most)
 
     def count(self, start: datetime, end: datetime) -> int:
-        """How many predictions a time window has. Raises StorageUnavailable."""
-        window = {**self._filter, CREATED_AT: {"$gte": start, "$lt": end}}
-        try:
-            return self._predictions.count_documents(window)
-        except PyMongoError as error:
-            raise StorageUnavailable(f"MongoDB: {error}") from error
+        """Count the predictions of a time window. Raises StorageUnavailable."""
+        with mongo_errors():
+            return self._predictions.count_documents(self._window(start, end))
 
     def outcomes(self, prediction_ids: Sequence[str]) -> Mapping[str, int]:
-        """Those outcomes that are known, by prediction id: 1 for the positive class, else 0.
+        """Return the known outcomes by prediction id: 1 for the positive class, else 0.
 
         Raises:
             StorageUnavailable: MongoDB does not answer.
         """
-        wanted = {"_id": {"$in": list(prediction_ids)}, TARGET: {"$exists": True}}
-        try:
-            return {d["_id"]: d[TARGET] for d in self._predictions.find(wanted, {TARGET: 1})}
-        except PyMongoError as error:
-            raise StorageUnavailable(f"MongoDB: {error}") from error
+        wanted = {ID: {"$in": list(prediction_ids)}, TARGET: {"$exists": True}}
+        with mongo_errors():
+            return {d[ID]: d[TARGET] for d in self._predictions.find(wanted, {TARGET: 1})}
 
     def close(self) -> None:
-        """Ends the connections."""
+        """Close the connections."""
         self._client.close()
+
+    def _window(self, start: datetime, end: datetime) -> dict[str, Any]:
+        return {**self._filter, CREATED_AT: {"$gte": start, "$lt": end}}
 
     def _read(self, wanted: Mapping[str, Any], limit: int) -> pd.DataFrame:
         fields = [*self._contract.feature_names, PREDICTION, TARGET, RUN_ID, CREATED_AT]
-        try:
+        with mongo_errors():
             found = list(
                 self._predictions.find(
                     wanted,
@@ -102,28 +111,26 @@ class PredictionStore:
                     batch_size=10_000,
                 )
             )
-        except PyMongoError as error:
-            raise StorageUnavailable(f"MongoDB: {error}") from error
         found.reverse()
         return prediction_table(found, self._contract)
 
 
 def prediction_table(documents: Sequence[Mapping[str, Any]], contract: Contract) -> pd.DataFrame:
-    """Stored predictions as a table; see `PredictionStore.between`.
+    """Make a table of stored predictions, as `PredictionStore.between` returns it.
 
     Args:
-        documents: As they are stored; what is not known of one may be absent.
+        documents: As MongoDB has them; unknown fields may be absent.
         contract: What a customer is.
     """
 
-    def column(key: str, dtype: Any) -> pd.Series:
-        return pd.Series([document.get(key) for document in documents], dtype=dtype)
+    def column(field: str, dtype: Any) -> pd.Series:
+        return pd.Series([document.get(field) for document in documents], dtype=dtype)
 
     return customer_table(documents, contract).assign(
         **{
             PREDICTION: column(PREDICTION, "float64"),
             TARGET: column(TARGET, "float64"),
-            PREDICTION_ID: column("_id", object),
+            PREDICTION_ID: column(ID, object),
             RUN_ID: column(RUN_ID, object),
             CREATED_AT: column(CREATED_AT, "datetime64[us, UTC]"),
         }

@@ -21,7 +21,7 @@ from evidently.metrics import ValueDrift
 from scipy.spatial.distance import jensenshannon
 
 from mlstack.contract import CategoryFeature, Contract, Feature, OrdinalFeature
-from mlstack.data.customer_table import PREDICTION
+from mlstack.contract.prediction_fields import PREDICTION
 from mlstack.errors import TooFewRows
 from mlstack.quality.results import ColumnDrift, Method
 

@@ -12,7 +12,8 @@ import pandas as pd
 from filelock import FileLock
 
 from mlstack.contract import Contract
-from mlstack.data.customer_table import PREDICTION, TARGET, customer_table
+from mlstack.contract.prediction_fields import PREDICTION, TARGET
+from mlstack.data.customer_table import customer_table
 from mlstack.errors import NoReference, RegistryUnavailable
 from mlstack.files import write_atomically
 from mlstack.model.mlflow_api import PARENT_TAG, download, find_run

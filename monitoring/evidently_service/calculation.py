@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pandas as pd
 
-from mlstack.data.customer_table import PREDICTION, TARGET
-from mlstack.prediction_log.prediction_store import RUN_ID
+from mlstack.contract.prediction_fields import PREDICTION, RUN_ID, TARGET
 from mlstack.quality.drift import MIN_ROWS, DriftDetector, DriftResult
 from mlstack.quality.figures import estimate_quality, measure_quality
 from mlstack.quality.reference import Reference

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mlstack.contract import Contract
-from mlstack.data.customer_table import PREDICTION, TARGET
-from mlstack.deployment.deployment import DeploymentState, check_contract
-from mlstack.deployment.watcher import model_store
+from mlstack.contract.prediction_fields import PREDICTION, PREDICTION_ID, RUN_ID, TARGET
+from mlstack.deployment.record import DeploymentState
 from mlstack.errors import MlstackError
-from mlstack.prediction_log.prediction_store import PREDICTION_ID, RUN_ID, PredictionStore
+from mlstack.model.model_store import ModelStore
+from mlstack.prediction_log.prediction_store import PredictionStore
 from mlstack.quality.reference import ReferenceStore
 from mlstack.settings import Settings
 from monitoring.evidently_service.rows import Row, RowReader, Rows
@@ -66,7 +66,7 @@ class Monitor:
         self._settings, self._contract = settings, contract
         self._store = PredictionStore(settings.mongo_uri, contract, seconds=_MONGO_SECONDS)
         self._deployment = DeploymentState(settings.state_path)
-        models = model_store(settings)
+        models = ModelStore.of(settings)
         self._references = ReferenceStore(settings.state_path / "references", models)
         self._models = models
         self.window = Window(settings.monitor_window_rows)
@@ -113,7 +113,7 @@ class Monitor:
             InvalidRequest: the document is not an array of rows.
         """
         rows = self._reader.read(document)
-        added = self.window.add(rows.taken)
+        added = self.window.add(rows.accepted)
         with self._counters_lock:
             self.taken += added
             self.refused += rows.refused
@@ -167,7 +167,7 @@ class Monitor:
             return State(reason="no model is deployed; run: make deploy RUN_ID=...")
         calculator = old.calculator
         if calculator is None:
-            check_contract(self._models.load(run_id), self._contract)
+            self._models.load(run_id).check_contract(self._contract)
             calculator = Calculator(self._references.load(run_id))
             log.info("the reference is run %s", run_id)
             self.state = State(run_id, calculator, reason="the first calculation is running")

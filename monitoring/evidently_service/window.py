@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from mlstack.contract import Contract
-from mlstack.data.customer_table import PREDICTION, TARGET, customer_table
-from mlstack.prediction_log.prediction_store import RUN_ID
+from mlstack.contract.prediction_fields import PREDICTION, RUN_ID, TARGET
+from mlstack.data.customer_table import customer_table
 from monitoring.evidently_service.rows import Row
 
 Key = str | int

@@ -12,7 +12,7 @@ import bson
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 
-from mlstack.deployment.deployment import DeploymentState
+from mlstack.deployment.record import DeploymentState
 from mlstack.files import write_atomically
 from mlstack.prediction_log.mongo_database import open_database
 from operations.backup.archive import ArchiveWriter

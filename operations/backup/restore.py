@@ -5,7 +5,7 @@ import sys
 from typing import IO
 
 from mlstack import command_line
-from mlstack.deployment.deployment import DeploymentState
+from mlstack.deployment.record import DeploymentState
 from mlstack.errors import MlstackError
 from mlstack.settings import Settings
 from operations.backup.archive import BackupError, Manifest, unpack
@@ -32,7 +32,7 @@ def restore_backup(settings: Settings, stream: IO[bytes]) -> Manifest:
     state = DeploymentState(settings.state_path)
     # Beside the artifacts, so that restoring them is a rename.
     folder = mlflow.database.with_name("restore")
-    with maintenance(settings.state_path), state.deploying():
+    with maintenance(settings.state_path), state.lock():
         try:
             shutil.rmtree(folder, ignore_errors=True)  # of a killed restore
             manifest = unpack(stream, folder)

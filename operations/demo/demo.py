@@ -20,10 +20,10 @@ from mlstack.command_line import say
 from mlstack.contract import Contract
 from mlstack.data.customer_generator import CustomerGenerator
 from mlstack.data.training_table import RawTable
-from mlstack.deployment.deployment import Deployer
-from mlstack.deployment.watcher import model_store
+from mlstack.deployment.deployer import Deployer
 from mlstack.errors import ModelError
 from mlstack.model.mlflow_api import connect
+from mlstack.model.model_store import ModelStore
 from mlstack.prediction_log.prediction import Source
 from mlstack.settings import ROOT, Settings
 from mlstack.waiting import wait_until
@@ -155,7 +155,7 @@ def _needs_training(settings: Settings, contract: Contract, table: RawTable) -> 
 
 def _deploy(settings: Settings, contract: Contract, *, trained: bool) -> str:
     """Deploy the chosen run, else keep the deployed one, else deploy the champion."""
-    deployer = Deployer(settings, model_store(settings))
+    deployer = Deployer(settings, ModelStore.of(settings))
     run_id = settings.run_id
     record = deployer.state.record()
     if not run_id and record is not None and not trained:

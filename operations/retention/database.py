@@ -6,7 +6,8 @@ from typing import Any
 from pymongo import ASCENDING
 from pymongo.collection import Collection
 
-from mlstack.prediction_log.mongo_database import open_database
+from mlstack.contract.prediction_fields import CREATED_AT, TARGET_AT
+from mlstack.prediction_log.mongo_database import OUTCOMES, PREDICTIONS, open_database
 from mlstack.settings import Settings
 from operations.retention.removal import Removal
 
@@ -29,8 +30,8 @@ def prune_database(settings: Settings, now: datetime) -> list[Removal]:
         removed = [
             Removal(what, _remove(database[name], field, now - timedelta(days=days)), days)
             for what, name, field, days in (
-                ("predictions", "data", "created_at", predictions),
-                ("outcomes", "outcome", "target_at", predictions),
+                ("predictions", PREDICTIONS, CREATED_AT, predictions),
+                ("outcomes", OUTCOMES, TARGET_AT, predictions),
                 ("reports", "report", "created_at", reports),
             )
         ]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from mlstack.deployment.deployment import DeploymentState
+from mlstack.deployment.record import DeploymentState
 from mlstack.settings import Settings
 
 _PATIENCE_SECONDS = 300.0
@@ -46,7 +46,7 @@ def runs_in_use(settings: Settings) -> set[str]:
     record = state.record()
     runs = {record.run_id if record else ""}
     runs |= {statement.run_id or "" for statement in state.statements()}
-    runs |= set(state.came_into_service()[-(settings.keep_deployed_models + 1) :])
+    runs |= set(state.deployed_runs()[-(settings.keep_deployed_models + 1) :])
     return runs - {""}
 
 
@@ -57,7 +57,7 @@ def deployments_paused(settings: Settings) -> Iterator[set[str]]:
     Raises:
         DeploymentError: as `runs_in_use`, or deployments take too long.
     """
-    with DeploymentState(settings.state_path).deploying(_PATIENCE_SECONDS):
+    with DeploymentState(settings.state_path).lock(_PATIENCE_SECONDS):
         yield runs_in_use(settings)
     # Waiting deployments get their turn.
     time.sleep(_PAUSE_SECONDS)

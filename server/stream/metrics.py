@@ -9,8 +9,8 @@ from datetime import datetime
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
+from mlstack.prediction_log.metrics import LogMetrics
 from mlstack.prediction_log.prediction import Source
-from server.log_metrics import LogMetrics
 
 _SOURCE: Source = "kinesis"
 

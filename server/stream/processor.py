@@ -12,6 +12,7 @@ from typing import Protocol
 
 from mlstack import failpoints
 from mlstack.contract.customer_schema import Customer
+from mlstack.contract.prediction_fields import SEQUENCE_NUMBER, SHARD_ID
 from mlstack.deployment.predictor import Predictor
 from mlstack.errors import InvalidCustomer, MlstackError
 from mlstack.prediction_log.prediction import Origin, Prediction
@@ -156,10 +157,9 @@ class StreamProcessor:
             [v.prediction_id for v in valid],
             [Origin("kinesis", shard_id, v.record.sequence_number) for v in valid],
         )
-        answer = predictor.model.contract.answer
         published = self._results.publish(
             [
-                _result(answer, prediction, shard_id, v.record)
+                _result(prediction, shard_id, v.record)
                 for prediction, v in zip(predictions, valid, strict=True)
             ]
         )
@@ -189,12 +189,10 @@ def _customer(predictor: Predictor, record: Record) -> Customer:
         raise InternalError(f"the server has a defect: {type(error).__name__}") from error
 
 
-def _result(answer: str, prediction: Prediction, shard_id: str, record: Record) -> Message:
+def _result(prediction: Prediction, shard_id: str, record: Record) -> Message:
     result = {
-        answer: prediction.chance,
-        "model_run_id": prediction.run_id,
-        "prediction_id": prediction.prediction_id,
-        "shard_id": shard_id,
-        "sequence_number": record.sequence_number,
+        **prediction.answer(),
+        SHARD_ID: shard_id,
+        SEQUENCE_NUMBER: record.sequence_number,
     }
     return Message(prediction.prediction_id, json.dumps(result).encode())

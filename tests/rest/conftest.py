@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from mlstack.contract import Contract
-from mlstack.deployment.deployment import DeploymentState
+from mlstack.deployment.record import DeploymentState
 from support.aws import Emulator, moto, running
 from support.browser import open_browser
 from support.models import keep_model

@@ -23,9 +23,10 @@ import pytest
 
 from mlstack.contract import Contract
 from mlstack.data.customer_generator import CustomerGenerator
-from mlstack.deployment.deployment import Deployer, DeploymentState
-from mlstack.deployment.watcher import model_store
+from mlstack.deployment.deployer import Deployer
+from mlstack.deployment.record import DeploymentState
 from mlstack.model.model import Model
+from mlstack.model.model_store import ModelStore
 from mlstack.settings import ROOT, Settings
 from support.api_server import Answer, ApiServer, send
 from support.bad_requests import JSON, bad_requests
@@ -388,7 +389,7 @@ def test_model_is_swapped_under_load(server: ApiServer, state: Path, documented:
         connection.close()
 
     settings = Settings(state_dir=state)
-    deployer = Deployer(settings, model_store(settings))
+    deployer = Deployer(settings, ModelStore.of(settings))
     with ThreadPoolExecutor(6) as pool:
         asking = [pool.submit(ask) for _ in range(6)]
         try:
@@ -421,7 +422,7 @@ def test_server_without_a_model_is_ready_after_a_deploy(
         assert (ready.status, ready.json()["code"]) == (503, "not_ready")
         assert "make deploy" in ready.json()["detail"]
         assert server.post("/predict", dict(documented.example)).status == 503
-        Deployer(settings, model_store(settings)).deploy(A)
+        Deployer(settings, ModelStore.of(settings)).deploy(A)
         assert server.post("/predict", dict(documented.example)).status == 200
 
 

@@ -16,9 +16,9 @@ from pymongo import MongoClient
 from mlstack.contract import Contract
 from mlstack.contract.customer_schema import Customer
 from mlstack.data.customer_generator import CustomerGenerator
-from mlstack.deployment.deployment import DEPLOYED, DeploymentState, HistoryEntry, Statement
-from mlstack.deployment.watcher import model_store
+from mlstack.deployment.record import DEPLOYED, DeploymentState, HistoryEntry, Statement
 from mlstack.errors import MlstackError
+from mlstack.model.model_store import ModelStore
 from mlstack.prediction_log.mongo_database import DATABASE, StorageUnavailable
 from mlstack.prediction_log.mongo_sink import MongoSink
 from mlstack.settings import Settings
@@ -79,7 +79,7 @@ def _fill(settings: Settings, run_id: str) -> None:
         [{"_id": each, "target": 1, "target_at": now.isoformat()} for each in ids[:9]]
     )
     sink.close()
-    model_store(settings).load(run_id)
+    ModelStore.of(settings).load(run_id)
     state = DeploymentState(settings.state_path)
     state.write_record(run_id, "test")
     entry = {"at": now, "by": "test", "action": "deploy", "from_run_id": None, "result": DEPLOYED}
@@ -109,7 +109,7 @@ def _content(settings: Settings, contract: Contract) -> dict[str, Any]:
             (each.name, each.version, each.run_id, each.aliases)
             for each in client.search_model_versions()
         ],
-        "answers": model_store(settings).load(record.run_id).score(_drawn(contract)),
+        "answers": ModelStore.of(settings).load(record.run_id).score(_drawn(contract)),
     }
 
 
@@ -170,7 +170,7 @@ class TestRefusal:
     def test_restore_refuses_while_servers_write(self, saved: Saved, new: Settings) -> None:
         """Running servers would write between the restored documents."""
         statement = Statement(server="api", worker="1", run_id=None)
-        DeploymentState(new.state_path).state(statement)
+        DeploymentState(new.state_path).write_statement(statement)
         assert "api running" in self._refused(new, saved.backup, BackupError)
 
     def test_restore_refuses_existing_predictions(self, saved: Saved, new: Settings) -> None:

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from mlstack.contract import Contract
-from mlstack.data.customer_table import TARGET
-from mlstack.deployment.watcher import model_store
+from mlstack.contract.prediction_fields import TARGET
 from mlstack.errors import NoReference, RegistryUnavailable, TooFewRows
+from mlstack.model.model_store import ModelStore
 from mlstack.prediction_log.mongo_database import StorageUnavailable
 from mlstack.prediction_log.mongo_sink import MongoSink
 from mlstack.settings import Settings
@@ -59,7 +59,7 @@ def _predict(
 ) -> None:
     """Stores predictions that a model has made some hours before the window's end."""
     table = customers(contract, rows, drift=drift)
-    model = model_store(settings).load(run_id)
+    model = ModelStore.of(settings).load(run_id)
     chances = model.score_matrix(model.encoder.encode_frame(table))
     at = END - timedelta(hours=hours_ago)
     features = table[list(contract.feature_names)].astype(object)

@@ -15,7 +15,7 @@ from mlstack.contract import Contract
 from mlstack.contract.customer_schema import Customer
 from mlstack.contract.drifts import DriftingCustomers, drifts_path, load_drift
 from mlstack.data.customer_generator import CustomerGenerator
-from mlstack.deployment.deployment import DeploymentState
+from mlstack.deployment.record import DeploymentState
 from mlstack.model.model import Model
 from mlstack.prediction_log.mongo_sink import MongoSink
 from mlstack.settings import ROOT

@@ -18,7 +18,7 @@ import pytest
 from pymongo import MongoClient
 
 from mlstack.contract import Contract
-from mlstack.deployment.deployment import DeploymentState
+from mlstack.deployment.record import DeploymentState
 from mlstack.prediction_log.mongo_database import DATABASE
 from support.api_server import ApiServer
 from support.ledger import RATE, Client, assert_ledger_holds

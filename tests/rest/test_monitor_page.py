@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 from mlstack.contract import Contract
 from mlstack.contract.drifts import DriftingCustomers, drifts_path, load_drift
 from mlstack.data.customer_generator import CustomerGenerator
-from mlstack.deployment.deployment import DeploymentState
+from mlstack.deployment.record import DeploymentState
 from mlstack.model.model import Model
 from mlstack.settings import ROOT
 from support.api_server import MonitorService

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from mlstack.contract import CategoryFeature, Contract, IntegerFeature, OrdinalFeature
-from mlstack.deployment.deployment import DeploymentState
+from mlstack.deployment.record import DeploymentState
 from mlstack.model.model import EXTRA_FOLDER, Model, write_extra_files
 from mlstack.settings import ROOT
 from support.api_server import ApiServer

@@ -13,8 +13,8 @@ from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
 from mlstack.contract import Contract
-from mlstack.deployment.deployment import Deployer, DeploymentState
-from mlstack.deployment.watcher import model_store
+from mlstack.deployment.deployer import Deployer
+from mlstack.deployment.record import DeploymentState
 from mlstack.errors import DeploymentError, ModelError
 from mlstack.model.mlflow_api import SEARCH_TAG
 from mlstack.model.model_store import ModelStore
@@ -75,7 +75,7 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Past]:
         searches = [small_search(contract, name) for name in names]
         forgotten, deployed_before, deployed, champion, young = searches
         client.set_registered_model_alias(contract.name, "champion", champion.version)
-        deployer = Deployer(settings, model_store(settings))
+        deployer = Deployer(settings, ModelStore.of(settings))
         for search in (forgotten, deployed_before, deployed):
             deployer.deploy(search.winner)
         experiment = client.get_experiment_by_name(contract.name)
@@ -99,7 +99,7 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Past]:
 def test_prune_during_a_deploy_touches_nothing(past: Past, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is refused, and can be tried again."""
     monkeypatch.setattr(removal, "_PATIENCE_SECONDS", 0.1)
-    deploying = Deployer(past.settings, model_store(past.settings)).state.deploying()
+    deploying = Deployer(past.settings, ModelStore.of(past.settings)).state.lock()
     with deploying, pytest.raises(DeploymentError, match="under way"):
         past.prune()
     assert past.lives(past.forgotten.winner)

@@ -15,7 +15,7 @@ import pytest
 from pymongo import MongoClient
 
 from mlstack.contract import Contract
-from mlstack.deployment.deployment import DeploymentState
+from mlstack.deployment.record import DeploymentState
 from mlstack.model.model import Model
 from mlstack.prediction_log.mongo_database import DATABASE
 from mlstack.settings import ROOT

@@ -14,8 +14,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
 from mlstack.contract import Contract
+from mlstack.contract.prediction_fields import PREDICTION, TARGET
 from mlstack.data import dataset
-from mlstack.data.customer_table import PREDICTION, TARGET
 from mlstack.data.dataset import SplitRows
 from mlstack.errors import ModelError, NoReference, RegistryUnavailable
 from mlstack.model.mlflow_api import connect

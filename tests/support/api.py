@@ -9,7 +9,7 @@ from flask import Flask
 from mlstack.contract import Contract
 from mlstack.deployment.predictor import Predictor
 from mlstack.model.model import Model
-from mlstack.prediction_log.prediction import Origin, Outcome, Prediction
+from mlstack.prediction_log.prediction import Outcome, Prediction
 from mlstack.prediction_log.spool import SpoolError
 from mlstack.settings import Settings
 from server.metrics import Metrics
@@ -35,9 +35,7 @@ class Kept:
         self.outcomes: list[Outcome] = []
         self.failure: SpoolError | None = None
 
-    def keep(
-        self, predictions: Sequence[Prediction], _contract: Contract, _origins: Sequence[Origin]
-    ) -> None:
+    def keep(self, predictions: Sequence[Prediction]) -> None:
         if self.failure:
             raise self.failure
         self.predictions += predictions

@@ -7,8 +7,9 @@ import pandas as pd
 
 from mlstack.contract import Contract
 from mlstack.contract.drifts import DriftingCustomers, drifts_path, load_drift
+from mlstack.contract.prediction_fields import PREDICTION, TARGET
 from mlstack.data.customer_generator import CustomerGenerator
-from mlstack.data.customer_table import PREDICTION, TARGET, customer_table
+from mlstack.data.customer_table import customer_table
 from mlstack.settings import ROOT
 
 

@@ -21,7 +21,7 @@ import psutil
 import pytest
 
 from mlstack.contract import Contract
-from mlstack.deployment.deployment import DeploymentState, Statement
+from mlstack.deployment.record import DeploymentState, Statement
 from mlstack.settings import ROOT
 from support.models import keep_model, write_model
 from support.project_copy import ProjectCopy
@@ -129,7 +129,7 @@ class Worker:
         finally:
             self._ends.set()
             self._thread.join()
-            self._state.withdraw("model-server-api", "1")
+            self._state.remove_statement("model-server-api", "1")
 
     def _turn(self) -> None:
         first = self._state.record()
@@ -138,7 +138,7 @@ class Worker:
             self._say(record.run_id if record else None)
 
     def _say(self, run_id: str | None) -> None:
-        self._state.state(Statement(server="model-server-api", worker="1", run_id=run_id))
+        self._state.write_statement(Statement(server="model-server-api", worker="1", run_id=run_id))
 
 
 class _OnAMachine:
@@ -327,9 +327,9 @@ class WhileADeploymentIsUnderWay(_OnAMachine):
             refused=machine.state.record(),
             reason="no room for it",
         )
-        machine.state.state(refusal)
+        machine.state.write_statement(refusal)
         told = answer.result()
-        machine.state.withdraw("model-server-streams", "1")
+        machine.state.remove_statement("model-server-streams", "1")
         assert told.returncode == 1
         assert "no room for it" in told.stdout
         assert machine.deployed() == A

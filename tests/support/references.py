@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from mlstack.contract import Contract
-from mlstack.data.customer_table import TARGET
+from mlstack.contract.prediction_fields import TARGET
 
 QUALITY = {"rmse": 0.3, "logloss": 0.35, "auc": 0.8, "ece": 0.01}
 

@@ -29,7 +29,7 @@ def _row(contract: Contract, **more: Any) -> dict[str, Any]:
 def test_row_needs_features_and_prediction(reader: RowReader, contract: Contract) -> None:
     """All other fields are optional."""
     rows = reader.read([_row(contract)])
-    assert rows.taken == [Row(dict(contract.example), 0.25)]
+    assert rows.accepted == [Row(dict(contract.example), 0.25)]
     assert (rows.refused, rows.faults) == (0, ())
 
 
@@ -37,14 +37,14 @@ def test_row_may_have_ids_and_outcome(reader: RowReader, contract: Contract) -> 
     """Prediction id, run id and outcome are read; an outcome may be a number or a boolean."""
     more = {"prediction_id": ID, "model_run_id": RUN}
     rows = reader.read([_row(contract, target=target, **more) for target in (1, True, 0, 1.0)])
-    assert [row.target for row in rows.taken] == [1, 1, 0, 1]
-    assert {(row.prediction_id, row.run_id) for row in rows.taken} == {(ID, RUN)}
+    assert [row.target for row in rows.accepted] == [1, 1, 0, 1]
+    assert {(row.prediction_id, row.run_id) for row in rows.accepted} == {(ID, RUN)}
 
 
 def test_null_counts_as_unknown(reader: RowReader, contract: Contract) -> None:
     """An optional field that is null is like an absent one."""
     rows = reader.read([_row(contract, target=None, prediction_id=None, model_run_id=None)])
-    assert rows.taken == [Row(dict(contract.example), 0.25)]
+    assert rows.accepted == [Row(dict(contract.example), 0.25)]
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_invalid_row_is_refused_alone(
 ) -> None:
     """Its fault is named by row and field; the other rows are taken."""
     rows = reader.read([_row(contract), _row(contract, **more), _row(contract)])
-    assert (len(rows.taken), rows.refused) == (2, 1)
+    assert (len(rows.accepted), rows.refused) == (2, 1)
     assert [(fault.pointer, fault.code) for fault in rows.faults] == [(pointer, code)]
 
 
@@ -88,22 +88,22 @@ def test_missing_fields_are_named(reader: RowReader, contract: Contract) -> None
 def test_faults_are_limited(reader: RowReader, contract: Contract) -> None:
     """Beyond the limit, refused rows are only counted."""
     rows = reader.read([_row(contract, prediction=2)] * 50 + [1, "x", None])
-    assert (rows.taken, rows.refused, len(rows.faults)) == ([], 53, MAX_ERRORS)
+    assert (rows.accepted, rows.refused, len(rows.faults)) == ([], 53, MAX_ERRORS)
 
 
 @pytest.mark.parametrize("document", [{}, None, "rows", 1])
 def test_only_an_array_is_read(reader: RowReader, document: Any) -> None:
     """Any other document is refused as a whole."""
-    with pytest.raises(InvalidRequest, match="must be an array of rows"):
+    with pytest.raises(InvalidRequest, match="must be a JSON array of rows"):
         reader.read(document)
 
 
 def test_too_many_rows_are_refused(reader: RowReader) -> None:
     """Above the limit, no row is taken."""
-    with pytest.raises(InvalidRequest, match=f"may have {MAX_ROWS} rows"):
+    with pytest.raises(InvalidRequest, match=f"must have 0 to {MAX_ROWS} rows"):
         reader.read([None] * (MAX_ROWS + 1))
 
 
 def test_empty_array_is_valid(reader: RowReader) -> None:
     """It has no rows and no faults."""
-    assert reader.read([]).taken == []
+    assert reader.read([]).accepted == []

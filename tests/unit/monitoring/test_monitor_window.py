@@ -3,7 +3,7 @@
 import numpy as np
 
 from mlstack.contract.customer_schema import Customer
-from mlstack.data.customer_table import PREDICTION, TARGET
+from mlstack.contract.prediction_fields import PREDICTION, TARGET
 from monitoring.evidently_service.rows import Row
 from monitoring.evidently_service.window import Window
 from support.customers import contract_named

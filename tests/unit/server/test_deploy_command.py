@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mlstack.contract import Contract
-from mlstack.deployment.deployment import DeploymentState
+from mlstack.deployment.record import DeploymentState
 from server.deploy import main
 from support.models import keep_model
 from support.ports import free_port

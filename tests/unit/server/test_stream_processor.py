@@ -15,7 +15,7 @@ from mlstack.data.customer_generator import CustomerGenerator
 from mlstack.deployment.predictor import Predictor
 from mlstack.errors import MlstackError
 from mlstack.model.model import Model
-from mlstack.prediction_log.prediction import Origin, Prediction
+from mlstack.prediction_log.prediction import Origin, Outcome, Prediction
 from mlstack.prediction_log.spool import SpoolError
 from mlstack.streams.record_ids import record_prediction_id
 from server.stream import processor as processor_module
@@ -38,18 +38,19 @@ class Log:
     """A prediction log in memory; refuses as often as it is told to."""
 
     def __init__(self, journal: list[str]) -> None:
-        self.kept: list[tuple[Prediction, Origin]] = []
+        self.kept: list[Prediction] = []
         self.refusals = 0
         self._journal = journal
 
-    def keep(
-        self, predictions: Sequence[Prediction], _: Contract, origins: Sequence[Origin]
-    ) -> None:
+    def keep(self, predictions: Sequence[Prediction]) -> None:
         if self.refusals:
             self.refusals -= 1
             raise SpoolError("the disk is full")
         self._journal.append("kept")
-        self.kept += zip(predictions, origins, strict=True)
+        self.kept += predictions
+
+    def keep_outcomes(self, outcomes: Sequence[Outcome]) -> None:
+        raise NotImplementedError
 
 
 class Stand:
@@ -148,7 +149,7 @@ def test_answer_carries_chance_model_and_where_the_record_stood(
     ]
     assert bench.results.documents() == expected
     assert [m.key for m in bench.results.published] == [e["prediction_id"] for e in expected]
-    assert [o for _, o in bench.log.kept] == [
+    assert [prediction.origin for prediction in bench.log.kept] == [
         Origin("kinesis", SHARD, str(number)) for number in range(1, 21)
     ]
     assert bench.letters.published == []
@@ -176,7 +177,7 @@ def test_poison_is_set_aside_wherever_it_stands(
     assert [letter["sequence_number"] for letter in bench.letters.documents()] == numbers
     good = [str(n) for n, body in enumerate(batch, 1) if body != bad]
     assert [result["sequence_number"] for result in bench.results.documents()] == good
-    assert [o.sequence_number for _, o in bench.log.kept] == good
+    assert [prediction.origin.sequence_number for prediction in bench.log.kept] == good
     assert bench.counted("dead_letter") == len(numbers)
 
 

@@ -11,10 +11,12 @@ import pytest
 from prometheus_client import generate_latest
 
 from mlstack.contract import Contract
-from mlstack.deployment import deployment
-from mlstack.deployment.deployment import Deployer, DeploymentState, Statement
-from mlstack.deployment.watcher import ModelWatcher, model_store
+from mlstack.deployment import deployer as deployer_module
+from mlstack.deployment.deployer import Deployer
+from mlstack.deployment.record import DeploymentState, Statement
+from mlstack.deployment.watcher import ModelWatcher
 from mlstack.errors import DeploymentError, ModelError
+from mlstack.model.model_store import ModelStore
 from mlstack.settings import Settings
 from server.stream.metrics import StreamMetrics
 from support.api import Kept
@@ -33,7 +35,7 @@ def settings(tmp_path: Path, documented: Contract) -> Settings:
 
 @pytest.fixture
 def deployer(settings: Settings) -> Deployer:
-    return Deployer(settings, model_store(settings))
+    return Deployer(settings, ModelStore.of(settings))
 
 
 @pytest.fixture
@@ -112,8 +114,8 @@ def test_worker_that_can_not_follow_brings_the_old_model_back(
 def test_worker_that_does_not_answer_brings_the_old_model_back(
     deployer: Deployer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deployment, "_FOLLOW_SECONDS", 0.3)
-    deployer.state.state(Statement(server="s", worker="1", run_id=None))
+    monkeypatch.setattr(deployer_module, "_FOLLOW_SECONDS", 0.3)
+    deployer.state.write_statement(Statement(server="s", worker="1", run_id=None))
     with pytest.raises(DeploymentError, match="did not follow"):
         deployer.deploy(A)
     assert deployed(deployer) is None
@@ -156,7 +158,7 @@ def test_worker_does_not_go_on_with_a_first_model_that_was_taken_back(
 
 
 def test_dead_worker_is_not_waited_for(deployer: Deployer, settings: Settings) -> None:
-    deployer.state.state(Statement(server="s", worker="dead", run_id=None))
+    deployer.state.write_statement(Statement(server="s", worker="dead", run_id=None))
     (path,) = (settings.state_path / "serving").glob("*.json")
     long_ago = time.time() - 3600
     os.utime(path, (long_ago, long_ago))
@@ -168,13 +170,13 @@ def test_dead_worker_is_not_waited_for(deployer: Deployer, settings: Settings) -
 def test_two_deploys_at_once_are_refused(settings: Settings) -> None:
     one, another = DeploymentState(settings.state_path), DeploymentState(settings.state_path)
     refused = pytest.raises(DeploymentError, match="under way")
-    with one.deploying(), refused, another.deploying(patience_seconds=0):
+    with one.lock(), refused, another.lock(seconds=0):
         pass
 
 
 def test_a_deploy_waits_for_what_takes_a_moment(deployer: Deployer, settings: Settings) -> None:
     with ThreadPoolExecutor(1) as pool:
-        with DeploymentState(settings.state_path).deploying():
+        with DeploymentState(settings.state_path).lock():
             waiting = pool.submit(deployer.deploy, A)
             # Whoever refuses does it at once.
             assert not wait([waiting], timeout=0.3).done
@@ -215,7 +217,7 @@ def test_edited_history_is_reported_before_anything_is_touched(
     history = settings.state_path / "deployments.jsonl"
     good = history.read_text()
     history.write_text(good + '{"at": "2026')
-    with pytest.raises(DeploymentError, match=r"deployments\.jsonl, line 2, is no deployment"):
+    with pytest.raises(DeploymentError, match=r"deployments\.jsonl, line 2, is not a deployment"):
         deployer.deploy(B)
     assert deployed(deployer) == A
     history.write_text(good.rstrip())
@@ -246,7 +248,7 @@ def test_no_decision_at_all_says_what_to_do(deployer: Deployer) -> None:
 
 def test_edited_record_is_reported(watcher: ModelWatcher, settings: Settings) -> None:
     (settings.state_path / "deployment.json").write_text("{}")
-    wait_until(lambda: "is no deployment record" in watcher.reason, "the worker says so")
+    wait_until(lambda: "is not a deployment record" in watcher.reason, "the worker says so")
 
 
 def test_model_that_appears_later_is_served_after_all(
@@ -286,7 +288,7 @@ class _Follower:
             wanted = record.run_id if record else None
             refused = wanted if wanted == self._refuses else None
             serving = serving if refused else wanted
-            self._state.state(
+            self._state.write_statement(
                 Statement(
                     server="s",
                     worker="1",

@@ -11,7 +11,7 @@ from mlstack.contract import (
     NumberFeature,
     OrdinalFeature,
 )
-from mlstack.data.customer_table import PREDICTION
+from mlstack.contract.prediction_fields import PREDICTION
 from mlstack.errors import TooFewRows
 from mlstack.quality import drift
 from mlstack.quality.drift import (

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
-from mlstack.deployment.deployment import DEPLOYED, DeploymentState, HistoryEntry, Statement
+from mlstack.deployment.record import DEPLOYED, DeploymentState, HistoryEntry, Statement
 from mlstack.errors import MlstackError
 from mlstack.settings import ROOT, Settings
 from operations.maintenance import MaintenanceError, maintenance
@@ -125,7 +125,7 @@ def test_deployment_gets_turn_during_pruning(settings: Settings) -> None:
         for _ in range(10):
             pruned.clear()
             assert pruned.wait(10)
-            with DeploymentState(settings.state_path).deploying(patience_seconds=5):
+            with DeploymentState(settings.state_path).lock(seconds=5):
                 assert thread.is_alive()
     finally:
         stop.set()
@@ -134,7 +134,9 @@ def test_deployment_gets_turn_during_pruning(settings: Settings) -> None:
 
 def test_prune_leftovers_keeps_those_of_live_servers(settings: Settings) -> None:
     state = settings.state_path
-    DeploymentState(state).state(Statement(server="api", worker="living-1-17", run_id=None))
+    DeploymentState(state).write_statement(
+        Statement(server="api", worker="living-1-17", run_id=None)
+    )
     for host, days in (("killed", 100), ("lately", 1), ("living-1", 100)):
         counts = _write(state / "metrics" / f"predict-api-{host}-9696" / "c.db", days).parent
         at = (NOW - timedelta(days=days)).timestamp()

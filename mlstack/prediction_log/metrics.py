@@ -1,4 +1,4 @@
-"""How the prediction log does, for Prometheus; the same names in both servers."""
+"""Prometheus metrics of the prediction log, with the same names in every server."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -7,15 +7,15 @@ from mlstack.prediction_log.prediction import Source
 
 
 class LogMetrics:
-    """Observes a prediction log (`mlstack.prediction_log.prediction_log.Observer`).
+    """Counts what waits in the spools and what was stored.
 
     Args:
         registry: Where the metrics are registered.
-        source: The server's door.
+        source: The server.
     """
 
     def __init__(self, registry: CollectorRegistry, source: Source) -> None:
-        # The modes count where several worker processes share a folder of metrics.
+        # The modes apply where several worker processes share a folder of metrics.
         spool = Gauge(
             "mlstack_spool_records",
             "Predictions and outcomes that are not stored yet.",
@@ -38,12 +38,12 @@ class LogMetrics:
         )
         self._source, self._spool, self._oldest = source, spool, oldest
 
-    def backlog(self, backlog: Backlog, stored: int) -> None:
-        """Notes what waits, and what was stored of it."""
+    def set_backlog(self, backlog: Backlog, stored: int) -> None:
+        """Set what waits, and count what was stored since the last call."""
         self._spool.labels(self._source).set(backlog.records)
         self._oldest.labels(self._source).set(backlog.oldest_seconds)
         self._stored.labels("mongodb").inc(stored)
 
-    def monitored(self, count: int) -> None:
-        """Counts predictions that the monitoring service took."""
+    def count_monitored(self, count: int) -> None:
+        """Count predictions that the monitoring service accepted."""
         self._stored.labels("monitor").inc(count)

@@ -1,0 +1,111 @@
+"""Checks JSON values against a JSON schema and words each fault as a sentence."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mlstack.errors import MAX_ERRORS, FieldError, echo, json_kind, json_pointer
+
+if TYPE_CHECKING:
+    import jsonschema_rs
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRule:
+    """How the faults of a field are worded.
+
+    Args:
+        wanted: Which values are allowed, to complete 'must be ...'.
+        code: Returns the code of the fault that a value has.
+    """
+
+    wanted: str
+    code: Callable[[Any], str]
+
+
+class SchemaValidator:
+    """Finds the faults of JSON objects, and of arrays of them.
+
+    Args:
+        schema: JSON schema (draft 2020-12) of one object.
+        fields: A rule for each of the schema's properties.
+        item: What one object is, to complete 'must be a JSON object with ...'.
+        items: What several of them are called.
+        unknown: What is wrong with a field that the schema does not have.
+    """
+
+    def __init__(
+        self,
+        schema: dict[str, Any],
+        fields: Mapping[str, FieldRule],
+        *,
+        item: str,
+        items: str,
+        unknown: str,
+    ) -> None:
+        # A large extension module: programs that only draw or send customers do without it.
+        import jsonschema_rs  # noqa: PLC0415
+
+        self._kinds = jsonschema_rs.ValidationErrorKind
+        self._fields, self._unknown = fields, unknown
+        self._item, self._items = item, items
+        self._one = jsonschema_rs.Draft202012Validator(schema)
+        self._many = jsonschema_rs.Draft202012Validator({"type": "array", "items": schema})
+
+    def faults(self, value: Any, *path: int) -> tuple[FieldError, ...]:
+        """Return the faults of one object, at most `MAX_ERRORS`; none if it is valid.
+
+        Args:
+            value: A parsed JSON value whose texts are all valid Unicode.
+            path: Position of the object in the request.
+        """
+        return self._collect(self._one, value, path)
+
+    def array_faults(self, value: Any, most: int) -> tuple[FieldError, ...]:
+        """Return the faults of an array of 1 to `most` objects; none if it is valid."""
+        return self.length_faults(value, 1, most) or self._collect(self._many, value, ())
+
+    def length_faults(self, value: Any, least: int, most: int) -> tuple[FieldError, ...]:
+        """Return what is wrong if a value is no array of `least` to `most` entries."""
+        if not isinstance(value, list):
+            detail = f"must be a JSON array of {self._items}, is {json_kind(value)}"
+            return (FieldError("", "wrong_type", detail),)
+        if least <= len(value) <= most:
+            return ()
+        code = "too_few" if len(value) < least else "too_many"
+        detail = f"must have {least} to {most} {self._items}, has {len(value)}"
+        return (FieldError("", code, detail),)
+
+    def _collect(
+        self, validator: "jsonschema_rs.Draft202012Validator", value: Any, path: tuple[int, ...]
+    ) -> tuple[FieldError, ...]:
+        if validator.is_valid(value):
+            return ()
+        faults: list[FieldError] = []
+        for error in validator.iter_errors(value):
+            for fault in self._field_errors(error, path):
+                if fault not in faults:
+                    faults.append(fault)
+                if len(faults) == MAX_ERRORS:
+                    return tuple(faults)
+        return tuple(faults)
+
+    def _field_errors(
+        self, error: "jsonschema_rs.ValidationError", prefix: tuple[int, ...]
+    ) -> Iterator[FieldError]:
+        path, kind = [*prefix, *error.instance_path], error.kind
+        if isinstance(kind, self._kinds.AdditionalProperties):
+            for name in kind.unexpected:
+                detail = f"{self._unknown}: {echo(name)}"
+                yield FieldError(json_pointer([*path, name]), "unknown_field", detail)
+        elif isinstance(kind, self._kinds.Required):
+            name = kind.property
+            detail = f"is missing; must be {self._fields[name].wanted}"
+            yield FieldError(json_pointer([*path, name]), "missing", detail)
+        elif not path or isinstance(path[-1], int):
+            detail = f"must be a JSON object with {self._item}, is {json_kind(error.instance)}"
+            yield FieldError(json_pointer(path), "wrong_type", detail)
+        else:
+            rule = self._fields[str(path[-1])]
+            detail = f"must be {rule.wanted}; got {echo(error.instance)}"
+            yield FieldError(json_pointer(path), rule.code(error.instance), detail)

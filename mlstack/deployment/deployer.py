@@ -1,0 +1,184 @@
+"""Deploys models: checks one, replaces the record, and waits until every worker follows."""
+
+import getpass
+from datetime import UTC, datetime
+
+from mlstack.contract import Contract
+from mlstack.deployment.record import (
+    DEPLOYED,
+    Action,
+    DeploymentState,
+    HistoryEntry,
+    Record,
+    Statement,
+)
+from mlstack.errors import DeploymentError, ModelError
+from mlstack.model.model_store import ModelStore
+from mlstack.settings import Settings
+from mlstack.waiting import Unavailable, wait_until
+
+_FOLLOW_SECONDS = 60.0
+"""How long the workers may take to load a new model."""
+
+
+class Deployer:
+    """Deploys models.
+
+    Args:
+        settings: Names the state folder, the contract of requests, and who deploys.
+        models: Where models come from.
+    """
+
+    def __init__(self, settings: Settings, models: ModelStore) -> None:
+        self._contract_path = settings.contract_path
+        self._models = models
+        self._mlflow = settings.mlflow_url
+        self._by = settings.deployed_by
+        self.state = DeploymentState(settings.state_path)
+
+    def deploy(self, run_id: str) -> None:
+        """Deploy a run's model: check it, replace the record, wait for every worker.
+
+        If no worker runs, only the record is replaced; workers start with it.
+
+        Raises:
+            ModelError: the model is unknown or does not verify; nothing was changed.
+            DeploymentError: another deployment is under way, or a worker could not follow
+                and the old model is deployed again.
+        """
+        with self.state.lock():
+            self._replace(run_id, "deploy")
+
+    def rollback(self) -> str:
+        """Deploy the model that was deployed before this one; return its run id.
+
+        Raises:
+            DeploymentError: there is none; or as in `deploy`.
+        """
+        with self.state.lock():
+            run_id = self._previous_run()
+            self._replace(run_id, "rollback")
+            return run_id
+
+    def ensure(self, run_id: str) -> str:
+        """Make sure that a model is deployed: the chosen one, or the last one that was.
+
+        A choice is carried out once: a model that people deploy after it stays until the choice
+        itself changes.
+
+        Args:
+            run_id: `Settings.run_id`; empty if no model is chosen.
+
+        Returns:
+            The run id that is deployed.
+
+        Raises:
+            DeploymentError: no model is chosen and none was ever deployed.
+        """
+        record = self.state.record()
+        if run_id and (record is None or not self._was_deployed(run_id)):
+            with self.state.lock():
+                self._replace(run_id, "follow")
+            return run_id
+        if record is None:
+            raise DeploymentError(
+                f"no model is chosen: pick a run at {self._mlflow} and copy its id into RUN_ID "
+                "in the environment's file (.env.<env>), or run: make deploy RUN_ID=..."
+            )
+        self.check(record.run_id)
+        return record.run_id
+
+    def check(self, run_id: str) -> None:
+        """Check that a model could be served: known, finished, intact, of this contract.
+
+        Raises:
+            ModelError: says what is wrong with it.
+        """
+        self._models.load(run_id).check_contract(Contract.load(self._contract_path))
+
+    def _was_deployed(self, run_id: str) -> bool:
+        """Whether a run was deployed, now or at any time since the last `follow`."""
+        record = self.state.record()
+        if record is not None and record.run_id == run_id:
+            return True
+        for entry in reversed(self.state.history()):
+            if not entry.succeeded:
+                continue
+            if entry.to_run_id == run_id:
+                return True
+            if entry.action == "follow":
+                break
+        return False
+
+    def _previous_run(self) -> str:
+        """Return the run before the present one, without those that were rolled back from."""
+        runs = self.state.deployed_runs()
+        record = self.state.record()
+        if runs and record is not None and record.run_id != runs[-1]:
+            # A deploy was killed half-way: the history has what was deployed before it.
+            return runs[-1]
+        if len(runs) < 2:  # noqa: PLR2004 - the present one and one before
+            raise DeploymentError("there is no earlier deployment to go back to")
+        return runs[-2]
+
+    def _replace(self, run_id: str, action: Action) -> None:
+        self.state.history()  # raises, before anything is changed, if it cannot be added to
+        old = self.state.record()
+        by = self._by or getpass.getuser()
+
+        def note(result: str) -> None:
+            self.state.add_to_history(
+                HistoryEntry(
+                    at=datetime.now(UTC),
+                    by=by,
+                    action=action,
+                    from_run_id=old.run_id if old else None,
+                    to_run_id=run_id,
+                    result=result,
+                )
+            )
+
+        try:
+            self.check(run_id)
+        except ModelError as error:
+            note(f"refused: {error}")
+            raise
+        record = self.state.write_record(run_id, by)
+        try:
+            self._wait_for_workers(record)
+        except BaseException as error:
+            # Ctrl-C too: nobody knows whether the new model works everywhere.
+            if old is None:
+                self.state.remove_record()
+            else:
+                self.state.write_record(old.run_id, old.deployed_by)
+            note(f"taken back: {error or type(error).__name__}")
+            raise
+        note(DEPLOYED)
+
+    def _wait_for_workers(self, record: Record) -> None:
+        """Wait until every living worker serves the model; one that dies is not waited for."""
+
+        def behind() -> list[str]:
+            statements = self.state.statements()
+            for statement in statements:
+                if statement.refused == record:
+                    raise DeploymentError(
+                        f"{_worker(statement)} cannot serve run {record.run_id}: "
+                        f"{statement.reason}; the old model is deployed again"
+                    )
+            return [_worker(each) for each in statements if each.run_id != record.run_id]
+
+        try:
+            wait_until(
+                lambda: not behind(),
+                lambda: f"{', '.join(behind())} did not follow",
+                _FOLLOW_SECONDS,
+                every=0.1,
+            )
+        except Unavailable as error:
+            raise DeploymentError(f"{error}; the old model is deployed again") from error
+
+
+def _worker(statement: Statement) -> str:
+    return f"{statement.server} (worker {statement.worker})"

@@ -1,0 +1,202 @@
+"""The deployment record, its history, and the workers' statements of what they serve.
+
+They are files in the state folder that all servers of a machine share.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mlstack.errors import DeploymentError
+from mlstack.files import write_atomically
+
+STATEMENT_SECONDS = 1.0
+"""How often a worker renews its statement."""
+
+_STALE_SECONDS = 10.0
+"""A worker whose statement is older is gone."""
+
+_LOCK_SECONDS = 10.0
+DEPLOYED = "deployed"
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Record(_Document):
+    """What is deployed."""
+
+    run_id: str
+    deployed_at: datetime
+    deployed_by: str
+
+
+Action = Literal["deploy", "follow", "rollback"]
+"""`follow`: because the environment's file names the run; the others are commands."""
+
+
+class HistoryEntry(_Document):
+    """One attempt to deploy, successful or not."""
+
+    at: datetime
+    by: str
+    action: Action
+    from_run_id: str | None
+    to_run_id: str
+    result: str
+    """`DEPLOYED`, or why not."""
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the run was deployed."""
+        return self.result == DEPLOYED
+
+
+class Statement(_Document):
+    """What one worker of a server serves."""
+
+    server: str
+    worker: str
+    run_id: str | None
+    """The model in use; None: none yet."""
+    refused: Record | None = None
+    """The record that the worker could not follow, which tells it from one before it for the
+    same model."""
+    reason: str | None = None
+    """Why the worker could not follow it."""
+
+
+class DeploymentState:
+    """The files that deploys and servers share.
+
+    Args:
+        folder: The state folder (`Settings.state_path`).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._record = folder / "deployment.json"
+        self._history = folder / "deployments.jsonl"
+        self._statements = folder / "serving"
+        self._lock = folder / "deploy.lock"
+
+    def record(self) -> Record | None:
+        """Return what is deployed; None if nothing ever was.
+
+        Raises:
+            DeploymentError: the file is not a record (somebody edited it).
+        """
+        try:
+            return Record.model_validate_json(self._record.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except ValidationError as error:
+            raise DeploymentError(
+                f"{self._record} is not a deployment record: remove it and deploy again ({error})"
+            ) from error
+
+    def write_record(self, run_id: str, by: str) -> Record:
+        """Replace the record, which makes the workers load this model."""
+        record = Record(run_id=run_id, deployed_at=datetime.now(UTC), deployed_by=by)
+        write_atomically(self._record, record.model_dump_json(indent=2).encode())
+        return record
+
+    def remove_record(self) -> None:
+        """Remove the record, as if nothing had ever been deployed."""
+        self._record.unlink(missing_ok=True)
+
+    def history(self) -> list[HistoryEntry]:
+        """Return every attempt to deploy, oldest first.
+
+        Raises:
+            DeploymentError: a line is not an entry (somebody edited it).
+        """
+        if not self._history.exists():
+            return []
+        entries = []
+        for number, line in enumerate(self._history.read_text(encoding="utf-8").split("\n"), 1):
+            if not line:
+                continue
+            try:
+                entries.append(HistoryEntry.model_validate_json(line))
+            except ValidationError as error:
+                raise DeploymentError(
+                    f"{self._history}, line {number}, is not a deployment: remove it ({error})"
+                ) from error
+        return entries
+
+    def deployed_runs(self) -> list[str]:
+        """Return the runs that a rollback steps through, the present one last.
+
+        Runs that were rolled back from are not among them.
+        """
+        stack: list[str] = []
+        for entry in self.history():
+            if not entry.succeeded:
+                continue
+            if entry.action == "rollback" and entry.to_run_id in stack:
+                # After a deploy that was killed, a rollback goes back by no step.
+                while stack[-1] != entry.to_run_id:
+                    stack.pop()
+            elif stack[-1:] != [entry.to_run_id]:
+                stack.append(entry.to_run_id)
+        return stack
+
+    def add_to_history(self, entry: HistoryEntry) -> None:
+        """Append one entry."""
+        lines = [*self.history(), entry]
+        text = "".join(f"{line.model_dump_json()}\n" for line in lines)
+        write_atomically(self._history, text.encode())
+
+    def write_statement(self, statement: Statement) -> None:
+        """Write or renew a worker's statement."""
+        path = self._statements / f"{statement.server}-{statement.worker}.json"
+        # Not synced: after a power cut the worker is gone too.
+        write_atomically(path, statement.model_dump_json().encode(), sync=False)
+
+    def remove_statement(self, server: str, worker: str) -> None:
+        """Remove the statement of a worker that ends."""
+        (self._statements / f"{server}-{worker}.json").unlink(missing_ok=True)
+
+    def statements(self) -> list[Statement]:
+        """Return the statements of living workers; remove those of dead ones."""
+        living = []
+        for path in sorted(self._statements.glob("*.json")):
+            try:
+                if time.time() - path.stat().st_mtime > _STALE_SECONDS:
+                    path.unlink(missing_ok=True)
+                else:
+                    living.append(Statement.model_validate_json(path.read_text(encoding="utf-8")))
+            except FileNotFoundError:
+                continue  # its worker ended meanwhile
+        return living
+
+    @contextmanager
+    def lock(self, seconds: float = _LOCK_SECONDS) -> Iterator[None]:
+        """Keep other processes from deploying, restoring or pruning models meanwhile.
+
+        Args:
+            seconds: How long to wait for another process that holds the lock; pruning holds it
+                much shorter than the default for one run.
+
+        Raises:
+            DeploymentError: another process held the lock for longer.
+        """
+        self._lock.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self._lock)
+        try:
+            lock.acquire(timeout=seconds)
+        except Timeout as error:
+            raise DeploymentError(
+                "another deployment, or a restore, is under way; try again when it ends"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
