@@ -11,16 +11,13 @@ import re
 import socket
 import struct
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 _SECONDS = 3.0
-_STALE_SECONDS = 15.0
 OK = 200
 
 
@@ -71,16 +68,6 @@ def stream_is_served(address: str) -> Answer:
 def monitor_watches(address: str) -> Answer:
     """Ready when the monitoring service takes rows; the detail is its verdict, or its wait."""
     return _said_by(f"{address}/health/ready", "detail")
-
-
-def file_is_renewed(path: Path | str) -> Answer:
-    """Ready when a heartbeat file was written lately: for what serves no port."""
-    try:
-        age = time.time() - Path(path).stat().st_mtime
-    except FileNotFoundError:
-        return Answer(ready=False, detail="no sign of life yet")
-    fresh = age < _STALE_SECONDS
-    return Answer(ready=fresh, detail="" if fresh else f"no sign of life for {age:.0f} s")
 
 
 def mongo_answers(host: str, port: int) -> Answer:
@@ -163,10 +150,7 @@ def _text_in(body: bytes, key: str) -> str | None:
 
 _HEALTH_CHECKS: dict[str, Callable[[str], Answer]] = {
     probe.__name__: probe
-    for probe in (
-        *(url_answers, mlflow_searches, model_is_served, stream_is_served, monitor_watches),
-        file_is_renewed,
-    )
+    for probe in (url_answers, mlflow_searches, model_is_served, stream_is_served, monitor_watches)
 }
 
 

@@ -2,9 +2,11 @@
 
 import logging
 import math
+import signal
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import ParamSpec, TypeVar
 
 from tenacity import (
@@ -22,6 +24,7 @@ from mlstack.errors import MlstackError
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
+_LOOK_SECONDS = 0.2
 _BEAT_SECONDS = 5.0
 _REPORT_SECONDS = 60.0
 _NEWS_SECONDS = 5.0
@@ -198,6 +201,40 @@ class Retry:
     def _give_up_on(self, state: RetryCallState) -> None:
         error = _error(state)
         raise Unavailable(f"{self.outage.what} failed for {self._give_up:g} s: {error}") from error
+
+
+def run_until_stopped(
+    work: Callable[[], _T], stop: Stop, abandon_after: float | None = None
+) -> _T | None:
+    """Run work in a thread; SIGTERM and SIGINT give the order to stop. For the main thread.
+
+    The main thread only handles signals: a handler that interrupts a thread inside the lock of
+    an event could never set that event.
+
+    Args:
+        work: Has to end soon after the order; what it raises is raised here.
+        stop: The order to stop.
+        abandon_after: Seconds after the order when work is left alone; None: never.
+
+    Returns:
+        What the work returned; None: it was abandoned.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.order())
+    result: Future[_T] = Future()
+
+    def run() -> None:
+        try:
+            result.set_result(work())
+        except Exception as error:  # noqa: BLE001 - raised again in the main thread
+            result.set_exception(error)
+
+    worker = threading.Thread(target=run, name="work", daemon=True)
+    worker.start()
+    while worker.is_alive() and not stop.ordered:
+        worker.join(_LOOK_SECONDS)
+    worker.join(abandon_after)
+    return result.result() if result.done() else None
 
 
 def wait_until(

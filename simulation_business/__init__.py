@@ -1,1 +1,1 @@
-"""The business: sends customers to both servers, regularly, and says how it was answered."""
+"""The simulators: send customers to both servers regularly, and log how they were answered."""

@@ -1,4 +1,4 @@
-"""What servers answer: recognised for what it is, and put into figures."""
+"""Checks and figures of what servers answer."""
 
 import math
 from collections.abc import Sequence
@@ -7,17 +7,17 @@ from typing import Any, TypeGuard
 
 
 def is_chance(value: Any) -> TypeGuard[float]:
-    """Whether a value of a JSON document is a probability."""
+    """Return whether a value of a JSON document is a probability."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def mean(values: Sequence[float]) -> float:
-    """Arithmetic mean; NaN: of nothing."""
+    """Return the arithmetic mean; NaN without values."""
     return sum(values) / len(values) if values else math.nan
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
-    """The value that `percent` of the values do not exceed; NaN: of nothing."""
-    if len(values) < 2:  # noqa: PLR2004 - there is nothing in between
+    """Return the value that `percent` of the values do not exceed; NaN without values."""
+    if len(values) < 2:  # noqa: PLR2004 - nothing to interpolate
         return values[0] if values else math.nan
     return quantiles(values, n=100, method="inclusive")[percent - 1]

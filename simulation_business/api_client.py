@@ -1,4 +1,4 @@
-"""The HTTP server, seen from outside: asked until it answers, and never trusted."""
+"""A client of the HTTP server that retries until it is answered, and checks every answer."""
 
 import json
 import logging
@@ -13,23 +13,26 @@ from typing import Any
 import requests
 import urllib3
 
+from mlstack.contract import Contract
 from mlstack.contract.customer_schema import Customer
 from mlstack.errors import MlstackError
 from mlstack.prediction_log.prediction import Outcome, is_prediction_id
+from mlstack.settings import Settings
+from mlstack.waiting import Retry, RetryLater, Stop, Stopped
 from mlstack.web.strict_json import InvalidJson, parse
 from simulation_business.answers import is_chance
-from simulation_business.pulse import Patience, Pulse
 
 log = logging.getLogger(__name__)
 
 _CONNECT_SECONDS = 3.0
 _READ_SECONDS = 20.0
-_MOST_BYTES = 1024 * 1024
-_ODD_TRIES = 5
-_MOST_RETRY_AFTER = 30.0
+_MAX_BYTES = 1024 * 1024
+_MAX_INVALID = 5
+_MAX_RETRY_AFTER = 30.0
+_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.2, 10.0
 
 _COME_BACK = frozenset({408, 425, 429, 502, 503, 504})
-"""Statuses of a server that is not there yet, or has too much to do."""
+"""Statuses of a server that is not ready yet, or has too much to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class Answer:
         prediction_id: Its name.
         chance: Probability of the positive class.
         seconds: How long the try took that was answered.
-        tries: How often it was asked.
+        tries: How often the server was asked.
     """
 
     prediction_id: str
@@ -50,18 +53,10 @@ class Answer:
 
 
 class Refused(MlstackError):
-    """The server does not want the request, or answers it with nonsense every time."""
+    """The server refuses the request, or its answer is invalid every time."""
 
 
-class _Unreachable(MlstackError):
-    """No answer, half of one, or the order to come back later."""
-
-    def __init__(self, reason: object, retry_after: float = 0.0) -> None:
-        self.retry_after = retry_after
-        super().__init__(str(reason))
-
-
-class _Odd(MlstackError):
+class _InvalidAnswer(RetryLater):
     """An answer that a sound server does not give."""
 
 
@@ -69,100 +64,97 @@ class ApiClient:
     """Asks for predictions and reports outcomes; for one thread.
 
     Args:
-        url: The server's address.
-        answer: Key of the chance in an answer.
-        target: Key of the outcome in a report.
-        pulse: Ends waits.
-        give_up_seconds: How long the server may be away; infinite: until the order to stop.
-        feedback_token: What the server wants of those who report outcomes; empty: nothing.
+        settings: Address of the server, and the token that it wants with outcomes.
+        contract: Names the keys of the chance and of the outcome.
+        stop: Ends waits.
+        give_up: How long the server may be away, seconds.
     """
 
     def __init__(
-        self,
-        url: str,
-        answer: str,
-        target: str,
-        pulse: Pulse,
-        give_up_seconds: float = math.inf,
-        *,
-        feedback_token: str = "",
+        self, settings: Settings, contract: Contract, stop: Stop, give_up: float = math.inf
     ) -> None:
-        self._url, self._answer, self._target = url.rstrip("/"), answer, target
-        self._pulse = pulse
-        self._patience = Patience(pulse, f"asking {self._url}", give_up_seconds)
+        self._url = settings.api_url.rstrip("/")
+        self._answer_key, self._outcome_key = contract.answer, contract.target.name
+        self._stop = stop
+        self._retry = Retry(
+            *(log, f"asking {self._url}"),
+            stop=stop,
+            first=_FIRST_RETRY_SECONDS,
+            longest=_LAST_RETRY_SECONDS,
+            give_up=give_up,
+        )
         self._session = requests.Session()
-        # The server is a neighbour: no proxy of the machine's, no password of its user's.
+        # The server is a neighbour: no proxy of the machine, no password of its user.
         self._session.trust_env = False
-        self._reporting = {"Authorization": f"Bearer {feedback_token}"} if feedback_token else {}
+        token = settings.feedback_token
+        self._reporting = {"Authorization": f"Bearer {token}"} if token else {}
 
-    def predict(self, customer: Customer) -> Answer | None:
-        """Asks for one prediction, the same one however often it has to ask.
-
-        Returns:
-            The answer; None: the order to stop was given before there was one.
+    def predict(self, customer: Customer) -> Answer:
+        """Ask for one prediction; it stays the same one however often the server is asked.
 
         Raises:
             Refused: the server does not answer this customer.
-            Unavailable: it has been away for too long.
+            Stopped: the order to stop came first.
+            Unavailable: the server has been away for too long.
         """
         body, key = json.dumps(customer).encode(), uuid.uuid4().hex
-        tries = odd = 0
-        while not self._pulse.stopping:
-            self._pulse.beat()
+        tries = invalid = 0
+
+        def ask() -> Answer:
+            nonlocal tries, invalid
+            if self._stop.ordered:
+                raise Stopped
+            self._stop.beat()
             tries += 1
-            begun = time.monotonic()
+            began = time.monotonic()
             try:
                 document = self._post("/predict", body, {"Idempotency-Key": key})
                 prediction_id, chance = self._read_answer(document)
-            except _Unreachable as error:
-                if not self._patience.again(error, error.retry_after):
-                    return None
-            except _Odd as error:
-                odd += 1
-                if odd == _ODD_TRIES:
+            except _InvalidAnswer as error:
+                invalid += 1
+                if invalid == _MAX_INVALID:
                     raise Refused(str(error)) from error
-                if not self._patience.again(error):
-                    return None
-            else:
-                self._patience.succeeded()
-                return Answer(prediction_id, chance, time.monotonic() - begun, tries)
-        return None
+                raise
+            return Answer(prediction_id, chance, time.monotonic() - began, tries)
+
+        return self._retry(ask)
 
     def report(self, outcomes: Sequence[Outcome]) -> bool:
-        """Reports outcomes, with one try; a repeat changes nothing.
+        """Report outcomes, with one try; a repetition changes nothing.
 
         Returns:
-            Whether the server has taken them; False: it cannot just now, or the order to stop
-            was given.
+            False: the server cannot take them just now, or the process has to stop.
 
         Raises:
-            Refused: it will not take them.
+            Refused: the server will never take them.
         """
-        if self._pulse.stopping:
+        if self._stop.ordered:
             return False
-        self._pulse.beat()
+        self._stop.beat()
         document = [
-            {"prediction_id": outcome.prediction_id, self._target: outcome.positive}
+            {"prediction_id": outcome.prediction_id, self._outcome_key: outcome.positive}
             for outcome in outcomes
         ]
         try:
             self._post("/feedback", json.dumps(document).encode(), self._reporting)
-        except _Unreachable as error:
+        except _InvalidAnswer as error:
+            raise Refused(str(error)) from error
+        except RetryLater as error:
             log.debug("outcomes have to wait: %s", error)
             return False
-        except _Odd as error:
-            raise Refused(str(error)) from error
         return True
 
     def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         self._session.close()
 
     def _post(self, path: str, body: bytes, headers: dict[str, str]) -> Any:
-        """Sends JSON once; returns the JSON of a success.
+        """Send JSON once; return the JSON of a success.
 
         Raises:
-            _Unreachable, Refused, _Odd: there is none.
+            RetryLater: there was no complete answer, or the server asks to come back.
+            _InvalidAnswer: the answer makes no sense.
+            Refused: the server refuses the request.
         """
         try:
             response = self._session.post(
@@ -176,42 +168,42 @@ class ApiClient:
             with response:
                 content = _read(response)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise _Unreachable(error) from error
+            raise RetryLater(error) from error
         status = response.status_code
         if status in _COME_BACK:
-            raise _Unreachable(_problem(status, content), _retry_after(response))
+            raise RetryLater(_problem(status, content), _retry_after(response))
         if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
             raise Refused(_problem(status, content))
         if status not in {HTTPStatus.OK, HTTPStatus.ACCEPTED}:
-            raise _Odd(_problem(status, content))
+            raise _InvalidAnswer(_problem(status, content))
         try:
             return parse(content)
         except InvalidJson as error:
-            raise _Odd(f"HTTP {status} with a body that is not JSON: {error}") from error
+            raise _InvalidAnswer(f"HTTP {status} with invalid JSON: {error}") from error
 
     def _read_answer(self, document: Any) -> tuple[str, float]:
         if isinstance(document, dict):
-            prediction_id, chance = document.get("prediction_id"), document.get(self._answer)
+            prediction_id, chance = document.get("prediction_id"), document.get(self._answer_key)
             if is_prediction_id(prediction_id) and is_chance(chance):
                 return prediction_id, chance
-        raise _Odd(f"the answer is no prediction: {str(document)[:100]}")
+        raise _InvalidAnswer(f"the answer is no prediction: {str(document)[:100]}")
 
 
 def _read(response: requests.Response) -> bytes:
-    """Reads a body that may be neither too large nor too slow."""
+    """Read a body that may be neither too large nor too slow."""
     deadline = time.monotonic() + _READ_SECONDS
     content = b""
-    while piece := response.raw.read1(_MOST_BYTES, decode_content=True):
+    while piece := response.raw.read1(_MAX_BYTES, decode_content=True):
         content += piece
-        if len(content) > _MOST_BYTES:
-            raise _Unreachable("the answer does not end")
+        if len(content) > _MAX_BYTES:
+            raise RetryLater("the answer is too large")
         if time.monotonic() > deadline:
-            raise _Unreachable("the answer is too slow")
+            raise RetryLater("the answer is too slow")
     return content
 
 
 def _problem(status: int, content: bytes) -> str:
-    """A refusal in words: the server's own if it has any."""
+    """Say why a request was refused, in the server's own words if it has any."""
     try:
         document = parse(content)
     except InvalidJson:
@@ -226,6 +218,6 @@ def _problem(status: int, content: bytes) -> str:
 
 
 def _retry_after(response: requests.Response) -> float:
-    """Seconds that the server asks for; its dates are not looked at."""
+    """Return the seconds that the server asks to wait; dates are ignored."""
     text = response.headers.get("Retry-After", "")
-    return min(float(text), _MOST_RETRY_AFTER) if text.isascii() and text.isdigit() else 0.0
+    return min(float(text), _MAX_RETRY_AFTER) if text.isascii() and text.isdigit() else 0.0

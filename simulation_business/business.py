@@ -1,5 +1,6 @@
-"""Batches of customers, as the business has them: by its rhythm, and as it drifts."""
+"""Draws batches of customers: as many as come at that time of the day, drifting if asked to."""
 
+import math
 import random
 from datetime import UTC, datetime
 
@@ -9,15 +10,55 @@ from mlstack.contract.drifts import DriftingCustomers, drifts_path, load_drift
 from mlstack.data.customer_generator import CustomerGenerator
 from mlstack.settings import Settings
 from simulation_business.options import Options
-from simulation_business.rhythm import Rhythm
+
+_BUSIEST_HOUR = 14
+_SWING = 0.7
+"""The busiest hour has 1 + this times the average, the quietest 1 - this."""
+
+_EVENNESS = 4.0
+"""Shape of the gamma distribution of how busy a minute is: the larger, the more even."""
+
+
+class Rhythm:
+    """Draws how many customers come: more by day than by night, and no minute like the other.
+
+    Args:
+        per_minute: Customers a minute, averaged over a day.
+        seed: The same seed draws the same numbers at the same times.
+    """
+
+    def __init__(self, per_minute: float, seed: int) -> None:
+        self._per_minute = per_minute
+        self._random = random.Random(seed)  # noqa: S311 - simulation, no secret
+
+    def draw(self, at: datetime, seconds: float) -> int:
+        """Draw the customers of a batch that covers `seconds` around a time of the day."""
+        busyness = self._random.gammavariate(_EVENNESS, 1 / _EVENNESS)
+        expected = self.average(seconds) * day_curve(at) * busyness
+        # Customers come independently: the times between two are exponential.
+        count, passed = 0, self._random.expovariate(1.0)
+        while passed < expected:
+            count += 1
+            passed += self._random.expovariate(1.0)
+        return count
+
+    def average(self, seconds: float) -> float:
+        """Return how many customers come in `seconds` on average."""
+        return self._per_minute * seconds / 60
+
+
+def day_curve(at: datetime) -> float:
+    """Return how busy a time of the day is; 1 on the day's average."""
+    hour = at.hour + at.minute / 60 + at.second / 3600
+    return 1 + _SWING * math.cos((hour - _BUSIEST_HOUR) / 24 * 2 * math.pi)
 
 
 class Business:
     """Draws batches of customers.
 
     Args:
-        contract: What a customer is.
-        settings: How often a batch is due, and the contract's place: drifts stand beside it.
+        contract: Describes a customer.
+        settings: How often a batch is due; the path of the contract, whose drifts lie beside it.
         options: Rate, drift and seed.
 
     Raises:
@@ -37,11 +78,11 @@ class Business:
         self._customers = CustomerGenerator(contract, seeds[2])
 
     def next_batch(self) -> list[Customer]:
-        """The customers who come now: more or fewer, by the rhythm; perhaps none."""
+        """Draw the customers who come now; perhaps none."""
         return self._draw(self._rhythm.draw(datetime.now(UTC), self._seconds))
 
     def average_batch(self) -> list[Customer]:
-        """As many customers as come on average, one at least."""
+        """Draw as many customers as come on average, at least one."""
         return self._draw(max(1, round(self._rhythm.average(self._seconds))))
 
     def _draw(self, count: int) -> list[Customer]:

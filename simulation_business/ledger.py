@@ -1,16 +1,16 @@
-"""What was put on the stream, against what came back."""
+"""Records on the stream that wait for their results."""
 
 from collections.abc import Iterable
 
-MOST_MISSING = 200_000
-"""Missing records that are still looked for; beyond that the oldest are given up."""
+MAX_MISSING = 200_000
+"""Missing records that may still be answered; beyond that the oldest are forgotten."""
 
 
 class Ledger:
-    """Records that wait for their results.
+    """Knows which records wait for a result, and which are missing one.
 
     Args:
-        missing_seconds: After how long without a result a record counts as missing.
+        missing_seconds: A record without a result for so long is missing.
     """
 
     def __init__(self, missing_seconds: float) -> None:
@@ -20,29 +20,24 @@ class Ledger:
 
     @property
     def waiting(self) -> int:
-        """Records without a result that are not missing yet."""
+        """Number of records without a result that are not missing yet."""
         return len(self._waiting)
 
     @property
     def missing(self) -> int:
-        """Records without a result that should have had one long ago."""
+        """Number of missing records."""
         return len(self._missing)
 
     def put(self, prediction_ids: Iterable[str], at: float) -> None:
-        """Notes records that were put.
-
-        Args:
-            prediction_ids: What their predictions are called.
-            at: When they were acknowledged, monotonic seconds.
-        """
+        """Note records that were acknowledged at a time, monotonic seconds."""
         for prediction_id in prediction_ids:
             self._waiting[prediction_id] = at
 
     def settle(self, prediction_id: str, at: float) -> float | None:
-        """Notes a result or a dead letter.
+        """Note a result or a dead letter.
 
         Returns:
-            Seconds since its record was put; None: the record is nobody's or is settled.
+            Seconds since its record was put; None: the record is another sender's, or settled.
         """
         for records in (self._waiting, self._missing):
             if (put_at := records.pop(prediction_id, None)) is not None:
@@ -50,7 +45,7 @@ class Ledger:
         return None
 
     def overdue(self, at: float) -> list[str]:
-        """Prediction ids of records that have become missing since this was asked last."""
+        """Return prediction ids of records that have become missing since the last call."""
         overdue = [
             prediction_id
             for prediction_id, put_at in self._waiting.items()
@@ -58,6 +53,6 @@ class Ledger:
         ]
         for prediction_id in overdue:
             self._missing[prediction_id] = self._waiting.pop(prediction_id)
-        for prediction_id in list(self._missing)[: max(0, len(self._missing) - MOST_MISSING)]:
+        for prediction_id in list(self._missing)[: max(0, len(self._missing) - MAX_MISSING)]:
             del self._missing[prediction_id]
         return overdue

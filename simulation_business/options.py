@@ -1,4 +1,4 @@
-"""What a simulator can be told on its command line."""
+"""The command line of a simulator."""
 
 import argparse
 import math
@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _RATE = 60.0
+_ONCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """A simulator's command line.
+    """Options of a simulator.
 
     Args:
-        once: Send one batch of average size, see it answered, report its outcomes, end.
+        once: Send one batch of average size, wait for its answers, report its outcomes, end.
         rate: Customers a minute on average.
         drift: Name of a drift in the file beside the contract; None: none.
         seed: The same seed draws the same customers.
@@ -25,18 +26,29 @@ class Options:
     drift: str | None = None
     seed: int = 0
 
+    @property
+    def give_up(self) -> float:
+        """Seconds that a server may be away: a run that sends one batch does not wait forever."""
+        return _ONCE_SECONDS if self.once else math.inf
+
 
 def parse_options(description: str, arguments: Sequence[str] | None = None) -> Options:
-    """Reads the command line; ends the process with a sentence when it is wrong."""
+    """Read the command line; a wrong one ends the process with a sentence."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument(
-        "--once", action="store_true", help="one batch of average size; 1 when any is unanswered"
+        "--once",
+        action="store_true",
+        help="send one batch of average size; exit with 1 when a customer is unanswered",
     )
     parser.add_argument(
         "--rate", type=_positive, default=_RATE, help="customers a minute on average (%(default)g)"
     )
     parser.add_argument("--drift", help="a drift of the file beside the contract")
-    parser.add_argument("--seed", type=_seed, help="repeats what was drawn; the log says it")
+    parser.add_argument(
+        "--seed",
+        type=_seed,
+        help="the seed of an earlier run, which its log shows, draws the same again",
+    )
     found = parser.parse_args(arguments)
     seed = secrets.randbits(32) if found.seed is None else found.seed
     return Options(once=found.once, rate=found.rate, drift=found.drift, seed=seed)

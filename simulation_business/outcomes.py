@@ -1,4 +1,4 @@
-"""Delayed outcomes: what became of customers, as the model had foreseen it on average."""
+"""Delayed outcomes: what became of customers, on average as the model predicted."""
 
 import logging
 import math
@@ -7,25 +7,19 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from mlstack.prediction_log.prediction import Outcome
+from mlstack.settings import Settings
 from simulation_business.api_client import Refused
 
 log = logging.getLogger(__name__)
 
-MOST_WAITING = 200_000
-"""Outcomes that wait for their time, or for the server; then the oldest are given up."""
+MAX_WAITING = 200_000
+"""Outcomes that may wait for their time or for the server; beyond that the oldest are dropped."""
 
 _BATCH = 500
 _RETRY_SECONDS = 5.0
-
-
-class Reports(Protocol):
-    """Takes outcomes; `api_client.ApiClient` is one."""
-
-    def report(self, outcomes: Sequence[Outcome]) -> bool:
-        """See `ApiClient.report`."""
 
 
 class _Waiting(NamedTuple):
@@ -36,11 +30,11 @@ class _Waiting(NamedTuple):
 class Outcomes:
     """Draws outcomes of predictions and reports them when they are due.
 
-    A customer leaves with the probability that was predicted: judged by these outcomes the
-    model is calibrated.
+    A customer is positive with the predicted probability: by these outcomes the model is
+    calibrated.
 
     Args:
-        server: Where outcomes are reported.
+        report: Reports outcomes, see `ApiClient.report`.
         share: Share of the predictions that have one.
         delay: Seconds from a prediction to its outcome.
         seed: The same seed draws the same outcomes.
@@ -49,45 +43,53 @@ class Outcomes:
 
     def __init__(
         self,
-        server: Reports,
+        report: Callable[[Sequence[Outcome]], bool],
         share: float,
         delay: float,
         seed: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._server, self._share, self._delay, self._clock = server, share, delay, clock
+        self._report, self._share, self._delay, self._clock = report, share, delay, clock
         self._random = random.Random(seed)  # noqa: S311 - simulation, no secret
         self._waiting = deque[_Waiting]()
         self._try_at = 0.0
         self._reported = 0
 
+    @classmethod
+    def of(
+        cls, settings: Settings, report: Callable[[Sequence[Outcome]], bool], seed: int
+    ) -> "Outcomes":
+        """Make the outcomes that the settings ask for."""
+        share, delay = settings.simulation_outcome_share, settings.simulation_outcome_seconds
+        return cls(report, share, delay, seed)
+
     @property
     def waiting(self) -> int:
-        """Outcomes that are not reported yet."""
+        """Number of outcomes that are not reported yet."""
         return len(self._waiting)
 
     def note(self, prediction_id: str, chance: float) -> None:
-        """Draws whether a prediction will have an outcome, and which."""
+        """Draw whether a prediction will have an outcome, and which."""
         if self._random.random() >= self._share:
             return
         outcome = Outcome(prediction_id, self._random.random() < chance)
-        if len(self._waiting) == MOST_WAITING:
+        if len(self._waiting) == MAX_WAITING:
             self._waiting.popleft()
-            log.warning("too many outcomes wait for the server: the oldest is given up")
+            log.warning("too many outcomes wait for the server: the oldest is dropped")
         self._waiting.append(_Waiting(self._clock() + self._delay, outcome))
 
     def report_due(self) -> None:
-        """Reports what is due; what the server cannot take now waits for another time."""
+        """Report what is due; what the server cannot take now waits."""
         now = self._clock()
         if now >= self._try_at and not self._report_until(now):
             self._try_at = now + _RETRY_SECONDS
 
     def report_all(self) -> bool:
-        """Reports what waits, due or not; returns whether the server was there to take it."""
+        """Report everything, due or not; return whether the server was there to take it."""
         return self._report_until(math.inf)
 
     def take_reported(self) -> int:
-        """How many outcomes were taken by the server since this was asked last."""
+        """Return how many outcomes the server took since the last call."""
         reported, self._reported = self._reported, 0
         return reported
 
@@ -96,11 +98,11 @@ class Outcomes:
             first = islice(self._waiting, _BATCH)
             batch = [waiting.outcome for waiting in first if waiting.due_at <= latest]
             try:
-                if not self._server.report(batch):
+                if not self._report(batch):
                     return False
                 self._reported += len(batch)
             except Refused as error:
-                # It would not take them another time either.
+                # The server would not take them later either.
                 log.warning("%d outcomes are refused: %s", len(batch), error)
             for _ in batch:
                 self._waiting.popleft()

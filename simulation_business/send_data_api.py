@@ -1,31 +1,27 @@
 """Sends customers to the HTTP server: a batch every minute, each customer a request.
 
 Entry point: `python -m simulation_business.send_data_api [--once] [--rate N] [--drift NAME]
-[--seed N]`. A request is repeated under the same Idempotency-Key until it is answered, so
-that none is lost while the server restarts, and none is predicted twice. A share of the
-predictions gets its outcome some time later (`SIMULATION_OUTCOME_SHARE`, `_SECONDS`).
+[--seed N]`. A request is repeated under the same Idempotency-Key until it is answered, so that
+none is lost while the server restarts, and none is predicted twice. A share of the predictions
+gets its outcome some time later (`SIMULATION_OUTCOME_SHARE`, `_SECONDS`).
 """
 
 import logging
-import math
 from collections.abc import Sequence
 
 from mlstack.contract import Contract
 from mlstack.contract.customer_schema import Customer
 from mlstack.settings import Settings
+from mlstack.waiting import Stop, Stopped
 from simulation_business import service
 from simulation_business.answers import mean, percentile
 from simulation_business.api_client import Answer, ApiClient, Refused
 from simulation_business.options import Options
 from simulation_business.outcomes import Outcomes
-from simulation_business.pulse import Pulse
 
 NAME = "send_data_api"
 
 log = logging.getLogger(f"simulation_business.{NAME}")  # not `__main__`
-
-_ONCE_SECONDS = 60.0
-"""How long the server may be away in a run that sends one batch."""
 
 _OUTCOME_SECONDS = 1.0
 
@@ -36,15 +32,14 @@ class ApiSimulator:
     Args:
         client: Of the HTTP server.
         outcomes: Draws and reports what becomes of the customers.
-        pulse: Knows the order to stop.
     """
 
-    def __init__(self, client: ApiClient, outcomes: Outcomes, pulse: Pulse) -> None:
-        self._client, self._outcomes, self._pulse = client, outcomes, pulse
+    def __init__(self, client: ApiClient, outcomes: Outcomes) -> None:
+        self._client, self._outcomes = client, outcomes
         self._unanswered = 0
 
     def send(self, customers: Sequence[Customer]) -> None:
-        """Sends a batch and says how it was answered."""
+        """Send a batch and log how it was answered."""
         answers, sent, refused = list[Answer](), 0, 0
         for customer in customers:
             sent += 1
@@ -54,11 +49,11 @@ class ApiSimulator:
                 refused += 1
                 if refused == 1:
                     log.warning("a customer is refused: %s", error)
-                continue
-            if answer is None:
+            except Stopped:
                 break
-            answers.append(answer)
-            self._outcomes.note(answer.prediction_id, answer.chance)
+            else:
+                answers.append(answer)
+                self._outcomes.note(answer.prediction_id, answer.chance)
         self._unanswered = len(customers) - len(answers)
         self._outcomes.report_due()
         times = [answer.seconds * 1000 for answer in answers]
@@ -72,39 +67,25 @@ class ApiSimulator:
         )
 
     def between(self) -> float:
-        """Reports outcomes that are due."""
+        """Report outcomes that are due."""
         self._outcomes.report_due()
         return _OUTCOME_SECONDS
 
     def finish(self) -> bool:
-        """Reports the outcomes without their delay."""
+        """Report the outcomes without their delay."""
         reported = self._outcomes.report_all()
         log.info("outcomes_reported=%d", self._outcomes.take_reported())
         return reported and not self._unanswered
 
     def close(self) -> None:
-        """Closes the connection."""
+        """Close the connection."""
         self._client.close()
 
 
-def build(settings: Settings, contract: Contract, options: Options, pulse: Pulse) -> ApiSimulator:
-    """Makes the simulator."""
-    give_up = _ONCE_SECONDS if options.once else math.inf
-    client = ApiClient(
-        settings.api_url,
-        contract.answer,
-        contract.target.name,
-        pulse,
-        give_up,
-        feedback_token=settings.feedback_token,
-    )
-    outcomes = Outcomes(
-        client,
-        settings.simulation_outcome_share,
-        settings.simulation_outcome_seconds,
-        options.seed,
-    )
-    return ApiSimulator(client, outcomes, pulse)
+def build(settings: Settings, contract: Contract, options: Options, stop: Stop) -> ApiSimulator:
+    """Make the simulator."""
+    client = ApiClient(settings, contract, stop, options.give_up)
+    return ApiSimulator(client, Outcomes.of(settings, client.report, options.seed))
 
 
 if __name__ == "__main__":

@@ -1,27 +1,23 @@
 """Puts customers on the stream `predictions` and reads their answers from `results`.
 
 Entry point: `python -m simulation_business.send_data_kinesis [--once] [--rate N] [--drift NAME]
-[--seed N]`. It knows what each record's prediction will be called and so can tell which ones
-were answered, how fast, and which are missing. A share of the predictions gets its outcome
-some time later, through the HTTP server (`SIMULATION_OUTCOME_SHARE`, `_SECONDS`).
+[--seed N]`. It knows the prediction id of each record, so it can tell which records were
+answered, how fast, and which are missing. A share of the predictions gets its outcome some time
+later, through the HTTP server (`SIMULATION_OUTCOME_SHARE`, `_SECONDS`).
 """
 
 import logging
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError
+from typing import Any
 
 from mlstack.contract import Contract
 from mlstack.contract.customer_schema import Customer
-from mlstack.errors import SettingsError
 from mlstack.prediction_log.prediction import is_prediction_id
 from mlstack.settings import Settings
+from mlstack.streams.client import kinesis_client
+from mlstack.waiting import Stop
 from mlstack.web.strict_json import InvalidJson, parse
 from simulation_business import service
 from simulation_business.answers import is_chance, mean, percentile
@@ -29,12 +25,8 @@ from simulation_business.api_client import ApiClient
 from simulation_business.ledger import Ledger
 from simulation_business.options import Options
 from simulation_business.outcomes import Outcomes
-from simulation_business.pulse import Pulse
-from simulation_business.record_sender import RecordSender
+from simulation_business.record_sender import RecordSender, Sent
 from simulation_business.stream_reader import StreamReader
-
-if TYPE_CHECKING:
-    from mypy_boto3_kinesis import KinesisClient
 
 NAME = "send_data_kinesis"
 
@@ -43,22 +35,14 @@ log = logging.getLogger(f"simulation_business.{NAME}")  # not `__main__`
 MISSING_SECONDS = 60.0
 """A record without a result for so long counts as missing; a late result is still noticed."""
 
-_ONCE_SECONDS = 60.0
-"""How long Kinesis may be away in a run that sends one batch."""
-
 _BUSY_SECONDS = 0.25
 _IDLE_SECONDS = 2.0
-_IDS_A_LINE = 20
-
-# Retries are ours: botocore's own would put a whole batch again for a single entry.
-_CLIENT_CONFIG = Config(
-    connect_timeout=3, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 1}
-)
+_IDS_PER_LINE = 20
 
 
 @dataclass(slots=True)
 class _Batch:
-    """What has come to pass since the last line of the log."""
+    """What happened since the last line of the log."""
 
     sent: int = 0
     refused: int = 0
@@ -75,7 +59,7 @@ class StreamSimulator:
         dead_letters: Of `predictions-dead-letter`.
         answer: Key of the chance in a result.
         outcomes: Draws and reports what becomes of the customers.
-        pulse: Knows the order to stop.
+        stop: The order to stop.
     """
 
     def __init__(
@@ -86,68 +70,70 @@ class StreamSimulator:
         dead_letters: StreamReader,
         answer: str,
         outcomes: Outcomes,
-        pulse: Pulse,
+        stop: Stop,
     ) -> None:
         self._sender, self._answer = sender, answer
         self._results, self._dead_letters = results, dead_letters
-        self._outcomes, self._pulse = outcomes, pulse
+        self._outcomes, self._stop = outcomes, stop
         self._ledger = Ledger(MISSING_SECONDS)
-        self._batch, self._unsaid = _Batch(), False
+        self._batch, self._is_logged = _Batch(), True
         self._began = False
         self._failed = 0
 
     def send(self, customers: Sequence[Customer]) -> None:
-        """Puts a batch; the line about the one before is written by now at the latest."""
+        """Put a batch; by now the line about the batch before is written."""
         if not self._began:
-            self._began = self._results.begin() and self._dead_letters.begin()
-        if not self._began:
-            return
+            self._results.begin()
+            self._dead_letters.begin()
+            self._began = True
         self._read()
-        self._say()
-        self._unsaid = True
-        for sent in self._sender.put(customers):
-            self._ledger.put(sent.prediction_ids, sent.at)
-            self._batch.sent += len(sent.prediction_ids)
-            self._read()
+        self._log_batch()
+        self._is_logged = False
+        self._sender.send(customers, self._note_sent)
 
     def between(self) -> float:
-        """Reads results, reports outcomes and missing records."""
+        """Read results, report outcomes and missing records."""
         self._read()
         self._outcomes.report_due()
-        self._name_missing()
+        self._log_missing()
         if not self._ledger.waiting:
-            self._say()
+            self._log_batch()
         return _BUSY_SECONDS if self._ledger.waiting else _IDLE_SECONDS
 
     def finish(self) -> bool:
-        """Waits until every record has a result or is missing; reports the outcomes at once."""
-        while not self._pulse.stopping:
+        """Wait until each record has a result or is missing; report the outcomes at once."""
+        while not self._stop.ordered:
             self._read()
-            self._name_missing()
+            self._log_missing()
             if not self._ledger.waiting:
                 break
-            self._pulse.wait(_BUSY_SECONDS)
+            self._stop.wait(_BUSY_SECONDS)
         unanswered = self._ledger.waiting + self._ledger.missing + self._failed
         reported = self._outcomes.report_all()
-        self._say()
+        self._log_batch()
         return self._began and reported and not unanswered
 
     def close(self) -> None:
-        """Says what is left to say."""
-        self._say()
+        """Log what was not logged yet."""
+        self._log_batch()
+
+    def _note_sent(self, sent: Sent) -> None:
+        self._ledger.put(sent.prediction_ids, sent.at)
+        self._batch.sent += len(sent.prediction_ids)
+        self._read()
 
     def _read(self) -> None:
-        """Takes in what is new on both streams."""
+        """Read what is new on both streams."""
         for data in self._results.read():
             result = _document(data)
             chance, prediction_id = result.get(self._answer), result.get("prediction_id")
             if is_chance(chance) and is_prediction_id(prediction_id):
                 self._settle(prediction_id, chance)
-        # Nobody else's letters are of interest.
+        # Without waiting records all letters are those of other senders.
         for data in self._dead_letters.read() if self._ledger.waiting else ():
             letter = _document(data)
-            place = letter.get("shard_id"), letter.get("sequence_number")
-            prediction_id = self._sender.prediction_id(str(place[0]), str(place[1]))
+            place = str(letter.get("shard_id")), str(letter.get("sequence_number"))
+            prediction_id = self._sender.prediction_id(*place)
             if prediction_id and self._ledger.settle(prediction_id, time.monotonic()) is not None:
                 self._failed += 1
                 self._batch.refused += 1
@@ -163,19 +149,19 @@ class StreamSimulator:
         self._batch.chances.append(chance)
         self._batch.seconds.append(seconds)
 
-    def _name_missing(self) -> None:
+    def _log_missing(self) -> None:
         ids = self._ledger.overdue(time.monotonic())
-        for start in range(0, len(ids), _IDS_A_LINE):
+        for start in range(0, len(ids), _IDS_PER_LINE):
             log.warning(
                 "no result after %g s: %s",
-                *(MISSING_SECONDS, " ".join(ids[start : start + _IDS_A_LINE])),
+                *(MISSING_SECONDS, " ".join(ids[start : start + _IDS_PER_LINE])),
             )
 
-    def _say(self) -> None:
-        """Writes the line about a batch, once; what comes later is for the next one's."""
-        if not self._unsaid:
+    def _log_batch(self) -> None:
+        """Write the line about a batch, once; later results count for the next one."""
+        if self._is_logged:
             return
-        batch, self._batch, self._unsaid = self._batch, _Batch(), False
+        batch, self._batch, self._is_logged = self._batch, _Batch(), True
         log.info(
             "batch sent=%d answered=%d refused=%d waiting=%d missing=%d chance_mean=%.3f "
             "p50_ms=%.0f p99_ms=%.0f outcomes_reported=%d outcomes_waiting=%d",
@@ -186,44 +172,22 @@ class StreamSimulator:
         )
 
 
-def build(
-    settings: Settings, contract: Contract, options: Options, pulse: Pulse
-) -> StreamSimulator:
-    """Makes the simulator.
-
-    Raises:
-        SettingsError: boto3 misses a setting.
-    """
-    give_up = _ONCE_SECONDS if options.once else math.inf
-    try:
-        client: KinesisClient = boto3.client("kinesis", config=_CLIENT_CONFIG)
-    except (BotoCoreError, ValueError) as error:
-        raise SettingsError(f"AWS cannot be asked: {error}") from error
-    outcomes = Outcomes(
-        ApiClient(
-            settings.api_url,
-            contract.answer,
-            contract.target.name,
-            pulse,
-            give_up,
-            feedback_token=settings.feedback_token,
-        ),
-        settings.simulation_outcome_share,
-        settings.simulation_outcome_seconds,
-        options.seed,
-    )
+def build(settings: Settings, contract: Contract, options: Options, stop: Stop) -> StreamSimulator:
+    """Make the simulator. Raises StreamError when boto3 misses a setting."""
+    client, give_up = kinesis_client(), options.give_up
+    api = ApiClient(settings, contract, stop, give_up)
     return StreamSimulator(
-        sender=RecordSender(client, settings.predictions_stream, pulse, give_up),
-        results=StreamReader(client, settings.results_stream, pulse, give_up),
-        dead_letters=StreamReader(client, settings.dead_letter_stream, pulse, give_up),
+        sender=RecordSender(client, settings.predictions_stream, stop, give_up),
+        results=StreamReader(client, settings.results_stream, stop, give_up),
+        dead_letters=StreamReader(client, settings.dead_letter_stream, stop, give_up),
         answer=contract.answer,
-        outcomes=outcomes,
-        pulse=pulse,
+        outcomes=Outcomes.of(settings, api.report, options.seed),
+        stop=stop,
     )
 
 
 def _document(data: bytes) -> dict[str, Any]:
-    """A record's JSON object; an empty one when it has none: it is not ours to judge."""
+    """Parse a record's JSON object; an empty one when it has none, for anybody may put records."""
     try:
         value = parse(data)
     except InvalidJson:

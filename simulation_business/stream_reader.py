@@ -1,15 +1,16 @@
-"""Reads what is new on a stream, all of its shards, through restarts of whoever keeps it."""
+"""Reads new records of all shards of a stream, through restarts of Kinesis' emulator."""
 
 import logging
 import math
 import time
-from dataclasses import dataclass
-from datetime import datetime
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from simulation_business.pulse import Patience, Pulse
+from mlstack.streams.reading import PositionLost, ShardCursor, list_shards
+from mlstack.streams.stream import Stream, find_stream
+from mlstack.waiting import Retry, RetryLater, Stop, Stopped
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
@@ -17,21 +18,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 5.0
-"""How often it is looked whether the stream is still the same, and which shards it has."""
+"""How often to check whether the stream is still the same, and which shards it has."""
 
 _RECORDS = 1000
-_MOST_CALLS = 5
+_MAX_READS = 5
 """Reads of a shard at a time: AWS allows five a second."""
 
-
-@dataclass(slots=True)
-class _Shard:
-    """How far a shard has been read."""
-
-    begin: Literal["LATEST", "TRIM_HORIZON"]
-    iterator: str | None = None
-    last: str | None = None
-    ended: bool = False
+_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.2, 10.0
 
 
 class StreamReader:
@@ -39,116 +32,90 @@ class StreamReader:
 
     Args:
         client: Of Kinesis, without retries of its own.
-        stream: Name of the stream.
-        pulse: Ends waits.
-        give_up_seconds: How long Kinesis may be away; infinite: until the order to stop.
+        stream_name: The stream.
+        stop: Ends waits.
+        give_up: How long Kinesis may be away, seconds.
     """
 
     def __init__(
-        self,
-        client: "KinesisClient",
-        stream: str,
-        pulse: Pulse,
-        give_up_seconds: float = math.inf,
+        self, client: "KinesisClient", stream_name: str, stop: Stop, give_up: float = math.inf
     ) -> None:
-        self._client, self._stream, self._pulse = client, stream, pulse
-        self._patience = Patience(pulse, f"reading stream {stream}", give_up_seconds)
-        self._created_at: datetime | None = None
-        self._shards: dict[str, _Shard] = {}
+        self._client, self._stream_name, self._stop = client, stream_name, stop
+        self._retry = Retry(
+            *(log, f"reading stream {stream_name}", BotoCoreError, ClientError),
+            stop=stop,
+            first=_FIRST_RETRY_SECONDS,
+            longest=_LAST_RETRY_SECONDS,
+            give_up=give_up,
+        )
+        self._stream: Stream | None = None
+        self._cursors: dict[str, ShardCursor] = {}
         self._look_at = 0.0
 
-    def begin(self) -> bool:
-        """Notes where each shard ends now; what comes later will be read.
-
-        Returns:
-            False: the order to stop was given before that was possible.
+    def begin(self) -> None:
+        """Note where each shard ends now; what comes later will be read.
 
         Raises:
+            Stopped: the order to stop came first.
             Unavailable: Kinesis has been away for too long.
         """
-        while not self._pulse.stopping:
-            self._created_at, self._shards = None, {}
-            try:
-                if self._look("LATEST"):
-                    for shard_id, shard in self._shards.items():
-                        self._open(shard_id, shard)
-                    self._patience.succeeded()
-                    return True
-                self._patience.again("the stream is not ready")
-            except (BotoCoreError, ClientError) as error:
-                self._patience.again(error)
-        return False
+        self._retry(self._begin)
 
     def read(self) -> list[bytes]:
-        """Reads what is new; nothing when the stream cannot be read just now.
+        """Read what is new. While Kinesis is away this waits, until the order to stop.
 
         Raises:
             Unavailable: Kinesis has been away for too long.
         """
         found = list[bytes]()
-        try:
-            if time.monotonic() >= self._look_at and not self._look("TRIM_HORIZON"):
-                return found
-            for shard_id, shard in self._shards.items():
-                self._read_shard(shard_id, shard, found)
-            self._patience.succeeded()
-        except (BotoCoreError, ClientError) as error:
-            # Whatever it was, positions are kept; but it may be another stream that comes back.
-            self._look_at = 0.0
-            self._patience.again(error)
+        with suppress(Stopped):
+            self._retry(self._read_new, found)
         return found
 
-    def _look(self, begin: Literal["LATEST", "TRIM_HORIZON"]) -> bool:
-        """Looks at the stream and lists its shards; returns whether it can be read."""
-        answer = self._client.describe_stream_summary(StreamName=self._stream)
-        summary = answer["StreamDescriptionSummary"]
-        if summary["StreamStatus"] not in {"ACTIVE", "UPDATING"}:
-            return False
-        created_at = summary["StreamCreationTimestamp"]
-        if created_at != self._created_at:
-            if self._created_at is not None:
-                log.warning("stream %s was made anew: reading it from its start", self._stream)
-            self._created_at, self._shards = created_at, {}
-        pages = self._client.get_paginator("list_shards").paginate(StreamName=self._stream)
-        # A shard that is not listed any more has been closed for so long that it is empty.
-        self._shards = {
-            shard["ShardId"]: self._shards.get(shard["ShardId"], _Shard(begin))
-            for page in pages
-            for shard in page["Shards"]
+    def _begin(self) -> None:
+        if self._stop.ordered:
+            raise Stopped
+        self._stream, self._cursors = None, {}
+        self._look("LATEST")
+        for cursor in self._cursors.values():
+            cursor.open()
+
+    def _read_new(self, found: list[bytes]) -> None:
+        try:
+            if time.monotonic() >= self._look_at:
+                self._look("TRIM_HORIZON")
+            for cursor in self._cursors.values():
+                self._read_shard(cursor, found)
+        except (RetryLater, BotoCoreError, ClientError):
+            # Positions are kept, but another stream of that name may be there next time.
+            self._look_at = 0.0
+            raise
+
+    def _look(self, start: Literal["LATEST", "TRIM_HORIZON"]) -> None:
+        """Look at the stream and list its shards."""
+        stream = find_stream(self._client, self._stream_name)
+        if stream != self._stream:
+            if self._stream is not None:
+                log.warning("%s was made anew: reading it from its start", self._stream_name)
+            self._stream, self._cursors = stream, {}
+        # A shard that is no longer listed has been closed for so long that it is empty.
+        self._cursors = {
+            shard_id: self._cursors.get(shard_id)
+            or ShardCursor(self._client, self._stream_name, shard_id, start=start)
+            for shard_id in list_shards(self._client, self._stream_name)
         }
         self._look_at = time.monotonic() + _LOOK_SECONDS
-        return True
 
-    def _open(self, shard_id: str, shard: _Shard) -> str:
-        """Makes a shard's iterator: after what was read last, else where it begins."""
-        if shard.last is None:
-            answer = self._client.get_shard_iterator(
-                StreamName=self._stream, ShardId=shard_id, ShardIteratorType=shard.begin
-            )
-            # Should it expire before anything came: what came meanwhile is not to be passed over.
-            shard.begin = "TRIM_HORIZON"
-        else:
-            answer = self._client.get_shard_iterator(
-                StreamName=self._stream,
-                ShardId=shard_id,
-                ShardIteratorType="AFTER_SEQUENCE_NUMBER",
-                StartingSequenceNumber=shard.last,
-            )
-        shard.iterator = answer["ShardIterator"]
-        return shard.iterator
-
-    def _read_shard(self, shard_id: str, shard: _Shard, found: list[bytes]) -> None:
-        for _ in range(_MOST_CALLS):
-            if shard.ended:
+    def _read_shard(self, cursor: ShardCursor, found: list[bytes]) -> None:
+        for _ in range(_MAX_READS):
+            if cursor.ended:
                 return
-            self._pulse.beat()
-            iterator, shard.iterator = shard.iterator or self._open(shard_id, shard), None
-            answer = self._client.get_records(ShardIterator=iterator, Limit=_RECORDS)
-            records = answer["Records"]
-            if records:
-                shard.last = records[-1]["SequenceNumber"]
-                found += [record["Data"] for record in records]
-            shard.iterator = answer.get("NextShardIterator")
-            shard.ended = shard.iterator is None
-            if not records:
+            self._stop.beat()
+            try:
+                batch = cursor.read(_RECORDS)
+            except PositionLost as error:
+                log.warning("%s; reading the shard from its start", error)
+                continue
+            found += [record.data for record in batch.records]
+            if not batch.records:
                 return

@@ -1,1 +1,1 @@
-"""Kinesis: records and their ids."""
+"""Kinesis: streams and their identity, reading shards, publishing records."""

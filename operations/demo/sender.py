@@ -1,16 +1,14 @@
 """Send a window full of customers in the background."""
 
-import tempfile
 import threading
-from pathlib import Path
 from typing import Self
 
 from mlstack.contract import Contract
 from mlstack.settings import Settings
+from mlstack.waiting import Stop, Stopped
 from simulation_business.api_client import ApiClient
 from simulation_business.business import Business
 from simulation_business.options import Options
-from simulation_business.pulse import Pulse
 
 _GIVE_UP_SECONDS = 30.0
 _SEED = 7
@@ -32,13 +30,8 @@ class Sender:
         rate = self.count * 60 / settings.simulation_seconds
         options = Options(once=True, rate=rate, drift=drift, seed=_SEED)
         self._customers = Business(contract, settings, options).average_batch()
-        # Nobody checks this heartbeat.
-        self._folder = tempfile.TemporaryDirectory()
-        self._pulse = Pulse(Path(self._folder.name) / "heartbeat")
-        self._client = ApiClient(
-            *(settings.api_url, contract.answer, contract.target.name, self._pulse),
-            _GIVE_UP_SECONDS,
-        )
+        self._stop = Stop()
+        self._client = ApiClient(settings, contract, self._stop, _GIVE_UP_SECONDS)
         self._failure: Exception | None = None
         self._first = ""
         self._thread = threading.Thread(target=self._send, name="sender", daemon=True)
@@ -48,10 +41,9 @@ class Sender:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._pulse.order_stop()
+        self._stop.order()
         self._thread.join()
         self._client.close()
-        self._folder.cleanup()
 
     def first(self) -> str:
         """Return the first prediction id; empty: there is none yet."""
@@ -71,8 +63,8 @@ class Sender:
         try:
             for customer in self._customers:
                 answer = self._client.predict(customer)
-                if answer is None:
-                    return
                 self._first = self._first or answer.prediction_id
+        except Stopped:
+            return
         except Exception as error:  # noqa: BLE001 - raised again by the thread that asks
             self._failure = error

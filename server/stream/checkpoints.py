@@ -1,4 +1,4 @@
-"""How far each shard of a stream has been answered: a file that outlives the process."""
+"""Checkpoints: a file that says how far each shard of a stream has been answered."""
 
 import logging
 import threading
@@ -9,20 +9,20 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mlstack.errors import MlstackError
 from mlstack.files import write_atomically
-from server.stream.records import Stream
+from mlstack.streams.stream import Stream
 
 log = logging.getLogger(__name__)
 
 
 class CheckpointError(MlstackError):
-    """The file is no checkpoint file."""
+    """The file of checkpoints cannot be read."""
 
 
 class _Shard(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     sequence_number: str | None = None
-    """Of the last record that is answered; None: none is."""
+    """Of the last answered record; None: there is none."""
     ended: bool = False
     """The shard was closed, and all of it is answered."""
 
@@ -36,11 +36,11 @@ class _Document(BaseModel):
 
 
 class Checkpoints:
-    """The checkpoints of one stream, as it was made; safe from several threads.
+    """The checkpoints of one stream; safe from several threads.
 
     Args:
         path: The file.
-        stream: The stream. Checkpoints of another one are void, see `of_another`.
+        stream: The stream. Checkpoints of an earlier one of that name are void, see `void`.
 
     Raises:
         CheckpointError: the file was edited or is broken.
@@ -50,41 +50,41 @@ class Checkpoints:
         self._path, self._lock = path, threading.Lock()
         self._document = _Document(stream=stream.name, created_at=stream.created_at, shards={})
         found = _read(path)
-        self.of_another: tuple[datetime, int] | None = None
-        """The file was of a stream made then, with so many checkpoints; None: it was not."""
+        self.void: tuple[datetime, int] | None = None
+        """When the file's stream was created, and its number of checkpoints, if it is another."""
         if found is None:
             return
         if (found.stream, found.created_at) == (stream.name, stream.created_at):
             self._document = found
         else:
             begun = [s for s in found.shards.values() if s.sequence_number or s.ended]
-            self.of_another = (found.created_at, len(begun))
+            self.void = (found.created_at, len(begun))
 
     @property
     def shard_ids(self) -> list[str]:
-        """Shards that have a checkpoint."""
+        """The shards that have a checkpoint."""
         with self._lock:
             return list(self._document.shards)
 
     def position(self, shard_id: str) -> str | None:
-        """Sequence number of the last record that is answered; None: none is."""
+        """Return the sequence number of the last answered record; None: there is none."""
         return self._shard(shard_id).sequence_number
 
     def ended(self, shard_id: str) -> bool:
-        """Whether the shard was closed and all of it is answered."""
+        """Return whether the shard was closed and all of it is answered."""
         return self._shard(shard_id).ended
 
     def move(self, shard_id: str, sequence_number: str | None) -> None:
-        """Notes the last record that is answered; None: back to the shard's start."""
+        """Note the last answered record; None: back to the shard's start."""
         self._put(shard_id, _Shard(sequence_number=sequence_number))
 
     def end(self, shard_id: str) -> None:
-        """Notes that all of a closed shard is answered."""
+        """Note that all of a closed shard is answered."""
         last = self._shard(shard_id).sequence_number
         self._put(shard_id, _Shard(sequence_number=last, ended=True))
 
     def forget(self, shard_id: str) -> None:
-        """Removes a shard that the stream does not have any more."""
+        """Remove a shard that the stream no longer has."""
         with self._lock:
             self._document.shards.pop(shard_id, None)
             self._write()
@@ -102,7 +102,7 @@ class Checkpoints:
         try:
             write_atomically(self._path, self._document.model_dump_json(indent=1).encode())
         except OSError:
-            # A full disk, say. Records are read again after a restart at worst, and answered
+            # A full disk, say. At worst records are read again after a restart and answered
             # with the same ids; the next checkpoint writes this one too.
             log.exception("the checkpoints cannot be written to %s", self._path)
 
@@ -114,6 +114,6 @@ def _read(path: Path) -> _Document | None:
         return None
     except ValidationError as error:
         raise CheckpointError(
-            f"{path} is no file of checkpoints: remove it, and the stream is read from its "
-            f"start, answered twice but kept once ({error})"
+            f"{path} is no file of checkpoints: remove it, and the stream is read again from its "
+            f"start; records are answered twice, predictions kept once ({error})"
         ) from error

@@ -1,4 +1,4 @@
-"""Dead letters: records that cannot be answered, whole and with the reason."""
+"""Dead letters: records that cannot be answered, with all their bytes and the reason."""
 
 import base64
 import json
@@ -6,35 +6,28 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from mlstack.errors import InvalidCustomer, MlstackError
+from mlstack.streams.reading import Record
 from mlstack.web.strict_json import InvalidJson
-from server.stream.records import Record, Stream
 
 PART_BYTES = 600 * 1024
 """Raw bytes of one letter: in base64, with the reason, they stay below Kinesis' 1 MiB."""
 
 
 class InternalError(MlstackError):
-    """A record that our own code fails on: a defect, but no reason to stop the shard."""
+    """Our own code fails on a record: a defect, but no reason to stop the shard."""
 
 
 def dead_letters(
-    stream: Stream, shard_id: str, record: Record, error: MlstackError
+    stream_name: str, shard_id: str, record: Record, error: MlstackError
 ) -> Iterator[bytes]:
-    """The letter of a record; a large record's bytes are spread over several parts.
-
-    Args:
-        stream: Where the record stood.
-        shard_id: Its shard.
-        record: The record.
-        error: Why it cannot be answered.
-    """
+    """Write the letter of a record; the bytes of a large record take several parts."""
     pieces = [
         record.data[start : start + PART_BYTES]
         for start in range(0, max(1, len(record.data)), PART_BYTES)
     ]
     for number, piece in enumerate(pieces, 1):
         letter = {
-            "stream": stream.name,
+            "stream": stream_name,
             "shard_id": shard_id,
             "sequence_number": record.sequence_number,
             "arrived_at": record.arrived_at.isoformat(),
@@ -48,7 +41,7 @@ def dead_letters(
 
 
 def _reason(error: MlstackError) -> str:
-    """Stable name of the kind of fault, as the HTTP server's problems have it."""
+    """Name the kind of fault as the HTTP server does."""
     if isinstance(error, InvalidJson):
         return error.code
     return "invalid_customer" if isinstance(error, InvalidCustomer) else "internal_error"

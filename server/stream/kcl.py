@@ -1,8 +1,8 @@
 """The engine for several instances: they share the shards by leases in DynamoDB.
 
-The leases, their balance and the takeover from a dead instance are kcl-rs's, a port of the
-Amazon Kinesis Client Library with its tables and rules. It starts slower than the polling
-engine (half a minute), and needs DynamoDB and CloudWatch beside Kinesis.
+kcl-rs, a port of the Amazon Kinesis Client Library with its tables and rules, takes the leases,
+balances them, and takes over those of a dead instance. It starts slower than the polling engine
+(half a minute), and needs DynamoDB and CloudWatch beside Kinesis.
 """
 
 import logging
@@ -28,10 +28,10 @@ from kcl_rs import (
 from kcl_rs import Record as KclRecord
 
 from mlstack import failpoints
-from server.stream.iterators import at_record
-from server.stream.patience import Backoff, Complaint
-from server.stream.records import Record, Stream
-from server.stream.shard_reader import READ_RECORDS, READ_SECONDS, Surroundings
+from mlstack.streams.reading import Batch, PositionLost, Record, ShardCursor
+from mlstack.streams.stream import Stream
+from mlstack.waiting import Retry, Stopped
+from server.stream.shard_reader import READ_RECORDS, READ_SECONDS, EngineContext
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +39,7 @@ _TURN_SECONDS = 0.2
 _LOOK_SECONDS = 2.0
 _SHARD_SYNC_SECONDS = 10
 _SHUTDOWN_SECONDS = 4.0
-_FIRST_RETRY_SECONDS = 0.25
-_LAST_RETRY_SECONDS = 4.0
+_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.25, 4.0
 _LEASE_IS_GONE = "ShutdownException"
 
 
@@ -48,37 +47,37 @@ class KclEngine:
     """Brings the records of the shards that this instance holds to the processor.
 
     Args:
-        surroundings: What its processors work with.
+        context: What its processors work with.
         stream_name: The stream.
     """
 
-    def __init__(self, surroundings: Surroundings, stream_name: str) -> None:
-        self._around, self._name = surroundings, stream_name
+    def __init__(self, context: EngineContext, stream_name: str) -> None:
+        self._context, self._name = context, stream_name
 
     def run(self) -> None:
-        """Reads until the order to stop.
+        """Read until the order to stop.
 
         Raises:
-            RuntimeError: kcl-rs has ended by itself, or one of our processors has a defect.
+            RuntimeError: kcl-rs ended by itself, or one of our processors has a defect.
         """
-        while not self._around.stop.ordered:
-            stream = self._around.identity.look()
-            self._around.heartbeat.write()
+        while not self._context.stop.ordered:
+            stream = self._context.identity.look()
+            self._context.liveness.renew()
             if stream is None:
-                self._around.stop.wait(_LOOK_SECONDS)
+                self._context.stop.wait(_LOOK_SECONDS)
             else:
                 self._read(stream)
 
     def _read(self, stream: Stream) -> None:
-        """Reads a stream until another one has its name, or the order to stop."""
-        hands = _Hands()
+        """Read a stream until another one has its name, or the order to stop."""
+        in_hand = _BatchesInHand()
         scheduler = Scheduler(
             stream_name=stream.name,
-            # Also the name of the table of leases: a stream made anew has another one.
+            # Also names the table of leases: a stream made anew has another one.
             application_name=f"mlstack-{stream.name}-{stream.created_at.timestamp():.0f}",
-            record_processor_factory=lambda: _ShardProcessor(stream, self._around, hands),
+            record_processor_factory=lambda: _ShardProcessor(stream, self._context, in_hand),
             worker_identifier=f"{os.uname().nodename}-{os.getpid()}",
-            region=self._around.client.meta.region_name,
+            region=self._context.client.meta.region_name,
             initial_position="TRIM_HORIZON",
             retrieval_mode="POLLING",
             max_records=READ_RECORDS,
@@ -88,41 +87,43 @@ class KclEngine:
         log.info("reading stream %s, made at %s", stream.name, stream.created_at.isoformat())
         thread = threading.Thread(target=scheduler.run, name="kcl", daemon=True)
         thread.start()
-        self._oversee(stream, thread, hands)
-        # From shutdown on kcl-rs takes no checkpoint: what is in hand has to be done before.
-        hands.close()
-        while hands.busy and not self._around.stop.overdue:
-            self._around.heartbeat.write()
-            hands.wait(_TURN_SECONDS)
-        if not thread.is_alive() or hands.failed:
-            raise RuntimeError("the engine has ended by itself; see the log above")
+        self._oversee(stream, thread, in_hand)
+        # kcl-rs takes no checkpoint after shutdown: batches in hand have to be finished before.
+        in_hand.close()
+        while in_hand.busy and not self._context.stop.overdue:
+            self._context.liveness.renew()
+            in_hand.wait(_TURN_SECONDS)
+        if not thread.is_alive() or in_hand.failed:
+            raise RuntimeError("the engine ended by itself; see the log above")
         shutdown = threading.Thread(target=scheduler.shutdown, name="kcl-shutdown", daemon=True)
         shutdown.start()
         shutdown.join(_SHUTDOWN_SECONDS)
         if shutdown.is_alive():
-            # It waits for answers from AWS that do not come; the leases expire by themselves.
+            # It waits for answers from AWS that do not come. The leases expire by themselves.
             log.warning("kcl-rs does not end in order; ending without it")
 
-    def _oversee(self, stream: Stream, thread: threading.Thread, hands: "_Hands") -> None:
+    def _oversee(self, stream: Stream, thread: threading.Thread, in_hand: "_BatchesInHand") -> None:
         look_at = 0.0
-        while thread.is_alive() and not hands.failed and not self._around.stop.wait(_TURN_SECONDS):
-            self._around.heartbeat.write()
+        while (
+            thread.is_alive() and not in_hand.failed and not self._context.stop.wait(_TURN_SECONDS)
+        ):
+            self._context.liveness.renew()
             if time.monotonic() < look_at:
                 continue
             look_at = time.monotonic() + _LOOK_SECONDS
-            found = self._around.identity.look()
+            found = self._context.identity.look()
             if found is not None and found != stream:
                 log.error(
-                    "stream %s was made anew: nothing more can be read of the one made at %s, "
-                    "and its checkpoints are void; reading this one from TRIM_HORIZON",
+                    "stream %s was made anew: the one made at %s can no longer be read, and its "
+                    "checkpoints are void; reading the new one from TRIM_HORIZON",
                     *(stream.name, stream.created_at.isoformat()),
                 )
-                self._around.metrics.checkpoint_lost(1)
+                self._context.metrics.checkpoint_lost(1)
                 return
 
 
-class _Hands:
-    """Counts batches in hand; once it is closed no more are taken."""
+class _BatchesInHand:
+    """Counts batches in hand; takes no more once it is closed."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -131,7 +132,7 @@ class _Hands:
 
     @contextmanager
     def take(self) -> Iterator[bool]:
-        """Gives whether a batch may be dealt with, which is then in hand."""
+        """Take a batch in hand; yields False when it is closed."""
         with self._changed:
             taken = not self.closed
             self.busy += taken
@@ -143,43 +144,43 @@ class _Hands:
                 self._changed.notify_all()
 
     def close(self) -> None:
-        """Takes no more."""
+        """Take no more."""
         with self._changed:
             self.closed = True
 
     def wait(self, seconds: float) -> None:
-        """Waits until nothing is in hand, so long at most."""
+        """Wait until nothing is in hand, so long at most."""
         with self._changed:
             self._changed.wait_for(lambda: not self.busy, seconds)
 
 
 class _ShardProcessor(RecordProcessorBase):
-    """One shard's. Nothing may be raised into kcl-rs: it drops the batch for it."""
+    """Processes one shard. Nothing may be raised into kcl-rs: it drops the batch for it."""
 
-    def __init__(self, stream: Stream, surroundings: Surroundings, hands: _Hands) -> None:
-        self._stream, self._around, self._hands = stream, surroundings, hands
+    def __init__(self, stream: Stream, context: EngineContext, in_hand: _BatchesInHand) -> None:
+        self._stream, self._context, self._in_hand = stream, context, in_hand
         self._shard_id = ""
         self._behind = False
-        """Something was not answered or not checkpointed: nothing after it may be."""
+        """A batch was not answered or not checkpointed: nothing after it may be."""
         self._ending = ExitStack()
 
     def initialize(self, initialize_input: InitializeInput) -> None:
-        """The shard's lease was taken."""
+        """Begin with a shard whose lease was taken."""
         with self._defended():
             self._shard_id = initialize_input.shard_id or ""
-            reading = self._around.metrics.reading(self._shard_id, sees_empty_reads=False)
+            reading = self._context.metrics.reading(self._shard_id, sees_empty_reads=False)
             self._gauge = self._ending.enter_context(reading)
             position = initialize_input.sequence_number
             log.info("reading %s of stream %s", self._shard_id, self._stream.name)
             if position and position.isdigit():
-                self._look_at(position)
+                self._check_position(position)
 
     def process_records(self, process_records_input: ProcessRecordsInput) -> None:
-        """Answers a batch and checkpoints it, or leaves it to whoever has the lease next."""
+        """Answer a batch and checkpoint it, or leave it to the next holder of the lease."""
         with (
             self._defended(),
-            self._hands.take() as taken,
-            self._around.heartbeat.at_work(),
+            self._in_hand.take() as taken,
+            self._context.liveness.at_work(),
         ):
             if not taken:
                 self._behind = True
@@ -187,19 +188,19 @@ class _ShardProcessor(RecordProcessorBase):
                 self._answer(process_records_input)
 
     def shard_ended(self, shard_ended_input: ShardEndedInput) -> None:
-        """Checkpoints the end of a closed shard, so that its children are read."""
-        with self._defended(), self._around.heartbeat.at_work():
+        """Checkpoint the end of a closed shard, so that its children are read."""
+        with self._defended(), self._context.liveness.at_work():
             if not self._behind:
                 self._checkpoint(shard_ended_input.checkpointer, None)
             self._ending.close()
 
     def lease_lost(self, lease_lost_input: LeaseLostInput) -> None:  # noqa: ARG002 - kcl's
-        """Another instance goes on with the shard."""
+        """Leave the shard to another instance."""
         with self._defended():
             self._ending.close()
 
     def shutdown_requested(self, shutdown_requested_input: ShutdownRequestedInput) -> None:  # noqa: ARG002 - kcl's
-        """Every batch has checkpointed itself."""
+        """End; every batch was checkpointed by itself."""
         with self._defended():
             self._ending.close()
 
@@ -208,31 +209,28 @@ class _ShardProcessor(RecordProcessorBase):
         try:
             yield
         except Exception:
-            # The process ends for it, with the checkpoint where it was.
-            self._behind = self._hands.failed = True
+            # The process ends, with the checkpoint where it was.
+            self._behind = self._in_hand.failed = True
             log.exception("the processor of %s has a defect", self._shard_id)
 
     def _answer(self, batch: ProcessRecordsInput) -> None:
         records = [_record(record) for record in batch.records]
         if records:
             self._gauge.in_hand(records[0].arrived_at)
-            if not self._around.identity.confirm(self._stream):
-                self._behind = True
-                return
-            if not self._around.processor.process(self._stream, self._shard_id, records):
-                self._behind = True
-                return
-            if not self._checkpoint(batch.checkpointer, batch.records[-1]):
-                self._behind = True
+            self._behind = not (
+                self._context.identity.confirm(self._stream)
+                and self._context.process(self._stream, self._shard_id, records)
+                and self._checkpoint(batch.checkpointer, batch.records[-1])
+            )
+            if self._behind:
                 return
             failpoints.reached("checkpointed")
         self._gauge.settled((batch.millis_behind_latest or 0) / 1000)
 
     def _checkpoint(self, checkpointer: Checkpointer, record: KclRecord | None) -> bool:
-        """Checkpoints a record, or the shard's end; returns False when that cannot be any more."""
-        backoff = Backoff(_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS)
-        complaint = Complaint(log, f"checkpointing {self._shard_id}")
-        while True:
+        """Checkpoint a record, or the shard's end; return False when that is not possible."""
+
+        def checkpoint() -> bool:
             try:
                 if record is None:
                     checkpointer.checkpoint()
@@ -242,54 +240,54 @@ class _ShardProcessor(RecordProcessorBase):
                 if error.value == _LEASE_IS_GONE:
                     log.warning("%s is another instance's now", self._shard_id)
                     return False
-                complaint.failed(error)
-            else:
-                complaint.succeeded()
-                return True
-            self._around.heartbeat.beat()
-            if self._around.stop.wait(backoff.next()) or self._hands.closed:
-                return False
+                if self._in_hand.closed:
+                    raise Stopped from error
+                raise
+            return True
 
-    def _look_at(self, position: str) -> None:
-        """Says so when the stream does not have the checkpoint's record any more.
+        try:
+            return self._retry(f"checkpointing {self._shard_id}", CheckpointError)(checkpoint)
+        except Stopped:
+            return False
 
-        kcl-rs then goes on with the oldest record that there is.
+    def _check_position(self, position: str) -> None:
+        """Report when the stream no longer has the checkpoint's record.
+
+        kcl-rs then continues with the oldest record that there is.
         """
-        client = self._around.client
-        backoff = Backoff(_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS)
-        complaint = Complaint(log, f"looking at the checkpoint of {self._shard_id}")
-        iterator: str | None = None
-        while not self._around.stop.ordered and not self._hands.closed:
-            try:
-                if iterator is None:
-                    iterator = at_record(client, self._stream.name, self._shard_id, position)
-                if iterator is None:
-                    self._lose(position, "the stream does not know its record")
-                    return
-                answer = client.get_records(ShardIterator=iterator, Limit=1)
-            except (BotoCoreError, ClientError) as error:
-                complaint.failed(error)
-                iterator = None
-                self._around.stop.wait(backoff.next())
-                continue
-            iterator = answer.get("NextShardIterator")
-            if answer["Records"] or not answer.get("MillisBehindLatest") or not iterator:
-                first = answer["Records"][0]["SequenceNumber"] if answer["Records"] else None
-                if first != position:
-                    self._lose(position, "its record is no longer in the shard")
-                return
-            self._around.stop.wait(READ_SECONDS)
+        cursor = ShardCursor(self._context.client, self._stream.name, self._shard_id, position)
 
-    def _lose(self, position: str, reason: str) -> None:
-        log.error(
-            "the checkpoint %s of %s is lost: %s; reading from the oldest record there is",
-            *(position, self._shard_id, reason),
+        def read() -> Batch:
+            if self._in_hand.closed:
+                raise Stopped
+            return cursor.read(1)
+
+        what = f"looking at the checkpoint of {self._shard_id}"
+        retry = self._retry(what, BotoCoreError, ClientError)
+        try:
+            while not cursor.is_verified:
+                retry(read)
+                if not cursor.is_verified:
+                    self._context.stop.sleep(READ_SECONDS)
+        except PositionLost as error:
+            log.error("the checkpoint is lost: %s; reading from the oldest record", error)  # noqa: TRY400 - no defect
+            self._context.metrics.checkpoint_lost(1)
+        except Stopped:
+            return
+
+    def _retry(self, what: str, *on: type[Exception]) -> Retry:
+        return Retry(
+            log,
+            what,
+            *on,
+            stop=self._context.stop,
+            first=_FIRST_RETRY_SECONDS,
+            longest=_LAST_RETRY_SECONDS,
         )
-        self._around.metrics.checkpoint_lost(1)
 
 
 def _record(record: KclRecord) -> Record:
-    """A record as the processor knows it.
+    """Convert a record.
 
     Several records that the Kinesis Producer Library put as one share its sequence number.
     """

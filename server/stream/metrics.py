@@ -1,4 +1,4 @@
-"""What Prometheus is told of the stream server."""
+"""The stream server's metrics for Prometheus."""
 
 import threading
 import time
@@ -16,7 +16,7 @@ _SOURCE: Source = "kinesis"
 
 
 class ShardGauge:
-    """How far one shard is answered; grows by itself."""
+    """Lag and checkpoint age of one shard; both grow by themselves while it stands still."""
 
     def __init__(self, *, sees_empty_reads: bool) -> None:
         self._sees_empty_reads = sees_empty_reads
@@ -25,30 +25,30 @@ class ShardGauge:
         self._settled_at = time.monotonic()
 
     def in_hand(self, oldest: datetime) -> None:
-        """Records are in hand, the oldest of which arrived then."""
+        """Note records in hand, of which the oldest arrived at that time."""
         if self._is_idle:
             self._settled_at = time.monotonic()
         self._oldest_at = oldest.timestamp()
 
     def settled(self, lag_seconds: float) -> None:
-        """All that was read is checkpointed; the lag is what Kinesis says."""
+        """Note that all that was read is checkpointed; the lag is what Kinesis says."""
         self._lag_seconds, self._oldest_at = lag_seconds, None
         self._settled_at = time.monotonic()
 
     @property
     def lag_seconds(self) -> float:
-        """How far behind the newest record the answers are."""
+        """How far the answers are behind the newest record."""
         oldest_at = self._oldest_at
         return self._lag_seconds if oldest_at is None else max(0.0, time.time() - oldest_at)
 
     @property
     def checkpoint_age_seconds(self) -> float:
-        """Time since all that had been read was checkpointed."""
+        """Time since everything that was read was checkpointed."""
         return 0.0 if self._is_idle else time.monotonic() - self._settled_at
 
     @property
     def _is_idle(self) -> bool:
-        """Whether nothing is in hand, and nothing would be heard of reads that find nothing."""
+        """Whether nothing is in hand, where empty reads are not reported."""
         return self._oldest_at is None and not self._sees_empty_reads
 
 
@@ -57,7 +57,6 @@ class StreamMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        """For the exposition."""
         self._shards: dict[str, ShardGauge] = {}
         self._lock = threading.Lock()
         self.registry.register(_Shards(self._shards, self._lock))
@@ -90,33 +89,33 @@ class StreamMetrics:
             self._records.labels(outcome)
 
     def answered(self, count: int, run_id: str) -> None:
-        """Counts answered records."""
+        """Count answered records."""
         if count:
             self._records.labels("answered").inc(count)
             self._predictions.labels(_SOURCE, run_id).inc(count)
 
     def dead_lettered(self, count: int) -> None:
-        """Counts records that became dead letters."""
+        """Count records that became dead letters."""
         self._records.labels("dead_letter").inc(count)
 
     def checkpoint_lost(self, count: int = 1) -> None:
-        """Counts checkpoints that the stream does not know any more."""
+        """Count checkpoints that the stream no longer knows."""
         self._lost.inc(count)
 
     def model_loaded(self, run_id: str | None) -> None:
-        """Notes the model in use; None: none."""
+        """Note the run of the model in use; None: there is no model."""
         self._loaded.clear()
         if run_id is not None:
             self._loaded.labels(run_id).set(1)
 
     @contextmanager
     def reading(self, shard_id: str, *, sees_empty_reads: bool = True) -> Iterator[ShardGauge]:
-        """The shard is being read until the block ends.
+        """Show a shard until the block ends.
 
         Args:
-            shard_id: Which.
-            sees_empty_reads: Whether reads that find nothing are settled too; where they are not,
-                a shard that nobody puts records on does not look as if it stood.
+            shard_id: The shard.
+            sees_empty_reads: Whether reads that find nothing are settled too. Where they are
+                not, a shard without new records does not count as standing still.
         """
         gauge = ShardGauge(sees_empty_reads=sees_empty_reads)
         with self._lock:
@@ -130,7 +129,7 @@ class StreamMetrics:
 
 
 class _Shards:
-    """The shards' gauges, read off at every scrape."""
+    """Collects the gauges of all shards at every scrape."""
 
     def __init__(self, shards: dict[str, ShardGauge], lock: threading.Lock) -> None:
         self._shards, self._lock = shards, lock

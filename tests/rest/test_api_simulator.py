@@ -196,7 +196,7 @@ def test_health_check_knows_whether_the_loop_turns(double: HttpDouble, tmp_path:
     """An old heartbeat is unhealthy, and so is none."""
 
     def check() -> int:
-        command = [sys.executable, "-m", "simulation_business.pulse", NAME]
+        command = [sys.executable, "-m", "mlstack.heartbeat", NAME]
         return subprocess.run(
             command, cwd=ROOT, env={"STATE_DIR": str(tmp_path / "state")}, check=False
         ).returncode

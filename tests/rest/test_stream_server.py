@@ -19,7 +19,7 @@ from mlstack.deployment.record import DeploymentState
 from mlstack.model.model import Model
 from mlstack.prediction_log.mongo_database import DATABASE
 from mlstack.settings import ROOT
-from mlstack.streams.record_ids import record_prediction_id
+from mlstack.streams.stream import Stream
 from support.aws import Emulator, Put, put, running
 from support.stream_server import RUN_ID, Ledger, Load, StreamServer, customers, where, whole
 from support.waiting import wait_until
@@ -91,7 +91,7 @@ def test_prediction_id_follows_from_the_record(
         ledger.check([one])
     summary = kinesis.describe_stream_summary(StreamName="predictions")
     created_at = summary["StreamDescriptionSummary"]["StreamCreationTimestamp"]
-    expected = record_prediction_id("predictions", created_at, one.shard_id, one.sequence_number)
+    expected = Stream("predictions", created_at).prediction_id(one.shard_id, one.sequence_number)
     assert ledger.results()[0]["prediction_id"] == expected
 
 

@@ -118,7 +118,7 @@ class StreamServer:
     def is_healthy(self) -> bool:
         """What its health check says."""
         check = subprocess.run(
-            [sys.executable, "-m", "server.stream.heartbeat"],
+            [sys.executable, "-m", "mlstack.heartbeat", "stream_server"],
             cwd=ROOT,
             env=self.environment,
             timeout=30,

@@ -9,18 +9,19 @@ from pathlib import Path
 import pytest
 
 from mlstack.errors import MlstackError
-from server.stream import identity as identity_module
+from mlstack.heartbeat import Heartbeat
+from mlstack.streams import stream as stream_module
+from mlstack.streams.reading import Record
+from mlstack.streams.stream import Stream, StreamIdentity
+from mlstack.waiting import Stop
 from server.stream import polling as polling_module
 from server.stream import shard_reader as reader_module
 from server.stream.checkpoints import Checkpoints
-from server.stream.heartbeat import Heartbeat
-from server.stream.identity import StreamIdentity
+from server.stream.liveness import Liveness
 from server.stream.metrics import StreamMetrics
-from server.stream.patience import Stop
 from server.stream.polling import PollingEngine
-from server.stream.records import Record, Stream
-from server.stream.shard_reader import Surroundings
-from support.kinesis_fake import FakeKinesis, FakeShard, client_error, no_connection
+from server.stream.shard_reader import EngineContext
+from support.kinesis_fake import AWAY, FakeKinesis, FakeShard, client_error
 from support.waiting import wait_until
 
 
@@ -55,16 +56,16 @@ class Bench:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        stop, heartbeat = Stop(grace=5), Heartbeat(self.folder / "beat")
-        surroundings = Surroundings(
-            client=self.kinesis,  # type: ignore[arg-type]
-            identity=StreamIdentity(self.kinesis, "predictions", stop, heartbeat),  # type: ignore[arg-type]
-            processor=self.processor,
+        stop = Stop(grace=5)
+        context = EngineContext(
+            client=self.kinesis,  # type: ignore[arg-type] # a fake
+            identity=StreamIdentity(self.kinesis, "predictions", stop),  # type: ignore[arg-type] # a fake
+            process=self.processor.process,
             metrics=self.metrics,
             stop=stop,
-            heartbeat=heartbeat,
+            liveness=Liveness(Heartbeat(self.folder / "beat", 60)),
         )
-        engine = PollingEngine(surroundings, "predictions", self.folder)
+        engine = PollingEngine(context, "predictions", self.folder)
         thread = threading.Thread(target=engine.run)
         thread.start()
         try:
@@ -88,8 +89,8 @@ class Bench:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in (
-        (identity_module, "_LOOK_SECONDS"),
-        (identity_module, "_FIRST_RETRY_SECONDS"),
+        (stream_module, "_LOOK_SECONDS"),
+        (stream_module, "_FIRST_RETRY_SECONDS"),
         (polling_module, "_TURN_SECONDS"),
         (polling_module, "_LOOK_SECONDS"),
         (polling_module, "_LIST_SECONDS"),
@@ -106,7 +107,8 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
-def test_restart_goes_on_behind_the_last_record_that_was_answered(bench: Bench) -> None:
+def test_restart_continues_after_last_answered(bench: Bench) -> None:
+    """A restart begins behind the last record that was answered."""
     bench.put("a", 5)
     with bench.running():
         bench.wait_for("a", 5)
@@ -117,7 +119,8 @@ def test_restart_goes_on_behind_the_last_record_that_was_answered(bench: Bench) 
     assert bench.lost == 0
 
 
-def test_batch_that_was_not_answered_is_read_again(bench: Bench) -> None:
+def test_unanswered_batch_is_read_again(bench: Bench) -> None:
+    """A checkpoint moves only over answered records."""
     bench.put("a", 3)
     bench.processor.refusing = True
     with bench.running():
@@ -128,7 +131,8 @@ def test_batch_that_was_not_answered_is_read_again(bench: Bench) -> None:
     assert bench.processor.numbers("a") == [1, 2, 3]
 
 
-def test_reader_that_fails_begins_again_from_the_checkpoint(bench: Bench) -> None:
+def test_failed_reader_is_replaced(bench: Bench) -> None:
+    """A reader with a defect is replaced by one that begins at the checkpoint."""
     bench.processor.failure = RuntimeError("a defect")
     bench.put("a", 3)
     with bench.running():
@@ -136,33 +140,36 @@ def test_reader_that_fails_begins_again_from_the_checkpoint(bench: Bench) -> Non
     assert bench.processor.numbers("a") == [1, 2, 3]
 
 
-def test_throttling_and_lost_connections_are_waited_out(bench: Bench) -> None:
+def test_faults_of_kinesis_are_waited_out(bench: Bench) -> None:
+    """Throttling, lost connections and a missing stream lose no record."""
     bench.put("a", 3)
-    bench.kinesis.failures = [
-        no_connection(),
+    faults = (
+        AWAY,
         client_error("ProvisionedThroughputExceededException"),
         client_error("LimitExceededException"),
         client_error("ResourceNotFoundException"),
         client_error("InternalFailure"),
-    ] * 3
+    )
+    bench.kinesis.faults.extend(faults * 3)
     with bench.running():
         bench.wait_for("a", 3)
     assert bench.processor.numbers("a") == [1, 2, 3]
 
 
-def test_iterator_that_aged_is_replaced_where_it_stood(bench: Bench) -> None:
+def test_expired_iterator_is_replaced(bench: Bench) -> None:
+    """Reading continues where the expired iterator stood."""
     bench.put("a", 3)
     with bench.running():
         bench.wait_for("a", 3)
-        bench.kinesis.failures = [client_error("ExpiredIteratorException")] * 2
-        wait_until(lambda: not bench.kinesis.failures, "the iterator ages")
+        bench.kinesis.expire_iterators()
         bench.put("a", 2)
         bench.wait_for("a", 5)
     assert bench.processor.numbers("a") == [1, 2, 3, 4, 5]
     assert bench.lost == 0
 
 
-def test_record_behind_several_empty_reads_is_waited_for(bench: Bench) -> None:
+def test_empty_reads_are_not_the_end(bench: Bench) -> None:
+    """A checkpoint is not lost because Kinesis takes several reads to come to a record."""
     bench.put("a", 3)
     with bench.running():
         bench.wait_for("a", 3)
@@ -174,9 +181,7 @@ def test_record_behind_several_empty_reads_is_waited_for(bench: Bench) -> None:
     assert bench.lost == 0
 
 
-def test_checkpoint_whose_retention_has_passed_is_noticed(
-    bench: Bench, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_trimmed_checkpoint_is_noticed(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     """Kinesis itself goes on with the next record that it has, as if nothing was skipped."""
     bench.put("a", 5)
     with bench.running():
@@ -187,12 +192,11 @@ def test_checkpoint_whose_retention_has_passed_is_noticed(
         bench.wait_for("a", 10)
     assert bench.processor.numbers("a") == [1, 2, 3, 4, 5, 8, 9, 10]
     assert bench.lost == 1
-    assert "the checkpoint 5 of a is lost" in caplog.text
+    assert "position 5 of a is lost" in caplog.text
 
 
-def test_sequence_number_that_the_stream_never_gave_is_noticed(
-    bench: Bench, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_unknown_checkpoint_is_noticed(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """A checkpoint that the stream never had leads to a read from the start."""
     bench.put("a", 5)
     with bench.running():
         bench.wait_for("a", 5)
@@ -203,7 +207,7 @@ def test_sequence_number_that_the_stream_never_gave_is_noticed(
     assert "is lost" in caplog.text
 
 
-def test_stream_made_anew_under_way_is_read_from_its_start_under_its_own_name(
+def test_remade_stream_is_read_from_its_start(
     bench: Bench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The old iterator still works and would begin behind the new stream's first records."""
@@ -225,7 +229,8 @@ def test_stream_made_anew_under_way_is_read_from_its_start_under_its_own_name(
     assert "made anew" in caplog.text
 
 
-def test_children_are_read_after_their_parents_have_ended(bench: Bench) -> None:
+def test_children_are_read_after_their_parents(bench: Bench) -> None:
+    """Order per key outlives resharding."""
     bench.kinesis.shards = {
         "d": FakeShard([b"record"] * 3, parents=("b", "c")),
         "b": FakeShard([b"record"] * 3, parents=("a",), closed=True),
@@ -240,7 +245,8 @@ def test_children_are_read_after_their_parents_have_ended(bench: Bench) -> None:
     assert order[9:] == ["d"] * 3
 
 
-def test_ended_shards_are_not_read_again_after_a_restart(bench: Bench) -> None:
+def test_ended_shard_is_not_read_again(bench: Bench) -> None:
+    """A restart remembers which shards are answered to their end."""
     bench.kinesis.shards = {
         "a": FakeShard([b"record"] * 3, closed=True),
         "b": FakeShard([b"record"] * 3, parents=("a",)),
@@ -253,21 +259,22 @@ def test_ended_shards_are_not_read_again_after_a_restart(bench: Bench) -> None:
     assert bench.processor.numbers("a") == [1, 2, 3]
 
 
-def test_shard_whose_parents_are_gone_is_read(bench: Bench) -> None:
+def test_shard_without_listed_parents_is_read(bench: Bench) -> None:
+    """A shard need not wait for parents that the stream no longer has."""
     bench.kinesis.shards = {"b": FakeShard([b"record"] * 3, parents=("gone", "gone too"))}
     with bench.running():
         bench.wait_for("b", 3)
 
 
 def test_new_shards_are_found(bench: Bench) -> None:
+    """A shard that appears is read."""
     with bench.running():
         bench.kinesis.shards["new"] = FakeShard([b"record"] * 3)
         bench.wait_for("new", 3)
 
 
-def test_shard_that_vanishes_before_its_end_is_noticed(
-    bench: Bench, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_vanished_shard_is_noticed(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """A shard that is gone before its end counts as a lost checkpoint."""
     bench.kinesis.shards["b"] = FakeShard([b"record"] * 3)
     with bench.running():
         bench.wait_for("b", 3)
@@ -276,7 +283,8 @@ def test_shard_that_vanishes_before_its_end_is_noticed(
     assert "b of stream predictions is gone" in caplog.text
 
 
-def test_second_engine_waits_until_the_first_one_is_gone(bench: Bench) -> None:
+def test_second_engine_waits_for_the_first(bench: Bench) -> None:
+    """Only one engine reads; the next one continues from its checkpoints."""
     second = Bench(bench.folder)
     second.kinesis = bench.kinesis
     bench.put("a", 3)
@@ -292,7 +300,9 @@ def test_second_engine_waits_until_the_first_one_is_gone(bench: Bench) -> None:
     assert second.processor.numbers("a") == [7]
 
 
-def test_lag_and_age_of_the_checkpoint_are_shown_for_what_is_read(bench: Bench) -> None:
+def test_metrics_show_shards_being_read(bench: Bench) -> None:
+    """Lag and checkpoint age are shown while a shard is read."""
+
     def shown(name: str) -> float | None:
         return bench.metrics.registry.get_sample_value(
             f"mlstack_stream_{name}_seconds", {"shard_id": "a"}
@@ -306,7 +316,8 @@ def test_lag_and_age_of_the_checkpoint_are_shown_for_what_is_read(bench: Bench) 
     assert shown("lag") is None
 
 
-def test_file_that_is_no_file_of_checkpoints_is_refused_with_what_to_do(tmp_path: Path) -> None:
+def test_broken_checkpoint_file_is_refused(tmp_path: Path) -> None:
+    """The error says what to do."""
     path = tmp_path / "checkpoints.json"
     path.write_text('{"shards": "none"}')
     with pytest.raises(MlstackError, match="remove it"):

@@ -1,4 +1,4 @@
-"""A batch is answered whole or said not to be; poison is set aside; nothing is ever raised."""
+"""A batch is answered whole or not at all; poison is set aside; nothing is ever raised."""
 
 import base64
 import json
@@ -17,17 +17,15 @@ from mlstack.errors import MlstackError
 from mlstack.model.model import Model
 from mlstack.prediction_log.prediction import Origin, Outcome, Prediction
 from mlstack.prediction_log.spool import SpoolError
-from mlstack.streams.record_ids import record_prediction_id
+from mlstack.streams.publishing import MAX_RECORD_BYTES, Message
+from mlstack.streams.reading import Record
+from mlstack.streams.stream import Stream
+from mlstack.waiting import Stop, Stopped
 from server.stream import processor as processor_module
 from server.stream.dead_letters import PART_BYTES, dead_letters
-from server.stream.heartbeat import Heartbeat
 from server.stream.metrics import StreamMetrics
-from server.stream.patience import Stop
 from server.stream.processor import StreamProcessor
-from server.stream.publisher import MAX_RECORD_BYTES, Message
-from server.stream.records import Record, Stream
 from support.models import write_model
-from support.waiting import wait_until
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 STREAM = Stream("predictions", NOW)
@@ -53,7 +51,7 @@ class Log:
         raise NotImplementedError
 
 
-class Stand:
+class Topic:
     """A stream in memory."""
 
     def __init__(self, name: str, journal: list[str]) -> None:
@@ -62,23 +60,22 @@ class Stand:
         self.failure: Exception | None = None
         self._name, self._journal = name, journal
 
-    def publish(self, messages: Sequence[Message]) -> bool:
+    def publish(self, messages: Sequence[Message]) -> None:
         if self.failure:
             failure, self.failure = self.failure, None
             raise failure
         if self.stopped:
-            return False
+            raise Stopped
         if messages:
             self._journal.append(self._name)
         self.published += messages
-        return True
 
     def documents(self) -> list[dict[str, Any]]:
         return [json.loads(message.data) for message in self.published]
 
 
-class Served:
-    """What is served: nothing, until a predictor is set."""
+class Models:
+    """Serves nothing until a predictor is set."""
 
     def __init__(self) -> None:
         self.predictor: Predictor | None = None
@@ -91,19 +88,18 @@ class Bench:
     def __init__(self, folder: Path, contract: Contract) -> None:
         self.journal: list[str] = []
         self.log = Log(self.journal)
-        self.results = Stand("results", self.journal)
-        self.letters = Stand("letters", self.journal)
+        self.results = Topic("results", self.journal)
+        self.letters = Topic("letters", self.journal)
         self.model = Model.load(write_model(folder / "model", contract, seed=0), "a" * 32)
-        self.served = Served()
-        self.served.predictor = Predictor(self.model, self.log)
+        self.models = Models()
+        self.models.predictor = Predictor(self.model, self.log)
         self.stop, self.metrics = Stop(grace=60), StreamMetrics()
         self.processor = StreamProcessor(
-            served=self.served,
-            results=self.results,
-            dead_letter_stream=self.letters,
+            models=self.models,
+            publish_results=self.results.publish,
+            publish_dead_letters=self.letters.publish,
             metrics=self.metrics,
             stop=self.stop,
-            heartbeat=Heartbeat(folder / "beat"),
         )
 
     def process(self, *bodies: bytes) -> bool:
@@ -132,16 +128,15 @@ def bodies(documented: Contract) -> list[bytes]:
     return [json.dumps(customer).encode() for customer in customers]
 
 
-def test_answer_carries_chance_model_and_where_the_record_stood(
-    bench: Bench, bodies: list[bytes]
-) -> None:
+def test_answer_names_chance_model_and_record(bench: Bench, bodies: list[bytes]) -> None:
+    """An answer says the chance, the model, and where its record stands."""
     assert bench.process(*bodies)
     chances = bench.model.score([json.loads(body) for body in bodies])
     expected = [
         {
             "churn chance": chance,
             "model_run_id": "a" * 32,
-            "prediction_id": record_prediction_id("predictions", NOW, SHARD, str(number)),
+            "prediction_id": STREAM.prediction_id(SHARD, str(number)),
             "shard_id": SHARD,
             "sequence_number": str(number),
         }
@@ -156,15 +151,15 @@ def test_answer_carries_chance_model_and_where_the_record_stood(
     assert bench.counted("answered") == 20
 
 
-def test_prediction_is_kept_before_it_is_published(bench: Bench, bodies: list[bytes]) -> None:
+def test_prediction_is_kept_before_published(bench: Bench, bodies: list[bytes]) -> None:
+    """Answered means kept."""
     assert bench.process(b"poison", *bodies)
     assert bench.journal == ["kept", "results", "letters"]
 
 
 @pytest.mark.parametrize("place", ["first", "last", "only", "every second"])
-def test_poison_is_set_aside_wherever_it_stands(
-    place: str, bench: Bench, bodies: list[bytes]
-) -> None:
+def test_poison_becomes_dead_letter(place: str, bench: Bench, bodies: list[bytes]) -> None:
+    """A record that cannot be answered is set aside; all others are answered."""
     bad = b'{"not a": "customer"}'
     batch = {
         "first": [bad, *bodies],
@@ -181,9 +176,8 @@ def test_poison_is_set_aside_wherever_it_stands(
     assert bench.counted("dead_letter") == len(numbers)
 
 
-def test_dead_letter_says_what_is_wrong_and_carries_the_bytes(
-    bench: Bench, documented: Contract
-) -> None:
+def test_dead_letter_has_errors_and_bytes(bench: Bench, documented: Contract) -> None:
+    """A dead letter says what is wrong, and carries all bytes of the record."""
     customer = dict(documented.example)
     name = next(iter(customer))
     raw = json.dumps(customer | {name: "?", "surprise": 1}).encode()
@@ -221,12 +215,14 @@ def test_dead_letter_says_what_is_wrong_and_carries_the_bytes(
         (base64.b64encode(base64.b64encode(b"{}")), "malformed_json"),
     ],
 )
-def test_reason_is_that_of_the_fault(raw: bytes, reason: str, bench: Bench) -> None:
+def test_dead_letter_names_fault(raw: bytes, reason: str, bench: Bench) -> None:
+    """Each kind of fault has its own reason."""
     assert bench.process(raw)
     assert [letter["reason"] for letter in bench.letters.documents()] == [reason]
 
 
-def test_base64_of_a_customer_is_a_customer(bench: Bench, bodies: list[bytes]) -> None:
+def test_base64_customer_is_answered(bench: Bench, bodies: list[bytes]) -> None:
+    """A customer may arrive encoded in base64 once more."""
     assert bench.process(
         bodies[0], base64.b64encode(bodies[0]), base64.encodebytes(bodies[0]), b" " + bodies[0]
     )
@@ -234,43 +230,45 @@ def test_base64_of_a_customer_is_a_customer(bench: Bench, bodies: list[bytes]) -
     assert bench.letters.published == []
 
 
-def test_dead_letters_of_the_largest_record_fit_into_the_stream() -> None:
+def test_dead_letter_of_large_record_is_split() -> None:
+    """The letters of the largest record fit into the stream."""
     data = bytes(10 * 1024 * 1024)
     error = MlstackError("x" * 2000)
-    letters = list(dead_letters(STREAM, SHARD, Record("1" * 56, data, NOW), error))
+    letters = list(dead_letters(STREAM.name, SHARD, Record("1" * 56, data, NOW), error))
     assert all(Message("k" * 256, letter).size <= MAX_RECORD_BYTES for letter in letters)
     parts = [base64.b64decode(json.loads(letter)["data"]) for letter in letters]
     assert b"".join(parts) == data
     assert {len(part) for part in parts[:-1]} == {PART_BYTES}
 
 
-def test_records_wait_for_a_model(bench: Bench, bodies: list[bytes]) -> None:
-    predictor, bench.served.predictor = bench.served.predictor, None
+def test_records_wait_for_model(bench: Bench, bodies: list[bytes]) -> None:
+    """Records wait until there is a model."""
+    predictor, bench.models.predictor = bench.models.predictor, None
     answers: list[bool] = []
     thread = threading.Thread(target=lambda: answers.append(bench.process(b"poison", *bodies)))
     thread.start()
     assert answers == []
-    bench.served.predictor = predictor
+    bench.models.predictor = predictor
     thread.join(10)
     assert answers == [True]
     assert len(bench.results.published) == len(bodies)
 
 
-def test_order_to_stop_ends_the_wait_for_a_model_with_nothing_done(
-    bench: Bench, bodies: list[bytes]
-) -> None:
-    bench.served.predictor = None
+def test_stop_ends_wait_for_model(bench: Bench, bodies: list[bytes]) -> None:
+    """The order to stop ends the wait for a model; nothing is done."""
+    bench.models.predictor = None
     bench.stop.order()
     assert not bench.process(b"poison", *bodies)
     assert bench.journal == []
 
 
-def test_batch_is_scored_by_one_model_even_when_another_is_swapped_in(
+def test_one_model_answers_whole_batch(
     bench: Bench, bodies: list[bytes], tmp_path: Path, documented: Contract
 ) -> None:
+    """A model that is swapped in meanwhile waits for the next batch."""
     other = Model.load(write_model(tmp_path / "other", documented, seed=9), "b" * 32)
 
-    class Swapping(Served):
+    class Swapping(Models):
         def __init__(self) -> None:
             super().__init__()
             self.reads = 0
@@ -283,48 +281,47 @@ def test_batch_is_scored_by_one_model_even_when_another_is_swapped_in(
         @predictor.setter
         def predictor(self, _: Predictor | None) -> None: ...
 
-    bench.processor._served = Swapping()
+    bench.processor._models = Swapping()
     assert bench.process(*bodies)
     assert {result["model_run_id"] for result in bench.results.documents()} == {"a" * 32}
 
 
-def test_full_disk_is_waited_for_and_nothing_is_published_before(
-    bench: Bench, bodies: list[bytes]
-) -> None:
+def test_full_disk_is_waited_for(bench: Bench, bodies: list[bytes]) -> None:
+    """Nothing is published before the predictions are kept."""
     bench.log.refusals = 3
     assert bench.process(*bodies)
     assert bench.log.refusals == 0
     assert bench.journal == ["kept", "results"]
 
 
-def test_full_disk_and_an_order_to_stop_leave_the_batch_unanswered(
-    bench: Bench, bodies: list[bytes]
-) -> None:
+def test_stop_while_disk_is_full(bench: Bench, bodies: list[bytes]) -> None:
+    """A batch that cannot be kept until the order to stop is not answered."""
     bench.log.refusals = 1_000_000
     threading.Timer(0.05, bench.stop.order).start()
     assert not bench.process(*bodies)
     assert bench.results.published == []
 
 
-@pytest.mark.parametrize("stand", ["results", "letters"])
-def test_batch_that_is_not_all_published_is_not_answered(
-    stand: str, bench: Bench, bodies: list[bytes]
-) -> None:
-    getattr(bench, stand).stopped = True
+@pytest.mark.parametrize("topic", ["results", "letters"])
+def test_unpublished_batch_is_not_answered(topic: str, bench: Bench, bodies: list[bytes]) -> None:
+    """A batch is answered only when all of it is published."""
+    getattr(bench, topic).stopped = True
     assert not bench.process(b"poison", *bodies)
     assert bench.counted("answered") == 0
 
 
-def test_defect_is_tried_again_and_never_raised(bench: Bench, bodies: list[bytes]) -> None:
+def test_defect_is_retried_and_never_raised(bench: Bench, bodies: list[bytes]) -> None:
+    """An engine might drop the batch for an exception."""
     bench.results.failure = RuntimeError("a defect")
     assert bench.process(*bodies)
     assert len(bench.results.published) == len(bodies)
 
 
-def test_record_that_our_own_code_fails_on_stops_no_other(
+def test_defect_of_one_record_stops_no_other(
     bench: Bench, bodies: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    predictor = bench.served.predictor
+    """A record that our own code fails on becomes a dead letter."""
+    predictor = bench.models.predictor
     assert predictor
     validate = predictor.validate
 
@@ -337,29 +334,3 @@ def test_record_that_our_own_code_fails_on_stops_no_other(
     assert bench.process(b'{"makes it": "fail"}', *bodies)
     assert [letter["reason"] for letter in bench.letters.documents()] == ["internal_error"]
     assert len(bench.results.published) == len(bodies)
-
-
-def test_heartbeat_stops_with_a_thread_that_is_stuck(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("server.stream.heartbeat.STUCK_SECONDS", 0.05)
-    monkeypatch.setattr("server.stream.heartbeat._WRITE_SECONDS", 0.0)
-    heartbeat, path = Heartbeat(tmp_path / "beat"), tmp_path / "beat"
-    ending = threading.Event()
-
-    def work() -> None:
-        with heartbeat.at_work():
-            ending.wait()
-
-    def written() -> bool:
-        path.unlink(missing_ok=True)
-        heartbeat.write()
-        return path.exists()
-
-    assert written()
-    thread = threading.Thread(target=work)
-    thread.start()
-    wait_until(lambda: not written(), "the file is left alone")
-    ending.set()
-    thread.join()
-    assert written()

@@ -1,36 +1,24 @@
 """Whatever the HTTP server does, no customer is lost and none is predicted twice."""
 
 import json
-import math
 import random
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from mlstack.contract import Contract
 from mlstack.prediction_log.prediction import Outcome
+from mlstack.settings import Settings
+from mlstack.waiting import Stop, Stopped, Unavailable
 from simulation_business import api_client as module
 from simulation_business.api_client import ApiClient, Refused
-from simulation_business.pulse import Pulse, Unavailable
+from support.hasty_stop import HastyStop
 from support.http_double import Fault, HttpDouble, status
 
 
-class Hasty(Pulse):
-    """Notes waits instead of waiting."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.waits: list[float] = []
-
-    def wait(self, seconds: float) -> bool:
-        self.waits.append(seconds)
-        return self.stopping
-
-
 @pytest.fixture
-def pulse(tmp_path: Path) -> Hasty:
-    return Hasty(tmp_path / "heartbeat")
+def stop() -> HastyStop:
+    return HastyStop()
 
 
 @pytest.fixture
@@ -40,9 +28,8 @@ def double(documented: Contract) -> Iterator[HttpDouble]:
 
 
 @pytest.fixture
-def client(double: HttpDouble, pulse: Pulse) -> Iterator[ApiClient]:
-    contract = double.contract
-    client = ApiClient(double.url, contract.answer, contract.target.name, pulse)
+def client(double: HttpDouble, stop: Stop) -> Iterator[ApiClient]:
+    client = ApiClient(Settings(api_url=double.url), double.contract, stop)
     yield client
     client.close()
 
@@ -81,80 +68,83 @@ PASSING = {
 
 
 @pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
-def test_customer_is_answered_once_after_a_fault(
+def test_customer_is_answered_once_after_fault(
     client: ApiClient, double: HttpDouble, fault: Fault, documented: Contract
 ) -> None:
+    """A fault leads to a repetition, which is not a second prediction."""
     double.faults.extend([fault] * 3)
     answer = client.predict(dict(documented.example))
-    assert answer is not None
     (kept,) = double.book.predictions.values()
     assert (answer.prediction_id, answer.tries) == (kept.prediction_id, 4)
     assert kept.answered == 1
 
 
-def test_slow_answer_is_asked_for_again(
+def test_slow_answer_is_retried(
     client: ApiClient, double: HttpDouble, documented: Contract, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """An answer that takes too long is asked for again."""
     monkeypatch.setattr(module, "_READ_SECONDS", 0.2)
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"
     double.faults.extend([Fault(hang=True, kept=True), Fault(head, hang=True, kept=True)])
     answer = client.predict(dict(documented.example))
-    assert answer is not None
     assert answer.tries == 3
     assert answer.seconds < 0.2
     assert len(double.book.predictions) == 1
 
 
-def test_any_mixture_of_faults_loses_and_doubles_nobody(
+def test_mixed_faults_lose_and_double_nobody(
     client: ApiClient, double: HttpDouble, documented: Contract
 ) -> None:
+    """Whatever faults follow each other, each customer has one prediction."""
     chance = random.Random(3)
     answers = []
     for _ in range(100):
         if chance.random() < 0.5:
             double.faults.extend(chance.choices(list(PASSING.values()), k=chance.randint(1, 4)))
         answers.append(client.predict(dict(documented.example)))
-    assert [answer.prediction_id for answer in answers if answer] == [
+    assert [answer.prediction_id for answer in answers] == [
         kept.prediction_id for kept in double.book.predictions.values()
     ]
 
 
-def test_connection_is_used_again(
-    client: ApiClient, double: HttpDouble, documented: Contract
-) -> None:
+def test_connection_is_reused(client: ApiClient, double: HttpDouble, documented: Contract) -> None:
+    """All requests share a connection."""
     for _ in range(20):
         client.predict(dict(documented.example))
     assert double.book.connections == 1
 
 
-def test_server_is_given_the_time_that_it_asks_for_within_limits(
-    client: ApiClient, double: HttpDouble, pulse: Hasty, documented: Contract
+def test_retry_after_is_respected_within_limits(
+    client: ApiClient, double: HttpDouble, stop: HastyStop, documented: Contract
 ) -> None:
+    """The client waits as long as the server asks for, but not without limit."""
     for retry_after in ("5", "99999999", "tomorrow", "-1", "9" * 400):
         double.faults.append(status(503, Retry_After=retry_after))
     client.predict(dict(documented.example))
-    assert pulse.waits[0] == 5
-    assert pulse.waits[1] == 30
-    assert all(0 < wait < 10 for wait in pulse.waits[2:4])
-    assert pulse.waits[4] == 30
+    assert stop.waits[0] == 5
+    assert stop.waits[1] == 30
+    assert all(0 < wait < 10 for wait in stop.waits[2:4])
+    assert stop.waits[4] == 30
 
 
-def test_waits_grow_with_jitter_and_begin_anew_after_a_success(
-    client: ApiClient, double: HttpDouble, pulse: Hasty, documented: Contract
+def test_waits_grow_and_reset_after_success(
+    client: ApiClient, double: HttpDouble, stop: HastyStop, documented: Contract
 ) -> None:
+    """Repeated failures lead to longer random waits, until a success."""
     double.faults.extend([Fault(reset=True)] * 12)
     client.predict(dict(documented.example))
-    assert 0.1 <= pulse.waits[0] <= 0.2
-    assert 5 <= pulse.waits[-1] <= 10
-    assert len(set(pulse.waits)) == 12
+    assert 0 < stop.waits[0] <= 0.2
+    assert 1 < max(stop.waits[6:]) <= 10
+    assert len(set(stop.waits)) == 12
     double.faults.append(Fault(reset=True))
     client.predict(dict(documented.example))
-    assert pulse.waits[-1] <= 0.2
+    assert stop.waits[-1] <= 0.2
 
 
-def test_refused_customer_is_not_asked_for_again(
+def test_refused_customer_is_not_retried(
     client: ApiClient, double: HttpDouble, documented: Contract
 ) -> None:
+    """A refusal is final and says why."""
     name = documented.feature_names[0]
     with pytest.raises(Refused, match=f"HTTP 422: /{name} must be"):
         client.predict({**documented.example, name: 5000})
@@ -162,42 +152,44 @@ def test_refused_customer_is_not_asked_for_again(
 
 
 @pytest.mark.parametrize("number", [500, 301, 204, 599])
-def test_server_that_always_answers_oddly_is_given_up_on(
+def test_invalid_answers_are_given_up_on(
     client: ApiClient, double: HttpDouble, documented: Contract, number: int
 ) -> None:
+    """A customer whose answer is invalid each time counts as refused."""
     double.faults.extend([status(number)] * 50)
     with pytest.raises(Refused, match=f"HTTP {number}"):
         client.predict(dict(documented.example))
     assert len(double.book.requests) == 5
 
 
-def test_order_to_stop_ends_the_tries(
-    client: ApiClient, pulse: Hasty, double: HttpDouble, documented: Contract
+def test_client_stops_on_order(
+    client: ApiClient, stop: HastyStop, double: HttpDouble, documented: Contract
 ) -> None:
-    pulse.order_stop()
-    assert client.predict(dict(documented.example)) is None
+    """After the order to stop the server is not asked."""
+    stop.order()
+    with pytest.raises(Stopped):
+        client.predict(dict(documented.example))
     assert client.report([Outcome("p", positive=True)]) is False
     assert double.book.requests == []
 
 
-def test_server_that_stays_away_is_named_in_a_sentence(pulse: Hasty, documented: Contract) -> None:
+def test_long_outage_is_an_error(stop: HastyStop, documented: Contract) -> None:
+    """The error names the server."""
     closed = HttpDouble(documented)
-    client = ApiClient(closed.url, documented.answer, documented.target.name, pulse, 0.0)
+    client = ApiClient(Settings(api_url=closed.url), documented, stop, 0.0)
     with pytest.raises(Unavailable, match=closed.url):
         client.predict(dict(documented.example))
     client.close()
 
 
-def test_outcomes_are_reported_under_the_targets_name(
-    client: ApiClient, double: HttpDouble
-) -> None:
+def test_outcomes_carry_the_targets_name(client: ApiClient, double: HttpDouble) -> None:
+    """The contract names the key of an outcome."""
     assert client.report([Outcome("p", positive=True), Outcome("q", positive=False)])
     assert double.book.outcomes == {"p": True, "q": False}
 
 
-def test_outcomes_that_can_not_be_taken_now_are_told_from_refused_ones(
-    client: ApiClient, double: HttpDouble
-) -> None:
+def test_delayed_outcomes_differ_from_refused(client: ApiClient, double: HttpDouble) -> None:
+    """Outcomes that the server cannot take now are not those that it refuses."""
     outcomes = [Outcome("p", positive=True)]
     double.faults.extend([Fault(reset=True), status(503), status(422), status(404), status(500)])
     assert client.report(outcomes) is False
@@ -208,10 +200,11 @@ def test_outcomes_that_can_not_be_taken_now_are_told_from_refused_ones(
     assert client.report(outcomes) is True
 
 
-def test_missing_values_are_sent_as_null(full: Contract, pulse: Pulse) -> None:
+def test_missing_values_are_sent_as_null(full: Contract, stop: Stop) -> None:
+    """A value that may be missing is sent as null."""
     gone = {feature.name: None for feature in full.features if feature.may_be_missing}
     with HttpDouble(full) as double:
-        client = ApiClient(double.url, full.answer, full.target.name, pulse, math.inf)
+        client = ApiClient(Settings(api_url=double.url), full, stop)
         assert client.predict(dict(full.example) | gone)
         client.close()
     (kept,) = double.book.predictions.values()

@@ -1,4 +1,4 @@
-"""Outcomes are reported later, for a share of the predictions, as the model foresaw them."""
+"""Outcomes are reported later, for a share of the predictions, as likely as predicted."""
 
 import random
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ class Clock:
 
 
 class Server:
-    """Takes outcomes unless it is told otherwise."""
+    """Takes outcomes unless told otherwise."""
 
     def __init__(self) -> None:
         self.taken: list[Outcome] = []
@@ -37,8 +37,9 @@ class Server:
 
 
 def test_outcome_waits_for_its_time() -> None:
+    """An outcome is reported after its delay, not before."""
     server, clock = Server(), Clock()
-    outcomes = Outcomes(server, share=1, delay=300, seed=1, clock=clock)
+    outcomes = Outcomes(server.report, share=1, delay=300, seed=1, clock=clock)
     outcomes.note("first", 0.5)
     clock.now = 100
     outcomes.note("second", 0.5)
@@ -50,11 +51,11 @@ def test_outcome_waits_for_its_time() -> None:
     assert (outcomes.take_reported(), outcomes.take_reported(), outcomes.waiting) == (1, 0, 1)
 
 
-def test_share_of_predictions_has_an_outcome_and_the_model_is_calibrated() -> None:
-    """Among customers of about the same chance, that chance of them leaves."""
+def test_outcomes_calibrate_the_model() -> None:
+    """A share of the predictions has an outcome; it is positive as often as predicted."""
     server, chance = Server(), random.Random(1)
     chances = {str(i): chance.random() for i in range(20_000)}
-    outcomes = Outcomes(server, share=0.5, delay=0, seed=2)
+    outcomes = Outcomes(server.report, share=0.5, delay=0, seed=2)
     for prediction_id, value in chances.items():
         outcomes.note(prediction_id, value)
     assert outcomes.report_all()
@@ -65,9 +66,10 @@ def test_share_of_predictions_has_an_outcome_and_the_model_is_calibrated() -> No
         assert abs(left - (low + 0.1)) < 0.03
 
 
-def test_outcomes_survive_a_server_that_is_away() -> None:
+def test_outcomes_wait_for_the_server() -> None:
+    """While the server is away outcomes wait, and are then reported in order."""
     server, clock = Server(), Clock()
-    outcomes = Outcomes(server, share=1, delay=0, seed=1, clock=clock)
+    outcomes = Outcomes(server.report, share=1, delay=0, seed=1, clock=clock)
     for number in range(1200):
         outcomes.note(str(number), 0.5)
     server.there = False
@@ -81,8 +83,9 @@ def test_outcomes_survive_a_server_that_is_away() -> None:
 
 
 def test_refused_outcomes_stop_nothing() -> None:
+    """Outcomes that the server refuses are dropped."""
     server = Server()
-    outcomes = Outcomes(server, share=1, delay=0, seed=1)
+    outcomes = Outcomes(server.report, share=1, delay=0, seed=1)
     outcomes.note("refused", 0.5)
     server.refuses = True
     outcomes.report_due()
@@ -94,9 +97,10 @@ def test_refused_outcomes_stop_nothing() -> None:
 
 
 def test_waiting_outcomes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_WAITING", 3)
+    """Beyond the limit the oldest outcomes are dropped."""
+    monkeypatch.setattr(module, "MAX_WAITING", 3)
     server = Server()
-    outcomes = Outcomes(server, share=1, delay=0, seed=1)
+    outcomes = Outcomes(server.report, share=1, delay=0, seed=1)
     for number in range(5):
         outcomes.note(str(number), 0.5)
     outcomes.report_due()

@@ -1,77 +1,77 @@
-"""Every customer gets onto the stream, and its prediction's name is known."""
+"""Every customer gets onto the stream, and the sender knows the id of each prediction."""
 
 import json
 import math
-from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from mlstack.contract.customer_schema import Customer
-from mlstack.streams.record_ids import record_prediction_id
-from simulation_business.pulse import Pulse, Unavailable
-from simulation_business.record_sender import MOST_RECORDS, RecordSender
-from support.stream_in_memory import AWAY, StreamInMemory, refusal
-
-if TYPE_CHECKING:
-    from mypy_boto3_kinesis import KinesisClient
+from mlstack.streams import stream as stream_module
+from mlstack.streams.publishing import MAX_RECORDS
+from mlstack.streams.stream import Stream
+from mlstack.waiting import Stop, Stopped, Unavailable
+from simulation_business.record_sender import RecordSender
+from support.hasty_stop import HastyStop
+from support.kinesis_fake import AWAY, FakeKinesis, client_error
 
 CUSTOMERS: list[Customer] = [{"number": number} for number in range(1200)]
 
 
-class Hasty(Pulse):
-    """Does not wait; does something else instead."""
-
-    def wait(self, seconds: float) -> bool:
-        assert seconds > 0
-        return self.stopping
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_module, "_LOOK_SECONDS", 0.0)
 
 
 @pytest.fixture
-def pulse(tmp_path: Path) -> Hasty:
-    return Hasty(tmp_path / "heartbeat")
+def stop() -> Stop:
+    return HastyStop()
 
 
 @pytest.fixture
-def kinesis() -> StreamInMemory:
-    return StreamInMemory(shards=2)
+def kinesis() -> FakeKinesis:
+    return FakeKinesis("a", "b")
 
 
-def sender_of(kinesis: StreamInMemory, pulse: Pulse, give_up: float = math.inf) -> RecordSender:
-    return RecordSender(cast("KinesisClient", kinesis), "predictions", pulse, give_up)
+def sender_of(kinesis: FakeKinesis, stop: Stop, give_up: float = math.inf) -> RecordSender:
+    return RecordSender(kinesis, "predictions", stop, give_up)  # type: ignore[arg-type] # a fake
 
 
-def ids(sender: RecordSender, customers: list[Customer]) -> list[str]:
-    return [one for sent in sender.put(customers) for one in sent.prediction_ids]
+def send(sender: RecordSender, customers: list[Customer]) -> list[str]:
+    """Send customers; return the ids of their predictions."""
+    found: list[str] = []
+    sender.send(customers, lambda sent: found.extend(sent.prediction_ids))
+    return found
 
 
-def on_stream(kinesis: StreamInMemory) -> list[Customer]:
-    found = [json.loads(body) for bodies in kinesis.shards.values() for body in bodies]
+def on_stream(kinesis: FakeKinesis) -> list[Customer]:
+    found = [json.loads(body) for shard in kinesis.shards.values() for body in shard.records]
     return sorted(found, key=lambda customer: customer["number"])
 
 
-def names(kinesis: StreamInMemory) -> set[str]:
+def ids(kinesis: FakeKinesis) -> set[str]:
+    """The ids by which the server names the predictions of all records."""
+    stream = Stream("predictions", kinesis.created_at)
     return {
-        record_prediction_id("predictions", kinesis._made, shard_id, str(number))
-        for shard_id, bodies in kinesis.shards.items()
-        for number in range(len(bodies))
+        stream.prediction_id(shard_id, str(number))
+        for shard_id, shard in kinesis.shards.items()
+        for number in range(1, len(shard.records) + 1)
     }
 
 
-def test_records_are_named_as_the_server_names_them(kinesis: StreamInMemory, pulse: Pulse) -> None:
-    found = ids(sender_of(kinesis, pulse), CUSTOMERS)
-    assert set(found) == names(kinesis)
+def test_sender_knows_prediction_ids(kinesis: FakeKinesis, stop: Stop) -> None:
+    """The ids are those that the server gives."""
+    found = send(sender_of(kinesis, stop), CUSTOMERS)
+    assert set(found) == ids(kinesis)
     assert len(found) == len(CUSTOMERS)
     assert on_stream(kinesis) == CUSTOMERS
-    assert kinesis.calls.count("put_records") == math.ceil(len(CUSTOMERS) / MOST_RECORDS)
+    assert len(kinesis.puts) == math.ceil(len(CUSTOMERS) / MAX_RECORDS)
 
 
-def test_records_that_are_not_taken_are_put_again_and_no_others(
-    kinesis: StreamInMemory, pulse: Pulse
-) -> None:
-    kinesis.throttled.extend([500, 499, 250, 1])
-    found = ids(sender_of(kinesis, pulse), CUSTOMERS)
-    assert set(found) == names(kinesis)
+def test_refused_records_are_put_again(kinesis: FakeKinesis, stop: Stop) -> None:
+    """Records that are not taken are put again, and no others."""
+    kinesis.throttled = iter([500, 499, 250, 1])
+    found = send(sender_of(kinesis, stop), CUSTOMERS)
+    assert set(found) == ids(kinesis)
     assert on_stream(kinesis) == CUSTOMERS
 
 
@@ -79,73 +79,75 @@ def test_records_that_are_not_taken_are_put_again_and_no_others(
     "fault",
     [
         AWAY,
-        refusal("ProvisionedThroughputExceededException"),
-        refusal("InternalFailure"),
-        refusal("ResourceNotFoundException"),
+        client_error("ProvisionedThroughputExceededException"),
+        client_error("InternalFailure"),
+        client_error("ResourceNotFoundException"),
     ],
 )
-def test_calls_that_fail_are_made_again(
-    kinesis: StreamInMemory, pulse: Pulse, fault: Exception
-) -> None:
+def test_failed_calls_are_repeated(kinesis: FakeKinesis, stop: Stop, fault: Exception) -> None:
+    """Calls that fail, at any time, lose nobody and double nobody."""
     kinesis.faults.extend([fault, None, fault, fault, None, None, fault])
-    found = ids(sender_of(kinesis, pulse), CUSTOMERS)
+    found = send(sender_of(kinesis, stop), CUSTOMERS)
     assert on_stream(kinesis) == CUSTOMERS
-    assert set(found) == names(kinesis)
+    assert set(found) == ids(kinesis)
 
 
-def test_call_that_breaks_off_loses_nobody(kinesis: StreamInMemory, pulse: Pulse) -> None:
+def test_broken_call_loses_nobody(kinesis: FakeKinesis, stop: Stop) -> None:
+    """Records of a call that broke off after they were taken are put a second time."""
     kinesis.broken_off = 1
-    found = ids(sender_of(kinesis, pulse), CUSTOMERS[:10])
+    found = send(sender_of(kinesis, stop), CUSTOMERS[:10])
     assert len(found) == 10
     assert on_stream(kinesis) == sorted(CUSTOMERS[:10] * 2, key=lambda c: str(c["number"]))
 
 
-def test_stream_that_was_made_anew_meanwhile_gets_the_records_again(
-    kinesis: StreamInMemory, pulse: Pulse
-) -> None:
-    sender = sender_of(kinesis, pulse)
-    ids(sender, CUSTOMERS[:5])
-    kinesis.make_anew(shards=2)
-    found = ids(sender, CUSTOMERS[5:10])
-    assert set(found) <= names(kinesis)
+def test_remade_stream_gets_records_again(kinesis: FakeKinesis, stop: Stop) -> None:
+    """Records count only when their stream was there before and after the call."""
+    sender = sender_of(kinesis, stop)
+    send(sender, CUSTOMERS[:5])
+    kinesis.remake()
+    found = send(sender, CUSTOMERS[5:10])
+    assert set(found) <= ids(kinesis)
     assert {c["number"] for c in on_stream(kinesis)} == {5, 6, 7, 8, 9}
 
 
-def test_records_that_went_with_their_stream_are_put_on_the_new_one(
-    kinesis: StreamInMemory, pulse: Pulse
-) -> None:
-    kinesis.goes_after_put = True
-    found = ids(sender_of(kinesis, pulse), CUSTOMERS[:10])
-    assert set(found) == names(kinesis)
+def test_records_lost_with_their_stream_are_put_again(kinesis: FakeKinesis, stop: Stop) -> None:
+    """A stream that is remade right after the call has lost the records."""
+    kinesis.is_remade_after_put = True
+    found = send(sender_of(kinesis, stop), CUSTOMERS[:10])
+    assert set(found) == ids(kinesis)
     assert on_stream(kinesis) == CUSTOMERS[:10]
 
 
-def test_stream_that_is_still_being_made_is_waited_for(
-    kinesis: StreamInMemory, tmp_path: Path
-) -> None:
-    class Finishing(Hasty):
+def test_stream_in_creation_is_waited_for(kinesis: FakeKinesis) -> None:
+    """Sending begins when the stream is active."""
+
+    class Finishing(HastyStop):
         def wait(self, seconds: float) -> bool:
             kinesis.status = "ACTIVE"
             return super().wait(seconds)
 
     kinesis.status = "CREATING"
-    assert len(ids(sender_of(kinesis, Finishing(tmp_path / "heartbeat")), CUSTOMERS[:5])) == 5
+    assert len(send(sender_of(kinesis, Finishing()), CUSTOMERS[:5])) == 5
 
 
-def test_order_to_stop_ends_the_tries(kinesis: StreamInMemory, tmp_path: Path) -> None:
-    class Stopping(Hasty):
+def test_sending_stops_on_order(kinesis: FakeKinesis) -> None:
+    """After the order to stop nothing more is tried."""
+
+    class Stopping(HastyStop):
         def wait(self, seconds: float) -> bool:
-            self.order_stop()
+            self.order()
             return super().wait(seconds)
 
     kinesis.faults.extend([AWAY] * 9)
-    assert ids(sender_of(kinesis, Stopping(tmp_path / "heartbeat")), CUSTOMERS) == []
-    assert len(kinesis.faults) == 8
+    sender = sender_of(kinesis, Stopping())
+    for left in (8, 8):
+        with pytest.raises(Stopped):
+            send(sender, CUSTOMERS)
+        assert len(kinesis.faults) == left
 
 
-def test_kinesis_that_stays_away_is_named_in_a_sentence(
-    kinesis: StreamInMemory, pulse: Pulse
-) -> None:
+def test_long_outage_is_an_error(kinesis: FakeKinesis, stop: Stop) -> None:
+    """The error names the stream."""
     kinesis.faults.extend([AWAY] * 9)
-    with pytest.raises(Unavailable, match="putting records on stream predictions failed"):
-        ids(sender_of(kinesis, pulse, give_up=0), CUSTOMERS)
+    with pytest.raises(Unavailable, match=r"stream predictions failed for 0 s"):
+        send(sender_of(kinesis, stop, give_up=0), CUSTOMERS)

@@ -1,27 +1,12 @@
-"""What is new on a stream is read once, whatever happens to stream and connection."""
-
-from pathlib import Path
-from typing import TYPE_CHECKING, cast
+"""New records of a stream are read once, whatever happens to the stream and the connection."""
 
 import pytest
 
+from mlstack.waiting import Stop, Stopped
 from simulation_business import stream_reader as module
-from simulation_business.pulse import Pulse
 from simulation_business.stream_reader import StreamReader
-from support.stream_in_memory import AWAY, StreamInMemory, refusal
-
-if TYPE_CHECKING:
-    from mypy_boto3_kinesis import KinesisClient
-
-FIRST = "shardId-000000000000"
-
-
-class Hasty(Pulse):
-    """Does not wait."""
-
-    def wait(self, seconds: float) -> bool:
-        assert seconds > 0
-        return self.stopping
+from support.hasty_stop import HastyStop
+from support.kinesis_fake import AWAY, FakeKinesis, FakeShard, client_error
 
 
 @pytest.fixture(autouse=True)
@@ -30,36 +15,40 @@ def _look_at_every_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def pulse(tmp_path: Path) -> Pulse:
-    return Hasty(tmp_path / "heartbeat")
+def stop() -> Stop:
+    return HastyStop()
 
 
 @pytest.fixture
-def kinesis() -> StreamInMemory:
-    return StreamInMemory()
+def kinesis() -> FakeKinesis:
+    return FakeKinesis("a")
+
+
+def reader_of(kinesis: FakeKinesis, stop: Stop) -> StreamReader:
+    return StreamReader(kinesis, "results", stop)  # type: ignore[arg-type] # a fake
 
 
 @pytest.fixture
-def reader(kinesis: StreamInMemory, pulse: Pulse) -> StreamReader:
-    """It has begun."""
-    kinesis.shards[FIRST] += [b"old"]
-    reader = StreamReader(cast("KinesisClient", kinesis), "results", pulse)
-    assert reader.begin()
+def reader(kinesis: FakeKinesis, stop: Stop) -> StreamReader:
+    """A reader that has begun."""
+    kinesis.shards["a"].records += [b"old"]
+    reader = reader_of(kinesis, stop)
+    reader.begin()
     return reader
 
 
-def test_only_what_comes_later_is_read_and_once(
-    reader: StreamReader, kinesis: StreamInMemory
-) -> None:
+def test_only_later_records_are_read(reader: StreamReader, kinesis: FakeKinesis) -> None:
+    """Records that come after the beginning are read, once."""
     assert reader.read() == []
-    kinesis.shards[FIRST] += [b"1", b"2"]
+    kinesis.shards["a"].records += [b"1", b"2"]
     assert reader.read() == [b"1", b"2"]
     assert reader.read() == []
 
 
-def test_much_is_read_in_parts(reader: StreamReader, kinesis: StreamInMemory) -> None:
+def test_many_records_are_read_in_parts(reader: StreamReader, kinesis: FakeKinesis) -> None:
+    """A read returns after a while even when there is more."""
     records = [str(number).encode() for number in range(12_345)]
-    kinesis.shards[FIRST] += records
+    kinesis.shards["a"].records += records
     found = reader.read()
     assert len(found) == 5000
     while part := reader.read():
@@ -68,88 +57,107 @@ def test_much_is_read_in_parts(reader: StreamReader, kinesis: StreamInMemory) ->
 
 
 @pytest.mark.parametrize(
-    "fault", [AWAY, refusal("ProvisionedThroughputExceededException"), refusal("Odd")]
+    "fault", [AWAY, client_error("ProvisionedThroughputExceededException"), client_error("Odd")]
 )
 @pytest.mark.parametrize("calls_before", range(3))
 def test_fault_loses_nothing(
-    reader: StreamReader, kinesis: StreamInMemory, fault: Exception, calls_before: int
+    reader: StreamReader, kinesis: FakeKinesis, fault: Exception, calls_before: int
 ) -> None:
+    """A call that fails, whichever it is, loses no record."""
     reader.read()
-    kinesis.shards[FIRST] += [b"1"]
+    kinesis.shards["a"].records += [b"1"]
     kinesis.faults.extend([*[None] * calls_before, fault])
     found = reader.read() + reader.read() + reader.read()
-    # Nothing was read before: the position is lost with the iterator, and read from the start.
+    # Nothing was read before, so there is no position when the iterator is lost.
     assert found in ([b"1"], [b"old", b"1"])
-    kinesis.shards[FIRST] += [b"2"]
+    kinesis.shards["a"].records += [b"2"]
     kinesis.faults.extend([*[None] * calls_before, fault])
     assert reader.read() + reader.read() == [b"2"]
 
 
-def test_expired_iterator_goes_on_after_what_was_read(
-    reader: StreamReader, kinesis: StreamInMemory
-) -> None:
-    kinesis.shards[FIRST] += [b"1"]
+def test_expired_iterator_is_replaced(reader: StreamReader, kinesis: FakeKinesis) -> None:
+    """Reading continues after the last record that was read."""
+    kinesis.shards["a"].records += [b"1"]
     assert reader.read() == [b"1"]
     kinesis.expire_iterators()
-    kinesis.shards[FIRST] += [b"2"]
+    kinesis.shards["a"].records += [b"2"]
     assert reader.read() + reader.read() == [b"2"]
 
 
-def test_stream_that_was_made_anew_is_read_from_its_start(
-    reader: StreamReader, kinesis: StreamInMemory
-) -> None:
-    kinesis.shards[FIRST] += [b"1"]
+def test_remade_stream_is_read_from_start(reader: StreamReader, kinesis: FakeKinesis) -> None:
+    """All records of a stream that was made anew are new."""
+    kinesis.shards["a"].records += [b"1"]
     assert reader.read() == [b"1"]
-    kinesis.make_anew()
-    kinesis.shards[FIRST] += [b"new 1", b"new 2", b"new 3"]
+    kinesis.remake()
+    kinesis.shards["a"].records += [b"new 1", b"new 2", b"new 3"]
     assert reader.read() == [b"new 1", b"new 2", b"new 3"]
 
 
-def test_stream_that_was_away_is_looked_at_before_it_is_read_on(
-    reader: StreamReader, kinesis: StreamInMemory, monkeypatch: pytest.MonkeyPatch
+def test_stream_is_checked_after_an_outage(
+    reader: StreamReader, kinesis: FakeKinesis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What an emulator that restarted has could be another stream of the same name."""
+    """After a restart an emulator may have another stream of the same name."""
     monkeypatch.setattr(module, "_LOOK_SECONDS", 1000.0)
-    kinesis.shards[FIRST] += [b"1"]
+    kinesis.shards["a"].records += [b"1"]
     assert reader.read() == [b"1"]
     kinesis.faults.append(AWAY)
-    assert reader.read() == []
-    kinesis.make_anew()
-    kinesis.shards[FIRST] += [b"new 1", b"new 2", b"new 3"]
+    kinesis.remake()
+    kinesis.shards["a"].records += [b"new 1", b"new 2", b"new 3"]
     assert reader.read() == [b"new 1", b"new 2", b"new 3"]
 
 
-def test_shards_that_are_added_are_read_from_their_start(
-    reader: StreamReader, kinesis: StreamInMemory
-) -> None:
-    kinesis.closed.add(FIRST)
-    kinesis.shards[FIRST] += [b"last"]
-    kinesis.shards[kinesis.add_shard()] += [b"first"]
+def test_added_shards_are_read_from_their_start(reader: StreamReader, kinesis: FakeKinesis) -> None:
+    """Shards that come from resharding are read whole; a closed one is not read again."""
+    kinesis.shards["a"].closed = True
+    kinesis.shards["a"].records += [b"last"]
+    kinesis.shards["b"] = FakeShard([b"first"])
     assert reader.read() == [b"last", b"first"]
     reads = kinesis.calls.count("get_records")
     assert reader.read() == []
-    assert kinesis.calls.count("get_records") == reads + 1, "a closed shard is not read again"
+    assert kinesis.calls.count("get_records") == reads + 1
 
 
-def test_shard_that_is_gone_stops_nothing(reader: StreamReader, kinesis: StreamInMemory) -> None:
-    second = kinesis.add_shard()
+def test_removed_shard_stops_nothing(reader: StreamReader, kinesis: FakeKinesis) -> None:
+    """The other shards are read on."""
+    kinesis.shards["b"] = FakeShard()
     reader.read()
-    del kinesis.shards[FIRST]
-    kinesis.shards[second] += [b"1"]
+    del kinesis.shards["a"]
+    kinesis.shards["b"].records += [b"1"]
     assert reader.read() == [b"1"]
 
 
-def test_stream_that_is_not_there_yet_is_waited_for(kinesis: StreamInMemory, pulse: Pulse) -> None:
-    reader = StreamReader(cast("KinesisClient", kinesis), "results", pulse)
+def test_trimmed_position_is_read_from_the_start(
+    reader: StreamReader, kinesis: FakeKinesis
+) -> None:
+    """A position that the shard no longer has loses no record that it still has."""
+    kinesis.shards["a"].records += [b"1"]
+    assert reader.read() == [b"1"]
+    kinesis.expire_iterators()
+    kinesis.shards["a"].records += [b"2", b"3"]
+    kinesis.shards["a"].trimmed = 3
+    assert reader.read() == [b"3"]
+
+
+def test_begin_waits_for_stream(kinesis: FakeKinesis, stop: Stop) -> None:
+    """A stream that is not there yet is waited for."""
+    reader = reader_of(kinesis, stop)
     kinesis.faults.extend(
-        [AWAY, refusal("ResourceNotFoundException"), None, AWAY, None, None, AWAY]
+        [AWAY, client_error("ResourceNotFoundException"), None, AWAY, None, None, AWAY]
     )
-    assert reader.begin()
-    kinesis.shards[FIRST] += [b"1"]
+    reader.begin()
+    kinesis.shards["a"].records += [b"1"]
     assert reader.read() == [b"1"]
 
 
-def test_order_to_stop_ends_the_wait_for_a_stream(kinesis: StreamInMemory, pulse: Pulse) -> None:
-    reader = StreamReader(cast("KinesisClient", kinesis), "results", pulse)
-    pulse.order_stop()
-    assert not reader.begin()
+def test_begin_stops_on_order(kinesis: FakeKinesis, stop: Stop) -> None:
+    """The order to stop ends the wait for a stream."""
+    stop.order()
+    with pytest.raises(Stopped):
+        reader_of(kinesis, stop).begin()
+
+
+def test_read_stops_on_order(reader: StreamReader, kinesis: FakeKinesis, stop: Stop) -> None:
+    """The order to stop ends a read while Kinesis is away."""
+    stop.order()
+    kinesis.faults.append(AWAY)
+    assert reader.read() == []

@@ -17,6 +17,7 @@ from mlstack.data.feature_store import FeatureStore
 from mlstack.data.training_table import has_table
 from mlstack.errors import FeatureStoreError, SettingsError
 from mlstack.settings import ROOT, Settings
+from mlstack.streams.client import StreamError
 from operations.aws import init_aws
 
 BUCKET = "chosen-by-us"
@@ -117,9 +118,9 @@ def test_a_run_without_data_file_leaves_the_users_table_alone(
     monkeypatch.setenv("STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("FEATURE_STORE_BUCKET", BUCKET)
     monkeypatch.setenv("DATA_FILE", str(mine))
-    assert init_aws.main() == 0
+    init_aws.main()
     monkeypatch.delenv("DATA_FILE")
-    assert init_aws.main() == 0
+    init_aws.main()
     assert there(documented.data.key) == MINE
 
 
@@ -160,7 +161,7 @@ def test_a_new_machine_takes_its_copy_from_the_store(
     assert "stays as it is: 4 bytes (" in stays
     assert there(documented.data.key) == MINE
     lost()
-    init_aws.make_again(new, print)
+    init_aws.restore_aws(new, print)
     assert there(documented.data.key) == MINE
 
 
@@ -172,7 +173,7 @@ def test_a_table_that_others_put_into_the_store_stays_and_is_kept(
     made(plain)
     assert there(documented.data.key) == OTHER
     lost()
-    init_aws.make_again(plain, print)
+    init_aws.restore_aws(plain, print)
     assert there(documented.data.key) == OTHER
 
 
@@ -206,7 +207,7 @@ def test_another_contracts_table_does_not_replace_the_first_ones(
     init_aws.init_aws(given, documented, print)
     init_aws.init_aws(plain, documented.model_copy(update={"data": data}), print)
     lost()
-    init_aws.make_again(plain, print)
+    init_aws.restore_aws(plain, print)
     assert there(documented.data.key) == MINE
     assert there("another/table.csv") != MINE
 
@@ -218,9 +219,9 @@ def test_the_keeper_replaces_nothing(
     made(given)
     boto3.client("s3").put_object(Bucket=BUCKET, Key=documented.data.key, Body=OTHER)
     said: list[str] = []
-    init_aws.make_again(given, said.append)
+    init_aws.restore_aws(given, said.append)
     monkeypatch.setattr(FeatureStore, "has", lambda *_: False)
-    init_aws.make_again(given, said.append)
+    init_aws.restore_aws(given, said.append)
     assert (said, there(documented.data.key)) == ([], OTHER)
 
 
@@ -229,7 +230,7 @@ def test_what_is_gone_is_made_again(made: Made, given: Settings, documented: Con
     boto3.client("s3").delete_object(Bucket=BUCKET, Key=documented.data.key)
     boto3.client("kinesis").delete_stream(StreamName="results")
     said: list[str] = []
-    init_aws.make_again(given, said.append)
+    init_aws.restore_aws(given, said.append)
     assert said == [
         f"sent mine.csv (4 bytes) again to s3://{BUCKET}/{documented.data.key}",
         "made stream results (1 shard)",
@@ -277,7 +278,7 @@ def test_who_may_not_create_streams_starts_with_those_that_are_there(
     monkeypatch.setattr(BaseClient, "_make_api_call", refusing)
     made(given)
     boto3.client("kinesis").delete_stream(StreamName="results")
-    with pytest.raises(init_aws.StreamError, match=r"stream results .*not you"):
+    with pytest.raises(StreamError, match=r"stream results .*not you"):
         made(given)
 
 
@@ -287,7 +288,7 @@ def test_missing_region_is_an_error_in_a_sentence(
     made(given)
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    with pytest.raises(init_aws.StreamError, match="region"):
+    with pytest.raises(StreamError, match="region"):
         made(given)
 
 

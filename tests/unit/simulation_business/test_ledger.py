@@ -1,4 +1,4 @@
-"""The stream simulator knows which of its records were answered, how fast, and which are not."""
+"""The ledger knows which records were answered, how fast, and which are missing."""
 
 import pytest
 
@@ -6,7 +6,8 @@ from simulation_business import ledger as module
 from simulation_business.ledger import Ledger
 
 
-def test_answer_is_counted_once_with_its_time() -> None:
+def test_answer_counts_once() -> None:
+    """The first answer settles a record and tells how long it took."""
     ledger = Ledger(60)
     ledger.put(["one", "two"], at=10)
     assert ledger.settle("one", at=10.5) == 0.5
@@ -14,11 +15,13 @@ def test_answer_is_counted_once_with_its_time() -> None:
     assert ledger.waiting == 1
 
 
-def test_answer_to_somebody_else_is_ignored() -> None:
+def test_answer_of_other_sender_is_ignored() -> None:
+    """A record that was not put here is not settled here."""
     assert Ledger(60).settle("other", at=1) is None
 
 
-def test_missing_record_is_named_once_and_its_late_answer_noticed() -> None:
+def test_missing_record_is_named_once() -> None:
+    """A record is named when it becomes missing; a late answer still settles it."""
     ledger = Ledger(60)
     ledger.put(["late", "never"], at=0)
     ledger.put(["new"], at=50)
@@ -31,7 +34,8 @@ def test_missing_record_is_named_once_and_its_late_answer_noticed() -> None:
 
 
 def test_missing_records_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_MISSING", 2)
+    """Beyond the limit the oldest missing records are forgotten."""
+    monkeypatch.setattr(module, "MAX_MISSING", 2)
     ledger = Ledger(60)
     ledger.put(["1", "2", "3"], at=0)
     assert ledger.overdue(at=100) == ["1", "2", "3"]

@@ -1,0 +1,118 @@
+"""Publishing records to a stream until every one of them is in."""
+
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from mlstack.waiting import Retry, RetryLater, Stop, Stopped
+
+if TYPE_CHECKING:
+    from mypy_boto3_kinesis import KinesisClient
+    from mypy_boto3_kinesis.type_defs import (
+        PutRecordsRequestEntryTypeDef,
+        PutRecordsResultEntryTypeDef,
+    )
+
+log = logging.getLogger(__name__)
+
+# What one PutRecords takes: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html
+# (a stream can be set to take more; these hold for every one).
+MAX_RECORDS = 500
+MAX_BYTES = 5 * 1024 * 1024
+MAX_RECORD_BYTES = 1024 * 1024
+
+_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.1, 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A record to publish.
+
+    Args:
+        key: Partition key.
+        data: The record; with the key `MAX_RECORD_BYTES` at most.
+    """
+
+    key: str
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        """What it counts for in Kinesis' limits."""
+        return len(self.key.encode()) + len(self.data)
+
+
+class Publisher:
+    """Publishes to one stream; safe from several threads.
+
+    Args:
+        client: Of Kinesis, without retries of its own.
+        stream_name: The stream.
+        stop: Ends waits at once, and everything when its grace period is over.
+        give_up: How long Kinesis may be away, seconds.
+    """
+
+    def __init__(
+        self, client: "KinesisClient", stream_name: str, stop: Stop, give_up: float = math.inf
+    ) -> None:
+        self._client, self._stream_name, self._stop = client, stream_name, stop
+        self._retry = Retry(
+            *(log, f"publishing to stream {stream_name}", BotoCoreError, ClientError),
+            stop=stop,
+            first=_FIRST_RETRY_SECONDS,
+            longest=_LAST_RETRY_SECONDS,
+            give_up=give_up,
+        )
+
+    def publish(self, messages: Sequence[Message]) -> None:
+        """Put all messages, in order as long as none has to be put again.
+
+        Raises:
+            Stopped: the process has to stop; some messages may be in the stream.
+            Unavailable: Kinesis has been away for too long.
+        """
+        for batch in _batches(messages):
+            if self._stop.overdue:
+                raise Stopped
+            self._retry(self._put_rest, batch)
+
+    def _put_rest(self, messages: list[Message]) -> None:
+        """Put messages and remove those that were taken. Raises RetryLater while some are left."""
+        entries = self._put(messages)
+        refused = [(m, e) for m, e in zip(messages, entries, strict=True) if not is_taken(e)]
+        if refused:
+            count, entry = len(messages), refused[0][1]
+            messages[:] = [message for message, _ in refused]
+            reason = f"{entry.get('ErrorCode')}: {entry.get('ErrorMessage')}"
+            raise RetryLater(f"{len(refused)} of {count} records refused, {reason}")
+
+    def _put(self, messages: Sequence[Message]) -> Sequence["PutRecordsResultEntryTypeDef"]:
+        """Make one PutRecords call."""
+        self._stop.beat()
+        entries: list[PutRecordsRequestEntryTypeDef] = [
+            {"PartitionKey": message.key, "Data": message.data} for message in messages
+        ]
+        return self._client.put_records(StreamName=self._stream_name, Records=entries)["Records"]
+
+
+def is_taken(entry: "PutRecordsResultEntryTypeDef") -> bool:
+    """Whether Kinesis has taken the record of an entry."""
+    return bool(entry.get("SequenceNumber") and entry.get("ShardId"))
+
+
+def _batches(messages: Sequence[Message]) -> Iterator[list[Message]]:
+    batch, size = list[Message](), 0
+    for message in messages:
+        if message.size > MAX_RECORD_BYTES:
+            raise ValueError(f"a record of {message.size} bytes never fits into a stream")
+        if batch and (len(batch) == MAX_RECORDS or size + message.size > MAX_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(message)
+        size += message.size
+    if batch:
+        yield batch

@@ -1,0 +1,176 @@
+"""Reading a shard: iterators, positions, and what became of them."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
+
+from botocore.exceptions import ClientError
+
+from mlstack.errors import MlstackError
+from mlstack.waiting import RetryLater
+
+if TYPE_CHECKING:
+    from mypy_boto3_kinesis import KinesisClient
+    from mypy_boto3_kinesis.type_defs import ShardTypeDef
+
+_THROTTLED = "ProvisionedThroughputExceededException"
+_EVERYDAY = (_THROTTLED, "ExpiredIteratorException")
+"""A shard that others read too and an iterator that aged are not worth a line in the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record of a shard.
+
+    Args:
+        sequence_number: Its number in the shard.
+        data: What was put.
+        arrived_at: When Kinesis took it.
+    """
+
+    sequence_number: str
+    data: bytes
+    arrived_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one read of a shard returned.
+
+    Args:
+        records: In order; may be empty although there are more.
+        behind_seconds: How far they are behind the newest record.
+        ended: The shard is closed, and nothing comes after them.
+    """
+
+    records: list[Record]
+    behind_seconds: float
+    ended: bool
+
+    @property
+    def is_empty_at_tip(self) -> bool:
+        """Whether there was nothing to read."""
+        return not self.records and not self.behind_seconds
+
+
+class PositionLost(MlstackError):
+    """The shard no longer has the record that reading stood at."""
+
+
+class ShardCursor:
+    """Reads one shard from a position on; for one thread.
+
+    Args:
+        client: Of Kinesis, without retries of its own.
+        stream_name: The stream.
+        shard_id: The shard.
+        position: Sequence number of the last record that was read before; None: none was.
+        start: Where to begin without a position.
+    """
+
+    def __init__(
+        self,
+        client: "KinesisClient",
+        stream_name: str,
+        shard_id: str,
+        position: str | None = None,
+        start: Literal["LATEST", "TRIM_HORIZON"] = "TRIM_HORIZON",
+    ) -> None:
+        self._client, self._stream_name, self._shard_id = client, stream_name, shard_id
+        self._position, self._start = position, start
+        self._iterator: str | None = None
+        self.is_verified = position is None
+        """Whether the record of the position was seen in the shard."""
+        self.ended = False
+
+    def read(self, limit: int) -> Batch:
+        """Read once.
+
+        Raises:
+            PositionLost: the shard has been trimmed, or never had the position's record. The
+                next read begins with the oldest record that it has.
+            RetryLater: reads were too many, or the iterator had expired.
+            BotoCoreError, ClientError: Kinesis cannot be reached or refuses.
+        """
+        try:
+            iterator = self._iterator or self.open()
+            answer = self._client.get_records(ShardIterator=iterator, Limit=limit)
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if code != _THROTTLED:
+                self._iterator = None
+            if code in _EVERYDAY:
+                raise RetryLater(error, quiet=True) from error
+            raise
+        self._iterator = answer.get("NextShardIterator")
+        records = [
+            Record(r["SequenceNumber"], r["Data"], r["ApproximateArrivalTimestamp"])
+            for r in answer["Records"]
+        ]
+        batch = Batch(records, answer.get("MillisBehindLatest", 0) / 1000, not self._iterator)
+        if not self.is_verified:
+            batch = self._verify(batch)
+        if batch.records:
+            self._position = batch.records[-1].sequence_number
+        self.ended = batch.ended
+        return batch
+
+    def open(self) -> str:
+        """Get an iterator. Raises as `read` does."""
+        if self._position is not None:
+            iterator = self._iterator_at(self._position)
+            if iterator is None:
+                raise self._lose("the stream does not know its record")
+            self.is_verified = False
+        else:
+            iterator = self._iterator_from(self._start)
+            # Should it expire before anything was read: records that came meanwhile count.
+            self._start = "TRIM_HORIZON"
+        self._iterator = iterator
+        return iterator
+
+    def _verify(self, batch: Batch) -> Batch:
+        """Take the position's own record, which was read before, out of the first records.
+
+        Kinesis continues with the next record that it has when this one is gone.
+        """
+        if not batch.records and not batch.ended and not batch.is_empty_at_tip:
+            return batch  # it may take several reads to come to a record
+        if batch.records and batch.records[0].sequence_number == self._position:
+            self.is_verified = True
+            return replace(batch, records=batch.records[1:])
+        raise self._lose("its record is no longer in the shard: the retention has passed")
+
+    def _lose(self, reason: str) -> PositionLost:
+        lost = PositionLost(f"position {self._position} of {self._shard_id} is lost: {reason}")
+        self._position, self._iterator, self._start = None, None, "TRIM_HORIZON"
+        self.is_verified = True
+        return lost
+
+    def _iterator_from(self, start: Literal["LATEST", "TRIM_HORIZON"]) -> str:
+        return self._client.get_shard_iterator(
+            StreamName=self._stream_name, ShardId=self._shard_id, ShardIteratorType=start
+        )["ShardIterator"]
+
+    def _iterator_at(self, position: str) -> str | None:
+        """Get an iterator at a record; None: the stream says that it has no such record."""
+        errors = self._client.exceptions
+        try:
+            return self._client.get_shard_iterator(
+                StreamName=self._stream_name,
+                ShardId=self._shard_id,
+                ShardIteratorType="AT_SEQUENCE_NUMBER",
+                StartingSequenceNumber=position,
+            )["ShardIterator"]
+        except errors.InvalidArgumentException:
+            return None
+        except errors.ResourceNotFoundException:
+            # What was not found: stream, shard or, with some emulators, the record?
+            self._iterator_from("TRIM_HORIZON")
+            return None
+
+
+def list_shards(client: "KinesisClient", stream_name: str) -> dict[str, "ShardTypeDef"]:
+    """List the shards that a stream still has, by id. Raises BotoCoreError, ClientError."""
+    pages = client.get_paginator("list_shards").paginate(StreamName=stream_name)
+    return {shard["ShardId"]: shard for page in pages for shard in page["Shards"]}

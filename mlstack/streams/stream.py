@@ -1,0 +1,177 @@
+"""A stream: its identity, the prediction ids of its records, and its creation."""
+
+import logging
+import math
+import threading
+import time
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from mlstack.streams.client import StreamError
+from mlstack.waiting import Retry, RetryLater, Stop, Stopped, wait_until
+
+if TYPE_CHECKING:
+    from mypy_boto3_kinesis import KinesisClient
+
+log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 0.2
+"""Least time between two looks of a process: AWS allows an account 20 a second."""
+
+_CREATE_SECONDS = 60.0
+_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.1, 2.0
+
+_NAMESPACE = uuid.UUID("0b6b1f0e-52a7-5d0f-8f0a-6f1d5a0c3e21")
+"""Keeps prediction ids apart from other UUIDs of version 5; must never change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A stream as it was created: a later one of the same name is another stream.
+
+    Args:
+        name: Its name.
+        created_at: When it was created.
+    """
+
+    name: str
+    created_at: datetime
+
+    def prediction_id(self, shard_id: str, sequence_number: str) -> str:
+        """Name the prediction of a record: read twice, it is the same prediction."""
+        created = int(self.created_at.astimezone(UTC).timestamp())
+        record = f"{self.name}/{created}/{shard_id}/{sequence_number}"
+        return str(uuid.uuid5(_NAMESPACE, record))
+
+
+def find_stream(client: "KinesisClient", name: str) -> Stream:
+    """Return the stream that has a name now.
+
+    Raises:
+        RetryLater: it is being created or deleted.
+        BotoCoreError, ClientError: Kinesis cannot be reached, or has no such stream.
+    """
+    answer = client.describe_stream_summary(StreamName=name)
+    summary = answer["StreamDescriptionSummary"]
+    if summary["StreamStatus"] not in {"ACTIVE", "UPDATING"}:
+        raise RetryLater(f"stream {name} is {summary['StreamStatus']}")
+    return Stream(name, summary["StreamCreationTimestamp"])
+
+
+class StreamIdentity:
+    """Tells whether a stream is still the same; threads that ask together share a call.
+
+    Emulators forget their streams, and people create one anew. A new stream of the same name
+    accepts the old one's iterators and sequence numbers, at least on an emulator: records that
+    are read with them are skipped or named wrongly.
+
+    Args:
+        client: Of Kinesis, without retries of its own.
+        name: The stream's name.
+        stop: Ends waits.
+        give_up: How long Kinesis may be away, seconds.
+    """
+
+    def __init__(
+        self, client: "KinesisClient", name: str, stop: Stop, give_up: float = math.inf
+    ) -> None:
+        self._client, self._name, self._stop = client, name, stop
+        self._retry = Retry(
+            *(log, f"looking at stream {name}", BotoCoreError, ClientError),
+            stop=stop,
+            first=_FIRST_RETRY_SECONDS,
+            longest=_LAST_RETRY_SECONDS,
+            give_up=give_up,
+        )
+        self._lock = threading.Lock()
+        self._looked_at = 0.0
+        self._seen: Stream | None = None
+
+    def look(self) -> Stream | None:
+        """Return the stream as it is now; None: it cannot be read just now."""
+        try:
+            with self._lock:
+                stream = self._look()
+        except (RetryLater, BotoCoreError, ClientError) as error:
+            self._retry.outage.failed(error)
+            return None
+        self._retry.outage.succeeded()
+        return stream
+
+    def wait(self) -> Stream:
+        """Return the stream as soon as it can be read.
+
+        Raises:
+            Stopped: the order to stop came first.
+            Unavailable: Kinesis has been away for too long.
+        """
+        return self._retry(self._look_since, time.monotonic())
+
+    def confirm(self, stream: Stream) -> bool:
+        """Make sure that what has been read or put up to now was this stream's.
+
+        A stream does not come back once it is gone: if it is there now, it was there then.
+
+        Returns:
+            False: another one has its name now, or the process has to stop.
+
+        Raises:
+            Unavailable: Kinesis has been away for too long.
+        """
+        try:
+            return self.wait() == stream
+        except Stopped:
+            return False
+
+    def _look_since(self, asked_at: float) -> Stream:
+        with self._lock:
+            if self._looked_at < asked_at or self._seen is None:
+                pause = self._looked_at + _LOOK_SECONDS - time.monotonic()
+                if pause > 0:
+                    self._stop.wait(pause)
+                return self._look()
+            return self._seen
+
+    def _look(self) -> Stream:
+        self._stop.beat()
+        self._looked_at, self._seen = time.monotonic(), None
+        self._seen = find_stream(self._client, self._name)
+        return self._seen
+
+
+def ensure_stream(client: "KinesisClient", name: str, shards: int) -> bool:
+    """Create a stream unless it is there, and wait until it is active.
+
+    Returns:
+        Whether it was created here.
+
+    Raises:
+        StreamError: Kinesis cannot be reached or refuses.
+        Unavailable: the stream does not become active.
+    """
+
+    def status() -> str:
+        answer = client.describe_stream_summary(StreamName=name)
+        return answer["StreamDescriptionSummary"]["StreamStatus"]
+
+    created = False
+    try:
+        # Asked first: an account that may not create streams can use those that are there.
+        try:
+            status()
+        except client.exceptions.ResourceNotFoundException:
+            try:
+                client.create_stream(StreamName=name, ShardCount=shards)
+                created = True
+            except client.exceptions.ResourceInUseException:
+                pass  # `make init_aws` and the keeper may both be at it
+        wait_until(
+            lambda: status() == "ACTIVE", f"stream {name} does not become active", _CREATE_SECONDS
+        )
+    except (BotoCoreError, ClientError) as error:
+        raise StreamError(f"stream {name} cannot be created: {error}") from error
+    return created

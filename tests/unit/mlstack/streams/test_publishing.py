@@ -1,0 +1,118 @@
+"""Every message gets into the stream, however often Kinesis has to be asked."""
+
+import itertools
+import threading
+
+import pytest
+
+from mlstack.streams import publishing
+from mlstack.streams.publishing import MAX_BYTES, MAX_RECORD_BYTES, Message, Publisher
+from mlstack.waiting import Stop, Stopped
+from support.kinesis_fake import AWAY, FakeKinesis, client_error
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publishing, "_FIRST_RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(publishing, "_LAST_RETRY_SECONDS", 0.01)
+
+
+@pytest.fixture
+def kinesis() -> FakeKinesis:
+    return FakeKinesis()
+
+
+@pytest.fixture
+def stop() -> Stop:
+    return Stop(grace=60)
+
+
+@pytest.fixture
+def publisher(kinesis: FakeKinesis, stop: Stop) -> Publisher:
+    return Publisher(kinesis, "results", stop)  # type: ignore[arg-type] # a fake
+
+
+def messages(count: int, size: int = 3) -> list[Message]:
+    return [Message(f"{i:06}", str(i).rjust(size).encode()) for i in range(count)]
+
+
+def test_publish_puts_batches_of_500_in_order(publisher: Publisher, kinesis: FakeKinesis) -> None:
+    """Messages are put in their order, as many at a time as Kinesis takes."""
+    publisher.publish(messages(1201))
+    assert [(name, len(entries)) for name, entries in kinesis.puts] == [
+        ("results", 500),
+        ("results", 500),
+        ("results", 201),
+    ]
+    assert kinesis.taken == [m.data for m in messages(1201)]
+
+
+def test_publish_limits_bytes_of_a_batch(publisher: Publisher, kinesis: FakeKinesis) -> None:
+    """No call is larger than Kinesis takes."""
+    publisher.publish(messages(12, size=MAX_RECORD_BYTES - 6))
+    sizes = [
+        sum(len(e["Data"]) + len(e["PartitionKey"]) for e in entries) for _, entries in kinesis.puts
+    ]
+    assert max(sizes) <= MAX_BYTES
+    assert len(sizes) == 3
+
+
+def test_publish_rejects_oversized_message(publisher: Publisher) -> None:
+    """A message that never fits is a defect of the caller."""
+    with pytest.raises(ValueError, match="never fits"):
+        publisher.publish(messages(1, size=MAX_RECORD_BYTES))
+
+
+def test_publish_nothing_makes_no_call(publisher: Publisher, kinesis: FakeKinesis) -> None:
+    """Without messages Kinesis is not asked."""
+    publisher.publish([])
+    assert kinesis.calls == []
+
+
+def test_publish_retries_refused_entries_only(publisher: Publisher, kinesis: FakeKinesis) -> None:
+    """Only entries that Kinesis refused are put again."""
+    kinesis.throttled = iter([10, 2])
+    publisher.publish(messages(10))
+    assert [len(entries) for _, entries in kinesis.puts] == [10, 10, 2]
+    assert sorted(kinesis.taken) == [m.data for m in messages(10)]
+
+
+def test_publish_retries_failed_calls(publisher: Publisher, kinesis: FakeKinesis) -> None:
+    """A call that fails is repeated until it works."""
+    kinesis.faults.extend(
+        [
+            client_error("ProvisionedThroughputExceededException"),
+            client_error("ResourceNotFoundException"),
+            *[AWAY] * 20,
+        ]
+    )
+    publisher.publish(messages(3))
+    assert len(kinesis.taken) == 3
+
+
+def test_publish_stops_on_order(publisher: Publisher, kinesis: FakeKinesis, stop: Stop) -> None:
+    """The order to stop ends the retries, and the caller learns that messages are missing."""
+    kinesis.throttled = itertools.repeat(3)
+    timer = threading.Timer(0.05, stop.order)
+    timer.start()
+    with pytest.raises(Stopped):
+        publisher.publish(messages(3))
+    timer.join()
+
+
+def test_publish_finishes_within_grace(
+    publisher: Publisher, kinesis: FakeKinesis, stop: Stop
+) -> None:
+    """After the order to stop, messages that Kinesis takes are still put."""
+    stop.order()
+    publisher.publish(messages(1200))
+    assert len(kinesis.taken) == 1200
+
+
+def test_publish_ends_with_grace(kinesis: FakeKinesis) -> None:
+    """When the grace period is over nothing more is put."""
+    stop = Stop(grace=-1)
+    stop.order()
+    with pytest.raises(Stopped):
+        Publisher(kinesis, "results", stop).publish(messages(1))  # type: ignore[arg-type] # a fake
+    assert kinesis.puts == []
