@@ -149,7 +149,7 @@ class InvalidFeedback(InvalidRequest):
 
 
 def echo(value: Any) -> str:
-    """Shortens a value of a request to what an error may repeat."""
+    """Shorten a value of a request to what an error may repeat."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, dict | list):
@@ -159,7 +159,7 @@ def echo(value: Any) -> str:
 
 
 def json_kind(value: Any) -> str:
-    """Names the type of a JSON value."""
+    """Name the type of a JSON value."""
     match value:
         case None:
             return "null"
@@ -176,6 +176,6 @@ def json_kind(value: Any) -> str:
 
 
 def json_pointer(path: Sequence[str | int]) -> str:
-    """Builds a JSON pointer (RFC 6901); long parts are cut as in `echo`."""
+    """Build a JSON pointer (RFC 6901); long parts are cut."""
     parts = (str(part)[:MAX_ECHO].replace("~", "~0").replace("/", "~1") for part in path)
     return "".join(f"/{part}" for part in parts)

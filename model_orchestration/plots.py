@@ -1,4 +1,4 @@
-"""The pictures of a search. Figures are made without pyplot: nothing global, no window."""
+"""Plot a search. Figures are made without pyplot, which would keep global state."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +15,7 @@ from mlstack.quality.figures import Chances, Outcomes, calibration_bins, calibra
 from model_orchestration.search import Trial
 
 INK, SOFT, ACCENT, ALARM = "#22303c", "#8fa3b0", "#1f77b4", "#d1495b"
-"""Colours of every picture: text, what is beside the point, the point, a warning."""
+"""Colours of every plot: text, background data, main data, highlights."""
 _MAX_BARS = 20
 
 
@@ -26,32 +26,32 @@ def all_plots(
     outcomes: Outcomes,
     chances: Chances,
 ) -> Mapping[str, Figure]:
-    """Every picture of a search by its file name.
+    """Make every plot of a search, by file name.
 
     Args:
         contract: What the winner was trained with.
-        trials: All of the search.
-        best: Its winner.
-        outcomes: Of the test rows.
-        chances: Which the winner gave the test rows.
+        trials: All trials of the search.
+        best: The winner.
+        outcomes: Outcomes of the test rows.
+        chances: The winner's predictions for the test rows.
     """
     assert best.booster is not None  # noqa: S101 - a winner has a model
     return {
-        "search_history.png": search_history(trials),
-        "calibration.png": calibration(outcomes, chances),
-        "precision_recall.png": precision_recall(outcomes, chances),
-        "importance.png": importance(best.booster, contract),
+        "search_history.png": plot_search_history(trials),
+        "calibration.png": plot_calibration(outcomes, chances),
+        "precision_recall.png": plot_precision_recall(outcomes, chances),
+        "importance.png": plot_importance(best.booster, contract),
     }
 
 
-def search_history(trials: Sequence[Trial]) -> Figure:
-    """Validation rmse by trial, and the best until then."""
+def plot_search_history(trials: Sequence[Trial]) -> Figure:
+    """Plot the validation rmse of each trial, and the best one so far."""
     figure, axes = _figure("Search: validation rmse by trial", "trial", "rmse")
     done = [trial for trial in trials if trial.failure is None]
     numbers, losses = [t.number for t in done], [t.loss for t in done]
     axes.plot(numbers, losses, "o", color=SOFT, markersize=5, label="trial")
     axes.step(
-        numbers, np.minimum.accumulate(losses), where="post", color=ACCENT, label="best until then"
+        numbers, np.minimum.accumulate(losses), where="post", color=ACCENT, label="best so far"
     )
     best = int(np.argmin(losses))
     axes.plot(numbers[best], losses[best], "o", color=ALARM, markersize=8, label="winner")
@@ -63,7 +63,7 @@ def search_history(trials: Sequence[Trial]) -> Figure:
         ha="center",
         color=ALARM,
     )
-    # A few very bad trials would press all others into one line.
+    # A few very bad trials would squeeze all others into one line.
     low, high = min(losses), float(np.quantile(losses, 0.95))
     margin = max((high - low) * 0.15, 1e-4)
     axes.set_ylim(low - 1.5 * margin, high + margin)
@@ -76,13 +76,13 @@ def search_history(trials: Sequence[Trial]) -> Figure:
     return figure
 
 
-def calibration(outcomes: Outcomes, chances: Chances) -> Figure:
-    """Share of positive outcomes by chance, with the number of rows below."""
+def plot_calibration(outcomes: Outcomes, chances: Chances) -> Figure:
+    """Plot the share of positive outcomes by predicted chance, with row counts."""
     error = calibration_error(outcomes, chances)
     figure, axes = _figure(
         f"Calibration on the test rows (expected error {error:.3f})",
-        "mean chance given",
-        "share that came true",
+        "mean predicted chance",
+        "share of positive outcomes",
     )
     means, shares, counts = calibration_bins(outcomes, chances)
     spread = np.sqrt(shares * (1 - shares) / counts)
@@ -111,8 +111,8 @@ def calibration(outcomes: Outcomes, chances: Chances) -> Figure:
     return figure
 
 
-def precision_recall(outcomes: Outcomes, chances: Chances) -> Figure:
-    """Precision over recall, beside what guessing would give."""
+def plot_precision_recall(outcomes: Outcomes, chances: Chances) -> Figure:
+    """Plot precision over recall, and what guessing would give."""
     score = average_precision_score(outcomes, chances)
     figure, axes = _figure(
         f"Precision and recall on the test rows (average precision {score:.3f})",
@@ -129,13 +129,13 @@ def precision_recall(outcomes: Outcomes, chances: Chances) -> Figure:
     return figure
 
 
-def importance(booster: xgboost.Booster, contract: Contract) -> Figure:
-    """Share of each feature in the gain of all splits; a category's columns count as one."""
+def plot_importance(booster: xgboost.Booster, contract: Contract) -> Figure:
+    """Plot the share of each feature in the gain; a category's columns count as one."""
     gains = booster.get_score(importance_type="total_gain")
     by_feature = dict.fromkeys(contract.feature_names, 0.0)
     for column in Encoder(contract).columns:
         gain = gains.get(column, 0.0)
-        assert isinstance(gain, float)  # noqa: S101 - a list only for linear models
+        assert isinstance(gain, float)  # noqa: S101 - only linear models give a list
         by_feature[column.split("=")[0]] += gain
     total = sum(by_feature.values()) or 1.0
     top = sorted(by_feature.items(), key=lambda item: item[1])[-_MAX_BARS:]
@@ -161,7 +161,7 @@ def _figure(title: str, x: str, y: str) -> tuple[Figure, Axes]:
 
 
 def style_axes(axes: Axes) -> None:
-    """Gives axes the look of every picture of ours: light grid, no frame."""
+    """Give axes the style of all our plots: light grid, no frame."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(SOFT)
     axes.tick_params(colors=INK)

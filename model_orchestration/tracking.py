@@ -67,7 +67,8 @@ class Winner:
 class SearchTracking:
     """The runs of a search in MLflow; a context manager around the search.
 
-    An exception that leaves the context marks the parent run FAILED, with the reason.
+    An exception that leaves the context marks the parent run FAILED, with the reason. Every
+    method raises `TrackingError` when MLflow cannot be reached or refuses.
 
     Args:
         contract: What the models are trained with; its name names the experiment.
@@ -143,20 +144,12 @@ class SearchTracking:
         return run_address(self.experiment_id, self.run_id)
 
     def add(self, trial: Trial) -> None:
-        """Send a trial in the background; wait first while too many are unsent.
-
-        Raises:
-            TrackingError: this or an earlier trial cannot be sent.
-        """
+        """Send a trial in the background; wait first while too many are unsent."""
         self._sender.send(trial)
         self._trials.append(replace(trial, booster=None))
 
     def finish_trials(self) -> Seconds:
-        """Wait until MLflow has every trial; log and return where the time went.
-
-        Raises:
-            TrackingError: a trial cannot be sent.
-        """
+        """Wait until MLflow has every trial; log and return where the time went."""
         self._runs = self._sender.wait()
         seconds = Seconds(
             training=sum(trial.seconds for trial in self._trials),
@@ -184,9 +177,6 @@ class SearchTracking:
             train_table: The clean training rows, with target.
             train: The same rows encoded.
             test: The encoded test rows.
-
-        Raises:
-            TrackingError: MLflow cannot be reached, or refuses.
         """
         run = self._runs[best.number]
         assert best.booster is not None  # noqa: S101 - a winner has a model

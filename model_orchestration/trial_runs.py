@@ -47,7 +47,7 @@ class TrialRun:
 
 
 class TrialSender:
-    """Sends the trials of one search.
+    """Sends the trials of one search; a failure is raised by the next call as `TrackingError`.
 
     Args:
         client: A client of the tracking server.
@@ -78,11 +78,7 @@ class TrialSender:
         """How long the search stood still for this sender."""
 
     def send(self, trial: Trial) -> None:
-        """Start to send a trial; wait first while too many are unsent.
-
-        Raises:
-            TrackingError: this or an earlier trial cannot be sent.
-        """
+        """Start to send a trial; wait first while too many are unsent."""
         start = time.perf_counter()
         unsent = {future for future in self._futures.values() if not future.done()}
         while len(unsent) >= _MAX_UNSENT:
@@ -92,11 +88,7 @@ class TrialSender:
         self._futures[trial.number] = self._threads.submit(self._send, trial)
 
     def wait(self) -> dict[int, TrialRun]:
-        """Wait until every trial is sent; return the runs by trial number.
-
-        Raises:
-            TrackingError: a trial cannot be sent.
-        """
+        """Wait until every trial is sent; return the runs by trial number."""
         start = time.perf_counter()
         wait(self._futures.values())
         self.waiting_seconds += time.perf_counter() - start

@@ -131,7 +131,7 @@ class Contract(StrictModel):
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Reads a contract from a file.
+        """Read a contract from a file.
 
         Raises:
             ContractError: the file breaks a rule; carries file, line and reason.
@@ -140,7 +140,7 @@ class Contract(StrictModel):
 
     @classmethod
     def parse(cls, text: str, path: Path | str = "contract") -> Self:
-        """Reads a contract from its text, as `load` does; errors name `path`."""
+        """Read a contract from its text, as `load` does; errors name `path`."""
         return YamlFile(text, path, ContractError).validate(cls, FEATURE_KINDS)
 
     @cached_property
@@ -169,5 +169,5 @@ class Contract(StrictModel):
 
 
 def contract_files(folder: Path) -> list[Path]:
-    """List the contracts of a folder, in which drifts are YAML files too."""
+    """List the contracts in a folder; its drift files are YAML too."""
     return [file for file in sorted(folder.glob("*.yaml")) if "." not in file.stem]

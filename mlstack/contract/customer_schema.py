@@ -1,4 +1,4 @@
-"""Validates customers: the contract as a JSON schema, and a request's faults in sentences.
+"""Validate customers by a JSON schema of the contract, with faults as sentences.
 
 Requests are checked against the very schema that OpenAPI publishes.
 """
@@ -23,7 +23,7 @@ Customer = dict[str, Value | None]
 
 
 def customer_schema(contract: Contract) -> dict[str, Any]:
-    """Builds the JSON schema (draft 2020-12) of one customer."""
+    """Build the JSON schema (draft 2020-12) of one customer."""
     return {
         "type": "object",
         "title": contract.name,
@@ -53,7 +53,7 @@ def _feature_schema(feature: Feature) -> dict[str, Any]:
 
 
 def describe(feature: Feature) -> str:
-    """Says which values a feature allows, to complete 'must be ...'."""
+    """Say which values a feature allows, to complete 'must be ...'."""
     unit = f" ({feature.unit})" if feature.unit else ""
     if isinstance(feature, CategoryFeature):
         text = "one of " + ", ".join(f'"{value}"' for value in feature.values)
@@ -92,7 +92,7 @@ class CustomerValidator:
         )
 
     def validate(self, request: Any) -> Customer:
-        """Checks one customer.
+        """Check one customer.
 
         Args:
             request: A parsed JSON value whose texts are all valid Unicode.
@@ -108,7 +108,7 @@ class CustomerValidator:
         return self.customer(request)
 
     def validate_batch(self, request: Any, *, most: int) -> list[Customer]:
-        """Checks an array of 1 to `most` customers; one bad customer fails the whole array.
+        """Check an array of 1 to `most` customers; one bad customer fails all.
 
         Raises:
             InvalidCustomer: as in `validate`; pointers begin with the position in the array.

@@ -102,7 +102,7 @@ class DriftingCustomers:
         self._random = random.Random(seed)  # noqa: S311 - simulation, no secret
 
     def apply(self, customers: Sequence[Customer]) -> list[Customer]:
-        """Returns changed copies of the customers, in the same order."""
+        """Return changed copies of the customers, in the same order."""
         return [self._apply(customer) for customer in customers]
 
     def _apply(self, customer: Customer) -> Customer:
@@ -116,12 +116,12 @@ class DriftingCustomers:
 
 
 def drifts_path(contract_path: Path) -> Path:
-    """Returns the path of the drift file that belongs to a contract file."""
+    """Return the path of the drift file that belongs to a contract file."""
     return contract_path.with_suffix(".drifts.yaml")
 
 
 def load_drifts(contract: Contract, path: Path) -> Mapping[str, Drift]:
-    """Reads the drifts of a contract, by name.
+    """Read the drifts of a contract, by name.
 
     Raises:
         DriftError: the file breaks a rule or does not fit the contract; carries file, line
@@ -144,7 +144,7 @@ def load_drifts(contract: Contract, path: Path) -> Mapping[str, Drift]:
 
 
 def load_drift(contract: Contract, path: Path, name: str) -> Drift:
-    """Reads one drift of a contract.
+    """Read one drift of a contract.
 
     Raises:
         DriftError: as in `load_drifts`, or there is no such drift.
@@ -157,7 +157,7 @@ def load_drift(contract: Contract, path: Path, name: str) -> Drift:
 
 
 def _fault(feature: Feature, change: Change) -> str | None:
-    """Says why a change does not fit a feature; None when it does."""
+    """Say why a change does not fit a feature; None when it does."""
     allowed: tuple[str, ...] = ("add", "multiply", "clip", "fix")
     if isinstance(feature, OrdinalFeature):
         allowed = ("add", "clip", "replace", "fix")

@@ -1,4 +1,4 @@
-"""Reads YAML files strictly: every mistake is an error with file, line and reason."""
+"""Read YAML files strictly: every mistake is an error with file, line and reason."""
 
 import re
 from collections.abc import Collection
@@ -70,7 +70,7 @@ class YamlFile:
 
     @classmethod
     def read(cls, path: Path, error: type[FileError]) -> Self:
-        """Reads a file.
+        """Read a file.
 
         Raises:
             FileError: as for the class, or the file cannot be read.
@@ -82,7 +82,7 @@ class YamlFile:
         return cls(text, path, error)
 
     def validate(self, model: type[_Model], tags: Collection[str] = ()) -> _Model:
-        """Turns the document into a model.
+        """Turn the document into a model.
 
         Args:
             model: What the file may hold.
@@ -104,7 +104,7 @@ class YamlFile:
             raise self.fault(location, fault["msg"].removeprefix("Value error, ")) from error
 
     def fault(self, location: Location, reason: str) -> FileError:
-        """Builds the error for a node, with the line of it or of its nearest parent."""
+        """Build the error for a node, with its line or that of its nearest parent."""
         where = ".".join(map(str, location))
         while location and location not in self._lines:
             location = location[:-1]

@@ -25,7 +25,7 @@ AWS_CONFIG = Config(
 
 
 class FeatureStore:
-    """Raw tables by key.
+    """Raw tables by key; every method raises `FeatureStoreError` when S3 fails or refuses.
 
     Args:
         bucket: Name of the S3 bucket (`Settings.feature_store_bucket`).
@@ -45,11 +45,7 @@ class FeatureStore:
         self._s3 = boto3.client("s3", config=AWS_CONFIG)
 
     def create(self) -> bool:
-        """Create the bucket if it is missing; return whether it was created.
-
-        Raises:
-            FeatureStoreError: S3 cannot be reached or refuses.
-        """
+        """Create the bucket if it is missing; return whether it was created."""
         with self._failures(f"bucket {self._bucket}"):
             try:
                 self._s3.head_bucket(Bucket=self._bucket)
@@ -74,20 +70,12 @@ class FeatureStore:
         return f"s3://{self._bucket}/{key}"
 
     def has(self, key: str) -> bool:
-        """Return whether there is a table under a key.
-
-        Raises:
-            FeatureStoreError: S3 cannot be reached or refuses.
-        """
+        """Return whether there is a table under a key."""
         with self._failures(key):
             return self._metadata(key) is not None
 
     def add(self, key: str, path: Path) -> bool:
-        """Upload a table unless the key has one; return whether it was uploaded.
-
-        Raises:
-            FeatureStoreError: S3 cannot be reached or refuses.
-        """
+        """Upload a table unless the key has one; return whether it was uploaded."""
         if self.has(key):
             return False
         with self._failures(key):
@@ -100,11 +88,7 @@ class FeatureStore:
             return True
 
     def replace(self, key: str, path: Path) -> bool:
-        """Upload a table unless the store has the same one; return whether it was uploaded.
-
-        Raises:
-            FeatureStoreError: S3 cannot be reached or refuses.
-        """
+        """Upload a table unless the store has the same one; return whether it was uploaded."""
         with self._failures(key):
             if (self._metadata(key) or {}).get(_SHA256) == _digest(path):
                 return False
@@ -112,11 +96,7 @@ class FeatureStore:
             return True
 
     def download(self, key: str) -> bytes:
-        """Download a table.
-
-        Raises:
-            FeatureStoreError: there is no such table, or S3 cannot be reached or refuses.
-        """
+        """Download a table, which must exist."""
         with self._failures(key):
             return self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
 

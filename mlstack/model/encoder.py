@@ -1,4 +1,4 @@
-"""Features -> the float32 matrix that the model sees; the same code trains and serves."""
+"""Encode features as the float32 matrix that models see, for training and serving alike."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,8 +15,8 @@ Matrix = NDArray[np.float32]
 class Encoder:
     """Encodes customers by a contract.
 
-    Numbers and ordinals take a column each, categories one column a value (one-hot). A
-    missing value is NaN in each of its feature's columns.
+    Numbers and ordinals take one column each, categories one column per value (one-hot). A
+    missing value is NaN in every column of its feature.
 
     Args:
         contract: Names, kinds and order of the features.
@@ -39,7 +39,7 @@ class Encoder:
         """Names of the matrix's columns, in order."""
 
     def encode(self, customers: Sequence[Mapping[str, Any]]) -> Matrix:
-        """Encodes validated customers; an absent or null feature is missing.
+        """Encode validated customers; an absent or null feature is missing.
 
         Returns:
             Matrix of shape (n_customers, n_columns).
@@ -61,7 +61,7 @@ class Encoder:
         return np.array(matrix, dtype=np.float32).reshape(len(matrix), width)
 
     def encode_frame(self, frame: pd.DataFrame) -> Matrix:
-        """As `encode`, for a clean table with the features as columns (see `dataset.clean`).
+        """Encode a clean table, as `encode` does (see `dataset.clean`).
 
         Returns:
             Matrix of shape (n_rows, n_columns).

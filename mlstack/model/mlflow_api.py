@@ -96,7 +96,7 @@ def download(run_id: str, path: str, folder: Path) -> Path:
 
 
 def _unavailable(what: str, error: "MlflowException") -> RegistryUnavailable:
-    """Build an error that clients may see; the libraries' own words go to the log."""
+    """Build an error that clients may see; log the libraries' own words."""
     log.warning("MLflow cannot %s: %s", what, error)
     address = urlsplit(os.environ.get(_ADDRESS, ""))
     # Exceptions of requests are OSErrors: there was no answer at all.

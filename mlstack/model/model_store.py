@@ -80,7 +80,7 @@ class ModelStore:
 
 
 def _replace_copy(copy: Path) -> None:
-    """Replace a copy by its tried successor; a kill at any moment leaves one of them intact."""
+    """Replace a copy by its tried successor; a kill at any time leaves one intact."""
     ready = copy.with_suffix(_READY)
     if ready.exists():
         shutil.rmtree(copy, ignore_errors=True)

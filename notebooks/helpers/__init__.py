@@ -1,1 +1,1 @@
-"""What the notebooks share: their table, the look of their charts, and how they are run."""
+"""Shared by the notebooks: their table, charts and sentences, and a runner."""

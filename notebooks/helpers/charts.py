@@ -1,4 +1,4 @@
-"""The charts that more than one cell draws. Labels and units come from the contract."""
+"""Draw the charts that several cells share; labels and units come from the contract."""
 
 import math
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from model_orchestration.plots import ACCENT, ALARM, INK, SOFT, style_axes
 
 _DPI = 80
 _PANELS_A_ROW = 3
-# A number with no more values than this is grouped by value, one with more by quantiles.
+# Numbers with at most this many values are grouped by value, others by quantiles.
 _MAX_VALUES = 8
 _BINS = 8
 _BARS = 30
 
 
 def panels(title: str, count: int, height: float = 2.7) -> tuple[Figure, list[Axes]]:
-    """A figure of some panels, three in a row; `height` is a panel's, in inches."""
+    """Make a figure of `count` panels, three in a row, each `height` inches high."""
     columns = min(count, _PANELS_A_ROW)
     rows = math.ceil(count / columns)
     figure = Figure(figsize=(3.7 * columns, height * rows + 0.5), dpi=_DPI, layout="constrained")
@@ -37,16 +37,16 @@ def panels(title: str, count: int, height: float = 2.7) -> tuple[Figure, list[Ax
 
 
 def axis_label(feature: Feature) -> str:
-    """A feature's meaning with its unit, for people."""
+    """Return a feature's meaning with its unit, for people."""
     return f"{feature.meaning} ({feature.unit})" if feature.unit else feature.meaning
 
 
 def groups(feature: Feature, values: "pd.Series") -> "pd.Series":
-    """Puts values into the groups that people look at, in order.
+    """Put values into ordered groups that people can compare.
 
     Returns:
-        A categorical of labels: a category's or ordinal's own, each value of a number that
-        takes few, else eight groups of about the same size.
+        A categorical of labels: those of a category or ordinal, each value of a number with
+        few values, else eight groups of about the same size.
     """
     if isinstance(feature, CategoryFeature | OrdinalFeature):
         named = values.map(dict(zip(feature.values, feature.labels, strict=True)))
@@ -62,11 +62,11 @@ def groups(feature: Feature, values: "pd.Series") -> "pd.Series":
 
 
 def shares(outcomes: "pd.Series", by: "pd.Series") -> pd.DataFrame:
-    """Share of positive outcomes in each group.
+    """Compute the share of positive outcomes in each group.
 
     Args:
         outcomes: 1 for the positive class, else 0.
-        by: Group of each, as `groups` gives it.
+        by: The group of each outcome, from `groups`.
 
     Returns:
         One row for each group that has members: `rows`, `share`, and `low` and `high`, the
@@ -88,7 +88,7 @@ def shares(outcomes: "pd.Series", by: "pd.Series") -> pd.DataFrame:
 
 
 def draw_shares(axes: Axes, found: pd.DataFrame, overall: float) -> None:
-    """Draws what `shares` found, beside the share among all; groups with too few rows pale."""
+    """Draw the result of `shares` beside the overall share; uncertain groups are pale."""
     places = np.arange(len(found))[::-1]
     share = found["share"].to_numpy()
     clear = ((found["low"] > overall) | (found["high"] < overall)).to_numpy()
@@ -102,7 +102,7 @@ def draw_shares(axes: Axes, found: pd.DataFrame, overall: float) -> None:
 
 
 def draw_matrix(axes: Axes, matrix: pd.DataFrame) -> None:
-    """Draws correlations: the lower triangle, blue below 0 and red above."""
+    """Draw the lower triangle of correlations, blue below 0 and red above."""
     values = matrix.to_numpy()
     hidden = np.triu(np.ones_like(values, dtype=bool))
     shown = np.ma.masked_array(values, hidden)[1:, :-1]
@@ -120,17 +120,17 @@ def draw_matrix(axes: Axes, matrix: pd.DataFrame) -> None:
 
 
 def draw_classes(axes: Axes, classes: Sequence[np.ndarray], labels: Sequence[str]) -> None:
-    """Draws the distribution of a number among the negative and among the positive.
+    """Draw the distribution of a number in the negative and in the positive class.
 
     Args:
         axes: To draw on.
-        classes: Values of the negative class, values of the positive.
-        labels: What the legend calls them.
+        classes: Values of the negative class, values of the positive class.
+        labels: Their names in the legend.
     """
     together = np.concatenate(classes)
     edges = np.linspace(together.min(), together.max(), _BARS + 1)
     if bool((together % 1 == 0).all()):
-        # Bars that hold different numbers of whole values would show a comb.
+        # Bars with different numbers of whole values would look like a comb.
         width = max(1, round((edges[-1] - edges[0]) / _BARS))
         edges = np.arange(edges[0], edges[-1] + width + 1, width) - 0.5
     for values, label, color, filled in zip(
@@ -151,7 +151,7 @@ def draw_classes(axes: Axes, classes: Sequence[np.ndarray], labels: Sequence[str
 
 
 def draw_counts(axes: Axes, counts: "pd.Series[int]") -> None:
-    """Draws how many rows each category has, with its share of all."""
+    """Draw the number of rows of each category, with its share."""
     places = np.arange(len(counts))[::-1]
     bars = axes.barh(places, counts, color=ACCENT, height=0.7)
     total = int(counts.sum())
@@ -163,12 +163,12 @@ def draw_counts(axes: Axes, counts: "pd.Series[int]") -> None:
 
 
 def _texts(labels: "pd.Index") -> list[str]:
-    """Labels as they stand: matplotlib would read what is between two dollars as a formula."""
+    """Escape dollars: matplotlib reads what is between two of them as a formula."""
     return [str(label).replace("$", r"\$") for label in labels]
 
 
 def _short(value: float) -> str:
-    """A number as an axis has room for it: 950, 1,269, 11.1k."""
+    """Format a number briefly for an axis: 950, 1,269, 11.1k."""
     if abs(value) >= 10_000:  # noqa: PLR2004 - five digits are too wide
         return f"{value / 1000:.3g}k"
     return f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:.3g}"  # noqa: PLR2004

@@ -1,13 +1,12 @@
-"""Runs the notebooks on the synthetic sample and saves them with their output.
+"""Run the notebooks on the synthetic sample and save them with their output.
 
-`make notebooks` does it after a change of a notebook or of what it calls; a test tells when
-it was forgotten.
+Run `make notebooks` after a change of a notebook or of what it calls; a test fails if you
+forget it.
 """
 
 import base64
 import io
 import os
-import sys
 import time
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 from PIL import Image
 
+from mlstack.command_line import run, say
 from mlstack.environments import OWN_VARIABLES
 from mlstack.settings import ROOT
 
@@ -32,27 +32,26 @@ _COLOURS = 128
 _KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 
 
-def main() -> int:
-    """Entry point of `make notebooks`."""
+def main() -> None:
+    """Run all notebooks: `make notebooks`."""
     for path in NOTEBOOKS:
         start = time.perf_counter()
         notebook = execute(path)
         nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
         seconds, size = time.perf_counter() - start, path.stat().st_size / 1000
-        print(f"{path.relative_to(ROOT)}: {seconds:.0f} s, {size:.0f} kB")  # noqa: T201 - an answer
-    return 0
+        say(f"{path.relative_to(ROOT)}: {seconds:.0f} s, {size:.0f} kB")
 
 
 def execute(path: Path, data_file: Path | None = None) -> NotebookNode:
-    """Runs a notebook from its first cell to its last, in its own folder.
+    """Run a notebook from its first cell to its last, in its own folder.
 
     Args:
-        path: The notebook; it is not written to.
-        data_file: The raw table; None: the synthetic sample, whatever the settings say, so
-            that nobody's customers get into an output that is committed.
+        path: The notebook; the file is not changed.
+        data_file: The raw table. None takes the synthetic sample, whatever the settings say,
+            so that no real customer gets into committed output.
 
     Returns:
-        The notebook with its output, and with nothing about the machine that it ran on.
+        The notebook with its output, and with nothing about this machine.
 
     Raises:
         CellExecutionError: a cell raised; carries the cell and the trace.
@@ -64,7 +63,7 @@ def execute(path: Path, data_file: Path | None = None) -> NotebookNode:
     client = NotebookClient(
         notebook,
         kernel_name=_KERNEL["name"],
-        # The kernel listens on loopback and wants a key; that this is plain text is no news.
+        # Hides the warning about plain text: the kernel is on loopback and needs a key.
         extra_arguments=["--log-level=ERROR"],
         timeout=_CELL_SECONDS,
         record_timing=False,
@@ -81,7 +80,7 @@ def execute(path: Path, data_file: Path | None = None) -> NotebookNode:
 
 
 def _smaller(png: str) -> str:
-    """The same picture with a palette: a third of the size, and no difference to be seen."""
+    """Reduce a picture to a palette: a third of the size, with no visible difference."""
     picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
     written = io.BytesIO()
     picture.quantize(_COLOURS).save(written, "PNG", optimize=True)
@@ -89,4 +88,4 @@ def _smaller(png: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -1,4 +1,4 @@
-"""The table that the notebooks look at."""
+"""Load the table that the notebooks show."""
 
 import hashlib
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ class Table:
 
     Attributes:
         contract: What a customer is.
-        raw: One row of texts a customer, as `dataset.read_raw` gives them.
-        origin: Where it is from, with its SHA-256, as a sentence.
+        raw: Texts, from `dataset.read_raw`.
+        origin: Where the table is from, with its SHA-256, as a sentence.
     """
 
     contract: Contract
@@ -28,13 +28,13 @@ class Table:
 
 
 def load_table() -> Table:
-    """Reads the table that `DATA_FILE` names, else the contract's synthetic sample.
+    """Read the table that `DATA_FILE` names, else the contract's synthetic sample.
 
-    The public file is never fetched: a notebook says the same wherever it is run.
+    The public file is never fetched, so that a notebook gives the same output everywhere.
 
     Raises:
         SettingsError: there is no such file, or the contract has no sample.
-        DataError: the file is no table.
+        DataError: the file is not a table.
     """
     settings = Settings.load()
     contract = Contract.load(settings.contract_path)

@@ -2,6 +2,9 @@
 
 Prints the tables of `notebooks/sample/README.md`: what a model learns from the sample, how
 similar columns and correlations are, and how far the sample's rows are from real ones.
+
+In every function `real` is the real table and `raw` its texts. A sample and other rows are
+typed as `RawTable.rows`, unless they are called texts.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,10 +36,6 @@ _NAME_WIDTH = 40
 
 def distances(real: RawTable, sample: pd.DataFrame) -> pd.DataFrame:
     """Measure how far each column's distribution is from the real one.
-
-    Args:
-        real: The real table.
-        sample: Typed as `RawTable.rows`.
 
     Returns:
         One row for each column except the id: `measure`, its `distance` (0: the same, 1:
@@ -72,10 +71,6 @@ def correlation_differences(real: RawTable, sample: pd.DataFrame) -> Numbers:
 
     Each value of a text column, the target included, counts as a column of 0 and 1.
 
-    Args:
-        real: The real table.
-        sample: Typed as `RawTable.rows`.
-
     Returns:
         Absolute differences, one for each pair, of shape (n_pairs,).
     """
@@ -94,12 +89,7 @@ def correlation_differences(real: RawTable, sample: pd.DataFrame) -> Numbers:
 
 
 def transfer(real: RawTable, raw: pd.DataFrame, sample: pd.DataFrame) -> pd.DataFrame:
-    """Compute the AUC on real rows of models trained on real and on synthetic rows.
-
-    Args:
-        real: The real table.
-        raw: Its texts.
-        sample: Texts of the sample.
+    """Compute the AUC on real rows of models trained on real rows and on the sample's texts.
 
     Returns:
         One row for each contract, means over the same folds of real rows: `real` learns from
@@ -130,13 +120,7 @@ def _folds(real: RawTable, count: int) -> list[tuple[NDArray[np.intp], NDArray[n
 
 
 def auc(train: pd.DataFrame, test: pd.DataFrame, contract: Contract) -> float:
-    """Train a model on some raw rows and return its AUC on others.
-
-    Args:
-        train: Texts, from `dataset.read_raw`.
-        test: The same.
-        contract: Names the columns that the model sees.
-    """
+    """Train a model on the texts of some raw rows and return its AUC on others."""
     encoder = Encoder(contract)
 
     def matrix(raw: pd.DataFrame) -> xgb.DMatrix:
@@ -151,12 +135,7 @@ def auc(train: pd.DataFrame, test: pd.DataFrame, contract: Contract) -> float:
 
 
 def identical_rows(real: RawTable, sample: pd.DataFrame) -> dict[str, int]:
-    """Count the rows of the sample that equal a real one, for each set of compared columns.
-
-    Args:
-        real: The real table.
-        sample: Typed as `RawTable.rows`.
-    """
+    """Count the rows that equal a real one, for each set of compared columns."""
     return {
         what: int(real.keys(sample, names).isin(real.keys(real.rows, names)).sum())
         for what, names in real.compared_columns.items()
@@ -169,14 +148,7 @@ def nearest(real: RawTable, rows: pd.DataFrame, others: pd.DataFrame, *, skip: i
     The distance is the mean over all columns except the id. A number contributes the
     difference of its ranks in the real table (0 to 1), a text 0 when equal, else 1.
 
-    Args:
-        real: The real table.
-        rows: Typed as `RawTable.rows`.
-        others: The same.
-        skip: Number of nearest rows to skip; 1 when `rows` are among the `others`.
-
-    Returns:
-        Distances of shape (n_rows,).
+    `skip` nearest rows are skipped: 1 when `rows` are among the `others`.
     """
     search = NearestNeighbors(n_neighbors=1 + skip, metric="manhattan", n_jobs=1)
     search.fit(_positions(real, others))
@@ -203,10 +175,6 @@ def _positions(real: RawTable, rows: pd.DataFrame) -> Numbers:
 def memorisation(real: RawTable, raw: pd.DataFrame) -> float:
     """Measure whether a sample remembers the single rows that it was drawn from.
 
-    Args:
-        real: The real table.
-        raw: Its texts.
-
     Returns:
         Share of the rows drawn from one half of the real rows that are nearer to that half
         than to the other one: .5 remembers nothing, 1 copies.
@@ -220,13 +188,7 @@ def memorisation(real: RawTable, raw: pd.DataFrame) -> float:
 
 
 def report(real: RawTable, raw: pd.DataFrame, sample: pd.DataFrame) -> Iterator[str]:
-    """Yield all figures as lines of Markdown.
-
-    Args:
-        real: The real table.
-        raw: Its texts.
-        sample: Texts of the sample.
-    """
+    """Yield all figures of a sample's texts as lines of Markdown."""
     typed = real.parse(sample)
     learnt = transfer(real, raw, sample)
     yield f"AUC on real rows, mean of {FOLDS} folds (XGBoost, {_TREES} trees of depth 4, eta .05):"

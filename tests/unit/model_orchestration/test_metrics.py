@@ -7,7 +7,7 @@ OUTCOMES = np.array([0, 0, 1, 1])
 CHANCES = np.array([0.1, 0.4, 0.35, 0.8], dtype=np.float32)
 
 
-def test_figures_are_those_worked_out_by_hand() -> None:
+def test_figures_match_those_computed_by_hand() -> None:
     figures = evaluate(OUTCOMES, CHANCES)
     errors = [0.1, 0.4, 0.65, 0.2]
     assert figures["mae"] == pytest.approx(sum(errors) / 4)
@@ -19,7 +19,7 @@ def test_figures_are_those_worked_out_by_hand() -> None:
     assert figures["average_precision"] == pytest.approx(1 / 2 * 1 + 1 / 2 * 2 / 3)
 
 
-def test_a_deviation_counts_only_beyond_its_threshold() -> None:
+def test_deviation_counts_only_beyond_its_threshold() -> None:
     figures = evaluate(OUTCOMES, CHANCES)
     assert figures["deviates_over_0.3"] == pytest.approx(2 / 4)
     assert figures["deviates_over_0.6"] == pytest.approx(1 / 4)

@@ -3,7 +3,7 @@ import pytest
 import xgboost
 
 from mlstack.contract import Contract
-from model_orchestration.plots import importance, search_history
+from model_orchestration.plots import plot_importance, plot_search_history
 from model_orchestration.search import Trial
 from support.models import train
 
@@ -13,33 +13,33 @@ def _trial(number: int, rmse: float | None) -> Trial:
     return Trial(number, 4, {}, 0.1, None, metrics, "ValueError: no" if rmse is None else None)
 
 
-def test_importance_has_a_bar_for_every_feature_and_they_share_the_whole(
+def test_importance_has_one_bar_per_feature_adding_up_to_one(
     documented: Contract,
 ) -> None:
     """A category's columns are one feature to the reader."""
-    [axes] = importance(train(documented, seed=1), documented).axes
+    [axes] = plot_importance(train(documented, seed=1), documented).axes
     names = {label.get_text() for label in axes.get_yticklabels()}
     assert names == set(documented.feature_names)
     assert sum(bar.get_width() for bar in axes.patches) == pytest.approx(1)  # type: ignore[attr-defined]
 
 
-def test_a_model_without_any_split_has_no_importance_and_does_not_fail(
+def test_importance_of_a_model_without_splits_is_zero(
     documented: Contract,
 ) -> None:
     matrix = np.zeros((4, 17), dtype=np.float32)
     data = xgboost.DMatrix(matrix, np.array([0, 1, 0, 1]))
-    [axes] = importance(xgboost.train({}, data, 1), documented).axes
+    [axes] = plot_importance(xgboost.train({}, data, 1), documented).axes
     assert [bar.get_width() for bar in axes.patches] == [0] * 11  # type: ignore[attr-defined]
 
 
-def test_the_history_shows_the_winner_and_counts_what_it_leaves_out() -> None:
+def test_history_shows_winner_and_counts_hidden_trials() -> None:
     good = [_trial(number, 0.33) for number in range(5, 40)]
     trials = [_trial(1, 0.33), _trial(2, None), _trial(3, 0.32), _trial(4, 0.9), *good]
-    figure = search_history(trials)
+    figure = plot_search_history(trials)
     [axes] = figure.axes
     assert "trial 3: 0.3200" in [text.get_text() for text in axes.texts]
     assert axes.get_title() == "1 worse than shown, 1 failed"
 
 
-def test_a_search_of_one_trial_has_a_history() -> None:
-    assert search_history([_trial(1, 0.33)]).axes
+def test_history_of_a_single_trial_is_plotted() -> None:
+    assert plot_search_history([_trial(1, 0.33)]).axes

@@ -37,7 +37,7 @@ def _search(
     return best, seen
 
 
-def test_the_same_seed_gives_the_same_trials_and_the_same_models() -> None:
+def test_same_seed_gives_the_same_models() -> None:
     first, second = _search()[1], _search()[1]
     assert [t.params for t, _ in first] == [t.params for t, _ in second]
     models = [[_model(t).save_raw("ubj") for t, _ in seen] for seen in (first, second)]
@@ -48,19 +48,19 @@ def test_another_seed_gives_other_trials() -> None:
     assert _search(seed=1)[1][0][0].params != _search(seed=2)[1][0][0].params
 
 
-def test_the_best_trial_has_the_lowest_validation_rmse_of_all() -> None:
+def test_best_trial_has_the_lowest_validation_rmse() -> None:
     best, seen = _search()
     assert best.loss == min(trial.metrics["rmse"] for trial, _ in seen)
 
 
-def test_every_trial_is_reported_once_with_the_best_until_then() -> None:
+def test_every_trial_is_reported_once_with_best_so_far() -> None:
     _, seen = _search()
     assert [(t.number, t.of) for t, _ in seen] == [(n, TRIALS) for n in range(1, TRIALS + 1)]
     losses = [trial.loss for trial, _ in seen]
     assert [b.loss for _, b in seen if b] == np.minimum.accumulate(losses).tolist()
 
 
-def test_metrics_are_those_of_the_reported_model_on_the_validation_rows() -> None:
+def test_metrics_are_those_of_the_reported_model() -> None:
     """The model is cut to its best round: what was measured is what is kept."""
     for trial, _ in _search()[1]:
         scores = _model(trial).inplace_predict(VALIDATION.matrix)
@@ -70,20 +70,21 @@ def test_metrics_are_those_of_the_reported_model_on_the_validation_rows() -> Non
         }
 
 
-def test_a_reported_trial_can_be_trained_again_from_its_parameters() -> None:
+def test_trial_is_reproducible_from_its_parameters() -> None:
     space = {name: hp.choice(name, [value]) for name, value in _drawn(_search()[0]).items()}
     again, _ = _search(trials=1, space=space)
     assert _model(again).save_raw("ubj") == _model(_search()[0]).save_raw("ubj")
 
 
-def test_a_model_keeps_the_names_of_its_columns() -> None:
+def test_model_stores_its_column_names() -> None:
     """MLflow's own tools then refuse a table whose columns are others, or in another order."""
     columns = ("a", "b", "c", "d")
     train, validation = TRAIN._replace(columns=columns), VALIDATION._replace(columns=columns)
     assert _model(search(train, validation, trials=1, seed=1)).feature_names == list(columns)
 
 
-def test_a_failing_trial_is_reported_with_its_reason_and_the_search_goes_on() -> None:
+def test_search_goes_on_after_a_failed_trial() -> None:
+    """The failed trial is reported with its reason."""
     best, seen = _search(trials=10, space={"max_depth": hp.choice("max_depth", [2, -1])})
     failed = [trial for trial, _ in seen if trial.failure is not None]
     assert 0 < len(failed) < len(seen) == 10
@@ -94,12 +95,12 @@ def test_a_failing_trial_is_reported_with_its_reason_and_the_search_goes_on() ->
     assert best.params["max_depth"] == 2
 
 
-def test_a_search_whose_trials_all_fail_raises_with_the_last_reason() -> None:
+def test_search_fails_with_the_last_reason_if_all_trials_fail() -> None:
     with pytest.raises(SearchError, match=r"(?s)all 3 trials failed.*max_depth"):
         _search(trials=3, space={"max_depth": hp.choice("max_depth", [-1, -2])})
 
 
-def test_what_the_callback_raises_ends_the_search() -> None:
+def test_exception_of_the_callback_ends_the_search() -> None:
     calls: list[int] = []
 
     def stop(trial: Trial, _: Trial | None) -> None:

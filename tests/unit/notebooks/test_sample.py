@@ -1,4 +1,4 @@
-"""The synthetic sample that stands in the repository, and how samples are drawn and judged."""
+"""Tests of the synthetic sample in the repository, and of drawing and judging samples."""
 
 import re
 from pathlib import Path
@@ -36,7 +36,7 @@ def sample() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def real() -> pd.DataFrame:
-    """The real file, where there is one: it is not the project's to redistribute."""
+    """The real file, if present: the project may not redistribute it."""
     path = real_table()
     if path is None:
         pytest.skip("the real file is not here (DATA_FILE)")
@@ -47,9 +47,10 @@ def real() -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("contract", CONTRACTS, ids=lambda contract: contract.name)
-def test_the_sample_has_each_raw_column_that_the_contract_uses_or_drops_and_no_other(
+def test_sample_has_exactly_the_columns_of_the_contract(
     sample: pd.DataFrame, contract: Contract
 ) -> None:
+    """Columns that the contract uses or drops."""
     assert set(sample.columns) == {
         contract.target.raw,
         *(feature.raw for feature in contract.features),
@@ -58,7 +59,7 @@ def test_the_sample_has_each_raw_column_that_the_contract_uses_or_drops_and_no_o
 
 
 @pytest.mark.parametrize("contract", CONTRACTS, ids=lambda contract: contract.name)
-def test_the_sample_passes_the_contract_with_about_the_real_share_of_positives(
+def test_sample_fits_the_contract_with_the_real_class_share(
     sample: pd.DataFrame, contract: Contract
 ) -> None:
     assert contract.data.public is not None
@@ -71,7 +72,7 @@ def test_the_sample_passes_the_contract_with_about_the_real_share_of_positives(
     assert rows[contract.target.name].mean() == pytest.approx(share, abs=0.02)
 
 
-def test_each_value_of_the_sample_is_written_as_in_the_real_file() -> None:
+def test_sample_is_formatted_like_the_real_file() -> None:
     """Names and texts are quoted; numbers are bare and carry the decimals of their column."""
     header, *lines = SAMPLE.read_text(encoding="utf-8").splitlines()
     assert re.fullmatch(r'"\w+"(,"\w+"){22}', header)
@@ -84,7 +85,7 @@ def test_each_value_of_the_sample_is_written_as_in_the_real_file() -> None:
     assert SAMPLE.stat().st_size < 1_250_000
 
 
-def test_columns_that_follow_from_others_do_so_in_the_sample(sample: pd.DataFrame) -> None:
+def test_computed_columns_are_consistent_in_the_sample(sample: pd.DataFrame) -> None:
     limit = sample["Credit_Limit"].astype(float)
     balance = sample["Total_Revolving_Bal"].astype(float)
     open_to_buy = sample["Avg_Open_To_Buy"].astype(float)
@@ -93,7 +94,7 @@ def test_columns_that_follow_from_others_do_so_in_the_sample(sample: pd.DataFram
     assert (balance / limit - utilization).abs().max() <= 0.0005 + 1e-9
 
 
-def test_no_row_of_the_real_file_is_in_the_sample(sample: pd.DataFrame, real: pd.DataFrame) -> None:
+def test_sample_has_no_row_of_the_real_file(sample: pd.DataFrame, real: pd.DataFrame) -> None:
     table = RawTable(real, CONTRACTS)
     assert identical_rows(table, table.parse(sample)) == {
         "all columns but the id": 0,
@@ -105,7 +106,7 @@ def test_no_row_of_the_real_file_is_in_the_sample(sample: pd.DataFrame, real: pd
 
 
 @pytest.mark.parametrize("contract", CONTRACTS, ids=lambda contract: contract.name)
-def test_a_model_that_learnt_from_the_sample_does_on_real_rows_as_one_that_learnt_from_real_rows(
+def test_sample_teaches_a_model_nearly_as_well_as_real_rows(
     sample: pd.DataFrame, real: pd.DataFrame, contract: Contract
 ) -> None:
     tested = real.sample(frac=0.3, random_state=0)
@@ -159,18 +160,18 @@ def toy() -> RawTable:
     return RawTable(toy_rows(1200), [TOY_CONTRACT])
 
 
-def test_the_same_seed_draws_the_same_sample_and_another_seed_another(toy: RawTable) -> None:
+def test_seed_determines_the_sample(toy: RawTable) -> None:
     first, again, other = (draw_sample(toy, 200, seed) for seed in (1, 1, 2))
     pd.testing.assert_frame_equal(first, again)
     assert not first.equals(other)
 
 
-def test_a_sample_has_the_rows_asked_for_in_the_classes_real_shares(toy: RawTable) -> None:
+def test_sample_has_requested_rows_in_real_class_shares(toy: RawTable) -> None:
     drawn = draw_sample(toy, 400, 1)
     assert drawn["Left"].value_counts().to_dict() == {"no": 300, "yes": 100}
 
 
-def test_a_column_that_is_the_sum_of_two_others_is_found_and_still_is_in_the_sample(
+def test_column_that_is_a_sum_stays_a_sum(
     toy: RawTable,
 ) -> None:
     assert list(toy.relations) == ["Sum"]
@@ -178,34 +179,36 @@ def test_a_column_that_is_the_sum_of_two_others_is_found_and_still_is_in_the_sam
     assert (drawn["Count"] + drawn["Weight"] - drawn["Sum"]).abs().max() < 1e-6
 
 
-def test_numbers_are_missing_as_often_and_by_the_same_text_as_in_the_real_table(
+def test_missing_numbers_are_as_frequent_as_in_real_table(
     toy: RawTable,
 ) -> None:
+    """They are written with the same text, too."""
     drawn = draw_sample(toy, 1000, 1)
     assert (drawn["Size"] == "?").mean() == pytest.approx(0.1, abs=0.04)
 
 
-def test_a_sample_keeps_what_columns_have_to_do_with_each_other(toy: RawTable) -> None:
+def test_sample_keeps_the_relations_of_columns(toy: RawTable) -> None:
     drawn = toy.parse(draw_sample(toy, 1000, 1))
     assert correlation_differences(toy, drawn).max() < 0.12
     assert distances(toy, drawn)["distance"].max() < 0.07
 
 
-def test_values_that_few_real_rows_share_are_not_handed_on(toy: RawTable) -> None:
-    """By chance some meet on the grid of two decimals; most are between the real ones."""
+def test_rare_values_are_not_copied(toy: RawTable) -> None:
+    """Some coincide by chance on the grid of two decimals; most lie between real ones."""
     drawn = toy.parse(draw_sample(toy, 1000, 1))
     assert drawn["Weight"].isin(toy.rows["Weight"]).mean() < 0.3
     assert drawn["Weight"].between(toy.rows["Weight"].min(), toy.rows["Weight"].max()).all()
 
 
-def test_no_id_of_a_real_row_is_drawn_even_where_real_ids_leave_no_gap(toy: RawTable) -> None:
+def test_real_ids_are_never_drawn(toy: RawTable) -> None:
+    """Even where real ids leave no gap."""
     drawn = draw_sample(toy, 1000, 1)
     assert drawn["Id"].is_unique
     assert not drawn["Id"].isin(toy_rows(1200)["Id"]).any()
 
 
-def test_a_row_that_the_real_table_holds_is_never_drawn() -> None:
-    """With 5 sizes and 8 counts, rows that equal a real one would come up all the time."""
+def test_real_rows_are_never_drawn() -> None:
+    """With 5 sizes and 8 counts, rows often equal a real one by chance."""
     rows = toy_rows(400)
     rows["Size"] = [str(20 * (i % 5)) for i in range(len(rows))]
     rows["Weight"] = rows["Count"]
@@ -215,27 +218,25 @@ def test_a_row_that_the_real_table_holds_is_never_drawn() -> None:
     assert set(identical_rows(table, drawn).values()) == {0}
 
 
-def test_a_table_too_plain_to_draw_other_rows_from_is_refused_with_a_sentence() -> None:
+def test_table_too_uniform_to_draw_from_is_refused() -> None:
     rows = toy_rows(400).assign(Size="1", Count="2", Weight="3", Sum="5")
     with pytest.raises(DataError, match="draw fewer rows"):
         draw_sample(RawTable(rows, [TOY_CONTRACT]), 100, 1)
 
 
 @pytest.mark.parametrize("rows", [-1, 0, 1])
-def test_a_sample_too_small_to_have_both_classes_is_refused_with_a_sentence(
-    toy: RawTable, rows: int
-) -> None:
+def test_sample_too_small_for_both_classes_is_refused(toy: RawTable, rows: int) -> None:
     with pytest.raises(DataError, match="draw more"):
         draw_sample(toy, rows, 1)
 
 
-def test_a_column_of_texts_that_no_contract_knows_is_refused() -> None:
+def test_unknown_text_column_is_refused() -> None:
     rows = toy_rows(40).assign(Name=[f"Customer {i}" for i in range(40)])
     with pytest.raises(DataError, match=r"'Name'.*remove the column"):
         RawTable(rows, [TOY_CONTRACT])
 
 
-def test_a_written_sample_is_read_as_it_was_drawn(toy: RawTable, tmp_path: Path) -> None:
+def test_written_sample_is_read_back_unchanged(toy: RawTable, tmp_path: Path) -> None:
     drawn = draw_sample(toy, 50, 1)
     write_raw(drawn, toy, tmp_path / "sample.csv")
     pd.testing.assert_frame_equal(
@@ -244,8 +245,8 @@ def test_a_written_sample_is_read_as_it_was_drawn(toy: RawTable, tmp_path: Path)
     assert (tmp_path / "sample.csv").read_text().startswith('"Id","Left","Size",')
 
 
-def test_a_table_judged_against_itself_is_the_same_in_every_figure(toy: RawTable) -> None:
-    """The judge must tell a copy, or its zeros for the sample would mean nothing."""
+def test_judge_finds_a_table_identical_to_itself(toy: RawTable) -> None:
+    """Otherwise zeros for the sample would mean nothing."""
     assert distances(toy, toy.rows)["distance"].max() == 0
     assert correlation_differences(toy, toy.rows).max() == 0
     assert set(identical_rows(toy, toy.rows).values()) == {1200}
@@ -253,7 +254,7 @@ def test_a_table_judged_against_itself_is_the_same_in_every_figure(toy: RawTable
     assert nearest(toy, toy.rows, toy.rows, skip=1).max() > 0.02
 
 
-def test_another_distribution_is_far_by_the_judge(toy: RawTable) -> None:
+def test_judge_finds_another_distribution_far(toy: RawTable) -> None:
     moved = toy.rows.assign(Weight=toy.rows["Weight"] + 1000, Colour="Red")
     figures = distances(toy, moved)
     assert figures.loc["Weight", "distance"] == 1

@@ -1,4 +1,4 @@
-"""Training and serving see the same numbers."""
+"""Tests of the encoder: training and serving see the same numbers."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from mlstack.model.encoder import Encoder
 from support.raw_tables import raw_table
 
 
-def test_a_table_and_its_customers_are_encoded_alike(contract: Contract) -> None:
+def test_table_and_customers_are_encoded_alike(contract: Contract) -> None:
     rows = clean(raw_table(contract, 50), contract)
     for feature in contract.features:
         if feature.may_be_missing:
@@ -26,7 +26,7 @@ def test_a_table_and_its_customers_are_encoded_alike(contract: Contract) -> None
     np.testing.assert_array_equal(matrix, encoder.encode_frame(rows))
 
 
-def test_documented_example_has_its_columns(documented: Contract) -> None:
+def test_documented_example_is_encoded_as_documented(documented: Contract) -> None:
     encoder = Encoder(documented)
     row = dict(zip(encoder.columns, encoder.encode([documented.example])[0], strict=True))
     assert row["customer_age"] == 50
@@ -34,7 +34,7 @@ def test_documented_example_has_its_columns(documented: Contract) -> None:
     assert len(encoder.columns) == 17
 
 
-def test_missing_and_absent_values_are_nan_in_all_their_columns(full: Contract) -> None:
+def test_missing_values_are_nan_in_all_their_columns(full: Contract) -> None:
     encoder = Encoder(full)
     customer = {**full.example, "education_level": None}
     del customer["marital_status"]

@@ -1,4 +1,4 @@
-"""A model that is not whole, or not what it says it is, is never used."""
+"""Tests of models on disk: a damaged or unsuitable model is never used."""
 
 import json
 from pathlib import Path
@@ -20,16 +20,14 @@ def folder(tmp_path: Path, documented: Contract) -> Path:
     return write_model(tmp_path / "model", documented, seed=1)
 
 
-def test_written_model_gives_the_scores_of_the_trained_one(
-    tmp_path: Path, contract: Contract
-) -> None:
+def test_written_model_scores_like_the_trained_one(tmp_path: Path, contract: Contract) -> None:
     model = Model.load(write_model(tmp_path / "model", contract, seed=1), RUN_ID)
     customers = CustomerGenerator(contract, seed=2).draw(100)
     expected = train(contract, seed=1).inplace_predict(model.encoder.encode(customers))
     np.testing.assert_array_equal(np.array(model.score(customers), dtype=np.float32), expected)
 
 
-def test_a_batch_scores_as_its_customers_one_by_one(folder: Path, documented: Contract) -> None:
+def test_batch_scores_like_single_customers(folder: Path, documented: Contract) -> None:
     model = Model.load(folder, RUN_ID)
     customers = CustomerGenerator(documented, seed=2).draw(50)
     assert model.score(customers) == [model.score([customer])[0] for customer in customers]
@@ -45,7 +43,7 @@ def test_missing_file_is_refused(folder: Path, file: str) -> None:
 
 
 @pytest.mark.parametrize("file", [MODEL_FILE, f"{EXTRA_FOLDER}/contract.yaml"])
-def test_changed_file_is_refused_before_it_is_parsed(folder: Path, file: str) -> None:
+def test_changed_file_is_refused_before_parsing(folder: Path, file: str) -> None:
     content = bytearray((folder / file).read_bytes())
     content[len(content) // 2] ^= 1
     (folder / file).write_bytes(content)
@@ -71,7 +69,7 @@ def test_manifest_that_does_not_match_is_refused(
         Model.load(folder, RUN_ID)
 
 
-def test_manifest_without_sense_is_refused(folder: Path) -> None:
+def test_malformed_manifest_is_refused(folder: Path) -> None:
     (folder / EXTRA_FOLDER / "manifest.json").write_text("{")
     with pytest.raises(ModelError, match="its manifest is broken"):
         Model.load(folder, RUN_ID)

@@ -1,4 +1,4 @@
-"""A spoilt copy of a model is replaced so that a kill at any moment leaves a whole one."""
+"""Tests of the model store: a kill at any time leaves an intact copy."""
 
 import shutil
 import subprocess
@@ -24,9 +24,10 @@ def in_mlflow(tmp_path: Path, documented: Contract, monkeypatch: pytest.MonkeyPa
     return whole
 
 
-def test_a_kill_while_a_copy_is_replaced_needs_no_second_download(
+def test_kill_during_replacement_leaves_an_intact_copy(
     in_mlflow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The next load needs no second download."""
     models = tmp_path / "models"
     ModelStore(models).load(RUN)
     (models / RUN / MODEL_FILE).write_bytes(b"spoilt")
@@ -46,7 +47,7 @@ def test_a_kill_while_a_copy_is_replaced_needs_no_second_download(
     assert not (models / f"{RUN}.ready").exists()
 
 
-def test_a_trial_that_ends_without_a_word_is_an_error_all_the_same(
+def test_trial_that_ends_without_a_message_is_an_error(
     in_mlflow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def silent(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:

@@ -4,7 +4,7 @@ from mlstack.contract import Contract
 from model_orchestration.tracking import provenance
 
 
-def test_the_tags_say_data_contract_code_and_libraries(documented: Contract) -> None:
+def test_provenance_names_data_contract_code_and_libraries(documented: Contract) -> None:
     tags = provenance(b"raw table", documented)
     assert tags["data_sha256"] == hashlib.sha256(b"raw table").hexdigest()
     assert tags["contract"] == documented.name
