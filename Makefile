@@ -244,7 +244,7 @@ lock: $(DEV) ## Compile the dependency groups of pyproject.toml into requirement
 $(PY):
 	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.13 is needed, and the PATH has none: install one, or name it: make demo PYTHON=/path/to/python3.12"; exit 1; }
 	@"$(PYTHON)" -c '$(SUITABLE)' || { echo "PYTHON=$(PYTHON) does not start or is not Python 3.11 to 3.13"; exit 1; }
-	@"$(PYTHON)" operations/embedded/before_install.py
+	@"$(PYTHON)" operations/install/before_install.py
 	@"$(PYTHON)" -m venv --clear $(VENV)
 
 # $(call install,LOCK,STAMPS): each lock contains those before it, so a larger one serves them too.

@@ -10,9 +10,9 @@ from packaging.utils import canonicalize_name
 
 from mlstack.settings import ROOT, Settings
 from operations.embedded import layout, processes
-from operations.embedded.before_install import RUN_GIB, disk_fault, python_fault
 from operations.embedded.service import EVERYWHERE, HERE, Service
 from operations.embedded.services import all_services
+from operations.install.before_install import RUN_GIB, disk_fault, python_fault
 from operations.machine import ports
 from operations.machine.findings import Finding, contract_fault, memory_fault
 

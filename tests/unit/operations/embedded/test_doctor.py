@@ -12,9 +12,10 @@ import psutil
 import pytest
 
 from mlstack.settings import ROOT, Settings
-from operations.embedded import before_install, checks
+from operations.embedded import checks
 from operations.embedded.service import Service
 from operations.embedded.services import all_services
+from operations.install import before_install
 from operations.machine import memory, ports
 from operations.machine.findings import Finding, report
 

@@ -1,6 +1,6 @@
 """Check this machine before anything is installed: `make` runs this before it makes `.venv`.
 
-Usage: python operations/embedded/before_install.py
+Usage: python operations/install/before_install.py
 """
 
 import importlib.util
