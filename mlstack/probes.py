@@ -90,11 +90,6 @@ def mongo_answers(host: str, port: int) -> Answer:
     return Answer(ready=fine, detail="" if fine else "hello was refused")
 
 
-def nothing_to_ask() -> Answer:
-    """Ready as soon as supervisord says that the service runs."""
-    return Answer(ready=True, detail="")
-
-
 def ask(url: str, data: dict[str, Any] | None) -> tuple[int, bytes]:
     """Return status and body of a GET or a POST of JSON; status 0: the body says why not."""
     request = urllib.request.Request(  # noqa: S310 - our own addresses, always http

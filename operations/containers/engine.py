@@ -39,6 +39,8 @@ class Container:
 class Compose:
     """The project's compose files under the environment that was loaded.
 
+    Every method raises StackError when there is no Docker.
+
     Args:
         given: Variables for compose beside the environment's.
     """
@@ -54,33 +56,20 @@ class Compose:
         if not _has_buildx():
             self._environment.setdefault("DOCKER_BUILDKIT", "0")
 
-    def run(self, *arguments: str, quiet: bool = False, stdin: Any = None) -> None:
-        """Run compose and show its output.
-
-        Raises:
-            StackError: it fails.
-        """
-        done = self.call(*arguments, stdin=stdin, stdout=subprocess.DEVNULL if quiet else None)
-        if done.returncode:
+    def run(self, *arguments: str, stdin: Any = None) -> None:
+        """Run compose and show its output. Raises StackError: it fails."""
+        if self.call(*arguments, stdin=stdin).returncode:
             raise StackError(f"docker compose {arguments[0]} failed: see above")
 
     def read(self, *arguments: str) -> str:
-        """Run compose and return its output.
-
-        Raises:
-            StackError: it fails; says why.
-        """
+        """Run compose and return its output. Raises StackError: it fails; says why."""
         done = self.call(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         if done.returncode:
             raise StackError(done.stderr.strip() or f"docker compose {arguments[0]} failed")
         return str(done.stdout)
 
     def call(self, *arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
-        """Run compose with options of `subprocess.run`; the caller checks the exit code.
-
-        Raises:
-            StackError: there is no Docker.
-        """
+        """Run compose with options of `subprocess.run`; the caller checks the exit code."""
         require_engine()
         return subprocess.run(
             ["docker", "compose", *_progress(), *arguments],
@@ -92,11 +81,7 @@ class Compose:
         )
 
     def become(self, *arguments: str) -> NoReturn:
-        """Replace this process by compose.
-
-        Raises:
-            StackError: there is no Docker.
-        """
+        """Replace this process by compose."""
         require_engine()
         os.chdir(ROOT)
         environment = {**self._environment, **for_public_images()}
@@ -146,11 +131,7 @@ def _has_buildx() -> bool:
 
 
 def docker(*arguments: str) -> str:
-    """Run docker and return its output.
-
-    Raises:
-        StackError: it fails; says why.
-    """
+    """Run docker and return its output. Raises StackError: it fails; says why."""
     done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
         raise StackError(done.stderr.strip())

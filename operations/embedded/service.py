@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mlstack.probes import Probe, nothing_to_ask
+from mlstack.probes import Probe
 
 HERE = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - bound to only when BIND_ADDRESS says so
@@ -22,9 +22,9 @@ class Service:
         name: Its name, here and in the logs.
         group: What targets start and stop together.
         command: What is run.
+        probe: Tells whether it is ready.
         environment: Variables beside the common ones (`PATH` and the like).
         follows_settings: Whether it is our own code, which reads the active environment.
-        probe: Tells whether it is ready.
         address: What people open or clients connect to.
         host: Where it listens.
         port: Its port; 0: none.
@@ -40,9 +40,9 @@ class Service:
     name: str
     group: str
     command: tuple[str, ...]
+    probe: Probe
     environment: Mapping[str, str] = field(default_factory=dict)
     follows_settings: bool = False
-    probe: Probe = nothing_to_ask
     address: str = ""
     host: str = HERE
     port: int = 0

@@ -99,10 +99,14 @@ class EmbeddedStack:
         """Print a table of all services."""
         states = self._supervisord.states()
         own = processes.find_by_service(layout.STACK)
+        lines = []
         if own and not self._supervisord.is_running:
-            say("supervisord was killed; its services run on until the next start or reset")
+            lines.append(
+                "supervisord was killed; its services run on until the next start or reset"
+            )
         row = "{:<20} {:<9} {:>7}  {:<19} {:>8}  {:<29} {}"
-        say(row.format("service", "state", "pid", "since (UTC)", "memory", "address", "ready"))
+        head = ("service", "state", "pid", "since (UTC)", "memory", "address", "ready")
+        lines.append(row.format(*head))
         for service in self.services:
             state = states[service.name]
             answer = (
@@ -121,9 +125,10 @@ class EmbeddedStack:
                 service.address,
                 f"{'yes' if answer.ready else 'no'} {answer.detail}",
             )
-            say(row.format(*cells).rstrip())
+            lines.append(row.format(*cells).rstrip())
         total = processes.memory_bytes(process for group in own.values() for process in group)
-        say(f"together {total / _MIB:.0f} MiB (shared pages count for each process)")
+        lines.append(f"together {total / _MIB:.0f} MiB (shared pages count for each process)")
+        say("\n".join(lines))
 
     def logs(self, service: str) -> None:
         """Become `tail` on a service's log or, for an empty name, on all logs.

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from mlstack.probes import Answer
 from mlstack.settings import ROOT, Settings
 from operations.embedded import checks
 from operations.embedded.service import Service
@@ -41,7 +42,14 @@ def listener() -> Iterator[int]:
 
 
 def _service(port: int) -> Service:
-    return Service(name="x", group="g", command=("x",), port=port, port_variable="API_PORT")
+    return Service(
+        name="x",
+        group="g",
+        command=("x",),
+        probe=lambda: Answer(ready=True, detail=""),
+        port=port,
+        port_variable="API_PORT",
+    )
 
 
 def test_taken_port_names_holder_and_alternative(listener: int) -> None:
