@@ -1,4 +1,4 @@
-"""Places where a test may have a process killed: between any two steps of keeping a promise.
+"""Places where a test may kill a process: between any two steps of keeping a promise.
 
 Inert unless `FAIL_POINT` was in the environment when the process started.
 """
@@ -8,7 +8,7 @@ import signal
 import threading
 
 VARIABLE = "FAIL_POINT"
-"""`name` or `name:n`: the process is killed when it comes to that place for the nth time."""
+"""`name` or `name:n`: the process is killed when it reaches that place for the nth time."""
 
 _name, _, _count = os.environ.get(VARIABLE, "").partition(":")
 _left = int(_count or 1)
@@ -16,7 +16,7 @@ _lock = threading.Lock()
 
 
 def reached(name: str) -> None:
-    """Marks a place; kills the process (SIGKILL) if a test has asked for it."""
+    """Mark a place; kill the process (SIGKILL) here if a test asked for it."""
     if name != _name:
         return
     global _left  # noqa: PLW0603 - a countdown of the process

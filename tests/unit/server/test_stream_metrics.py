@@ -1,4 +1,4 @@
-"""What the stream server tells of its shards."""
+"""The metrics of a shard show lag and standstill."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -8,7 +8,7 @@ from server.stream.metrics import StreamMetrics
 
 
 class Clock:
-    """Goes on when it is told to."""
+    """Advances when the test says so."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.seconds = 1000.0
@@ -20,14 +20,16 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
 
 
-def test_a_shard_whose_reads_find_nothing_any_more_stands(clock: Clock) -> None:
+def test_checkpoint_age_grows_without_reads(clock: Clock) -> None:
+    """A shard that is no longer read stands still."""
     with StreamMetrics().reading("s") as shard:
         shard.settled(0)
         clock.seconds += 400
         assert shard.checkpoint_age_seconds == 400
 
 
-def test_a_quiet_shard_does_not_stand_where_nothing_is_heard_of_empty_reads(clock: Clock) -> None:
+def test_quiet_shard_is_not_standing_still(clock: Clock) -> None:
+    """Where empty reads are not reported, only records in hand make the age grow."""
     with StreamMetrics().reading("s", sees_empty_reads=False) as shard:
         shard.settled(0)
         clock.seconds += 400

@@ -1,4 +1,4 @@
-"""Bucket, data and streams are made when they are missing; a table that is there stays."""
+"""Bucket, table and streams are created when they are missing; an existing table stays."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -60,58 +60,58 @@ def given(tmp_path: Path, plain: Settings) -> Settings:
     return plain.model_copy(update={"data_file": path})
 
 
-def lost() -> None:
-    """What a restart of an emulator does."""
+def forget() -> None:
+    """Empty the store, as a restart of an emulator does."""
     s3 = boto3.resource("s3").Bucket(BUCKET)
     s3.objects.delete()
     s3.delete()
 
 
-def there(key: str) -> bytes:
+def stored(key: str) -> bytes:
     return FeatureStore(BUCKET).download(key)
 
 
 @pytest.fixture
-def made(documented: Contract) -> Callable[[Settings], list[str]]:
-    """Runs `init_aws` and returns what it says."""
+def run(documented: Contract) -> Callable[[Settings], list[str]]:
+    """Runs `init_aws` and returns what it reports."""
 
-    def run(settings: Settings) -> list[str]:
+    def run_init_aws(settings: Settings) -> list[str]:
         said: list[str] = []
         init_aws.init_aws(settings, documented, said.append)
         return said
 
-    return run
+    return run_init_aws
 
 
-Made = Callable[[Settings], list[str]]
+Run = Callable[[Settings], list[str]]
 
 
-def test_first_run_makes_everything_and_says_so(
-    made: Made, given: Settings, documented: Contract
-) -> None:
+def test_first_run_creates_everything(run: Run, given: Settings, documented: Contract) -> None:
+    """Bucket, table and streams are created and reported."""
     key = documented.data.key
-    assert made(given) == [
+    assert run(given) == [
         f"made bucket {BUCKET}",
         f"sent mine.csv (4 bytes) to s3://{BUCKET}/{key}",
         "made stream predictions (2 shards)",
         "made stream results (1 shard)",
         "made stream predictions-dead-letter (1 shard)",
     ]
-    assert there(key) == MINE
+    assert stored(key) == MINE
 
 
-def test_second_run_changes_nothing(made: Made, given: Settings, documented: Contract) -> None:
+def test_second_run_changes_nothing(run: Run, given: Settings, documented: Contract) -> None:
+    """A repetition leaves everything as it is."""
     key = documented.data.key
-    made(given)
+    run(given)
     before = boto3.client("s3").head_object(Bucket=BUCKET, Key=key)["LastModified"]
-    assert made(given) == [f"s3://{BUCKET}/{key} has mine.csv"]
+    assert run(given) == [f"s3://{BUCKET}/{key} has mine.csv"]
     assert boto3.client("s3").head_object(Bucket=BUCKET, Key=key)["LastModified"] == before
 
 
-def test_a_run_without_data_file_leaves_the_users_table_alone(
+def test_run_without_data_file_keeps_users_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, documented: Contract
 ) -> None:
-    """As make runs it: `make init_aws DATA_FILE=...`, and later `make init_aws`."""
+    """`make init_aws DATA_FILE=...`, then `make init_aws`: the file stays."""
     mine = tmp_path / "mine.csv"
     mine.write_bytes(MINE)
     monkeypatch.setattr(sys, "argv", ["init_aws"])
@@ -121,112 +121,119 @@ def test_a_run_without_data_file_leaves_the_users_table_alone(
     init_aws.main()
     monkeypatch.delenv("DATA_FILE")
     init_aws.main()
-    assert there(documented.data.key) == MINE
+    assert stored(documented.data.key) == MINE
 
 
-def test_what_stays_is_said_with_where_it_is_from(
-    made: Made, given: Settings, plain: Settings, documented: Contract
+def test_kept_table_is_reported_with_origin(
+    run: Run, given: Settings, plain: Settings, documented: Contract
 ) -> None:
-    made(given)
+    """The report says which file the kept table came from."""
+    run(given)
     address = f"s3://{BUCKET}/{documented.data.key}"
     stays = "stays as it is: 4 bytes of mine.csv (DATA_FILE=... replaces it)"
-    assert made(plain) == [f"{address} {stays}"]
+    assert run(plain) == [f"{address} {stays}"]
 
 
-def test_a_given_file_replaces_what_is_there(
-    made: Made, given: Settings, documented: Contract
-) -> None:
-    made(given)
+def test_given_file_replaces_table(run: Run, given: Settings, documented: Contract) -> None:
+    """`DATA_FILE` replaces the table in the store."""
+    run(given)
     assert given.data_file
     given.data_file.write_bytes(OTHER)
-    assert made(given)[0].startswith("sent mine.csv")
-    assert there(documented.data.key) == OTHER
+    assert run(given)[0].startswith("sent mine.csv")
+    assert stored(documented.data.key) == OTHER
 
 
-def test_a_store_that_forgot_gets_the_users_table_again(
-    made: Made, given: Settings, plain: Settings, documented: Contract
+def test_emptied_store_gets_users_table_again(
+    run: Run, given: Settings, plain: Settings, documented: Contract
 ) -> None:
-    made(given)
-    lost()
-    assert "sent mine.csv (4 bytes), which it had before, to" in made(plain)[1]
-    assert there(documented.data.key) == MINE
+    """After a restart of the emulator the user's table is sent again, not the sample."""
+    run(given)
+    forget()
+    assert "sent mine.csv (4 bytes), which it had before, to" in run(plain)[1]
+    assert stored(documented.data.key) == MINE
 
 
-def test_a_new_machine_takes_its_copy_from_the_store(
-    made: Made, plain: Settings, given: Settings, tmp_path: Path, documented: Contract
+def test_new_machine_copies_table_from_store(
+    run: Run, plain: Settings, given: Settings, tmp_path: Path, documented: Contract
 ) -> None:
-    made(given)
+    """A machine without a copy of the table takes one, and can restore the store from it."""
+    run(given)
     new = plain.model_copy(update={"state_dir": tmp_path / "new"})
-    [stays] = made(new)
+    [stays] = run(new)
     assert "stays as it is: 4 bytes (" in stays
-    assert there(documented.data.key) == MINE
-    lost()
+    assert stored(documented.data.key) == MINE
+    forget()
     init_aws.restore_aws(new, print)
-    assert there(documented.data.key) == MINE
+    assert stored(documented.data.key) == MINE
 
 
-def test_a_table_that_others_put_into_the_store_stays_and_is_kept(
-    made: Made, plain: Settings, given: Settings, documented: Contract
+def test_table_from_elsewhere_is_kept(
+    run: Run, plain: Settings, given: Settings, documented: Contract
 ) -> None:
-    made(given)
+    """A table that somebody else put into the store stays, and is restored."""
+    run(given)
     boto3.client("s3").put_object(Bucket=BUCKET, Key=documented.data.key, Body=OTHER)
-    made(plain)
-    assert there(documented.data.key) == OTHER
-    lost()
+    run(plain)
+    assert stored(documented.data.key) == OTHER
+    forget()
     init_aws.restore_aws(plain, print)
-    assert there(documented.data.key) == OTHER
+    assert stored(documented.data.key) == OTHER
 
 
-def test_the_sample_in_the_store_of_a_new_machine_is_known_as_such(
-    made: Made, plain: Settings, tmp_path: Path, documented: Contract
+def test_new_machine_recognises_sample(
+    run: Run, plain: Settings, tmp_path: Path, documented: Contract
 ) -> None:
-    made(plain)
+    """A machine without a copy knows that the store has the synthetic sample."""
+    run(plain)
     assert documented.data.sample
-    assert there(documented.data.key) == (ROOT / documented.data.sample).read_bytes()
+    assert stored(documented.data.key) == (ROOT / documented.data.sample).read_bytes()
     new = plain.model_copy(update={"state_dir": tmp_path / "new"})
     assert init_aws.init_aws(new, documented, print).synthetic
 
 
 def test_contracts_of_one_table_share_its_copy(
-    made: Made, given: Settings, plain: Settings, documented: Contract
+    run: Run, given: Settings, plain: Settings, documented: Contract
 ) -> None:
+    """Two contracts with the same key restore the newest table."""
     other = documented.model_copy(update={"name": "another"})
-    made(given)
+    run(given)
     assert given.data_file
     given.data_file.write_bytes(OTHER)
     init_aws.init_aws(given, other, print)
-    lost()
-    made(plain)
-    assert there(documented.data.key) == OTHER
+    forget()
+    run(plain)
+    assert stored(documented.data.key) == OTHER
 
 
-def test_another_contracts_table_does_not_replace_the_first_ones(
+def test_tables_of_contracts_stay_apart(
     given: Settings, plain: Settings, documented: Contract
 ) -> None:
+    """The table of one contract does not replace that of another."""
     data = documented.data.model_copy(update={"key": "another/table.csv"})
     init_aws.init_aws(given, documented, print)
     init_aws.init_aws(plain, documented.model_copy(update={"data": data}), print)
-    lost()
+    forget()
     init_aws.restore_aws(plain, print)
-    assert there(documented.data.key) == MINE
-    assert there("another/table.csv") != MINE
+    assert stored(documented.data.key) == MINE
+    assert stored("another/table.csv") != MINE
 
 
-def test_the_keeper_replaces_nothing(
-    made: Made, given: Settings, documented: Contract, monkeypatch: pytest.MonkeyPatch
+def test_restore_replaces_nothing(
+    run: Run, given: Settings, documented: Contract, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not even what comes between its look and its sending."""
-    made(given)
+    """Not even a table that arrives between the check and the upload."""
+    run(given)
     boto3.client("s3").put_object(Bucket=BUCKET, Key=documented.data.key, Body=OTHER)
     said: list[str] = []
     init_aws.restore_aws(given, said.append)
     monkeypatch.setattr(FeatureStore, "has", lambda *_: False)
     init_aws.restore_aws(given, said.append)
-    assert (said, there(documented.data.key)) == ([], OTHER)
+    assert (said, stored(documented.data.key)) == ([], OTHER)
 
 
-def test_what_is_gone_is_made_again(made: Made, given: Settings, documented: Contract) -> None:
-    made(given)
+def test_restore_creates_what_is_gone(run: Run, given: Settings, documented: Contract) -> None:
+    """A table and a stream that are gone are created again, and reported."""
+    run(given)
     boto3.client("s3").delete_object(Bucket=BUCKET, Key=documented.data.key)
     boto3.client("kinesis").delete_stream(StreamName="results")
     said: list[str] = []
@@ -237,10 +244,11 @@ def test_what_is_gone_is_made_again(made: Made, given: Settings, documented: Con
     ]
 
 
-def test_a_store_that_can_not_be_asked_is_no_empty_one(
-    made: Made, given: Settings, plain: Settings, monkeypatch: pytest.MonkeyPatch
+def test_refusing_store_is_not_empty(
+    run: Run, given: Settings, plain: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made(given)
+    """A store that refuses access does not count as empty."""
+    run(given)
     call = BaseClient._make_api_call  # type: ignore[attr-defined]
 
     def refusing(self: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
@@ -254,19 +262,20 @@ def test_a_store_that_can_not_be_asked_is_no_empty_one(
 
     monkeypatch.setattr(BaseClient, "_make_api_call", refusing)
     with pytest.raises(FeatureStoreError, match="refuses"):
-        made(plain)
+        run(plain)
 
 
-def test_no_bucket_is_guessed(made: Made, given: Settings) -> None:
-    """In AWS a name that nobody chose is somebody else's."""
+def test_bucket_name_is_required(run: Run, given: Settings) -> None:
+    """In AWS a name that nobody chose belongs to somebody else."""
     with pytest.raises(SettingsError, match=r"FEATURE_STORE_BUCKET is empty.*\.env\."):
-        made(given.model_copy(update={"feature_store_bucket": ""}))
+        run(given.model_copy(update={"feature_store_bucket": ""}))
 
 
-def test_who_may_not_create_streams_starts_with_those_that_are_there(
-    made: Made, given: Settings, monkeypatch: pytest.MonkeyPatch
+def test_existing_streams_need_no_right_to_create(
+    run: Run, given: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made(given)
+    """Streams that exist are used; the right to create is needed only for missing ones."""
+    run(given)
     call = BaseClient._make_api_call  # type: ignore[attr-defined]
 
     def refusing(self: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
@@ -276,30 +285,33 @@ def test_who_may_not_create_streams_starts_with_those_that_are_there(
         return call(self, operation, arguments)
 
     monkeypatch.setattr(BaseClient, "_make_api_call", refusing)
-    made(given)
+    run(given)
     boto3.client("kinesis").delete_stream(StreamName="results")
     with pytest.raises(StreamError, match=r"stream results .*not you"):
-        made(given)
+        run(given)
 
 
-def test_missing_region_is_an_error_in_a_sentence(
-    made: Made, given: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_missing_region_is_reported(
+    run: Run, given: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    made(given)
+    """A missing region is an error with a sentence."""
+    run(given)
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     with pytest.raises(StreamError, match="region"):
-        made(given)
+        run(given)
 
 
-def test_missing_table_is_an_error_that_says_what_to_run() -> None:
+def test_missing_table_names_command() -> None:
+    """The error says which target creates the table."""
     store = FeatureStore(BUCKET)
     store.create()
     with pytest.raises(FeatureStoreError, match="make init_aws"):
         store.download("none.csv")
 
 
-def test_nothing_is_kept_before_there_was_anything(made: Made, plain: Settings) -> None:
+def test_nothing_to_keep_before_first_run(run: Run, plain: Settings) -> None:
+    """The keeper creates nothing before the first `make init_aws`."""
     assert not has_table(plain)
-    made(plain)
+    run(plain)
     assert has_table(plain)
