@@ -113,13 +113,13 @@ def main() -> None:
     logging.getLogger("botocore").setLevel(logging.WARNING)
     settings = Settings.load()
     shorten_timeouts()
-    sign = heartbeat.stream_server(settings)
-    liveness = Liveness(sign)
+    heartbeat_file = heartbeat.stream_server(settings)
+    liveness = Liveness(heartbeat_file)
     stop = Stop(_GRACE_SECONDS, beat=liveness.beat)
     try:
         run_until_stopped(lambda: serve(settings, stop, liveness), stop)
     finally:
-        sign.remove()
+        heartbeat_file.remove()
     log.info("stopped in order")
 
 

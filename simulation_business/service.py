@@ -62,14 +62,14 @@ def main(name: str, description: str, build: Build, arguments: Sequence[str] | N
     )
     logging.getLogger("botocore").setLevel(logging.WARNING)
     settings = Settings.load()
-    sign_of_life = heartbeat.simulator(name, settings)
-    stop = Stop(beat=sign_of_life.beat)
+    heartbeat_file = heartbeat.simulator(name, settings)
+    stop = Stop(beat=heartbeat_file.beat)
     try:
         complete = run_until_stopped(
             lambda: _simulate(settings, options, stop, build), stop, _GRACE_SECONDS
         )
     finally:
-        sign_of_life.remove()
+        heartbeat_file.remove()
     log.info("stopped in order" if stop.ordered else "done")
     return 0 if complete or not options.once else 1
 
