@@ -53,7 +53,7 @@ def predictor(
     seed: int = 1,
     kept: Kept | None = None,
 ) -> Predictor:
-    """A predictor with a small model, written to and loaded from a folder."""
+    """Make a predictor with a small model, written to and loaded from a folder."""
     return Predictor(Model.load(write_model(folder, contract, seed), run_id), kept or Kept())
 
 
@@ -64,7 +64,7 @@ def application(
     kept: Kept | None = None,
     settings: Settings | None = None,
 ) -> Flask:
-    """The application, which serves the model from the first request on."""
+    """Make the application, which serves the model from the first request on."""
     file = Path("contracts") / f"{contract.name}.yaml"
     in_force = (settings or Settings()).model_copy(update={"contract": file})
     return create_app(in_force, served, metrics or Metrics(), kept or Kept())

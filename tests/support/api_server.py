@@ -35,7 +35,7 @@ class Answer:
 
 
 class _Gunicorn:
-    """A running server; a context manager that ends it.
+    """A running server; the context manager ends it.
 
     Args:
         state: Its state folder.
@@ -103,16 +103,16 @@ class _Gunicorn:
                 self.process.wait()
 
     def stop(self) -> int:
-        """Tells it to stop and waits; returns its exit code."""
+        """Tell it to stop and wait; return its exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(_STOP_SECONDS)
 
     def workers(self) -> list[psutil.Process]:
-        """Its worker processes."""
+        """List its worker processes."""
         return psutil.Process(self.process.pid).children()
 
     def connect(self, timeout: float = 30) -> socket.socket:
-        """A bare connection."""
+        """Open a bare connection."""
         return socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
 
     def request(
@@ -122,7 +122,7 @@ class _Gunicorn:
         body: bytes | str | None = None,
         headers: Iterable[tuple[str, str]] = (),
     ) -> Answer:
-        """One request on a connection of its own."""
+        """Send one request on a connection of its own."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             return send(connection, method, path, body, headers)
@@ -130,12 +130,12 @@ class _Gunicorn:
             connection.close()
 
     def post(self, path: str, document: Any) -> Answer:
-        """Sends a JSON document."""
+        """Send a JSON document."""
         body = json.dumps(document)
         return self.request("POST", path, body, [("Content-Type", "application/json")])
 
     def answers(self) -> bool:
-        """Whether what is awaited answers."""
+        """Say whether the awaited path answers with 200."""
         if self.process.poll() is not None:
             raise AssertionError(f"the server ended: {self.log.read_text()}")
         try:
@@ -144,7 +144,7 @@ class _Gunicorn:
             return False
 
     def metric(self, name: str, **labels: str) -> float:
-        """Sum of a metric's samples that have these labels."""
+        """Sum a metric's samples that have these labels."""
         total = 0.0
         for line in self.request("GET", "/metrics").body.decode().splitlines():
             match = re.fullmatch(r"([\w:]+)(?:\{(.*)\})? (\S+)", line)
@@ -190,7 +190,7 @@ class MonitorService(_Gunicorn):
         )
 
     def kill_worker(self) -> None:
-        """Kills the process that does the work, and waits until another one answers."""
+        """Kill the process that does the work, and wait until another one answers."""
         (worker,) = self.workers()
         worker.kill()
         wait_until(lambda: self.workers() not in ([], [worker]), "another worker is there")
@@ -204,7 +204,7 @@ def send(
     body: bytes | str | None = None,
     headers: Iterable[tuple[str, str]] = (),
 ) -> Answer:
-    """One request on a connection that stays open."""
+    """Send one request on a connection that stays open."""
     connection.putrequest(method, path, skip_accept_encoding=True)
     content = body.encode() if isinstance(body, str) else body
     for name, value in headers:

@@ -30,7 +30,7 @@ KEYS = {
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Where a record that was acknowledged stands."""
+    """Shard and sequence number of an acknowledged record."""
 
     shard_id: str
     sequence_number: str
@@ -69,13 +69,13 @@ class Emulator:
         self.kill()
 
     def kill(self) -> None:
-        """Ends it; what it knew is gone."""
+        """End it; it forgets everything."""
         if self._process:
             self._process.kill()
             self._process.wait()
 
     def client(self) -> "KinesisClient":
-        """A client of its own."""
+        """Make a client."""
         return boto3.client(
             "kinesis",
             endpoint_url=self.url,
@@ -87,11 +87,11 @@ class Emulator:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process needs to reach it."""
+        """Environment variables that lead a process to it."""
         return {**KEYS, "AWS_ENDPOINT_URL": self.url}
 
     def make_streams(self, shards: int = 2) -> "KinesisClient":
-        """Makes the streams; returns a client."""
+        """Make the streams; return a client."""
         client = self.client()
         names = {"predictions": shards, "results": 1, "predictions-dead-letter": 1}
         for name, count in names.items():
@@ -108,19 +108,19 @@ class Emulator:
 
 
 def moto(folder: Path) -> Emulator:
-    """moto, one request at a time."""
+    """Make an emulator out of moto, which answers one request at a time."""
     command = (sys.executable, "-m", "operations.embedded.aws_emulator", "127.0.0.1", "{port}")
     return Emulator(folder, command, {"PATH": "/usr/bin:/bin"})
 
 
 def is_active(client: "KinesisClient", name: str) -> bool:
-    """Whether a stream can be used."""
+    """Say whether a stream can be used."""
     summary = client.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]
     return summary["StreamStatus"] == "ACTIVE"
 
 
 def put(client: "KinesisClient", bodies: Sequence[bytes], hash_key: int | None = None) -> list[Put]:
-    """Puts records, spread over the shards or all into the one of the hash key."""
+    """Put records, spread over the shards or all into the one of the hash key."""
     puts = []
     for start in range(0, len(bodies), 250):
         entries: list[PutRecordsRequestEntryTypeDef] = []
@@ -139,7 +139,7 @@ def put(client: "KinesisClient", bodies: Sequence[bytes], hash_key: int | None =
 
 
 class StreamTail:
-    """Everything that is in a stream, read on at every call.
+    """Reader of a whole stream, which goes on at every call.
 
     Args:
         client: Of the stream's emulator.
@@ -152,7 +152,7 @@ class StreamTail:
         self.records: list[RecordTypeDef] = []
 
     def read(self) -> list["RecordTypeDef"]:
-        """Reads to the end of every shard; returns all there ever was, in order per shard."""
+        """Read every shard to its end; return all records so far, in order per shard."""
         for shard in self._client.list_shards(StreamName=self._name)["Shards"]:
             shard_id = shard["ShardId"]
             if shard_id not in self._iterators:
@@ -170,6 +170,6 @@ class StreamTail:
 
 @contextmanager
 def running(emulator: Emulator, shards: int = 2) -> Iterator["KinesisClient"]:
-    """Runs an emulator with the project's streams until the block ends."""
+    """Run an emulator with the project's streams until the block ends."""
     with emulator:
         yield emulator.make_streams(shards)

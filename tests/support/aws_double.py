@@ -37,13 +37,13 @@ class Asked:
 
     @property
     def service(self) -> str:
-        """Of which service the container is, or is a job of."""
+        """The service that the container or job belongs to."""
         container = self.who.partition(".")[0]
         return re.sub(r"^mlstack-test-[0-9a-f]+-|-(run-)?[0-9a-f]+$", "", container)
 
     @property
     def action(self) -> str:
-        """What a policy calls it."""
+        """The action's name in a policy."""
         service, _, what = self.what.partition(" ")
         if service != "s3":
             return f"{service}:{what.rpartition('.')[2]}"
@@ -57,14 +57,14 @@ class Asked:
 
     @property
     def bucket(self) -> str:
-        """The bucket that it is about; empty: none."""
+        """The bucket of the call; empty: none."""
         service, _, what = self.what.partition(" ")
         path = what.partition(" ")[2].partition("?")[0]
         return path.split("/")[1] if service == "s3" else ""
 
 
 class Aws:
-    """The double, for the test, which has an administrator's keys.
+    """The double as the test sees it, with an administrator's keys.
 
     Args:
         name: Of its compose project.
@@ -85,12 +85,12 @@ class Aws:
         return client
 
     def objects(self, bucket: str) -> set[str]:
-        """Keys of all that is in a bucket."""
+        """List the keys of a bucket."""
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
         return {each["Key"] for page in pages for each in page.get("Contents", [])}
 
     def asked(self) -> list[Asked]:
-        """Every request of the stack's so far."""
+        """List every call of the stack so far."""
         container = docker(
             *("ps", "--quiet", "--filter", f"label=com.docker.compose.project={self.name}"),
             *("--filter", "label=com.docker.compose.service=aws"),
@@ -109,7 +109,7 @@ class Aws:
 
 @contextmanager
 def aws_double(name: str, port: int) -> Iterator[Aws]:
-    """Brings the double up; at the end nothing of it is left.
+    """Bring the double up; at the end nothing of it is left.
 
     Args:
         name: Of its compose project.

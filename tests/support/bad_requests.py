@@ -1,4 +1,4 @@
-"""Requests that must be refused, each with its name and the answer that it must get."""
+"""Requests that must be refused, with the answer to each."""
 
 import itertools
 import json
@@ -16,7 +16,7 @@ Headers = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class BadRequest:
-    """A request, and how it must be refused.
+    """A request that must be refused, and how.
 
     Args:
         name: Says what is wrong with it.

@@ -14,7 +14,7 @@ from support.waiting import wait_until
 
 
 def no_engine() -> str:
-    """Why there is no Docker to be tested with; empty: there is one."""
+    """Say why there is no Docker engine; empty: there is one."""
     try:
         asked = subprocess.run(
             ["docker", "version"], capture_output=True, text=True, timeout=20, check=False
@@ -25,13 +25,13 @@ def no_engine() -> str:
 
 
 def docker(*arguments: str) -> str:
-    """Runs docker and returns what it prints."""
+    """Run docker and returns what it prints."""
     done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True)
     return done.stdout
 
 
 def build_image(project: ProjectCopy, service: str) -> None:
-    """Builds a service's image from a copy of the project, as `make ... env=local` does."""
+    """Build a service's image from a copy of the project, as `make ... env=local` does."""
     code = (
         "from operations.containers.engine import Compose; from mlstack import environments; "
         f"environments.load('local'); Compose().run('build', '--quiet', '{service}')"
@@ -52,7 +52,7 @@ class Containers:
         self.name = name
 
     def inspected(self) -> dict[str, Any]:
-        """What the engine knows of each service's container."""
+        """Inspect each service's container."""
         ids = docker("ps", "--all", "--quiet", "--filter", self._label).split()
         found = json.loads(docker("inspect", *ids)) if ids else []
         service, job = "com.docker.compose.service", "com.docker.compose.oneoff"
@@ -80,7 +80,7 @@ class Containers:
         return bool(state["Status"] == "running" and state["Health"]["Status"] == "healthy")
 
     def left(self) -> list[str]:
-        """Containers, volumes and networks of the project."""
+        """List containers, volumes and networks of the project."""
         return [
             *docker("ps", "--all", "--quiet", "--filter", self._label).split(),
             *docker("volume", "ls", "--quiet", "--filter", self._label).split(),
@@ -96,7 +96,7 @@ class Containers:
 def containers_copy(
     folder: Path, environment: str = "local"
 ) -> Iterator[tuple[ProjectCopy, Containers]]:
-    """A copy of the project with a compose project of its own; at the end nothing is left."""
+    """Make a copy of the project with a compose project of its own; remove all at the end."""
     with project_copy(folder) as project:
         containers = Containers(f"mlstack-test-{uuid.uuid4().hex[:8]}")
         project.variables["COMPOSE_PROJECT_NAME"] = containers.name

@@ -24,7 +24,7 @@ def _generator(name: str) -> CustomerGenerator:
 
 
 def customers(contract: Contract, rows: int, *, drift: str = "", seed: int = 1) -> pd.DataFrame:
-    """Customers of the simulators', perhaps after a named drift, with chances and no outcomes."""
+    """Draw customers as the simulators do, with chances and without outcomes."""
     drawn = _generator(contract.name).draw(rows)
     if drift:
         path = drifts_path(ROOT / "contracts" / f"{contract.name}.yaml")
@@ -34,6 +34,6 @@ def customers(contract: Contract, rows: int, *, drift: str = "", seed: int = 1) 
 
 
 def with_outcomes(rows: pd.DataFrame, seed: int = 1) -> pd.DataFrame:
-    """The same with the outcomes that their chances foretell."""
+    """Add the outcomes that the chances predict."""
     random = np.random.default_rng(seed).random(len(rows))
     return rows.assign(**{TARGET: (random < rows[PREDICTION]).astype("float64")})

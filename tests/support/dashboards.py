@@ -1,4 +1,4 @@
-"""Grafana's dashboards, as far as they can be judged without Grafana."""
+"""Grafana's dashboards, checked without Grafana."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ _BUILT_IN = {"$__rate_interval": "70s", "$__interval": "60s", "$__range": "1h"}
 
 @dataclass(frozen=True)
 class Query:
-    """One of a panel's.
+    """A panel's query.
 
     Args:
         panel: The panel's title.
@@ -32,7 +32,7 @@ class Query:
     instant: bool
 
     def filled(self, **variables: str) -> str:
-        """The expression with all variables put in."""
+        """Put all variables into the expression."""
         text = self.expression
         for name, value in (_BUILT_IN | {f"${k}": v for k, v in variables.items()}).items():
             text = text.replace(name, value)
@@ -40,7 +40,7 @@ class Query:
 
 
 def load(file: Path) -> dict[str, Any]:
-    """A dashboard; a key that appears twice is an error."""
+    """Load a dashboard; a key that appears twice is an error."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         assert len({key for key, _ in pairs}) == len(pairs), pairs
@@ -51,7 +51,7 @@ def load(file: Path) -> dict[str, Any]:
 
 
 def queries(dashboard: dict[str, Any]) -> Iterator[Query]:
-    """Every query of every panel."""
+    """Yield every query of every panel."""
     for panel in dashboard["panels"]:
         for target in panel.get("targets", ()):
             yield Query(panel["title"], target["refId"], target["expr"], target["instant"])

@@ -44,17 +44,17 @@ class Machine(ABC):
         self.notes = copy.folder / ".deploy"
 
     def forget(self) -> None:
-        """Nothing was ever deployed here, and nobody asked for it."""
+        """Forget every deploy and every request."""
         for path in self.state._record.parent.glob("deploy*"):
             path.unlink()
         shutil.rmtree(self.notes, ignore_errors=True)
 
     def ask(self, verb: str, run_id: str, request: str = "", **variables: str) -> Answer:
-        """What the workflow runs."""
+        """Ask as the workflow does."""
         return self.run(verb, run_id, request or next(_REQUESTS), "github:tester", **variables)
 
     def run(self, *arguments: str, **variables: str) -> Answer:
-        """The runner's script, with any arguments."""
+        """Run the runner's script with any arguments."""
         known = {
             "DEPLOY_HOST": "127.0.0.1",
             "DEPLOY_PORT": str(self.server.port),
@@ -72,7 +72,7 @@ class Machine(ABC):
         )
 
     def raw(self, command: str) -> Answer:
-        """Whatever the holder of the key may try, without the runner's script."""
+        """Send any command with the key, without the runner's script."""
         known = self.server.key.with_name("known_hosts")
         known.write_text(f"{self.server.known_hosts}\n")
         options = ("-o", f"UserKnownHostsFile={known}", "-o", "BatchMode=yes", "-F", "/dev/null")
@@ -88,28 +88,28 @@ class Machine(ABC):
         )
 
     def deployed(self) -> str | None:
-        """The run id that the record says."""
+        """Read the run id of the record."""
         record = self.state.record()
         return record.run_id if record else None
 
     @abstractmethod
     def by_hand(self, target: str, run_id: str = "") -> None:
-        """What a person does on the machine itself."""
+        """Run make on the machine itself."""
 
     def wait_for_record(self, run_id: str) -> None:
-        """Returns when a deployment has replaced the record."""
+        """Wait until a deploy has replaced the record."""
         wait_until(lambda: self.deployed() == run_id, f"the record says {run_id}")
 
 
 def keep_models(state: Path) -> None:
-    """Lays down the models of the runs A and B."""
+    """Store the models of the runs A and B."""
     contract = Contract.load(ROOT / "contracts/credit_card_churn.yaml")
     for seed, run_id in enumerate((A, B)):
         keep_model(state, run_id, contract, seed)
 
 
 class Worker:
-    """Stands for a server's worker, which follows the record when the test lets it."""
+    """A server's worker that follows the record once the test lets it."""
 
     def __init__(self, state: DeploymentState) -> None:
         self._state = state
@@ -142,7 +142,7 @@ class Worker:
 
 
 class _OnAMachine:
-    """What the tests ask for."""
+    """Fixtures of the tests below."""
 
     @pytest.fixture
     def machine(self, once: Machine) -> Machine:
@@ -158,7 +158,7 @@ class _OnAMachine:
 
     @pytest.fixture
     def worker(self, machine: Machine) -> Iterator[Worker]:
-        """One that serves A, and holds up every deployment until it may follow."""
+        """A worker that serves A and holds up every deploy until it may follow."""
         machine.by_hand("deploy", A)
         worker = Worker(machine.state)
         with worker.running():
@@ -379,7 +379,7 @@ class WhileADeploymentIsUnderWay(_OnAMachine):
 
 
 def _kill_deployment(machine: Machine) -> None:
-    """As a power cut would: all of it, at once."""
+    """Kill all of it at once, as a power cut does."""
     folder = str(machine.copy.folder)
     for process in psutil.process_iter(["cmdline"]):
         command = " ".join(process.info["cmdline"] or ())

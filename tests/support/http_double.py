@@ -1,4 +1,4 @@
-"""A server that answers like the HTTP server, until it is told to misbehave."""
+"""A double of the HTTP server, which can be told to misbehave."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ from support.ports import free_port
 
 @dataclass(frozen=True)
 class Fault:
-    """How the next request is answered instead.
+    """A fault in the next answer.
 
     Args:
         raw: Bytes sent as they are; None: none.
@@ -35,7 +35,7 @@ class Fault:
 
 
 def status(number: int, body: bytes = b"", **headers: str) -> Fault:
-    """An answer with a status and a body of its own."""
+    """Make an answer with a status and a body of its own."""
     lines = [f"HTTP/1.1 {number} Whatever", f"Content-Length: {len(body)}", "Connection: close"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return Fault("\r\n".join([*lines, "", ""]).encode() + body)
@@ -100,7 +100,7 @@ class HttpDouble:
         self._thread.join()
 
     def answer(self, path: str, key: str | None, body: bytes) -> tuple[int, Any]:
-        """Carries a request out, once for each key."""
+        """Carry a request out, once for each key."""
         document = json.loads(body)
         if path == "/feedback":
             target = self.contract.target.name
@@ -166,4 +166,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
 
     def log_message(self, *_: object) -> None:
-        """Says nothing."""
+        """Log nothing."""

@@ -1,4 +1,4 @@
-"""Answered means kept: a client that writes every answer down, and the comparison afterwards."""
+"""Answered means kept: a client that records every answer, and the comparison afterwards."""
 
 import json
 import random
@@ -22,7 +22,7 @@ RATE = 50.0
 
 
 class Client:
-    """Sends customers at a steady rate from some threads and writes the answers down."""
+    """Client that sends customers at a steady rate and records the answers."""
 
     def __init__(self, server: ApiServer, contract: Contract) -> None:
         self._server, self._contract = server, contract
@@ -45,7 +45,7 @@ class Client:
             thread.join()
 
     def wait_for(self, more: int, what: str, seconds: float = 60) -> None:
-        """Returns when `more` further customers were answered."""
+        """Wait until `more` further customers were answered."""
         enough = len(self.answered) + more
         wait_until(lambda: len(self.answered) >= enough, what, seconds)
 
@@ -80,7 +80,7 @@ def kept(mongo: MongoServer) -> dict[str, float]:
 
 
 def assert_ledger_holds(client: Client, mongo: MongoServer) -> None:
-    """Acknowledged minus stored is empty, and the values are equal."""
+    """Assert that every acknowledged prediction is stored with the same value."""
     wait_until(
         lambda: client.answered.keys() <= kept(mongo).keys(), "every answer is stored", seconds=120
     )

@@ -25,7 +25,7 @@ class Sent:
 
 @dataclass
 class Load:
-    """Sends one customer again and again; a context manager, at the end of which it stops.
+    """Client that sends one customer again and again until its block ends.
 
     Args:
         url: Where to.
@@ -62,7 +62,7 @@ class Load:
         return [each for each in self.sent if each.status != 200]
 
     def wait_for_requests_after(self, moment: float) -> None:
-        """Returns when a request that was begun later has been answered."""
+        """Wait until a request that was begun later has been answered."""
         wait_until(lambda: any(s.begun > moment for s in self.sent[-_THREADS:]), "requests go on")
 
     def _send(self, number: int) -> None:

@@ -1,4 +1,4 @@
-"""Small real models, laid down as MLflow lays them down."""
+"""Small real models, stored as MLflow stores them."""
 
 from functools import cache
 from pathlib import Path
@@ -16,7 +16,7 @@ ROWS = 300
 
 
 def contract_text(contract: Contract) -> str:
-    """The YAML of one of the project's contracts."""
+    """Read the YAML of one of the project's contracts."""
     return (ROOT / "contracts" / f"{contract.name}.yaml").read_text(encoding="utf-8")
 
 
@@ -27,7 +27,7 @@ def _customers(contract_name: str) -> Matrix:
 
 
 def train(contract: Contract, seed: int) -> xgboost.Booster:
-    """A model of random outcomes: another seed is a model with other answers."""
+    """Train a model on random outcomes; another seed gives other answers."""
     matrix = _customers(contract.name)
     outcomes = np.random.default_rng(seed).integers(0, 2, ROWS)
     data = xgboost.DMatrix(matrix, outcomes, feature_names=list(Encoder(contract).columns))
@@ -36,7 +36,7 @@ def train(contract: Contract, seed: int) -> xgboost.Booster:
 
 
 def write_model(folder: Path, contract: Contract, seed: int) -> Path:
-    """Writes a model's folder; returns it."""
+    """Write a model's folder; return it."""
     folder.mkdir(parents=True)
     booster = train(contract, seed)
     booster.save_model(folder / MODEL_FILE)
@@ -45,5 +45,5 @@ def write_model(folder: Path, contract: Contract, seed: int) -> Path:
 
 
 def keep_model(state: Path, run_id: str, contract: Contract, seed: int) -> Path:
-    """Puts a model where `model_store` keeps verified copies, as if it had been fetched."""
+    """Put a model where `model_store` keeps verified copies."""
     return write_model(state / "models" / run_id, contract, seed)

@@ -15,7 +15,7 @@ from support.waiting import wait_until
 
 
 class MongoServer:
-    """A server that can be killed and started again; what it stored stays in the folder."""
+    """A server that can be killed and started again; its data stays in the folder."""
 
     def __init__(self, folder: Path, port: int) -> None:
         self.uri = f"mongodb://127.0.0.1:{port}"
@@ -29,7 +29,7 @@ class MongoServer:
         self.kill()
 
     def start(self) -> None:
-        """Starts it and waits until it answers."""
+        """Start it and wait until it answers."""
         self._folder.mkdir(parents=True, exist_ok=True)
         command = [
             str(Path(sys.executable).with_name("secantusd-py")),
@@ -41,13 +41,13 @@ class MongoServer:
         wait_until(self._answers, "MongoDB answers")
 
     def kill(self) -> None:
-        """Ends it without a word of warning."""
+        """Kill it."""
         self._server.kill()
         self._server.wait()
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """It hangs until the block ends: connections stay open and nothing is answered."""
+        """Let it hang until the block ends: connections stay open and nothing is answered."""
         self._server.send_signal(signal.SIGSTOP)
         try:
             yield
@@ -65,6 +65,6 @@ class MongoServer:
 
 @contextmanager
 def mongo_server(folder: Path, port: int) -> Iterator[MongoServer]:
-    """Runs a server until the block ends."""
+    """Run a server until the block ends."""
     with MongoServer(folder, port) as server:
         yield server

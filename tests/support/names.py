@@ -1,4 +1,4 @@
-"""Names that lead to this machine, as a DNS would have them."""
+"""Host names that lead to this machine."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from urllib3.util import connection
 
 @contextmanager
 def resolved(names: Mapping[str, Mapping[int, int]]) -> Iterator[pytest.MonkeyPatch]:
-    """Whatever of this process uses urllib3 (requests, MLflow) finds names, and those below them.
+    """Resolve names, and those below them, for all that uses urllib3 in this process.
 
     Args:
         names: Lead to the loopback interface; to which port there, by the port that is asked for.

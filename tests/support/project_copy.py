@@ -29,7 +29,7 @@ PORT_VARIABLES = (
 
 
 class ProjectCopy:
-    """The working tree in a folder of its own, with free ports and the packages of this one.
+    """The working tree in a folder of its own, with free ports and the same packages.
 
     Args:
         folder: Where the copy is.
@@ -41,17 +41,17 @@ class ProjectCopy:
         self.variables = variables
 
     def port(self, variable: str) -> int:
-        """A service's port."""
+        """Look up a service's port."""
         return int(self.variables[variable])
 
     def make(
         self, *targets: str, timeout: float = 300, **variables: str
     ) -> subprocess.CompletedProcess[str]:
-        """Runs make in the copy; output and errors are together in `stdout`."""
+        """Run make in the copy; output and errors are together in `stdout`."""
         return self._run("make", *targets, timeout=timeout, **variables)
 
     def start_make(self, *targets: str) -> subprocess.Popen[str]:
-        """Starts make in the copy."""
+        """Start make in the copy."""
         return subprocess.Popen(
             ["make", *targets, *self._given({})],
             cwd=self.folder,
@@ -62,7 +62,7 @@ class ProjectCopy:
         )
 
     def supervise(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-        """Runs the embedded environment's own command line in the copy."""
+        """Run the embedded environment's own command line in the copy."""
         python = str(self.folder / ".venv/bin/python")
         module = ("-m", "mlstack.with_environment", "--set-up", "embedded")
         return subprocess.run(
@@ -77,11 +77,11 @@ class ProjectCopy:
         )
 
     def processes(self) -> dict[str, list[psutil.Process]]:
-        """What runs of the copy's stack, by service."""
+        """List the running processes of the copy's stack, by service."""
         return processes.find_by_service(self.folder / ".embedded")
 
     def pid(self, service: str) -> int | None:
-        """Pid of a service, as its launcher recorded it; None: it does not run."""
+        """Look up the pid of a service; None: it does not run."""
         record = self.folder / f".embedded/run/{service}.pid.json"
         identity = processes.Identity.read(record)
         return identity.pid if identity and identity.process() else None
@@ -106,7 +106,7 @@ class ProjectCopy:
 
 @contextmanager
 def project_copy(folder: Path) -> Iterator[ProjectCopy]:
-    """Makes a copy in a folder; at the end everything that it started is ended."""
+    """Make a copy in a folder; end everything that it started."""
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard", "-z"],
         cwd=ROOT,
@@ -130,7 +130,7 @@ def project_copy(folder: Path) -> Iterator[ProjectCopy]:
 
 
 def _lend_packages(folder: Path) -> None:
-    """Makes a `.venv` of links: make finds all in place, and notes that down in the copy only."""
+    """Make a `.venv` of links, whose stamps are in the copy only."""
     lent = folder / ".venv"
     lent.mkdir()
     for name in ("bin", "lib", "pyvenv.cfg"):
@@ -145,6 +145,6 @@ def _lend_packages(folder: Path) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """The test's own environment, without what a make around it would hand on."""
+    """The environment of the test, without what a surrounding make hands on."""
     hidden = {*OWN_VARIABLES, "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "VENV"}
     return {key: value for key, value in os.environ.items() if key not in hidden}

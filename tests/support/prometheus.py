@@ -1,4 +1,4 @@
-"""A running Prometheus, as Grafana asks it."""
+"""Queries to a running Prometheus, as Grafana sends them."""
 
 import time
 from typing import Any
@@ -7,7 +7,7 @@ import requests
 
 
 class Prometheus:
-    """Asks by HTTP.
+    """Client of a Prometheus.
 
     Args:
         url: Its address.
@@ -17,22 +17,22 @@ class Prometheus:
         self._url = url
 
     def query(self, expression: str) -> list[Any]:
-        """Series that a query has now."""
+        """Ask for the series of a query, now."""
         return self._data("query", {"query": expression})
 
     def query_range(self, expression: str, seconds: int = 3600, step: int = 15) -> list[Any]:
-        """Series that a query has had for a while."""
+        """Ask for the series of a query over the last hour."""
         now = time.time()
         span = {"start": str(now - seconds), "end": str(now), "step": str(step)}
         return self._data("query_range", {"query": expression, **span})
 
     def firing(self) -> set[str]:
-        """Names of the alerts that fire."""
+        """List the alerts that fire."""
         alerts = self.query('ALERTS{alertstate="firing"}')
         return {str(alert["metric"]["alertname"]) for alert in alerts}
 
     def label_values(self, metric: str, label: str) -> list[str]:
-        """As a dashboard's variable asks."""
+        """List a label's values, as a dashboard's variable does."""
         answer = requests.get(
             f"{self._url}/api/v1/label/{label}/values", {"match[]": metric}, timeout=10
         )

@@ -1,4 +1,4 @@
-"""Bytes on a connection that are no good HTTP, or HTTP that no library would send."""
+"""Malformed HTTP, and HTTP that no library would send."""
 
 import json
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ _CRLF = b"\r\n"
 
 @dataclass(frozen=True)
 class RawRequest:
-    """Bytes, and how they must be refused.
+    """Bytes that must be refused, and how.
 
     Args:
         name: Says what is wrong with them.
@@ -42,7 +42,7 @@ def _get(line: bytes, *headers: bytes) -> bytes:
 
 
 def raw_requests(contract: Contract) -> list[RawRequest]:
-    """All of them; what they carry is a good customer."""
+    """List the malformed requests; the customer in them is a valid one."""
     good = json.dumps(contract.example).encode()
     length = b"Content-Length: %d" % len(good)
     chunked = b"Transfer-Encoding: chunked"

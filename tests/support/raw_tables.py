@@ -1,4 +1,4 @@
-"""Raw tables made for tests, by the contract."""
+"""Raw tables made from a contract."""
 
 import random
 
@@ -8,7 +8,7 @@ from mlstack.contract import CategoryFeature, Contract, Feature, NumberFeature, 
 
 
 def raw_table(contract: Contract, rows: int, seed: int = 1) -> pd.DataFrame:
-    """A valid raw table of texts, about a third of it positive, indexed from 1."""
+    """Make a valid raw table of texts, about a third positive, indexed from 1."""
     chance = random.Random(seed)
     columns = {
         feature.raw: [_raw_value(feature, chance) for _ in range(rows)]

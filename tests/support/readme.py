@@ -1,4 +1,4 @@
-"""The commands that the documents give their readers, and the README's replayed."""
+"""The commands in the documents, and the replay of those in the README."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The real table, where it is there."""
+"""The real table, if it is at hand."""
 
 import os
 from pathlib import Path
@@ -10,6 +10,6 @@ _NAMED = os.environ.get("DATA_FILE")
 
 
 def real_table() -> Path | None:
-    """The file that `DATA_FILE` names, else the one beside the checkout; None: there is none."""
+    """Find the file of `DATA_FILE`, else the one beside the checkout; None: there is none."""
     path = ROOT / (_NAMED or "../shared/data/credit_card_churn.csv")
     return path if path.is_file() else None

@@ -1,4 +1,4 @@
-"""State that a release left behind: an archive that knows no machine and no folder."""
+"""State of a release as an archive that names no machine and no folder."""
 
 import os
 import re

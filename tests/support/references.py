@@ -1,4 +1,4 @@
-"""References as `reference_store` keeps them: as if they had been fetched from MLflow."""
+"""References as `reference_store` keeps them."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ QUALITY = {"rmse": 0.3, "logloss": 0.35, "auc": 0.8, "ece": 0.01}
 
 
 def keep_reference(state: Path, run_id: str, contract: Contract, rows: pd.DataFrame) -> None:
-    """Puts the training rows of a run, and its figures, into a state folder.
+    """Put the training rows and metrics of a run into a state folder.
 
     Args:
         state: The folder.

@@ -1,4 +1,4 @@
-"""Reports as the flow makes them, with figures of the test's choice."""
+"""Reports with figures of the choice of the test."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -29,7 +29,7 @@ def report(
     contract: str = "some_customers",
     **changes: Any,
 ) -> Report:
-    """A report made so many hours after noon."""
+    """Make a report, so many hours after noon."""
     end = NOON + timedelta(hours=hours)
     name = report_name(end, contract)
     features = tuple(

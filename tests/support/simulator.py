@@ -14,7 +14,7 @@ _STOP_SECONDS = 8
 
 
 class Simulator:
-    """A running simulator; a context manager that ends it.
+    """A running simulator; the context manager ends it.
 
     Args:
         name: Module of `simulation_business`.
@@ -49,23 +49,23 @@ class Simulator:
             self.process.wait()
 
     def run(self) -> int:
-        """Runs it to its end; returns its exit code."""
+        """Run it to its end; return its exit code."""
         with self:
             return self.process.wait(120)
 
     def stop(self) -> int:
-        """Tells it to stop; returns its exit code."""
+        """Tell it to stop; return its exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(_STOP_SECONDS)
 
     def said(self) -> str:
-        """Its log."""
+        """Read its log."""
         if not self.log.exists():
             return ""
         return self.log.read_text()
 
     def batches(self) -> list[dict[str, float]]:
-        """The figures of each batch that it reported."""
+        """Read the figures of each batch from its log."""
         return [
             {key: float(value) for key, value in re.findall(r"(\w+)=(\S+)", line)}
             # A line without its end is just being written.
@@ -74,9 +74,9 @@ class Simulator:
         ]
 
     def total(self, figure: str) -> float:
-        """A figure summed over all batches."""
+        """Sum a figure over all batches."""
         return sum(batch[figure] for batch in self.batches())
 
     def heartbeat(self) -> Path:
-        """Its heartbeat file."""
+        """Path of its heartbeat file."""
         return self.state / "simulation" / f"heartbeat-{self.name}-{os.uname().nodename}"

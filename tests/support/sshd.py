@@ -20,7 +20,7 @@ SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/l
 
 @dataclass(frozen=True)
 class Sshd:
-    """One that runs.
+    """A running sshd.
 
     Args:
         listener: The process that listens now.
@@ -37,19 +37,19 @@ class Sshd:
     known_hosts: str
 
     def drop_connections(self) -> None:
-        """Ends every connection as a broken line does: without a word to either side."""
+        """Break every connection, as a lost line does."""
         for process in self.listener().children(recursive=True):
             # Newer ones are called sshd-session.
             if process.name().startswith("sshd"):
                 process.kill()
 
     def sessions(self) -> int:
-        """How many connections there are."""
+        """Count the connections."""
         return sum(child.name().startswith("sshd") for child in self.listener().children())
 
 
 def make_key(path: Path) -> Path:
-    """Makes a key pair without a passphrase; returns the private key's path."""
+    """Make a key pair without a passphrase; return the private key's path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", str(path)]
     subprocess.run(command, check=True)
@@ -57,13 +57,13 @@ def make_key(path: Path) -> Path:
 
 
 def host_line(key: Path, port: int) -> str:
-    """A known_hosts line for a host key."""
+    """Make the known_hosts line of a host key."""
     kind, text, *_ = key.with_suffix(".pub").read_text().split()
     return f"[127.0.0.1]:{port} {kind} {text}"
 
 
 def configure(folder: Path, command: str, user: str, listens_on: str) -> Path:
-    """Writes keys and configuration: a key alone opens it, for one user and one command.
+    """Write keys and configuration: a key alone opens it, for one user and one command.
 
     Args:
         folder: For them.
@@ -96,13 +96,13 @@ def configure(folder: Path, command: str, user: str, listens_on: str) -> Path:
 
 
 def connection(folder: Path, listener: Callable[[], psutil.Process], port: int, user: str) -> Sshd:
-    """What a runner knows of an sshd that was configured in a folder."""
+    """Describe an sshd that was configured in a folder, as the runner knows it."""
     return Sshd(listener, port, user, folder / "key", host_line(folder / "host_key", port))
 
 
 @contextmanager
 def sshd(folder: Path, command: str) -> Iterator[Sshd]:
-    """Runs one, with the rights of the test's own user.
+    """Run an sshd with the rights of the user of the test.
 
     Args:
         folder: For its keys and its log.

@@ -1,4 +1,4 @@
-"""A whole stack under test, whichever way its services run."""
+"""A whole stack under test, in processes or containers."""
 
 from typing import Any, Protocol
 
@@ -16,13 +16,13 @@ _BATCH = 1000
 
 
 class Runtime(Protocol):
-    """What differs between native processes and containers."""
+    """The difference between processes and containers."""
 
     def kill(self, service: str) -> None:
-        """Ends a service's process by SIGKILL; returns when it has been started again."""
+        """Kill a service's process; return when it has been started again."""
 
     def is_ready(self, service: str) -> bool:
-        """Whether the environment says that a service is ready."""
+        """Say whether `make status` or the engine calls a service ready."""
 
 
 class Stack:
@@ -45,7 +45,7 @@ class Stack:
         self.mlflow = f"http://127.0.0.1:{project.port('MLFLOW_PORT')}"
 
     def make(self, *targets: str, **variables: str) -> str:
-        """Runs make, which has to succeed; returns what it says."""
+        """Run make, which has to succeed; return what it says."""
         done = self.project.make(*targets, timeout=900, **variables)
         assert done.returncode == 0, done.stdout
         return done.stdout
@@ -60,7 +60,7 @@ class Stack:
         return list(customers)
 
     def answers(self) -> list[dict[str, Any]]:
-        """Of the customers who were left out."""
+        """Predict the customers that were left out of the training."""
         customers = self.customers()
         answers: list[dict[str, Any]] = []
         for start in range(0, len(customers), _BATCH):
@@ -84,7 +84,7 @@ class Stack:
         return str(self.client.get_model_version_by_alias(model, "champion").run_id)
 
     def trials(self) -> list[Any]:
-        """Runs of the newest search that was registered, its winner among them."""
+        """List the runs of the newest registered search, its winner among them."""
         versions = self.client.search_model_versions("")
         newest = max(versions, key=lambda version: version.creation_timestamp)
         winner = self.client.get_run(str(newest.run_id))
@@ -96,6 +96,6 @@ class Stack:
         )
 
     def another_run(self) -> str:
-        """A finished trial of the newest search; not the one that is served."""
+        """Find a run of the newest search that is not served."""
         served = self.served_run()
         return next(str(t.info.run_id) for t in self.trials() if t.info.run_id != served)

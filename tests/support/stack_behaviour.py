@@ -1,4 +1,4 @@
-"""What every stack does, whichever way its services run: one suite, several environments.
+"""What every stack does, in every environment.
 
 A test file brings a stack up in a fixture `stack` and inherits these. The tests share it.
 """
@@ -20,7 +20,7 @@ from support.waiting import wait_until
 
 
 class StackBehaviour:
-    """See the module."""
+    """Tests of a stack that has just been trained and deployed."""
 
     trials = 50
     """Models that the stack's first search trained."""
@@ -55,7 +55,7 @@ class StackBehaviour:
 
 
 def check_killed_service_comes_back(stack: Stack, service: str, seconds: float = 90) -> None:
-    """A service whose process is killed is started again, and nothing else changes."""
+    """Check that a killed service is started again, and that the same model is served."""
     served = stack.served_run()
     stack.runtime.kill(service)
     wait_until(lambda: stack.runtime.is_ready(service), f"{service} is ready", seconds=seconds)
@@ -63,7 +63,7 @@ def check_killed_service_comes_back(stack: Stack, service: str, seconds: float =
 
 
 def check_deploys_by_turns(stack: Stack, load: Load, deploys: int) -> str:
-    """Another model and the champion by turns; who asks after a deploy gets its model's answer.
+    """Deploy another model and the champion by turns; answers after a deploy are its own.
 
     Returns:
         The run of the other model.
@@ -81,7 +81,7 @@ def check_deploys_by_turns(stack: Stack, load: Load, deploys: int) -> str:
 
 @dataclass(frozen=True)
 class Kept:
-    """What a backup has to keep of a stack, as its users see it."""
+    """What a backup has to save of a stack."""
 
     run: str | None
     chances: list[float]
@@ -90,14 +90,14 @@ class Kept:
 
     @classmethod
     def of(cls, stack: Stack) -> Self:
-        """As it is now."""
+        """Read it from a stack."""
         deployments = stack.project.make("deployments")
         assert deployments.returncode == 0, deployments.stdout
         return cls(stack.served_run(), stack.chances(), stack.champion(), deployments.stdout)
 
 
 def check_backup_comes_back(stack: Stack, kept: Kept, environment: str) -> None:
-    """A backup restores what was kept into a stack of which nothing is left.
+    """Check that a backup is restored into a stack of which nothing is left.
 
     Args:
         stack: After `make reset_all`.

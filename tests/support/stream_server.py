@@ -1,4 +1,4 @@
-"""The stream server as people run it, its state in a folder; and its ledger."""
+"""The stream server with its state in a folder, and the ledger of its records."""
 
 import base64
 import json
@@ -35,13 +35,13 @@ _STOP_SECONDS = 10
 
 
 def customers(contract: Contract, count: int) -> list[bytes]:
-    """Valid records."""
+    """Draw valid records."""
     generator = CustomerGenerator(contract, seed=3)
     return [json.dumps(customer).encode() for customer in generator.draw(count)]
 
 
 class StreamServer:
-    """A running server; a context manager that ends it, and may be entered again.
+    """A running server; the context manager ends it, and may be entered again.
 
     Args:
         state: Its state folder.
@@ -62,13 +62,13 @@ class StreamServer:
         }
 
     def another(self) -> "StreamServer":
-        """A second instance with the same settings."""
+        """Make a second instance with the same settings."""
         server = StreamServer(self.state)
         server.environment = self.environment | {"STREAM_METRICS_PORT": str(server.port)}
         return server
 
     def start(self, **environment: str) -> Self:
-        """Starts it; returns at once."""
+        """Start it; return at once."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "server.serve_kinesis"],
@@ -96,17 +96,17 @@ class StreamServer:
                 self.kill()
 
     def stop(self) -> int:
-        """Tells it to stop and waits; returns its exit code."""
+        """Tell it to stop and wait; return its exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(_STOP_SECONDS)
 
     def kill(self) -> None:
-        """Ends it without a word of warning."""
+        """Kill it."""
         self.process.kill()
         self.process.wait()
 
     def answers(self) -> bool:
-        """Whether it runs and shows its metrics."""
+        """Say whether it runs and shows its metrics."""
         if self.process.poll() is not None:
             raise AssertionError(f"the server ended: {self.log.read_text()}")
         try:
@@ -116,7 +116,7 @@ class StreamServer:
         return True
 
     def is_healthy(self) -> bool:
-        """What its health check says."""
+        """Run its health check."""
         check = subprocess.run(
             [sys.executable, "-m", "mlstack.heartbeat", "stream_server"],
             cwd=ROOT,
@@ -127,7 +127,7 @@ class StreamServer:
         return check.returncode == 0
 
     def metric(self, name: str, **labels: str) -> float:
-        """Sum of a metric's samples that have these labels."""
+        """Sum a metric's samples that have these labels."""
         total = 0.0
         for line in self.exposition().splitlines():
             match = re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line)
@@ -138,14 +138,14 @@ class StreamServer:
         return total
 
     def exposition(self) -> str:
-        """Its metrics, as Prometheus reads them."""
+        """Read its metrics, as Prometheus does."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
             text: str = answer.read().decode()
             return text
 
 
 class Ledger:
-    """What was acknowledged, against what was kept and published.
+    """Comparison of acknowledged records with stored predictions and published results.
 
     Args:
         client: Of the emulator.
@@ -158,15 +158,15 @@ class Ledger:
         self._letters = StreamTail(client, "predictions-dead-letter")
 
     def results(self) -> list[dict[str, Any]]:
-        """Every result that was published, in order."""
+        """Read every published result, in order."""
         return [json.loads(record["Data"]) for record in self._results.read()]
 
     def letters(self) -> list[dict[str, Any]]:
-        """Every dead letter that was published, in order."""
+        """Read every published dead letter, in order."""
         return [json.loads(record["Data"]) for record in self._letters.read()]
 
     def stored(self) -> dict[Put, dict[str, Any]]:
-        """Every prediction that was kept, by its record; one a record."""
+        """Read every stored prediction, by its record."""
         with MongoClient[dict[str, Any]](self._mongo_uri) as client:
             documents = list(client[DATABASE]["data"].find({"source": "kinesis"}))
         found = {Put(d["shard_id"], d["sequence_number"]): d for d in documents}
@@ -178,7 +178,7 @@ class Ledger:
             return client[DATABASE]["data"].count_documents({"source": "kinesis"})
 
     def check(self, good: Iterable[Put], poison: Iterable[Put] = (), seconds: float = 60) -> None:
-        """Waits until all is kept and published, then holds it against what was put."""
+        """Wait until all is stored and published, then compare it with what was put."""
         good, poison = set(good), set(poison)
 
         def complete() -> bool:
@@ -206,23 +206,23 @@ class Ledger:
             )
 
     def duplicates(self) -> int:
-        """Results beyond the first one of a record."""
+        """Count the results beyond the first one of a record."""
         return sum(count - 1 for count in Counter(map(where, self.results())).values())
 
 
 def where(document: dict[str, Any]) -> Put:
-    """The record that a result or a dead letter is of."""
+    """Find the record that a result or a dead letter belongs to."""
     return Put(document["shard_id"], document["sequence_number"])
 
 
 def whole(letters: Iterable[dict[str, Any]]) -> bytes:
-    """The raw bytes of a record's dead letters."""
+    """Join the raw bytes of a record's dead letters."""
     parts = {letter["part"]: base64.b64decode(letter["data"]) for letter in letters}
     return b"".join(parts[number] for number in sorted(parts))
 
 
 class Load:
-    """Puts customers all the time, two hundred a second at most, until the block ends."""
+    """Producer of at most two hundred customers a second, until the block ends."""
 
     def __init__(self, client: "KinesisClient", contract: Contract) -> None:
         self.puts: list[Put] = []
@@ -238,7 +238,7 @@ class Load:
         self.end()
 
     def end(self) -> None:
-        """Ends it, when what is being put is acknowledged."""
+        """End it once what is being put is acknowledged."""
         self._ending.set()
         self._thread.join()
 

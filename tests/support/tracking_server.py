@@ -31,14 +31,14 @@ TRIALS = 2
 
 @dataclass(frozen=True)
 class TrackingServer:
-    """A server and where it keeps what."""
+    """A running server, its database and its artifacts."""
 
     address: str
     store_uri: str
     artifacts: Path
 
     def settings(self, state: Path, **changed: object) -> Settings:
-        """Settings that lead to it."""
+        """Make settings that lead to it."""
         own = {
             "state_dir": state,
             "mlflow_backend_store_uri": self.store_uri,
@@ -48,11 +48,11 @@ class TrackingServer:
 
     @property
     def database(self) -> Path:
-        """File of its database."""
+        """Path of its database."""
         return Path(self.store_uri.removeprefix("sqlite:///"))
 
     def artifact_bytes(self, runs: Sequence[str] | None = None) -> int:
-        """Of models and plots; of all runs together, or of some."""
+        """Sum the bytes of models and plots, of all runs or of some."""
         if runs is None:
             return _bytes(self.artifacts)
         marks = ",".join("?" * len(runs))
@@ -81,7 +81,7 @@ class Searched:
 
 @contextmanager
 def tracking_server(folder: Path) -> Iterator[TrackingServer]:
-    """Runs a server until the block ends; `MLFLOW_TRACKING_URI` leads to it meanwhile."""
+    """Run a server until the block ends, with `MLFLOW_TRACKING_URI` set to it."""
     port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
     server = TrackingServer(
@@ -112,7 +112,7 @@ def tracking_server(folder: Path) -> Iterator[TrackingServer]:
 def run_search(
     tracking: SearchTracking, contract: Contract, parts: dataset.SplitRows
 ) -> tuple[Trial, Winner]:
-    """Searches with a few trials, all of them sent; returns the best one, as found and as kept."""
+    """Search with a few trials; return the best one, as found and as tracked."""
     train, validation, test = (Rows.encode(part, contract) for part in parts)
     best = search(
         train,
@@ -126,7 +126,7 @@ def run_search(
 
 
 def small_search(contract: Contract, name: str) -> Searched:
-    """A search over a made-up table, its winner registered."""
+    """Search over a made-up table and register the winner."""
     client, rows = connect(), dataset.clean(raw_table(contract, rows=200), contract)
     parts = dataset.split(rows, contract)
     tracking = SearchTracking(contract, contract_text(contract), tags={}, params={}, name=name)
@@ -145,7 +145,7 @@ def small_search(contract: Contract, name: str) -> Searched:
 
 
 def make_old(client: MlflowClient, runs: tuple[str, ...], ended: datetime) -> None:
-    """Lets runs have ended at some time."""
+    """Set the time at which runs ended."""
     for run_id in runs:
         client.set_terminated(run_id, end_time=int(ended.timestamp() * 1000))
 

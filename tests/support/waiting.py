@@ -1,11 +1,11 @@
-"""Waiting for a condition instead of for a time."""
+"""Waiting for a condition with a deadline."""
 
 import time
 from collections.abc import Callable
 
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = 30) -> None:
-    """Returns when the condition holds; fails with `what` when it did not in time."""
+    """Wait until the condition holds; fail with `what` when it does not in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
