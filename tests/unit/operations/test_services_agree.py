@@ -38,8 +38,8 @@ ONLY_IN_CONTAINERS = {
 
 # (embedded, containers), each with its reason.
 GROUP_DIFFERENCES = {
-    # In containers it starts with the servers that depend on it; the embedded servers wait for
-    # nothing, so it starts with the first group.
+    # In containers it starts with the servers that depend on it. Embedded servers do not wait
+    # for it, so it starts with the first group.
     "mongo": ("model-registry", None),
 }
 STOP_DIFFERENCES = {
@@ -74,8 +74,8 @@ FIXED_DIFFERENCES = {
     "PREFECT_SERVER_ANALYTICS_ENABLED",
 }
 DEPENDENCY_DIFFERENCES = {
-    # A container that finds no MLflow or AWS is started too early by compose's own order; the
-    # embedded worker needs only Prefect, and flow runs wait for the rest.
+    # The worker itself needs only Prefect. Compose also delays it until flow runs find MLflow and
+    # AWS; the embedded group is waited for as a whole.
     "agent": ({"prefect_server"}, {"prefect_server", "mlflow_server", "localstack"}),
     # The servers keep predictions in their spools while MongoDB is away. Compose only orders the
     # start, so that the account is there by the time they connect.
@@ -113,6 +113,13 @@ def test_groups_agree(service: Service) -> None:
     groups = {name: group for group, names in GROUPS.items() for name in names}
     there = groups.get(container_name(service))
     assert (service.group, there) == GROUP_DIFFERENCES.get(service.name, (there, there))
+
+
+def test_ports_agree(service: Service) -> None:
+    """A service is published at the port that the same setting chooses, with the same default."""
+    published = container(service).get("ports", [])
+    there = [re.sub(r".*\$\{(\w+):-(\d+)\}:\d+$", r"\1 \2", port) for port in published]
+    assert there == ([f"{service.port_variable} {service.port}"] if service.port else [])
 
 
 def test_stop_limits_agree(service: Service) -> None:
