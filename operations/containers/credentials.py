@@ -1,4 +1,4 @@
-"""Secrets of the containers, drawn on first use into a folder that git ignores.
+"""Secrets of the containers, generated on first use into a folder that git ignores.
 
 A container gets each as a file (compose secrets), never as a variable.
 """
@@ -26,7 +26,7 @@ def container_uid() -> int:
 
 
 def ensure() -> list[str]:
-    """Draw missing secrets; return their names.
+    """Generate missing secrets; return their names.
 
     Raises:
         StackError: a secret belongs to another user, so the containers could not read it.

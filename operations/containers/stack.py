@@ -39,7 +39,7 @@ class ContainerStack:
         """
         began = time.monotonic()
         if drawn := credentials.ensure():
-            say(f"drawn into {credentials.FOLDER.name}/: {', '.join(drawn)}")
+            say(f"generated in {credentials.FOLDER.name}/: {', '.join(drawn)}")
         services = self._with_images(select_services(names, self._compose.services))
         self._build()
         # Not compose's own --wait alone: when it fails it does not say why.

@@ -1,7 +1,7 @@
 """Checks of what the embedded services need of this machine, for `make doctor`."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 
@@ -79,12 +79,12 @@ def address_fault(address: str) -> str | None:
     )
 
 
-def wrong_packages(lock: str, installed: Callable[[str], str | None]) -> list[str]:
+def wrong_packages(lock: str, installed: Mapping[str, str]) -> list[str]:
     """List packages of a lock that are missing or have another version, each as a sentence.
 
     Args:
         lock: Text of a requirements file with hashes.
-        installed: Returns the version of an installed package; None: it is not installed.
+        installed: Versions of installed packages.
     """
     wrong = []
     for line in lock.splitlines():
@@ -93,7 +93,7 @@ def wrong_packages(lock: str, installed: Callable[[str], str | None]) -> list[st
         requirement = Requirement(line.rstrip("\\ "))
         if requirement.marker is not None and not requirement.marker.evaluate():
             continue
-        version = installed(canonicalize_name(requirement.name))
+        version = installed.get(canonicalize_name(requirement.name))
         if version is None:
             wrong.append(f"{requirement.name} is missing")
         elif not requirement.specifier.contains(version, prereleases=True):
@@ -105,7 +105,7 @@ def _packages_fault(lock: str) -> str | None:
     versions: dict[str, str] = {
         canonicalize_name(found.name): found.version for found in metadata.distributions()
     }
-    wrong = wrong_packages(lock, versions.get)
+    wrong = wrong_packages(lock, versions)
     if not wrong:
         return None
     more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""

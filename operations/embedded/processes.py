@@ -8,6 +8,7 @@ recorded by pid and start time, because pids are used again.
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -147,11 +148,9 @@ def memory_bytes(processes: Iterable[psutil.Process]) -> int:
 def wait_until_ended(process: psutil.Process, seconds: float) -> bool:
     """Return whether a process, which need not be our child, ends in time."""
     identity = Identity(process.pid, process.create_time())
-    try:
-        wait_until(lambda: identity.process() is None, "it runs", seconds, every=0.05)
-    except Unavailable:
-        return False
-    return True
+    with suppress(Unavailable):
+        return wait_until(lambda: identity.process() is None, "it runs", seconds, every=0.05)
+    return False
 
 
 def _environments() -> Iterator[tuple[psutil.Process, dict[str, str]]]:

@@ -4,17 +4,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from mlstack.command_line import say
 from mlstack.probes import Answer
+from mlstack.waiting import wait_until
 from operations.embedded import layout
 from operations.embedded.service import Service
 from operations.embedded.supervisord_client import State
 from operations.errors import StackError
 
 _READY_SECONDS = 240.0
-_POLL_SECONDS = 0.2
 _TAIL_LINES = 30
 _REMIND_SECONDS = 15.0
 # A service that died this often while it starts will not come up.
@@ -27,15 +26,17 @@ def wait_until_ready(
     """Wait until each service is ready, and print when it is.
 
     Raises:
-        StackError: one will not become ready; names it, the reason and its last log lines.
+        MlstackError: one will not become ready; names it, the reason and its last log lines.
     """
     began = time.monotonic()
     starting = [_Startup(service) for service in services]
-    while starting:
+
+    def all_are_ready() -> bool:
         states = read_states()
-        starting = [each for each in starting if not each.is_ready(states[each.service.name])]
-        if starting:
-            time.sleep(_POLL_SECONDS)
+        starting[:] = [each for each in starting if not each.is_ready(states[each.service.name])]
+        return not starting
+
+    wait_until(all_are_ready, lambda: starting[0].describe("not ready in time"), _READY_SECONDS)
     say(f"all ready after {time.monotonic() - began:.1f} s")
 
 
@@ -47,10 +48,10 @@ class _Startup:
     began: float = field(default_factory=time.monotonic)
     reminded: float = field(default_factory=time.monotonic)
     pids: set[int] = field(default_factory=set)
+    detail: str = ""
 
     def is_ready(self, state: State) -> bool:
         """Return whether it is ready now; raise StackError when it never will be."""
-        seconds = time.monotonic() - self.began
         if state.pid:
             self.pids.add(state.pid)
         answer = (
@@ -58,25 +59,24 @@ class _Startup:
             if state.name == "RUNNING" or (state.name == "STARTING" and self.service.address)
             else Answer(ready=False, detail=state.reason or state.name.lower())
         )
+        self.detail = answer.detail
+        now = time.monotonic()
+        name = f"  {self.service.name:<20}"
         if answer.ready:
-            say(f"  {self.service.name:<20} ready   {self.service.address:<29} {seconds:5.1f} s")
+            say(f"{name} ready   {self.service.address:<29} {now - self.began:5.1f} s")
             return True
         if state.name in ("FATAL", "STOPPED") or len(self.pids) >= _DEATHS:
-            raise self._failure(f"it ends each time that it is started ({answer.detail})")
-        if seconds > _READY_SECONDS:
-            raise self._failure(f"not ready within {_READY_SECONDS:.0f} s: {answer.detail}")
-        if time.monotonic() - self.reminded > _REMIND_SECONDS:
-            self.reminded = time.monotonic()
-            say(f"  {self.service.name:<20} waiting ({answer.detail})")
+            raise StackError(self.describe("it ends each time that it is started"))
+        if now - self.reminded > _REMIND_SECONDS:
+            self.reminded = now
+            say(f"{name} waiting ({answer.detail})")
         return False
 
-    def _failure(self, reason: str) -> StackError:
+    def describe(self, failure: str) -> str:
+        """Describe why it is not ready, with the end of its log."""
         log = layout.LOGS / f"{self.service.name}.log"
-        return StackError(f"{self.service.name}: {reason}\n{_tail(log)}\nWhole log: {log}")
-
-
-def _tail(log: Path) -> str:
-    if not log.exists():
-        return "(it has logged nothing)"
-    with log.open(errors="replace") as lines:
-        return "".join(f"  | {line}" for line in deque(lines, _TAIL_LINES)).rstrip()
+        tail = "(it has logged nothing)\n"
+        if log.exists():
+            with log.open(errors="replace") as lines:
+                tail = "".join(f"  | {line}" for line in deque(lines, _TAIL_LINES))
+        return f"{self.service.name}: {failure} ({self.detail})\n{tail}Whole log: {log}"

@@ -58,7 +58,7 @@ class EmbeddedStack:
             private_folder(layout.STACK)
             private_folder(self._settings.state_path)
             if self._settings.is_exposed and draw(layout.FEEDBACK_TOKEN):
-                say(f"drawn: the token for sending outcomes, {layout.FEEDBACK_TOKEN}")
+                say(f"generated the token for sending outcomes: {layout.FEEDBACK_TOKEN}")
             if self._supervisord.ensure(active):
                 say("supervisord started")
             self._start(chosen, active)

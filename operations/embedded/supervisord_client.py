@@ -3,12 +3,14 @@
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 from xmlrpc.client import Fault, ServerProxy, Transport
 
+from mlstack.waiting import Unavailable, wait_until
 from operations.embedded.service import Service
 from operations.errors import StackError
 
@@ -68,15 +70,19 @@ class SupervisordClient:
         self._call("stopProcess", f"{service.group}:{service.name}", False)  # noqa: FBT003 - RPC
 
     def answers_within(self, seconds: float, is_alive: Callable[[], bool]) -> bool:
-        """Return whether it answers in time, while it is alive."""
+        """Return whether it answers in time; do not wait for one that is dead."""
         deadline = time.monotonic() + seconds
-        while is_alive() and time.monotonic() < deadline:
+
+        def answers() -> bool:
             try:
                 self._proxy(max(deadline - time.monotonic(), _LEAST_SECONDS)).getState()
             except (OSError, HTTPException):
-                time.sleep(0.05)
-            else:
-                return True
+                return False
+            return True
+
+        with suppress(Unavailable):
+            wait_until(lambda: not is_alive() or answers(), "no answer", seconds, every=0.05)
+            return is_alive()
         return False
 
     def _call(self, method: str, *arguments: Any) -> Any:

@@ -93,12 +93,12 @@ def test_bind_address_must_include_loopback() -> None:
 
 def test_packages_of_lock_are_fine() -> None:
     installed = {"boto3": "1.44.5", "types-cased": "2.0b1"}
-    assert checks.wrong_packages(LOCK, lambda name: installed.get(name)) == []  # noqa: PLW0108
+    assert checks.wrong_packages(LOCK, installed) == []
 
 
 def test_missing_and_other_versions_are_named() -> None:
     installed = {"boto3": "1.0"}
-    wrong = checks.wrong_packages(LOCK, lambda name: installed.get(name))  # noqa: PLW0108
+    wrong = checks.wrong_packages(LOCK, installed)
     assert wrong == ["boto3 is 1.0, not ==1.44.5", "Types_Cased is missing"]
 
 
