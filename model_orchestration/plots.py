@@ -28,12 +28,7 @@ def all_plots(
 ) -> Mapping[str, Figure]:
     """Make every plot of a search, by file name.
 
-    Args:
-        contract: What the winner was trained with.
-        trials: All trials of the search.
-        best: The winner.
-        outcomes: Outcomes of the test rows.
-        chances: The winner's predictions for the test rows.
+    `outcomes` and `chances`, the winner's predictions, are those of the test rows.
     """
     assert best.booster is not None  # noqa: S101 - a winner has a model
     return {

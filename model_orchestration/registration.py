@@ -22,14 +22,7 @@ from model_orchestration.trial_runs import TrackingError
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A new version in the registry.
-
-    Attributes:
-        name: Name of the registered model.
-        version: The new version.
-        aliases: The aliases that the version has.
-        reason: Why it is the champion or not, as a sentence.
-    """
+    """A new version of a registered model; `reason` says why it is the champion or not."""
 
     name: str
     version: str

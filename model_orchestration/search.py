@@ -64,24 +64,21 @@ class Rows(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One trial of a search.
+    """One trial of a search; `number` counts from 1 to `of`.
 
-    Attributes:
-        number: Position in the search, from 1.
-        of: Number of trials in the search.
-        params: Parameters of the training; they reproduce the model.
-        seconds: Duration of training and scoring.
-        booster: The model, cut to its best round; None if the trial failed.
-        metrics: Figures on the validation rows; empty if the trial failed.
-        failure: Why the trial failed; None if it did not.
+    A failed trial has a `failure`, the reason, but no model and no metrics.
     """
 
     number: int
     of: int
     params: Mapping[str, Any]
+    """Parameters of the training; they reproduce the model."""
     seconds: float
+    """Duration of training and scoring."""
     booster: xgboost.Booster | None
+    """The model, cut to its best round."""
     metrics: Mapping[str, float]
+    """Figures on the validation rows."""
     failure: str | None
 
     @property
@@ -103,7 +100,7 @@ def search(
     on_trial: OnTrial | None = None,
     space: Space = SPACE,
 ) -> Trial:
-    """Search for the model with the lowest validation rmse.
+    """Search for the model with the lowest validation rmse; return the best trial.
 
     The same rows, number of trials, seed and libraries give the same models.
 
@@ -115,13 +112,27 @@ def search(
         on_trial: An exception that it raises ends the search.
         space: Distribution of each XGBoost parameter.
 
-    Returns:
-        The best trial.
-
     Raises:
         SearchError: every trial failed.
     """
-    objective = _Objective(train, validation, trials, seed, on_trial)
+    trainer = _Trainer(train, validation)
+    number = 0
+    best: Trial | None = None
+    failure: str | None = None
+
+    def objective(drawn: Mapping[str, Any]) -> dict[str, Any]:
+        nonlocal number, best, failure
+        number += 1
+        trial = trainer.run_trial(number, trials, {**_FIXED, **drawn, "seed": seed})
+        failure = trial.failure
+        if failure is None and (best is None or trial.loss < best.loss):
+            best = trial
+        if on_trial is not None:
+            on_trial(trial, best)
+        if failure is not None:
+            return {"status": hyperopt.STATUS_FAIL}
+        return {"status": hyperopt.STATUS_OK, "loss": trial.loss}
+
     try:
         hyperopt.fmin(
             objective,
@@ -133,20 +144,16 @@ def search(
             verbose=False,
         )
     except hyperopt.exceptions.AllTrialsFailed as error:
-        raise SearchError(
-            f"all {trials} trials failed, the last one: {objective.failure}"
-        ) from error
-    assert objective.best is not None  # noqa: S101 - hyperopt raises when there is none
-    return objective.best
+        raise SearchError(f"all {trials} trials failed, the last one: {failure}") from error
+    assert best is not None  # noqa: S101 - hyperopt raises when there is none
+    return best
 
 
-class _Objective:
-    """The function that hyperopt minimises."""
+class _Trainer:
+    """Trains models on the same rows; binning their columns costs more than growing trees."""
 
-    def __init__(
-        self, train: Rows, validation: Rows, trials: int, seed: int, on_trial: OnTrial | None
-    ) -> None:
-        # Binning the columns costs more than growing some trees, so it is done once.
+    def __init__(self, train: Rows, validation: Rows) -> None:
+        self._validation_rows = validation
         self._train = xgboost.QuantileDMatrix(
             train.matrix, train.outcomes, feature_names=train.columns, nthread=1
         )
@@ -157,40 +164,20 @@ class _Objective:
             ref=self._train,
             nthread=1,
         )
-        self._validation_rows = validation
-        self._of, self._seed, self._on_trial = trials, seed, on_trial
-        self._number = 0
-        self.best: Trial | None = None
-        """The best trial so far."""
-        self.failure: str | None = None
-        """Why the last trial failed, if it did."""
 
-    def __call__(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
-        self._number += 1
-        trial = self._try({**_FIXED, **drawn, "seed": self._seed})
-        if trial.failure is None and (self.best is None or trial.loss < self.best.loss):
-            self.best = trial
-        self.failure = trial.failure
-        if self._on_trial is not None:
-            self._on_trial(trial, self.best)
-        if trial.failure is not None:
-            return {"status": hyperopt.STATUS_FAIL}
-        return {"status": hyperopt.STATUS_OK, "loss": trial.loss}
-
-    def _try(self, params: dict[str, Any]) -> Trial:
+    def run_trial(self, number: int, of: int, params: dict[str, Any]) -> Trial:
         start = time.perf_counter()
         booster, metrics, failure = None, dict[str, float](), None
         try:
-            booster = self._fit(params)
+            booster = self._train_model(params)
             rows = self._validation_rows
             metrics = evaluate(rows.outcomes, booster.inplace_predict(rows.matrix))
             metrics["trees"] = booster.num_boosted_rounds()
         except Exception as error:  # noqa: BLE001 - the next trial may succeed
             booster, failure = None, f"{type(error).__name__}: {error}"
-        seconds = time.perf_counter() - start
-        return Trial(self._number, self._of, params, seconds, booster, metrics, failure)
+        return Trial(number, of, params, time.perf_counter() - start, booster, metrics, failure)
 
-    def _fit(self, params: dict[str, Any]) -> xgboost.Booster:
+    def _train_model(self, params: dict[str, Any]) -> xgboost.Booster:
         booster = xgboost.train(
             params,
             self._train,

@@ -42,17 +42,13 @@ _LIBRARIES = ("hyperopt", "mlflow-skinny", "numpy", "pandas", "prefect", "scikit
 
 @dataclass(frozen=True, slots=True)
 class Seconds:
-    """How a search spent its time.
-
-    Attributes:
-        training: Training and scoring of all trials.
-        sending: Work of all sending threads together, most of it during the training.
-        waiting: The search stood still for the sending threads.
-    """
+    """How a search spent its time."""
 
     training: float
     sending: float
+    """Work of all sending threads together, most of it during the training."""
     waiting: float
+    """The search stood still for the sending threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,9 +205,7 @@ class SearchTracking:
 def provenance(raw: bytes, contract: Contract) -> dict[str, str]:
     """Return tags that say which data, contract, code and libraries a search used.
 
-    Args:
-        raw: The raw table as the feature store has it.
-        contract: The contract that cleaned it.
+    `raw` is the table as the feature store has it.
     """
     return {
         "data_sha256": hashlib.sha256(raw).hexdigest(),

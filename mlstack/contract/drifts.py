@@ -88,12 +88,9 @@ class _DriftFile(StrictModel):
 
 
 class DriftingCustomers:
-    """Changes customers by a drift; they stay valid.
+    """Changes customers by a drift of their contract; they stay valid.
 
-    Args:
-        contract: What a customer is.
-        drift: A drift of this contract, from `load_drift`.
-        seed: The same seed changes the same customers.
+    The same seed changes the same customers.
     """
 
     def __init__(self, contract: Contract, drift: Drift, seed: int) -> None:

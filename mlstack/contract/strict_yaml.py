@@ -21,12 +21,7 @@ class StrictModel(BaseModel):
 
 
 class FaultAt(ValueError):
-    """A fault of a single node that only a check across nodes can find.
-
-    Args:
-        location: The node.
-        reason: What is wrong, as a sentence.
-    """
+    """A fault of a single node that only a check across nodes can find."""
 
     def __init__(self, location: Location, reason: str) -> None:
         self.location = location
@@ -84,9 +79,7 @@ class YamlFile:
     def validate(self, model: type[_Model], tags: Collection[str] = ()) -> _Model:
         """Turn the document into a model.
 
-        Args:
-            model: What the file may hold.
-            tags: Union members and discriminator values, which pydantic mixes with the keys.
+        `tags` are union members and discriminator values, which pydantic puts among the keys.
 
         Raises:
             FileError: the document does not fit; carries the first fault.

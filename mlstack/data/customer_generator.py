@@ -28,10 +28,7 @@ class CustomerGenerator:
 
     A contract with a sample draws from the sample's customers, so that features are related
     as in the real table. Otherwise each feature is drawn uniformly from its allowed values.
-
-    Args:
-        contract: What a customer is.
-        seed: The same seed draws the same customers.
+    The same seed draws the same customers.
     """
 
     def __init__(self, contract: Contract, seed: int) -> None:

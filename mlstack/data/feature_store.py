@@ -27,11 +27,8 @@ AWS_CONFIG = Config(
 class FeatureStore:
     """Raw tables by key; every method raises `FeatureStoreError` when S3 fails or refuses.
 
-    Args:
-        bucket: Name of the S3 bucket (`Settings.feature_store_bucket`).
-
     Raises:
-        SettingsError: the name is empty.
+        SettingsError: the name of the bucket is empty.
     """
 
     def __init__(self, bucket: str) -> None:

@@ -47,13 +47,8 @@ def ensure_table(
     """Make sure that the feature store has a contract's raw table, and keep a copy of it.
 
     `DATA_FILE` replaces the table in the store. Without it a table in the store stays. An
-    empty store gets the copy, else the public file, else the synthetic sample.
-
-    Args:
-        settings: `DATA_FILE` and the state folder.
-        contract: Names the table's key; contracts may share one.
-        store: The feature store; its bucket must exist.
-        say: Is told which table the store has.
+    empty store gets the copy, else the public file, else the synthetic sample. Contracts with
+    the same key share a table. `say` is told which table the store has.
 
     Returns:
         The table that the store has now; `path` is the copy.

@@ -46,16 +46,9 @@ class Manifest(BaseModel):
 def write_extra_files(
     booster: xgboost.Booster, contract: Contract, contract_text: str, folder: Path
 ) -> list[Path]:
-    """Write the contract and the manifest, which belong beside a model's native file.
+    """Write the contract and the manifest of a trained model; return their paths.
 
-    Args:
-        booster: The trained model.
-        contract: The contract that it was trained with.
-        contract_text: The same contract as YAML.
-        folder: Where to write; created if missing.
-
-    Returns:
-        The files written.
+    `contract_text` is the contract as YAML; the folder is created if missing.
     """
     encoder = Encoder(contract)
     manifest = Manifest(
@@ -73,13 +66,7 @@ def write_extra_files(
 
 
 class Model:
-    """A verified model in memory. Several threads may score at the same time.
-
-    Args:
-        run_id: The MLflow run of the model.
-        contract: The contract that it was trained with.
-        booster: The XGBoost model.
-    """
+    """The verified model of a run in memory. Several threads may score at the same time."""
 
     def __init__(self, run_id: str, contract: Contract, booster: xgboost.Booster) -> None:
         self.run_id, self.contract = run_id, contract
@@ -91,9 +78,7 @@ class Model:
     def load(cls, folder: Path, run_id: str) -> Self:
         """Load a model and verify it: checksums before parsing, test row after.
 
-        Args:
-            folder: An MLflow XGBoost model with our files in `EXTRA_FOLDER`.
-            run_id: The MLflow run of the model.
+        `folder` holds an MLflow XGBoost model, with our files in `EXTRA_FOLDER`.
 
         Raises:
             ModelError: a file is missing or changed, or the model contradicts its manifest.
@@ -121,11 +106,7 @@ class Model:
         return model
 
     def score(self, customers: Sequence[Mapping[str, Any]]) -> list[float]:
-        """Predict the probability of the positive class for each customer.
-
-        Args:
-            customers: Validated by the model's own contract.
-        """
+        """Predict the chance of the positive class for customers valid by the contract."""
         chances: list[float] = self.score_matrix(self.encoder.encode(customers)).tolist()
         return chances
 

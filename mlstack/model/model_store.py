@@ -24,8 +24,7 @@ _READY = ".ready"
 class ModelStore:
     """Models by run id; each is downloaded and tried once.
 
-    Args:
-        folder: Folder of the copies, shared by all serving processes.
+    All serving processes share the folder of the copies.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -62,11 +62,7 @@ def groups(feature: Feature, values: "pd.Series") -> "pd.Series":
 
 
 def shares(outcomes: "pd.Series", by: "pd.Series") -> pd.DataFrame:
-    """Compute the share of positive outcomes in each group.
-
-    Args:
-        outcomes: 1 for the positive class, else 0.
-        by: The group of each outcome, from `groups`.
+    """Compute the share of positive outcomes (1, else 0) in each of the `groups`.
 
     Returns:
         One row for each group that has members: `rows`, `share`, and `low` and `high`, the
@@ -120,13 +116,7 @@ def draw_matrix(axes: Axes, matrix: pd.DataFrame) -> None:
 
 
 def draw_classes(axes: Axes, classes: Sequence[np.ndarray], labels: Sequence[str]) -> None:
-    """Draw the distribution of a number in the negative and in the positive class.
-
-    Args:
-        axes: To draw on.
-        classes: Values of the negative class, values of the positive class.
-        labels: Their names in the legend.
-    """
+    """Draw the distribution of a number in the negative class and in the positive one."""
     together = np.concatenate(classes)
     edges = np.linspace(together.min(), together.max(), _BARS + 1)
     if bool((together % 1 == 0).all()):

@@ -24,12 +24,7 @@ SHARED_BY = 10
 
 
 class ConditionalTrees:
-    """Draws rows of one class of a table.
-
-    Args:
-        table: The real table.
-        of_class: The class, as the target's column has it.
-    """
+    """Draws rows of one class, named as in the target's column of the real table."""
 
     def __init__(self, table: RawTable, of_class: str) -> None:
         rows = table.rows[table.rows[table.target] == of_class]
@@ -47,15 +42,7 @@ class ConditionalTrees:
                 self._steps.append(_Computed(column, relation))
 
     def draw(self, count: int, rng: np.random.Generator) -> pd.DataFrame:
-        """Draw rows.
-
-        Args:
-            count: Number of rows.
-            rng: Source of randomness.
-
-        Returns:
-            Target, categories and numbers, typed as `RawTable.rows`.
-        """
+        """Draw rows: target, categories and numbers, typed as `RawTable.rows`."""
         rows = pd.DataFrame({self._target: np.full(count, self._class, dtype=object)})
         for done, step in enumerate(self._steps):
             if isinstance(step, _Tree):
@@ -91,13 +78,9 @@ class _Computed:
 
 
 class _Tree:
-    """A column that is drawn, given the columns before it.
+    """A column that is drawn from real rows, given the columns before it.
 
-    Args:
-        column: The column.
-        before: The columns before it, shape (n_rows, width).
-        rows: Real rows to learn from, of length n_rows.
-        everywhere: The column in the whole table, which decides whether a value is rare.
+    `everywhere` is the column in the whole table, which decides whether a value is rare.
     """
 
     def __init__(

@@ -30,15 +30,9 @@ _Taken = dict[str, set[str]]
 
 
 def draw_sample(table: RawTable, rows: int, seed: int) -> pd.DataFrame:
-    """Draw a sample of a table.
+    """Draw a sample of a real table, as texts.
 
-    Args:
-        table: The real table.
-        rows: Number of rows to draw; the classes keep their shares of the table.
-        seed: The same table, rows and seed give the same sample.
-
-    Returns:
-        Texts, as from `dataset.read_raw`.
+    The classes keep their shares. The same table, rows and seed give the same sample.
 
     Raises:
         DataError: the rows are too few to have both classes, or the table is so uniform that

@@ -23,17 +23,14 @@ _SEPARATOR = "\x1f"
 
 @dataclass(frozen=True, slots=True)
 class NumberFormat:
-    """How a column writes its numbers; every value keeps to both limits.
-
-    Args:
-        decimals: Decimal places.
-        digits: Significant digits.
-        missing: Text of a missing value.
-    """
+    """How a column writes its numbers; every value keeps to both limits."""
 
     decimals: int
+    """Decimal places."""
     digits: int
+    """Significant digits."""
     missing: str
+    """Text of a missing value."""
 
     def text(self, value: float) -> str:
         """Write a number, rounded to the column's precision."""
@@ -84,11 +81,7 @@ _OPERATIONS: dict[str, Callable[[Numbers, Numbers], Numbers]] = {
 
 
 class RawTable:
-    """A raw table and the meaning of its columns.
-
-    Args:
-        raw: Texts, from `dataset.read_raw`.
-        contracts: Say what the columns mean; they may use different columns.
+    """A raw table and the meaning of its columns; the contracts may use different ones.
 
     Raises:
         DataError: the table does not fit a contract, or has a column of texts that no contract
