@@ -9,6 +9,7 @@ import uuid
 
 from flask import Flask, Response, request
 
+from mlstack.deployment.predictor import ModelSource
 from mlstack.deployment.watcher import ModelWatcher
 from mlstack.prediction_log.prediction import PredictionSink
 from mlstack.prediction_log.prediction_log import PredictionLog
@@ -17,7 +18,7 @@ from mlstack.web.problems import Problem, answer_errors
 from server import logs
 from server.metrics import Metrics
 from server.problems import problem_of
-from server.routes import Routes, Served
+from server.routes import Routes
 
 SERVER_NAME = "predict-api"
 """Name of this server in deploys and logs."""
@@ -36,20 +37,20 @@ _PAGE_POLICY = (
 
 
 def create_app(
-    settings: Settings, served: Served, metrics: Metrics, prediction_log: PredictionSink
+    settings: Settings, models: ModelSource, metrics: Metrics, prediction_log: PredictionSink
 ) -> Flask:
     """Build the application.
 
     Args:
         settings: `CONTRACT` describes the API until a model is loaded.
-        served: The model in use.
+        models: The model in use.
         metrics: Where requests and predictions are counted.
         prediction_log: Where outcomes are kept.
     """
     app = Flask(__name__)
     # Flask would redirect a path with two slashes, and the redirect would lose the body.
     app.url_map.merge_slashes = False
-    Routes(settings, served, metrics, prediction_log).register(app)
+    Routes(settings, models, metrics, prediction_log).register(app)
 
     @app.before_request
     def begin() -> None:

@@ -3,14 +3,14 @@
 import json
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import flask_swagger_ui
 from flask import Flask, Response, render_template, request, send_from_directory
 
 from mlstack.contract import Contract
 from mlstack.contract.prediction_fields import RUN_ID
-from mlstack.deployment.predictor import Predictor
+from mlstack.deployment.predictor import ModelSource, Predictor
 from mlstack.prediction_log.feedback import read_feedback
 from mlstack.prediction_log.prediction import Origin, PredictionSink
 from mlstack.settings import Settings
@@ -36,24 +36,12 @@ _SWAGGER_UI = Path(flask_swagger_ui.__file__).parent / "dist"
 _OVERLOADED_RETRY = "1"
 
 
-class Served(Protocol):
-    """What a worker serves; `mlstack.deployment.watcher.ModelWatcher` is one."""
-
-    @property
-    def predictor(self) -> Predictor | None:
-        """In use; read once a request, so that an answer comes whole from one model."""
-
-    @property
-    def reason(self) -> str:
-        """Why there is no predictor."""
-
-
 class Routes:
     """The routes' functions.
 
     Args:
         settings: `CONTRACT` describes the API until a model is loaded.
-        served: The model in use.
+        models: The model in use.
         metrics: Where requests and predictions are counted.
         prediction_log: Where outcomes are kept.
 
@@ -64,11 +52,11 @@ class Routes:
     def __init__(
         self,
         settings: Settings,
-        served: Served,
+        models: ModelSource,
         metrics: metrics_module.Metrics,
         prediction_log: PredictionSink,
     ) -> None:
-        self._settings, self._served, self._metrics = settings, served, metrics
+        self._settings, self._models, self._metrics = settings, models, metrics
         self._log = prediction_log
         self._feedback_token = settings.feedback_token
         self._openapi: tuple[str | None, bytes] | None = None
@@ -115,7 +103,7 @@ class Routes:
         # Outcomes decide how the model is judged.
         check_token(request, self._feedback_token, "feedback")
         check_declaration(request)
-        contract = self._contract(self._served.predictor)
+        contract = self._contract(self._models.predictor)
         outcomes = read_feedback(read_json(request, MAX_BATCH_BODY), contract)
         self._log.keep_outcomes(outcomes)
         return _json({"accepted": len(outcomes)}, HTTPStatus.ACCEPTED)
@@ -134,7 +122,7 @@ class Routes:
 
     def openapi(self) -> Response:
         """Describe the API of the model in use."""
-        predictor = self._served.predictor
+        predictor = self._models.predictor
         run_id = predictor.model.run_id if predictor else None
         if self._openapi is None or self._openapi[0] != run_id:
             document = openapi_document(self._contract(predictor), run_id)
@@ -151,7 +139,7 @@ class Routes:
 
     def form(self) -> Response:
         """Show a form to try the model."""
-        predictor = self._served.predictor
+        predictor = self._models.predictor
         return _page(
             "form.html",
             contract=self._contract(predictor),
@@ -174,13 +162,13 @@ class Routes:
             )
 
     def _predictor(self) -> Predictor:
-        predictor = self._served.predictor
+        predictor = self._models.predictor
         if predictor is None:
             raise Problem(problems.KINDS["not_ready"], self._reason(), problems.RETRY_SOON)
         return predictor
 
     def _reason(self) -> str:
-        return problems.without_folders(self._served.reason, self._settings)
+        return problems.without_folders(self._models.reason, self._settings)
 
     def _contract(self, predictor: Predictor | None) -> Contract:
         return (

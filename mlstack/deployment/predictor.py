@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from mlstack import failpoints
 from mlstack.contract.customer_schema import Customer, CustomerValidator
@@ -11,6 +11,18 @@ from mlstack.prediction_log.prediction import Origin, Prediction, PredictionSink
 
 MAX_BATCH = 1000
 """Most customers of one batch."""
+
+
+class ModelSource(Protocol):
+    """Has the model in use: `ModelWatcher`, or a double in tests."""
+
+    @property
+    def predictor(self) -> "Predictor | None":
+        """In use. Read it once a request or batch, so that one model makes the whole answer."""
+
+    @property
+    def reason(self) -> str:
+        """Why there is no predictor."""
 
 
 class Predictor:

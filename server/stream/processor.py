@@ -10,12 +10,12 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from mlstack import failpoints
 from mlstack.contract.customer_schema import Customer
 from mlstack.contract.prediction_fields import SEQUENCE_NUMBER, SHARD_ID
-from mlstack.deployment.predictor import Predictor
+from mlstack.deployment.predictor import ModelSource, Predictor
 from mlstack.errors import InvalidCustomer, MlstackError
 from mlstack.prediction_log.prediction import Origin, Prediction
 from mlstack.prediction_log.spool import SpoolError
@@ -34,18 +34,6 @@ _MODEL_SECONDS = 0.2
 
 Publish = Callable[[Sequence[Message]], None]
 """Puts all messages into a stream. Raises Stopped when the server has to stop before that."""
-
-
-class ModelSource(Protocol):
-    """Has the model that is served; `mlstack.deployment.watcher.ModelWatcher` is one."""
-
-    @property
-    def predictor(self) -> Predictor | None:
-        """In use; read once a batch, so that one model answers the whole batch."""
-
-    @property
-    def reason(self) -> str:
-        """Why there is no predictor."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from mlstack import command_line
 from mlstack.contract import Contract
 from mlstack.deployment.record import DeploymentState
-from server.deploy import main
+from server import deploy
 from support.models import keep_model
 from support.ports import free_port
 
@@ -20,6 +21,13 @@ def state(tmp_path: Path, documented: Contract, monkeypatch: pytest.MonkeyPatch)
     (keep_model(tmp_path, BROKEN, documented, seed=3) / "model.ubj").write_bytes(b"broken")
     monkeypatch.setenv("STATE_DIR", str(tmp_path))
     return DeploymentState(tmp_path)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command as a process would; return its exit code."""
+    with pytest.raises(SystemExit) as ended:
+        command_line.run(lambda: deploy.main(arguments))
+    return int(ended.value.code or 0)
 
 
 def deployed(state: DeploymentState) -> str | None:
