@@ -1,4 +1,4 @@
-"""Containers need an engine: where there is none, these tests say so and are left out."""
+"""Tests in containers are skipped, with the reason, where there is no engine."""
 
 import pytest
 

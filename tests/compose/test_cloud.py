@@ -63,7 +63,7 @@ OF_THIS_SHELL = {
 
 
 class Cloud(Stack):
-    """The stack, its AWS, and who uses it."""
+    """The stack, and its double of AWS."""
 
     environment = "cloud"
     runtime: Containers
@@ -75,7 +75,7 @@ class Cloud(Stack):
         self.tables, self.models = f"tables-{unique}", f"models-{unique}"
 
     def edit(self, **settings: str) -> None:
-        """Changes `.env.cloud`, as people do."""
+        """Edit `.env.cloud`, as people do."""
         path = self.project.folder / ".env.cloud"
         text = path.read_text()
         for name, value in settings.items():
@@ -84,7 +84,7 @@ class Cloud(Stack):
         path.write_text(text)
 
     def script(self, name: str, *arguments: str, answer: str = "") -> None:
-        """Runs one of the proxy's scripts."""
+        """Run one of the proxy's scripts."""
         path = self.project.folder / "cloud/nginx-tls" / name
         environment = {**os.environ, **self.project.variables}
         subprocess.run([path, *arguments], input=answer, text=True, check=True, env=environment)
@@ -130,7 +130,7 @@ def _first_start(stack: Cloud) -> None:
         MLFLOW_ARTIFACTS=f"s3://{stack.models}",
         PUBLIC_HOST=NAME,
         COMPOSE_FILE=f"{files[0]}:tests/compose/aws/stack.yml",
-        # Else the public table is fetched; and minutes go by until the first outcome is known.
+        # By default the public table is fetched, and the first outcome is known after minutes.
         DATA_FILE=SAMPLE,
         SIMULATION_SECONDS="3",
         SIMULATION_OUTCOME_SHARE="1",
@@ -170,7 +170,7 @@ def test_all_services_are_healthy_and_serve_the_chosen_model(stack: Cloud) -> No
 def test_no_container_has_an_aws_key(stack: Cloud) -> None:
     """Containers find the machine's role; no key of this shell reaches them."""
     for service, container in stack.runtime.inspected().items():
-        # A name alone is how the engine is told that there is no such variable.
+        # A name without a value tells the engine that there is no such variable.
         names = {line.partition("=")[0] for line in container["Config"]["Env"] if "=" in line}
         assert {name for name in names if name.startswith("AWS_")} <= OF_AWS, service
     shown = json.dumps(stack.runtime.inspected())
@@ -194,7 +194,7 @@ def test_http_and_stream_predictions_are_answered_and_stored(stack: Cloud) -> No
         found[:] = [
             each
             for each in read
-            # Two shards may have the same number.
+            # Two shards may use the same sequence number.
             if (each["shard_id"], each["sequence_number"]) == (sent.shard_id, sent.sequence_number)
         ]
         return bool(found)
@@ -270,7 +270,7 @@ def test_new_certificate_is_used_at_once(stack: Cloud) -> None:
 
     def shown() -> bool:
         try:
-            # More than once: for a moment the old processes take connections too.
+            # Several times: for a moment the old processes take connections too.
             return all(requests.get(address, timeout=10).ok for _ in range(20))
         except requests.exceptions.SSLError:
             return False

@@ -1,4 +1,4 @@
-"""A deployment over ssh into a container, which has nothing of this machine but the project.
+"""A deploy over ssh into a container that shares only the project with this machine.
 
 Its sshd and all that it starts run as a user who is not root.
 """
@@ -51,7 +51,7 @@ class Remote(Machine):
 
     def by_hand(self, target: str, run_id: str = "") -> None:
         folder = str(self.copy.folder)
-        # As after a login: what the image sets for the server is not there.
+        # As after a login: without the variables that the image sets.
         login = ("env", "--ignore-environment", "PATH=/usr/local/bin:/usr/bin:/bin")
         command = (*login, "make", target, "env=embedded", f"RUN_ID={run_id}")
         done = subprocess.run(
@@ -144,10 +144,10 @@ class TestWhileADeploymentIsUnderWay(WhileADeploymentIsUnderWay):
 
 @contextmanager
 def _image(copy: ProjectCopy) -> Iterator[str]:
-    """The server's image with make and sshd in it, and at the end without them again."""
+    """The server's image with make and sshd added; removed at the end."""
     build_image(copy, "model-server-api")
     tag = f"mlstack-test-sshd:{uuid.uuid4().hex[:8]}"
-    # The engine's own builder: another one does not know the images that are here.
+    # The engine's own builder: another one does not know the local images.
     variables = {**os.environ, "BUILDX_BUILDER": "default"}
     folder = ROOT / "tests/compose/sshd"
     command = ["docker", "build", "--quiet", "--tag", tag, str(folder)]
@@ -169,7 +169,7 @@ def _packages(folder: Path, copy: ProjectCopy) -> Path:
 
 
 def _give_away(folder: Path) -> None:
-    """Makes the container's user the owner; root alone has to, and may."""
+    """Make the container's user the owner; only root has to, and may."""
     if os.getuid() == 0:
         for path in (folder, *folder.rglob("*")):
             os.chown(path, container_uid(), container_uid(), follow_symlinks=False)

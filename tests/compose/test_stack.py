@@ -1,4 +1,4 @@
-"""The whole stack in containers: brought up from nothing, used, hurt, and taken down.
+"""The whole stack in containers: set up, used, damaged and removed.
 
 The tests of this file share one stack and follow each other.
 """
@@ -80,7 +80,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
     """Brought up as the README says, from nothing but images that may be there already."""
     folder = tmp_path_factory.mktemp("compose")
     table, held_out = split_table(folder)
-    # Nobody but its owner may read it: it is sent to where it is needed, not mounted.
+    # Readable by its owner alone: it is sent to where it is needed, not mounted.
     table.chmod(0o600)
     (folder / "project").mkdir()
     with containers_copy(folder / "project") as (project, containers):
@@ -211,7 +211,7 @@ def test_security_counts_are_all_0(stack: Local) -> None:
 def test_security_counts_name_what_is_wrong(stack: Local) -> None:
     """An intruder's container and a default password are counted and named."""
     root = (stack.secrets / "mongo_root_password").read_text().strip()
-    # As compose labels what it has made.
+    # The labels that compose gives its containers.
     labels = {
         "project": stack.runtime.name,
         "service": "intruder",
@@ -426,7 +426,7 @@ def test_backup_is_restored_into_a_new_stack(stack: Local) -> None:
 
 
 def _broken_model(stack: Local) -> str:
-    """A finished run whose model is not what its checksum says."""
+    """Make a finished run whose model does not have its checksum."""
     client, good = stack.client, stack.champion()
     run = client.get_run(good)
     broken = client.create_run(run.info.experiment_id, run_name="broken")

@@ -1,4 +1,4 @@
-"""The Makefile is the one vocabulary, and says what it can do."""
+"""The Makefile: its help, its messages, and the environment that it makes."""
 
 import re
 import subprocess
@@ -119,7 +119,7 @@ def test_unknown_drift_is_refused_with_the_known_ones() -> None:
 
 
 class TestReplacedPython:
-    """What was installed for a Python that is gone is of no use: all of it is made anew."""
+    """An environment whose Python is gone is made anew."""
 
     def planned(self, environment: Path) -> str:
         return _make(
@@ -128,7 +128,7 @@ class TestReplacedPython:
 
     @pytest.fixture
     def environment(self, tmp_path: Path) -> Path:
-        """As the first make leaves it behind, with nothing in it."""
+        """An environment as the first make leaves it, with nothing in it."""
         folder = tmp_path / "venv"
         venv.create(folder, symlinks=True)
         listing = _make("-pn", "help", f"VENV={folder}").stdout

@@ -1,4 +1,4 @@
-"""Stored once, whatever is repeated; an outcome finds its prediction in either order."""
+"""Predictions and outcomes are stored once, and joined in either order."""
 
 from collections.abc import Iterator
 from typing import Any

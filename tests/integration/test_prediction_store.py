@@ -1,4 +1,4 @@
-"""Predictions come back from MongoDB as the tables that they were."""
+"""Predictions are read back from MongoDB as tables."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -47,7 +47,7 @@ def uri(
         sink = MongoSink(uri)
         sink.prepare()
         documents = [_document(contract, i, customer) for i, customer in enumerate(customers)]
-        # The order in which they come is not the order in which they were made.
+        # They are not stored in the order in which they were made.
         sink.store_predictions(documents[::-1])
         others = [{"name": "other", "hash": contract.digest}, {"name": contract.name, "hash": "0"}]
         sink.store_predictions(

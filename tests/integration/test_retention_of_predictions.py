@@ -1,4 +1,4 @@
-"""Old predictions, outcomes and reports leave MongoDB and the reports' folder."""
+"""Old predictions, outcomes and reports are removed from MongoDB and the reports' folder."""
 
 import os
 from datetime import UTC, datetime, timedelta
@@ -28,7 +28,7 @@ def _settings(mongo: str, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def settings(mongo: str, tmp_path: Path) -> Settings:
-    """A database and a folder with something old and something young of each kind."""
+    """A database and a folder with an old and a young one of each kind."""
     sink = MongoSink(mongo)
     sink.prepare()
     for name, at in (("old", OLD), ("young", YOUNG)):

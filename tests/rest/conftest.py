@@ -1,4 +1,4 @@
-"""What several tests of this folder ask for."""
+"""Fixtures that several tests of this folder use."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -53,7 +53,7 @@ def deployed_state(folder: Path, contract: Contract) -> Path:
 def serving(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[ApiServer, Contract]]:
-    """A server for all tests that leave it as it was, one a contract."""
+    """A server of each contract, for tests that do not change it."""
     contract = Contract.load(ROOT / "contracts" / f"{request.param}.yaml")
     state = deployed_state(tmp_path_factory.mktemp(request.param), contract)
     name = f"contracts/{request.param}.yaml"
@@ -71,13 +71,13 @@ def state(tmp_path: Path, documented: Contract) -> Path:
 
 @pytest.fixture
 def server(state: Path) -> Iterator[ApiServer]:
-    """A server that a test may maltreat."""
+    """A server that a test may damage."""
     with ApiServer(state, API_WORKERS="2", API_THREADS="4") as server:
         yield server
 
 
 def read_answer(connection: socket.socket) -> Answer | None:
-    """The next answer on a bare connection; None: closed without one."""
+    """Read the next answer on a bare connection; None: closed without one."""
     with connection.makefile("rb") as stream:
         line = stream.readline()
         if not line:
@@ -111,7 +111,7 @@ def test_malformed_bytes_never_bring_the_server_down(serving: tuple[ApiServer, C
     wrong = []
     for request in raw_requests(contract):
         with server.connect(timeout=10) as connection:
-            # Refused before all of it was sent: what matters is the answer.
+            # The server may refuse and close before it has read everything: only the answer matters.
             with contextlib.suppress(ConnectionError):
                 connection.sendall(request.payload)
                 if request.ends:
@@ -284,7 +284,7 @@ def test_killed_worker_comes_back_and_keeps_its_counts(
         lambda: len(server.workers()) == 2 and before.isdisjoint(w.pid for w in server.workers()),
         "two new workers are there",
     )
-    # What was sent to a worker that was just killed is lost with it; afterwards nothing is.
+    # A request to a worker that was just killed is lost with it; later ones are not.
     wait_until(server.answers, "the server is ready again")
     for _ in range(20):
         assert server.post("/predict", example).status == 200
@@ -318,7 +318,7 @@ def test_stopping_server_answers_what_was_asked(server: ApiServer, documented: C
         idle = HTTPConnection("127.0.0.1", server.port, timeout=30)
         stack.callback(idle.close)
         assert send(idle, "GET", "/health/live").status == 200
-        # Fewer than a worker has threads: one is left that can say that these have one.
+        # Fewer than a worker has threads: one thread is left to show that the others are busy.
         asking = [stack.enter_context(server.connect()) for _ in range(3)]
         for connection in asking:
             connection.sendall(head + body[:10])
@@ -332,7 +332,7 @@ def test_stopping_server_answers_what_was_asked(server: ApiServer, documented: C
         assert [answer.status for answer in answers if answer] == [200] * 3
         assert {answer.headers["connection"] for answer in answers if answer} == {"close"}
         assert server.process.wait(30) == 0
-        # They would be kept for 75 s; the prediction log tries MongoDB for some, in vain here.
+        # Idle connections are kept for 75 s; the prediction log tries MongoDB for some seconds.
         assert time.monotonic() - begun < 25, "idle connections are not waited for"
     statements = list((server.log.parent / "serving").glob("*.json"))
     assert statements == [], "no worker says any more that it serves"
@@ -352,7 +352,7 @@ def test_killed_master_does_not_block_the_next_start(server: ApiServer, state: P
 
 
 def _lives(process: psutil.Process) -> bool:
-    # Whoever inherited it may not have collected it yet.
+    # Its new parent may not have collected it yet.
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 

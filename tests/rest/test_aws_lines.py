@@ -1,4 +1,4 @@
-"""The documented shell lines work as they stand: a record in, its answer out, by hand."""
+"""The documented shell lines: a record in, its answer out."""
 
 import base64
 import json
@@ -37,9 +37,9 @@ _INSTALL_SECONDS = 240
 
 @pytest.fixture(scope="module")
 def awscli(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of version 1 of the command, in an environment of its own.
+    """Folder with version 1 of the command, in an environment of its own.
 
-    Its pins are at odds with ours; version 2 is not to be had from PyPI.
+    Its pins conflict with ours, and PyPI does not have version 2.
     """
     folder = tmp_path_factory.mktemp("awscli")
     uv = str(Path(sys.executable).with_name("uv"))
@@ -77,7 +77,7 @@ def shell(awscli: Path, emulator: Emulator, tmp_path: Path) -> Callable[[str], A
         address = f"127.0.0.1:{emulator.port}"
         done = subprocess.run(
             ["/bin/sh", "-c", f"{KEYS}\n{line}".replace("localhost:4566", address)],
-            # No profile of this machine's user takes part.
+            # No AWS profile of this machine's user is read.
             env={"PATH": f"{awscli}{os.pathsep}{os.environ['PATH']}", "HOME": str(tmp_path)},
             capture_output=True,
             text=True,
@@ -91,7 +91,7 @@ def shell(awscli: Path, emulator: Emulator, tmp_path: Path) -> Callable[[str], A
 
 
 def check_answer(records: list[Any]) -> None:
-    """The one record is the documented answer."""
+    """Check that the only record is the documented answer."""
     (record,) = records
     answer = json.loads(record)
     assert 0 <= answer["churn chance"] <= 1

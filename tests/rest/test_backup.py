@@ -1,4 +1,4 @@
-"""A backup of a stack that is up, restored into one that is new: real MLflow, real MongoDB."""
+"""A backup of a running stack, restored into a new one: real MLflow, real MongoDB."""
 
 import io
 import sqlite3
@@ -87,7 +87,7 @@ def _fill(settings: Settings, run_id: str) -> None:
 
 
 def _content(settings: Settings, contract: Contract) -> dict[str, Any]:
-    """All that a restore has to bring back, as its users see it."""
+    """Read everything that a restore has to bring back."""
     with MongoClient[dict[str, Any]](settings.mongo_uri, tz_aware=True) as mongo:
         database = mongo[DATABASE]
         documents = {name: list(database[name].find().sort("_id")) for name in ("data", "outcome")}
@@ -129,7 +129,7 @@ def test_backup_is_restored_into_a_new_stack(
         assert manifest.counts["runs"] == len(saved.searched.runs)
         # The model, too, comes from MLflow again.
         assert _content(settings, contract) == saved.content
-        # The server goes on with it.
+        # The MLflow server goes on working with the restored database.
         small_search(contract, "kept")
         assert not (tmp_path / "mlflow/restore").exists()
         again = io.BytesIO()
@@ -143,7 +143,7 @@ def test_backup_is_restored_into_a_new_stack(
 
 
 class TestRefusal:
-    """Whatever stands in the way is said, and nothing has been touched by then."""
+    """A refused restore says why, and has changed nothing."""
 
     @pytest.fixture
     def new(self, mongo: str, tmp_path: Path) -> Settings:

@@ -1,4 +1,4 @@
-"""A report from predictions that are really in MongoDB to its page, document and index."""
+"""A report from predictions in MongoDB: its page, document and index."""
 
 import re
 import uuid
@@ -57,7 +57,7 @@ def _predict(
     drift: str = "",
     outcomes: int = 0,
 ) -> None:
-    """Stores predictions that a model has made some hours before the window's end."""
+    """Store predictions that a model made some hours before the window's end."""
     table = customers(contract, rows, drift=drift)
     model = ModelStore.of(settings).load(run_id)
     chances = model.score_matrix(model.encoder.encode_frame(table))

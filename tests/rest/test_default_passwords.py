@@ -1,4 +1,4 @@
-"""Default passwords are really tried, and one that works is found."""
+"""Default passwords are tried on real servers, and one that works is found."""
 
 import base64
 from collections.abc import Iterator

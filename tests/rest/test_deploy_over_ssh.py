@@ -1,4 +1,4 @@
-"""A deployment asked for over ssh ends whole or not at all, whatever becomes of the connection.
+"""A deploy over ssh is done whole or not at all, whatever happens to the connection.
 
 Here sshd is a process; `tests/compose/test_deploy_into_container.py` has one in a container.
 """
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(
 
 
 class Native(Machine):
-    """This machine, with an sshd of the test's own user."""
+    """This machine, with an sshd of the user who runs the test."""
 
     def by_hand(self, target: str, run_id: str = "") -> None:
         done = self.copy.make(target, env="embedded", RUN_ID=run_id)

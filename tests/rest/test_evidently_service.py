@@ -1,4 +1,4 @@
-"""The monitoring service as it runs: real process, real MongoDB, rows as the servers send them."""
+"""The monitoring service: real process, real MongoDB, rows as the servers send them."""
 
 import contextlib
 import json
@@ -29,7 +29,7 @@ from support.waiting import wait_until as wait_until_within
 
 RUN_ID, OTHER_RUN_ID = "a" * 32, "b" * 32
 STORED = 300
-# Designed in section 10: dashboards and alerts go by these names.
+# Dashboards and alerts use these names.
 DESIGNED = {
     *(f"evidently:data_drift:{name}" for name in ("share_drifted_features", "dataset_drift")),
     *(f"evidently:data_drift:{name}" for name in ("n_drifted_features", "score", "threshold")),
@@ -55,7 +55,7 @@ def business(contract: Contract) -> "Business":
 
 
 class Business:
-    """Predictions of a model's, as the servers send and store them."""
+    """Predictions of a model, as the servers send and store them."""
 
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
@@ -114,12 +114,12 @@ class Business:
 
 
 def wait_until(condition: Callable[[], object], what: str) -> None:
-    """The service imports Evidently first, which takes a busy machine its time."""
+    """Wait; the service imports Evidently first, which takes long on a busy machine."""
     wait_until_within(condition, what, 120)
 
 
 def _state(folder: Path, contract: Contract) -> dict[str, Model]:
-    """Two models with their references; none of them is deployed."""
+    """Store two models with their references, neither deployed."""
     models = {}
     for seed, run_id in enumerate((RUN_ID, OTHER_RUN_ID)):
         models[run_id] = Model.load(keep_model(folder, run_id, contract, seed), run_id)
@@ -337,7 +337,7 @@ def test_restart_does_not_empty_the_window(
         wait_until(lambda: service.metric("evidently:rows_total") == 0, "another worker counts")
         wait_until(lambda: service.metric("evidently:window_rows") == 400, "the window is back")
         wait_until(lambda: service.metric("evidently:data_drift:dataset_drift") == 1, "drift")
-        # The servers' queue may bring again what was read back.
+        # Servers may send again what was read back.
         service.post(f"/iterate/{contract.name}", rows[-10:])
         assert service.metric("evidently:window_rows") == 400
 
@@ -364,7 +364,7 @@ def test_reference_follows_the_deployment(
             lambda: service.metric("evidently:reference_rows", model_run_id=OTHER_RUN_ID) == 2001,
             "the reference is another one",
         )
-        # Features are everybody's; what the other model said tells nothing of this one.
+        # Features belong to all models; predictions of another model say nothing about this one.
         wait_until(lambda: "no drift in 200 rows" in word(), "features are compared")
         assert "evidently:prediction_drift:score" not in _families(service)
         rows = business.rows(models[OTHER_RUN_ID], business.draw(50))

@@ -247,11 +247,12 @@ def _state(stack: ProjectCopy, run_id: object) -> object:
 
 
 def _state_of_another_run(stack: ProjectCopy) -> object:
-    """Start a run as the schedule does, and wait until it is decided on."""
+    """Start a run as the schedule does, and wait until it starts or is cancelled."""
     schedule = _schedule(stack, TRAINING)["id"]
     run_id = _prefect(stack, "POST", f"deployments/{schedule}/create_flow_run", {})["id"]
     wait_until(
-        lambda: _state(stack, run_id) not in ("Scheduled", "Late", "Pending"), "it is decided on"
+        lambda: _state(stack, run_id) not in ("Scheduled", "Late", "Pending"),
+        "it starts or is cancelled",
     )
     return _state(stack, run_id)
 

@@ -1,6 +1,6 @@
 """Answered means kept: the HTTP server under load while processes die around it.
 
-The client writes down every answer. Afterwards MongoDB has each of them, once, with the same
+The client records every answer. Afterwards MongoDB has each of them, once, with the same
 value. `make test-ledger` kills more often, and hangs MongoDB for longer.
 """
 

@@ -1,4 +1,4 @@
-"""The monitoring page in a real browser: what a person reads there, on a screen and a phone."""
+"""The monitoring page in a real browser, on a screen and on a phone."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,7 +67,7 @@ def _post(
 
 
 def _open(page: Page, service: MonitorService) -> list[str]:
-    """Opens the page; returns the hosts that it asked."""
+    """Open the page; return the hosts that it asked."""
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(f"http://127.0.0.1:{service.port}/")

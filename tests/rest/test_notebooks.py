@@ -1,4 +1,4 @@
-"""The notebooks run from end to end, and what is committed is their output on the sample."""
+"""The notebooks run to their end, and their committed output is that of the sample."""
 
 import hashlib
 import re
@@ -33,7 +33,7 @@ def _outputs(notebook: NotebookNode) -> Iterator[NotebookNode]:
 
 
 def _text(notebook: NotebookNode) -> str:
-    """All that a notebook says, without its pictures."""
+    """Join a notebook's text output."""
     return "\n".join(
         output.text
         if output.output_type == "stream"

@@ -1,4 +1,4 @@
-"""The pages in a real browser: what a person sees, and that nothing comes from elsewhere."""
+"""The pages of the HTTP server in a real browser."""
 
 import re
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def serving(
 
 
 class Watched:
-    """A page, and all that it asked for or complained of."""
+    """A page that records which hosts it asked and what it complained of."""
 
     def __init__(self, context: BrowserContext, server: ApiServer) -> None:
         self.page: Page = context.new_page()
@@ -52,7 +52,7 @@ class Watched:
 
     def _console(self, message: object) -> None:
         text = getattr(message, "text", "")
-        # Chromium tells of every answer that is no 200, which is what some tests are about.
+        # Chromium complains of every answer but 200, and some tests ask for those.
         if getattr(message, "type", "") == "error" and "Failed to load resource" not in text:
             self.complaints.append(text)
 
@@ -61,7 +61,7 @@ class Watched:
         return self.page
 
     def check(self) -> None:
-        """Nothing was asked of another host, and nothing was complained of."""
+        """Check that no other host was asked and nothing was complained of."""
         self.hosts.discard("")  # data: addresses
         assert self.hosts == {self._address}
         assert self.complaints == []
@@ -79,7 +79,7 @@ def watched(
 
 
 def fits(page: Page) -> bool:
-    """Whether there is nothing to scroll sideways for."""
+    """Say whether the page needs no horizontal scrolling."""
     width: bool = page.evaluate(
         "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
     )

@@ -33,7 +33,7 @@ BEHIND = ("api", "grafana", "mlflow", "prefect", "reports")
 
 
 class Behind(BaseHTTPRequestHandler):
-    """A server of ours: it answers with what it was asked."""
+    """A server behind the proxy that answers with what it was asked."""
 
     begun: threading.Event
 
@@ -55,7 +55,7 @@ class Behind(BaseHTTPRequestHandler):
 
 @dataclass
 class Proxy:
-    """One that runs."""
+    """A running proxy."""
 
     http: int
     https: int
@@ -64,7 +64,7 @@ class Proxy:
     """Whether a server behind it was asked anything yet."""
 
     def connect(self, name: str) -> HTTPSConnection:
-        """A connection to a name of it, whose certificate is checked."""
+        """Connect to one of its names and check its certificate."""
         trust = ssl.create_default_context(cafile=self.folder / ".secrets/tls/fullchain.pem")
         connection = HTTPSConnection(name, self.https, context=trust, timeout=10)
         plain = socket.create_connection(("127.0.0.1", self.https), timeout=10)
@@ -74,7 +74,7 @@ class Proxy:
     def ask(
         self, name: str, path: str = "/", method: str = "GET", **headers: str
     ) -> tuple[int, bytes]:
-        """Status and body of an answer; what is posted is `{}`."""
+        """Ask it; return status and body. What is posted is `{}`."""
         connection = self.connect(name)
         body = b"{}" if method == "POST" else None
         connection.request(method, path, body, {"Host": name, **headers})
@@ -112,7 +112,7 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
         values["PROXY_TMP"] = str(folder)
         template = (ROOT / "cloud/nginx-tls/nginx.conf.template").read_text()
         (folder / "nginx.conf").write_text(Template(template).safe_substitute(values))
-        # One user for all of it, as in the container.
+        # All processes run as one user, as in the container.
         directives = f"daemon off; user {getuser()};"
         assert NGINX is not None
         process = subprocess.Popen([NGINX, "-c", folder / "nginx.conf", "-g", directives])

@@ -1,4 +1,4 @@
-"""The report browser shows finished pages, and nothing else, whoever serves them."""
+"""The report browser serves finished pages and nothing else."""
 
 import os
 import socket
@@ -23,7 +23,7 @@ NAME = "20261125T093000Z-credit_card_churn.html"
 
 @pytest.fixture(params=["nginx", "gunicorn"])
 def browser(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """Address and folder of a browser that runs."""
+    """Address and folder of a running report browser."""
     binary = nginx() if request.param == "nginx" else None
     if request.param == "nginx" and binary is None:
         pytest.skip("no nginx is installed here")
@@ -111,7 +111,7 @@ def test_only_whole_reports_are_served(browser: tuple[str, Path], path: str) -> 
 
 
 def _get_as_it_stands(port: int, path: str) -> bytes:
-    """The whole answer; a client would tidy up the path first."""
+    """Read the whole answer; an HTTP client would normalize the path first."""
     with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
         connection.sendall(
             f"GET {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n".encode()

@@ -1,4 +1,4 @@
-"""Index and reports in a real browser: what a person reads there, and that nothing is loaded."""
+"""Index and reports in a real browser, without a network."""
 
 import subprocess
 from collections.abc import Iterator
@@ -55,7 +55,7 @@ def _make(folder: Path, hours: int, drift: str = "") -> Report:
 
 
 class Watched:
-    """A page without a network, and all that it asked for or complained of."""
+    """A page without a network that records what it asked for or complained of."""
 
     def __init__(self, context: BrowserContext) -> None:
         self.page: Page = context.new_page()
@@ -86,7 +86,7 @@ def watched(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Watche
 
 
 def fits(page: Page) -> bool:
-    """Whether there is nothing to scroll sideways for."""
+    """Say whether the page needs no horizontal scrolling."""
     width: bool = page.evaluate(
         "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
     )

@@ -1,4 +1,4 @@
-"""Old searches leave a real MLflow server and its disk; what is needed stays and works."""
+"""Old searches are removed from a real MLflow server; needed runs stay and work."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ NOW = datetime.now(UTC)
 
 @dataclass(frozen=True)
 class Past:
-    """What has happened before the pruning; all but `young` is old."""
+    """The searches before the pruning; all but `young` are old."""
 
     server: TrackingServer
     settings: Settings

@@ -1,4 +1,4 @@
-"""Several instances share the shards: the stream server on kcl-rs, leases in DynamoDB."""
+"""The stream server on kcl-rs: instances share the shards by leases in DynamoDB."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ _START_SECONDS, _TAKEOVER_SECONDS = 120, 120
 
 @pytest.fixture
 def server(deployed: Path, emulator: Emulator, mongo: str) -> StreamServer:
-    """A server that is not started yet."""
+    """A stream server that does not run yet."""
     return StreamServer(deployed, MONGO_URI=mongo, STREAM_ENGINE="kcl", **emulator.environment)
 
 
@@ -29,7 +29,7 @@ def answered(server: StreamServer) -> float:
 
 
 def shards(server: StreamServer) -> int:
-    """Number of shards that an instance reads."""
+    """Count the shards that an instance reads."""
     return server.exposition().count("mlstack_stream_lag_seconds{")
 
 

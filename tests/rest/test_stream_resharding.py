@@ -1,4 +1,4 @@
-"""Shards that split and merge under load, on an emulator that really does so: kinesis-local."""
+"""Shards that split and merge under load, on the emulator kinesis-local."""
 
 import shutil
 import subprocess
@@ -64,7 +64,7 @@ def split(kinesis: "KinesisClient", shard_id: str) -> None:
 
 
 def merge_first(kinesis: "KinesisClient") -> None:
-    """Merges the two open shards with the lowest keys."""
+    """Merge the two open shards with the lowest keys."""
     opened = [shard for shard in shards(kinesis).values() if _is_open(shard)]
     opened.sort(key=lambda shard: int(shard["HashKeyRange"]["StartingHashKey"]))
     lower, upper = (shard["ShardId"] for shard in opened[:2])

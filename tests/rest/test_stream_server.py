@@ -1,4 +1,4 @@
-"""On the stream means answered: the stream server with real processes that die."""
+"""Every record of the stream is answered: real processes that die."""
 
 import base64
 import itertools
@@ -39,7 +39,7 @@ def ledger(kinesis: "KinesisClient", mongo: str) -> Ledger:
 
 
 def poison(contract: Contract) -> dict[str, bytes]:
-    """Records that cannot be answered, by the reason that their dead letter gives."""
+    """Records that cannot be answered, by the reason in their dead letter."""
     example = dict(contract.example)
     name = next(iter(example))
     return {

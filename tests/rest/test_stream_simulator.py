@@ -1,4 +1,4 @@
-"""The business knows what became of each of its records, with real streams and server."""
+"""The stream simulator, with real streams and a real server."""
 
 from collections.abc import Iterator
 from functools import partial

@@ -1,4 +1,4 @@
-"""The embedded services under supervision: killed, orphaned, started twice, reset."""
+"""Embedded services that are killed, orphaned, started twice or reset."""
 
 import os
 import signal

@@ -342,7 +342,7 @@ def test_next_search_ends_runs_of_a_dead_one(client: MlflowClient, documented: C
 
 
 def _register(searched: Searched, rmse: float | None = None) -> Registration:
-    """Registers the search's winner, with another test rmse if one is given."""
+    """Register the search's winner, with another test rmse if one is given."""
     winner = searched.winner
     if rmse is not None:
         winner = replace(winner, test_metrics={**winner.test_metrics, "rmse": rmse})

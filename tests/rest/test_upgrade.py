@@ -1,4 +1,4 @@
-"""State that the release before left behind, when it crashed: this release takes it over.
+"""This release takes over the state of an older one that crashed.
 
 `tests/upgrade/record_state.py` made the state, and `expected.json` says what is in it. The tests
 share one stack and follow each other.
@@ -52,7 +52,7 @@ class Upgraded:
             return list(data.find({"created_at": {"$lte": recorded_at}}))
 
     def check_same_answers(self, run_id: str) -> None:
-        """Make sure that a run answers its recorded customers as it did then, to the last bit."""
+        """Check that a run answers its recorded customers as it did then, bit for bit."""
         recorded = [*self.expected["stored"], *self.expected["spooled"]]
         of_run = [each for each in recorded if each["run_id"] == run_id]
         assert of_run

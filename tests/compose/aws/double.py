@@ -31,7 +31,7 @@ TOKEN = secrets.token_urlsafe(16)
 
 
 class Handler(BaseHTTPRequestHandler):
-    """What both have in common."""
+    """The common part of both servers."""
 
     protocol_version = "HTTP/1.1"
 
@@ -49,7 +49,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Metadata(Handler):
-    """Version 2: who has no token gets nothing."""
+    """Instance metadata, version 2: nothing without a token."""
 
     def do_PUT(self) -> None:
         if self.path == "/latest/api/token":
@@ -80,7 +80,7 @@ class Metadata(Handler):
 
 
 class Services(Handler):
-    """Hands on what the role asks for."""
+    """Endpoint of all services: passes on what the role has signed."""
 
     emulator: ClassVar[str]
 
@@ -140,7 +140,7 @@ class Services(Handler):
 
 
 def check() -> None:
-    """Exits with an error unless both answer."""
+    """Exit with an error unless both answer."""
     connection = HTTPConnection("127.0.0.1", METADATA_PORT, timeout=2)
     connection.request("PUT", "/latest/api/token")
     if connection.getresponse().status != HTTPStatus.OK:
@@ -149,7 +149,7 @@ def check() -> None:
 
 
 def main(emulator: str) -> None:
-    """Serves until it is ended."""
+    """Serve until the process is ended."""
     Services.emulator = urlsplit(emulator).netloc
     metadata = ThreadingHTTPServer(("", METADATA_PORT), Metadata)
     threading.Thread(target=metadata.serve_forever, daemon=True).start()
