@@ -111,7 +111,7 @@ def test_malformed_bytes_never_bring_the_server_down(serving: tuple[ApiServer, C
     wrong = []
     for request in raw_requests(contract):
         with server.connect(timeout=10) as connection:
-            # The server may refuse and close before it has read everything: only the answer matters.
+            # The server may close before it has read everything: only the answer matters.
             with contextlib.suppress(ConnectionError):
                 connection.sendall(request.payload)
                 if request.ends:
