@@ -16,6 +16,7 @@ from support.embedded import EmbeddedStack, embedded_stack
 from support.readme import MAIN_PATH, run_command
 from support.stack_behaviour import StackBehaviour
 
+pytestmark = pytest.mark.timeout(900)  # a busy machine takes long to start everything
 TRIALS = 10
 
 

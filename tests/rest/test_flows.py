@@ -26,6 +26,7 @@ from mlstack.settings import ROOT
 from support.project_copy import ProjectCopy, project_copy
 from support.waiting import wait_until
 
+pytestmark = pytest.mark.timeout(600)  # a busy machine takes long to start everything
 SERVICES = ("mlflow", "prefect-server", "aws", "agent", "mongo", "nginx")
 TRAINING = "model_tuning_and_uploading/model_tuning_and_uploading"
 REPORTING = "evidently_data_reporting/evidently_data_reporting"

@@ -25,6 +25,7 @@ from support.stack_behaviour import (
 )
 from support.waiting import wait_until
 
+pytestmark = pytest.mark.timeout(900)  # a busy machine takes long to start everything
 SERVICES = (
     "mlflow",
     "prefect-server",
@@ -134,7 +135,6 @@ def test_readme_commands_of_the_backup_work(stack: EmbeddedStack, kept: dict[str
         run_command(stack, command)
 
 
-@pytest.mark.timeout(600)
 def test_readme_commands_for_another_contract_work(stack: EmbeddedStack) -> None:
     """The same stack takes the second contract, and is removed at the end."""
     for command in (*OWN_DATA, *END):

@@ -20,6 +20,7 @@ from support.project_copy import ProjectCopy, project_copy
 from support.recorded_state import unpack
 from support.waiting import wait_until
 
+pytestmark = pytest.mark.timeout(600)  # a busy machine takes long to start everything
 RECORDED = ROOT / "tests" / "upgrade"
 ANSWER = "churn chance"
 Entries = list[dict[str, Any]]
