@@ -1,11 +1,11 @@
-"""Which test finds drift, and only drift: false alarms, missed drifts, and what a look costs.
+"""Compares drift tests: false alarms, missed drifts, and the cost of a comparison.
 
 Usage: [DATA_FILE=...] python -m benchmarks.drift_detection [windows]
 
-The reference is the training part of the real table, as in the flow. Windows without drift are
-drawn from its other rows, which no model has learnt from, and from the simulators' customers;
-each named drift is applied to both. Without DATA_FILE the real table is looked for beside the
-checkout; else the sample is taken, and says less.
+The reference is the training part of the real table, as in the flow. Windows without drift come
+from its other rows, which no model has seen, and from the simulators' customers; each drift of
+the contract is applied to both. Without DATA_FILE it uses the real table beside the checkout
+or, if missing, the sample, which says less.
 """
 
 import resource
@@ -44,13 +44,13 @@ Draw = Callable[[int], list[Customer]]
 
 @dataclass(frozen=True)
 class Rule:
-    """How a verdict can be come to.
+    """A rule that decides whether the data set has drifted.
 
     Args:
         numbers: Evidently's method for numbers.
-        categories: The same for categories and ordinals.
+        categories: Evidently's method for categories and ordinals.
         limit: Threshold of a column, by method, rows and rows of the reference.
-        least: Share of the features that have to drift; 0: one is enough.
+        least: Share of the features that must drift; 0: one is enough.
     """
 
     numbers: str
@@ -71,7 +71,7 @@ class Rule:
 
 
 def main() -> None:
-    """Prints the tables."""
+    """Print the tables."""
     windows = int(sys.argv[1]) if len(sys.argv) > 1 else 20
     for path in sorted((ROOT / "contracts").glob("*.yaml")):
         if not path.name.endswith(".drifts.yaml"):
@@ -79,7 +79,7 @@ def main() -> None:
 
 
 class _Data:
-    """Reference, and customers to draw windows from."""
+    """A reference, and customers to draw windows from."""
 
     def __init__(self, path: Path) -> None:
         self.contract = contract = Contract.load(path)
@@ -111,11 +111,11 @@ class _Data:
         }
 
     def sources(self) -> dict[str, Draw]:
-        """Where customers come from."""
+        """Return the ways to draw customers."""
         return {"real": self._draw_real, "simulated": self._simulated.draw}
 
     def window(self, draw: Draw, rows: int, drift: Drift | None, seed: int) -> pd.DataFrame:
-        """Customers with what the model says of them."""
+        """Return customers with their predictions."""
         customers = draw(rows)
         if drift is not None:
             customers = DriftingCustomers(self.contract, drift, seed).apply(customers)
@@ -123,7 +123,7 @@ class _Data:
         return customer_table(customers, self.contract).assign(**{PREDICTION: chances})
 
     def qualities(self, rows: int) -> tuple[Quality, Quality]:
-        """Measured and estimated quality on real customers that no model has learnt from."""
+        """Return measured and estimated quality on real customers that no model has seen."""
         chosen = self._chance.choice(len(self._unseen), rows, replace=False)
         customers = [self._unseen[number] for number in chosen]
         chances = self._scores(self._encoder.encode(customers))
@@ -162,7 +162,7 @@ def _false_alarms_and_misses(data: _Data, windows: int) -> None:
         feature.name: comparison_method(feature) for feature in contract.features
     }
     rule = Rule("wasserstein", "jensenshannon", _our_limit)
-    print("\nWindows that are said to have drifted: features / prediction\n")
+    print("\nWindows reported as drifted: features / prediction\n")
     print("| customers | drift | " + " | ".join(f"{size:,} rows" for size in SIZES) + " |")
     print("|---|---|" + "---|" * len(SIZES))
     for source, draw in data.sources().items():
@@ -173,7 +173,7 @@ def _false_alarms_and_misses(data: _Data, windows: int) -> None:
                 scores = [_scores(reference, with_labels(w, contract), methods) for w in said]
                 features = [rule.drifted(each, methods, size, count) for each in scores]
                 if detector.compare_features(said[0]).drifted != features[0]:
-                    sys.exit("the detector does not say what is measured here")
+                    sys.exit("the detector disagrees with this benchmark")
                 limit = threshold("wasserstein", size, count)
                 shifts = [_scores(reference, w, {PREDICTION: "wasserstein"}) for w in said]
                 predictions = sum(shift[PREDICTION] >= limit for shift in shifts)
@@ -189,7 +189,7 @@ def _our_limit(method: str, rows: int, reference_rows: int) -> float:
 def _rules(contract: Contract) -> dict[str, Rule]:
     corrected = SIGNIFICANCE / len(contract.features)
     return {
-        "ours: Wasserstein and Jensen-Shannon, thresholds that know the rows, one feature": Rule(
+        "ours: Wasserstein and Jensen-Shannon, thresholds by number of rows, one feature": Rule(
             "wasserstein", "jensenshannon", _our_limit
         ),
         "the same with Evidently's 0.1 for both": Rule(
@@ -205,7 +205,7 @@ def _rules(contract: Contract) -> dict[str, Rule]:
 
 
 def _other_rules(data: _Data, windows: int) -> None:
-    """The same windows by other rules; rows without drift at a size that a report has, too."""
+    """Judge the same windows by other rules; without drift also at the size of a report."""
     contract = data.contract
     reference = with_labels(data.reference, contract)
     sizes = (100, 1000, 20_000)
@@ -223,7 +223,7 @@ def _other_rules(data: _Data, windows: int) -> None:
         label: [data.window(draw, size, data.drifts[name], seed) for seed in range(windows)]
         for label, draw, size, name in columns
     }
-    print("\nWindows that other rules say have drifted\n")
+    print("\nWindows reported as drifted by other rules\n")
     print("| rule | " + " | ".join(tables) + " |")
     print("|---|" + "---|" * len(tables))
     for label, rule in _rules(contract).items():
@@ -249,10 +249,10 @@ def _other_rules(data: _Data, windows: int) -> None:
 def _scores(
     reference: pd.DataFrame, window: pd.DataFrame, methods: Mapping[str, str]
 ) -> dict[str, float]:
-    """As a report of Evidently's has them, without what it draws.
+    """Compute the scores of an Evidently report without drawing it.
 
     Args:
-        reference: Comparable rows.
+        reference: Rows from `with_labels`.
         window: The same.
         methods: Evidently's method by column.
     """
@@ -267,9 +267,9 @@ def _scores(
 
 
 def _estimates(data: _Data, windows: int) -> None:
-    """How far estimates are from what is measured later."""
+    """Compare estimates with what is measured later."""
     pairs = [data.qualities(1000) for _ in range(windows)]
-    print("\nQuality on real windows of 1,000 rows: mean, and from the lowest to the highest\n")
+    print("\nQuality on real windows of 1,000 rows: mean (lowest to highest)\n")
     print("| | rmse | logloss | AUC | calibration error |\n|---|---|---|---|---|")
     for label, side in (("measured", 0), ("estimated", 1)):
         cells = []
@@ -281,16 +281,16 @@ def _estimates(data: _Data, windows: int) -> None:
 
 def _cost(data: _Data) -> None:
     draw = data.sources()["real"]
-    begun = time.perf_counter()
+    started = time.perf_counter()
     detector = DriftDetector(data.contract, data.reference)
-    print(f"\nReference prepared in {time.perf_counter() - begun:.2f} s. Best of 5, one core:\n")
+    print(f"\nReference prepared in {time.perf_counter() - started:.2f} s. Best of 5, one core:\n")
     print("| rows | features, CPU s | prediction, CPU s | HTML, CPU s | HTML, MB |")
     print("|---|---|---|---|---|")
     for size in (1000, 10_000, 100_000):
         print(f"| {size:,} | {_costs_of(data, detector, data.window(draw, size, None, 1))} |")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"\nThis process, which also trained: {peak:.0f} MiB at its largest.")
-    print(f"The service looks at {Settings().monitor_window_rows:,} rows.")
+    print(f"\nPeak memory of this process, training included: {peak:.0f} MiB.")
+    print(f"The service's window has {Settings().monitor_window_rows:,} rows.")
 
 
 def _costs_of(data: _Data, detector: DriftDetector, window: pd.DataFrame) -> str:
@@ -306,9 +306,9 @@ def _costs_of(data: _Data, detector: DriftDetector, window: pd.DataFrame) -> str
 
 
 def _spent(work: Callable[[], object]) -> float:
-    begun = time.process_time()
+    started = time.process_time()
     work()
-    return time.process_time() - begun
+    return time.process_time() - started
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""What the prediction log costs a request: the same server with and without it.
+"""Measures what the prediction log costs a request: the same server with and without it.
 
 Usage: python benchmarks/log_cost.py [requests]
 
-Both servers are up at the same time and are asked in turn by one client on a connection
-each, now one first and now the other, so that whatever else the machine does meets both alike.
+Both servers run at the same time. One client asks them in turn, with alternating order, so
+that other load on the machine affects both alike.
 """
 
 import json
@@ -31,7 +31,7 @@ WARM_UP = 500
 
 
 def main() -> None:
-    """Prints the figures; fails when the target is missed."""
+    """Print the figures; fail when the target is missed."""
     requests = int(sys.argv[1]) if len(sys.argv) > 1 else 5_000
     contract = Contract.load(ROOT / "contracts" / "credit_card_churn.yaml")
     bodies = [json.dumps(c) for c in CustomerGenerator(contract, seed=1).draw(1000)]
@@ -52,14 +52,14 @@ def main() -> None:
     ratio = medians[0] / medians[1]
     print("| server | p50 ms | p99 ms |\n|---|---|---|")
     print(f"| with the log | {medians[0]:.3f} | {p99[0]:.3f} |")
-    print(f"| log switched off | {medians[1]:.3f} | {p99[1]:.3f} |")
+    print(f"| without the log | {medians[1]:.3f} | {p99[1]:.3f} |")
     print(f"\nratio of the medians {ratio:.3f} (at most {MAX_RATIO})")
     if ratio > MAX_RATIO:
-        sys.exit("the log costs more than it may")
+        sys.exit("the log costs more than the target allows")
 
 
 def measure(servers: list[ApiServer], bodies: list[str], requests: int) -> list[list[float]]:
-    """Seconds of each request, by server."""
+    """Return the seconds of each request, by server."""
     connections = [HTTPConnection("127.0.0.1", server.port, timeout=30) for server in servers]
     seconds: list[list[float]] = [[] for _ in servers]
     header = [("Content-Type", "application/json")]
@@ -67,12 +67,12 @@ def measure(servers: list[ApiServer], bodies: list[str], requests: int) -> list[
     for number in range(WARM_UP + requests):
         pairs.reverse()
         for connection, taken in pairs:
-            begun = time.perf_counter()
+            started = time.perf_counter()
             answer = send(connection, "POST", "/predict", bodies[number % len(bodies)], header)
             if answer.status != 200:  # noqa: PLR2004 - HTTP's OK
                 sys.exit(f"answered with {answer.status}: {answer.body[:300]!r}")
             if number >= WARM_UP:
-                taken.append(time.perf_counter() - begun)
+                taken.append(time.perf_counter() - started)
     return seconds
 
 

@@ -1,9 +1,9 @@
-"""A long outage of MongoDB under load: latency before, during and after, and the draining.
+"""Measures a MongoDB outage under load: latency before, during and after, and draining.
 
-Usage: python benchmarks/mongodb_outage.py [minutes]    (1 unless told)
+Usage: python benchmarks/mongodb_outage.py [minutes, 1 by default]
 
-50 requests a second all the time. The server of MongoDB's protocol is killed for so many
-minutes and started again. Every answer is looked for in it afterwards.
+The load is 50 requests per second. MongoDB's stand-in is killed for the given minutes and
+started again. In the end every answered prediction must be stored.
 """
 
 import statistics
@@ -27,12 +27,12 @@ from support.waiting import wait_until  # noqa: E402
 RUN_ID = "a" * 32
 SPOOL = "mlstack_spool_records"
 DRAIN_SECONDS = 120
-# New ones come all the time.
-NEARLY_NONE = 100
+# The spool is never empty under load.
+NEARLY_EMPTY = 100
 
 
 def main() -> None:
-    """Prints the figures; fails when an answer was lost or the spool did not drain in time."""
+    """Print the figures; fail when a prediction is lost or the spool does not drain in time."""
     minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
     contract = Contract.load(ROOT / "contracts" / "credit_card_churn.yaml")
     with tempfile.TemporaryDirectory() as name:
@@ -44,32 +44,32 @@ def main() -> None:
             ApiServer(state, MONGO_URI=mongo.uri) as server,
         ):
             with Client(server, contract) as client:
-                backlog, drained = suffer(client, server, mongo, minutes)
+                backlog, drained = run_outage(client, server, mongo, minutes)
             assert_ledger_holds(client, mongo)
     print(f"\nbacklog {backlog:,.0f} records, drained in {drained:.1f} s")
     print(f"answered {len(client.answered):,}, refused {len(client.refused)}, lost 0")
 
 
-def suffer(
+def run_outage(
     client: Client, server: ApiServer, mongo: MongoServer, minutes: float
 ) -> tuple[float, float]:
-    """The outage; returns the backlog at its end and the seconds that draining took."""
+    """Run the outage; return the backlog at its end and the seconds to drain it."""
     print("| | requests | p50 ms | p99 ms |\n|---|---|---|---|")
-    client.wait_for(200, "it has warmed up")
+    client.wait_for(200, "the server has warmed up")
     phase(client, "before", 60)
     mongo.kill()
-    phase(client, f"MongoDB gone, {minutes:g} min", minutes * 60)
+    phase(client, f"MongoDB down, {minutes:g} min", minutes * 60)
     backlog = server.metric(SPOOL)
     mongo.start()
-    begun = time.monotonic()
-    wait_until(lambda: server.metric(SPOOL) < NEARLY_NONE, "it drains", DRAIN_SECONDS)
-    drained = time.monotonic() - begun
+    started = time.monotonic()
+    wait_until(lambda: server.metric(SPOOL) < NEARLY_EMPTY, "the spool drains", DRAIN_SECONDS)
+    drained = time.monotonic() - started
     phase(client, "after", 30)
     return backlog, drained
 
 
 def phase(client: Client, name: str, seconds: float) -> None:
-    """Prints a row of what was answered in the next seconds."""
+    """Print the latency of the next seconds as a row."""
     first = len(client.latencies)
     time.sleep(seconds)
     taken = [each * 1000 for each in client.latencies[first:]]

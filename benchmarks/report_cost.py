@@ -1,11 +1,11 @@
-"""What a report on many predictions costs: seconds, memory, size of the page.
+"""Measures what a report on many predictions costs: seconds, memory, size of the page.
 
 Usage: PYTHONPATH=. .venv/bin/python benchmarks/report_cost.py [PREDICTIONS]
 
-A process of its own makes each report, as an agent's flow run does, from predictions in a real
-server of MongoDB's protocol; its imports count. Every second prediction has an outcome. The
-first report compares with training data, the second one with as many predictions in the window
-before. Each page is opened three times, in a fresh Chromium; the time is the median.
+A separate process makes each report, like a flow run of the agent, imports included. The
+predictions are in MongoDB's stand-in, and every second one has an outcome. The first report
+compares with training data, the second with the window before, of the same size. Each page is
+opened three times in a fresh Chromium, and the median counts.
 """
 
 import json
@@ -41,7 +41,7 @@ _BATCH = 5000
 
 
 def main(predictions: int) -> None:
-    """Prints a line for each report."""
+    """Print a line for each report."""
     contract = Contract.load(Settings().contract_path)
     with (
         tempfile.TemporaryDirectory() as scratch,
@@ -97,14 +97,14 @@ def _predict(settings: Settings, contract: Contract, at: datetime, predictions: 
 
 
 def _measure(settings: Settings, now: datetime) -> dict[str, str]:
-    began = time.monotonic()
+    started = time.monotonic()
     line = [sys.executable, __file__, "--report", settings.model_dump_json(), now.isoformat()]
     made = subprocess.run(line, check=True, capture_output=True, text=True)
-    seconds = time.monotonic() - began
+    seconds = time.monotonic() - started
     figures: dict[str, Any] = json.loads(made.stdout.splitlines()[-1])
     opened = sorted(_open(settings.reports_path / figures["page"]) for _ in range(3))
     return {
-        "whole": f"{seconds:.1f} s",
+        "total": f"{seconds:.1f} s",
         "imports": f"{figures['imports']:.1f} s",
         "peak memory": f"{figures['peak_mib']:.0f} MiB",
         "page": f"{(settings.reports_path / figures['page']).stat().st_size / 1e6:.1f} MB",
@@ -113,24 +113,24 @@ def _measure(settings: Settings, now: datetime) -> dict[str, str]:
 
 
 def _open(page: Path) -> float:
-    """Seconds from nothing on the screen to every plot drawn, in a fresh browser."""
+    """Return the seconds until every plot is drawn, in a fresh browser."""
     with open_browser() as browser:
         tab = browser.new_page()
-        began = time.monotonic()
+        started = time.monotonic()
         tab.goto(page.as_uri())
         tab.wait_for_function(
             "document.querySelector('.js-plotly-plot') &&"
             "!document.querySelector('.js-plotly-plot:not(:has(.main-svg))')"
         )
-        return time.monotonic() - began
+        return time.monotonic() - started
 
 
 def report(settings: Settings, now: datetime) -> None:
-    """Makes one report and prints what it cost."""
-    began = time.monotonic()
-    from reporting.reporter import create_report  # noqa: PLC0415 - it is timed
+    """Make one report and print its cost."""
+    started = time.monotonic()
+    from reporting.reporter import create_report  # noqa: PLC0415 - the import is timed
 
-    imports = time.monotonic() - began
+    imports = time.monotonic() - started
     window = Window(start=now - timedelta(hours=3), end=now)
     contract = Contract.load(settings.contract_path)
     made = create_report(settings, contract, window, flow_run_id="benchmark", say=print)

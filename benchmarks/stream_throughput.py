@@ -1,14 +1,12 @@
-"""How fast the stream server answers, beside what its emulator allows anyone.
+"""Measures the stream server's speed beside the limits that the emulator sets.
 
 Usage: python benchmarks/stream_throughput.py [records]
 
-Emulator (moto), MongoDB's stand-in and a server of its own are started and ended again.
-Latency comes first: from a put that was acknowledged to the result that can be read, at 100
-records a second. Then a backlog is read by a plain loop that does nothing with it, by one
-that puts an answer of the same size for each record, and by turns by one that also stores
-each record in MongoDB and by the server, each time from the start. All of them share the
-machine's processors with the emulator and MongoDB's stand-in, which on two of them is most of
-what there is to measure.
+The emulator (moto), MongoDB's stand-in and a server are started for it. Latency comes first:
+from an acknowledged put to the readable result, at 100 records per second. Then a backlog is
+read from the start by a plain loop that does nothing else, by one that also puts an answer of
+the same size, and alternately by one that also stores each record in MongoDB and by the server.
+All share the processors with the emulator and MongoDB's stand-in, which dominate on two cores.
 """
 
 import json
@@ -44,15 +42,15 @@ if TYPE_CHECKING:
 RATE = 100
 LATENCY_SECONDS = 20
 MAX_MEDIAN_SECONDS = 1.0
-# Five times what AWS takes into one shard a second.
+# Five times what one shard of AWS accepts per second.
 WANTED_PER_SECOND = 5000
 ANSWER_BYTES = 210
-# Other work on the machine meets one of two neighbours now and then, not the same one always.
+# Other load on the machine may hit either side of a round; the median evens it out.
 ROUNDS = 3
 
 
 def main() -> None:
-    """Prints the figures; fails when a target is missed."""
+    """Print the figures; fail when a target is missed."""
     records = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
     contract = Contract.load(ROOT / "contracts" / "credit_card_churn.yaml")
     with tempfile.TemporaryDirectory() as name:
@@ -93,7 +91,7 @@ def main() -> None:
 
 
 def latency(kinesis: "KinesisClient", bodies: list[bytes]) -> list[float]:
-    """Seconds from each put's acknowledgement to its result."""
+    """Return the seconds from each acknowledged put to its result."""
     put_at: dict[tuple[str, str], float] = {}
     seen_at: dict[tuple[str, str], float] = {}
     putting = threading.Thread(target=_put_evenly, args=(kinesis, bodies, put_at))
@@ -119,9 +117,9 @@ def latency(kinesis: "KinesisClient", bodies: list[bytes]) -> list[float]:
 def _put_evenly(
     kinesis: "KinesisClient", bodies: list[bytes], put_at: dict[tuple[str, str], float]
 ) -> None:
-    begun = time.monotonic()
+    started = time.monotonic()
     for number, body in enumerate(bodies):
-        time.sleep(max(0.0, begun + number / RATE - time.monotonic()))
+        time.sleep(max(0.0, started + number / RATE - time.monotonic()))
         answer = kinesis.put_record(StreamName="predictions", PartitionKey=str(number), Data=body)
         put_at[answer["ShardId"], answer["SequenceNumber"]] = time.monotonic()
 
@@ -132,13 +130,13 @@ def plain_loop(
     results: str | None = None,
     store: "Collection[dict[str, Any]] | None" = None,
 ) -> float:
-    """Records a second of one thread that reads the stream from its start.
+    """Return the records per second of a thread that reads the stream from its start.
 
     Args:
-        kinesis: Of the emulator.
-        records: How many the backlog has.
-        results: A stream that is made and answered to.
-        store: Where the records are stored.
+        kinesis: Client of the emulator.
+        records: Size of the backlog.
+        results: Stream to create and answer to; None: no answers.
+        store: Collection to store the records in; None: they are not stored.
     """
     if results:
         kinesis.create_stream(StreamName=results, ShardCount=1)
@@ -147,7 +145,7 @@ def plain_loop(
         iterators[shard["ShardId"]] = kinesis.get_shard_iterator(
             StreamName="predictions", ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
         )["ShardIterator"]
-    count, begun = 0, time.monotonic()
+    count, started = 0, time.monotonic()
     while count < records:
         for shard_id, iterator in iterators.items():
             answer = kinesis.get_records(ShardIterator=iterator, Limit=2000)
@@ -162,22 +160,22 @@ def plain_loop(
                     kinesis.put_records(StreamName=results, Records=entries[start : start + 500])
                 if store is not None:
                     store.insert_many([json.loads(r["Data"]) for r in found[start : start + 500]])
-    return count / (time.monotonic() - begun)
+    return count / (time.monotonic() - started)
 
 
 def stream_server(server: StreamServer, records: int) -> tuple[float, float]:
-    """Records a second from the first batch to the last one of the backlog.
+    """Return the records per second from the first batch to the last of the backlog.
 
     Returns:
-        Until the last one was answered, and until it was stored too.
+        Until the last record is answered, and until it is stored.
     """
     with server:
         wait_until(lambda: _answered(server) > 0, "the first batch")
-        first, begun = _answered(server), time.monotonic()
+        first, started = _answered(server), time.monotonic()
         wait_until(lambda: _answered(server) >= records, "the backlog is answered", 600)
-        answered = time.monotonic() - begun
+        answered = time.monotonic() - started
         wait_until(lambda: server.metric("mlstack_spool_records") == 0, "it is stored", 600)
-        stored = time.monotonic() - begun
+        stored = time.monotonic() - started
         return (records - first) / answered, (records - first) / stored
 
 

@@ -1,9 +1,9 @@
-"""What tracking costs: a search as it is, and the same search with every trial in MLflow.
+"""Measures what tracking costs: the same search without and with every trial in MLflow.
 
 Usage: [DATA_FILE=...] python -m benchmarks.tracking_overhead [trials]
 
-A tracking server of its own is started for it and ended again. Both searches are taken in
-turns, so that other work on the machine meets both.
+It starts a tracking server for it. The searches alternate, so that other load on the machine
+affects both.
 """
 
 import os
@@ -27,12 +27,12 @@ from model_orchestration.search import Rows, search
 from model_orchestration.tracking import SearchTracking, Seconds
 
 ROUNDS = 3
-MOST = 4.0
+MAX_RATIO = 4.0
 START_SECONDS = 120
 
 
 def main() -> None:
-    """Prints a table."""
+    """Print a table."""
     settings = Settings()
     trials = int(sys.argv[1]) if len(sys.argv) > 1 else settings.train_trials
     contract_text = settings.contract_path.read_text(encoding="utf-8")
@@ -66,17 +66,17 @@ def main() -> None:
     print("|---|---|---|---|---|---|", flush=True)
     ratios = []
     with _tracking_server():
-        # The first search of a process imports, the first trial of a server fills its caches.
+        # Warm-up: the first search imports, the first trial fills the server's caches.
         bare()
         tracked()
         for _ in range(ROUNDS):
             alone, (beside, seconds) = bare(), tracked()
             ratios.append(beside / alone)
-            parts_of_it = (seconds.training, seconds.sending, seconds.waiting)
-            shown = " | ".join(f"{value:.1f}" for value in parts_of_it)
+            parts_of_time = (seconds.training, seconds.sending, seconds.waiting)
+            shown = " | ".join(f"{value:.1f}" for value in parts_of_time)
             print(f"| {alone:.1f} | {beside:.1f} | {ratios[-1]:.2f} | {shown} |", flush=True)
-    verdict = "met" if median(ratios) <= MOST else "missed"
-    print(f"\nmedian ratio {median(ratios):.2f}, at most {MOST:.0f}: {verdict}")
+    verdict = "met" if median(ratios) <= MAX_RATIO else "missed"
+    print(f"\nmedian ratio {median(ratios):.2f}, at most {MAX_RATIO:.0f}: {verdict}")
 
 
 @contextmanager
@@ -121,7 +121,7 @@ def _wait_for(url: str, server: "subprocess.Popen[bytes]") -> None:
                 return
         except requests.ConnectionError:
             time.sleep(0.2)
-    sys.exit("the tracking server does not start")
+    sys.exit("the tracking server did not start")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Model quality: the search, nested in 5 folds, beside other learners on the same folds.
+"""Measures model quality: the search, nested in 5 folds, beside other learners.
 
 Usage: [DATA_FILE=...] python -m benchmarks.training_quality [trials]
 
-Each fold's search sees the other four folds only and makes its own validation part of them.
-Beside the folds' spread stands the winner of the flow's own split on that split's test rows.
-Without DATA_FILE the real table is looked for beside the checkout; else the sample is taken.
+The search of each fold sees only the other four folds, and takes its validation part from them.
+The second table compares the spread over the folds with the winner of the flow's own split.
+Without DATA_FILE it uses the real table beside the checkout or, if missing, the sample.
 """
 
 import os
@@ -25,7 +25,7 @@ from model_orchestration.search import Rows, search
 
 Chances = NDArray[np.float64]
 Learner = Callable[[Rows, Rows], Chances]
-"""Learns from the first rows, answers with the chances of the second."""
+"""Learns from the first rows, and returns the chances of the second."""
 
 FIGURES = ("auc", "logloss", "rmse")
 FOLDS = 5
@@ -34,7 +34,7 @@ SEED = 20221
 
 
 def table_file(contract: Contract) -> Path:
-    """The raw table: DATA_FILE, the real one beside the checkout, or the synthetic sample."""
+    """Find the raw table: DATA_FILE, the real one beside the checkout, or the sample."""
     beside = ROOT.parent / "shared" / "data" / "credit_card_churn.csv"
     if named := os.environ.get("DATA_FILE"):
         return ROOT / named
@@ -46,7 +46,7 @@ def table_file(contract: Contract) -> Path:
 
 
 def main() -> None:
-    """Prints a table for each contract."""
+    """Print two tables for each contract."""
     trials = int(sys.argv[1]) if len(sys.argv) > 1 else Settings().train_trials
     for path in contract_files(ROOT / "contracts"):
         contract = Contract.load(path)
@@ -58,8 +58,8 @@ def _compare(contract: Contract, trials: int) -> None:
     rows = dataset.clean(dataset.read_raw(file), contract)
     encoded = Rows.encode(rows, contract)
     print(f"\n### {contract.name}: {len(contract.features)} features, {len(rows):,} rows")
-    print(f"\n{file.name}, {FOLDS} folds, {trials} trials a search, one thread\n")
-    print("| learner | AUC | logloss | rmse | ECE, pooled | s a fold |")
+    print(f"\n{file.name}, {FOLDS} folds, {trials} trials per search, one thread\n")
+    print("| learner | AUC | logloss | rmse | ECE, pooled | s per fold |")
     print("|---|---|---|---|---|---|")
     learners: dict[str, Learner] = {
         "logistic regression": _logistic_regression,
@@ -101,7 +101,7 @@ def _row(figures: dict[str, float]) -> str:
 
 
 def _stratified_folds(rows: Rows) -> NDArray[np.int64]:
-    """Number of the fold of each row, shape (n_rows,)."""
+    """Return the number of each row's fold, shape (n_rows,)."""
     chance = np.random.default_rng(SEED)
     folds = np.empty(len(rows.outcomes), dtype=np.int64)
     for value in (0, 1):
@@ -127,7 +127,7 @@ def _search(train: Rows, test: Rows, trials: int) -> Chances:
 
 
 def _logistic_regression(train: Rows, test: Rows) -> Chances:
-    from sklearn.impute import SimpleImputer  # noqa: PLC0415 - each learner pays its own import
+    from sklearn.impute import SimpleImputer  # noqa: PLC0415 - each learner's time includes its import
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
     from sklearn.pipeline import make_pipeline  # noqa: PLC0415
     from sklearn.preprocessing import StandardScaler  # noqa: PLC0415

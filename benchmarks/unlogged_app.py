@@ -1,10 +1,10 @@
-"""The HTTP server with its prediction log switched off: what `log_cost.py` compares with."""
+"""The HTTP server without its prediction log, for `log_cost.py`."""
 
 from mlstack.deployment.predictor import Predictor
 from server import predict_api_server
 
 
-class _KeepsNothing:
+class _NullLog:
     def keep(self, *_: object) -> None:
         pass
 
@@ -13,7 +13,7 @@ class _KeepsNothing:
 
 def _unlogged(self: Predictor, *args: object, **kwargs: object) -> None:
     _init(self, *args, **kwargs)  # type: ignore[arg-type]
-    self._log = _KeepsNothing()  # no setting switches it off
+    self._log = _NullLog()  # there is no setting for this
 
 
 _init = Predictor.__init__
