@@ -1,1 +1,1 @@
-"""Drift detection, quality figures, and the reference that both are measured against."""
+"""Detects drift against a reference, and measures and estimates model quality."""

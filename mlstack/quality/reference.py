@@ -1,4 +1,4 @@
-"""What present customers are compared with: the rows that the served model was trained on."""
+"""The reference: training rows of a run, scored by its model, that drift is measured against."""
 
 import hashlib
 import io
@@ -21,20 +21,20 @@ from mlstack.model.model_store import ModelStore
 from mlstack.quality.results import Quality
 
 REFERENCE_FILE = "reference/training_rows.csv"
-"""Artifact of a search's parent run: clean training rows with the target."""
+"""Artifact of the parent run of a search: clean training rows with the target."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Training rows of a run's search, scored by the run's own model.
+    """Training rows of a run, scored by its model.
 
     Args:
         run_id: The run.
-        contract: What it was trained with.
-        rows: The features as `customer_table` gives them, `PREDICTION` (float64) and
+        contract: Contract that the run was trained with.
+        rows: The features as `customer_table` returns them, `PREDICTION` (float64) and
             `TARGET` (int64).
-        quality: What MLflow has of the run's figures on its validation rows, which unlike its
-            training rows it had not seen; None: it has none.
+        quality: The run's figures on its validation rows, which it has not seen in training;
+            None: MLflow does not have them.
     """
 
     run_id: str
@@ -47,20 +47,20 @@ class ReferenceStore:
     """References by run id, each downloaded once.
 
     Args:
-        folder: Where verified copies are kept, so that a restart needs no MLflow.
-        models: Where the runs' models are.
+        folder: Folder of verified copies, so that a restart does not need MLflow.
+        models: Store of the runs' models.
     """
 
     def __init__(self, folder: Path, models: ModelStore) -> None:
         self._folder, self._models = folder, models
 
     def load(self, run_id: str) -> Reference:
-        """Loads the training rows of a run's search and scores them with the run's model.
+        """Load the training rows of a run's search and score them with the run's model.
 
-        It does not matter whether the run is the one that won its search.
+        The run need not be the winner of its search.
 
         Raises:
-            NoReference: the run has none, or what it has is no table of its contract.
+            NoReference: the run has no training rows, or they do not fit its contract.
             RegistryUnavailable: there is no copy, and MLflow cannot be reached.
             ModelError: as `ModelStore.load`.
         """
@@ -69,12 +69,12 @@ class ReferenceStore:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self._folder / f"{run_id}.lock"):
-                content = self._kept(run_id, ".csv", _fetch_rows)
-                figures = self._kept(run_id, ".json", _fetch_figures)
+                content = self._load_cached(run_id, ".csv", _fetch_rows)
+                figures = self._load_cached(run_id, ".json", _fetch_figures)
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise NoReference(
-                f"the training rows of run {run_id} cannot be kept here: {reason}"
+                f"the training rows of run {run_id} cannot be stored here: {reason}"
             ) from error
         rows = _parse(content, run_id, contract)
         try:
@@ -87,26 +87,26 @@ class ReferenceStore:
         scored[TARGET] = outcomes
         return Reference(run_id, contract, scored, _quality(json.loads(figures)))
 
-    def _kept(self, run_id: str, suffix: str, fetch: Callable[[str], bytes]) -> bytes:
-        """The copy, if it is what was downloaded: its name has its checksum; else a new one."""
+    def _load_cached(self, run_id: str, suffix: str, fetch: Callable[[str], bytes]) -> bytes:
+        """Return the copy if its content matches the checksum in its name, else a new one."""
         for path in self._folder.glob(f"{run_id}-*{suffix}"):
             content = path.read_bytes()
             if path.stem == f"{run_id}-{_checksum(content)}":
                 return content
-            path.unlink()  # spoilt by a disk; it is whole in MLflow
+            path.unlink()  # damaged; MLflow has it whole
         content = fetch(run_id)
         write_atomically(self._folder / f"{run_id}-{_checksum(content)}{suffix}", content)
         return content
 
 
 def _fetch_rows(run_id: str) -> bytes:
-    # The run of a search is its trials' parent; a search's own run is asked for its own.
+    # A trial has its search as parent; the search itself has none.
     parent = find_run(run_id).data.tags.get(PARENT_TAG, run_id)
     with tempfile.TemporaryDirectory() as scratch:
         try:
             return download(parent, REFERENCE_FILE, Path(scratch)).read_bytes()
         except RegistryUnavailable as error:
-            find_run(parent)  # MLflow answers: what is missing is the file
+            find_run(parent)  # raises if MLflow does not answer; else the file is missing
             raise NoReference(
                 f"there are no training rows to compare with: {error}; only runs of this "
                 "project's training flow have them"
@@ -118,7 +118,7 @@ def _fetch_figures(run_id: str) -> bytes:
 
 
 def _quality(figures: Mapping[str, float]) -> Quality | None:
-    """By the names that `model_orchestration.metrics` logs them under."""
+    """Read the figures by the names that `model_orchestration.metrics` logs."""
     if not {"rmse", "logloss", "auc", "ece"} <= figures.keys():
         return None
     return Quality(
@@ -135,14 +135,14 @@ def _checksum(content: bytes) -> str:
 
 
 def _parse(content: bytes, run_id: str, contract: Contract) -> pd.DataFrame:
-    """Every value as the text that stands in the file; an empty one is missing."""
+    """Read every value as text; an empty one is missing."""
     try:
         rows = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise NoReference(f"the training rows of run {run_id} are no table: {error}") from error
+        raise NoReference(f"the training rows of run {run_id} are not a table: {error}") from error
     wanted = [*contract.feature_names, contract.target.name]
     absent = [name for name in wanted if name not in rows.columns]
     if absent or rows.empty:
-        lack = f"lack {', '.join(absent)}" if absent else "are none"
-        raise NoReference(f"the training rows of run {run_id} {lack}")
+        fault = f"lack {', '.join(absent)}" if absent else "are empty"
+        raise NoReference(f"the training rows of run {run_id} {fault}")
     return rows[wanted].where(rows[wanted] != "", None)

@@ -280,7 +280,7 @@ def test_reference_of_other_columns_is_refused(searched: Searched, tmp_path: Pat
     run_id = searched.winner.run_id
     folder = tmp_path / "references"
     folder.mkdir()
-    for content, reason in ((b"a,b\n1,2\n", "lack customer_age"), (b"\n", "no table")):
+    for content, reason in ((b"a,b\n1,2\n", "lack customer_age"), (b"\n", "not a table")):
         kept = folder / f"{run_id}-{hashlib.sha256(content).hexdigest()}.csv"
         kept.write_bytes(content)
         with pytest.raises(NoReference, match=reason):
