@@ -1,1 +1,1 @@
-"""What watches the live side, and shows it to people."""
+"""Watches the running model, and shows the results to people."""

@@ -1,1 +1,1 @@
-"""The reporting flow and the pages that people read: one per report, and their index."""
+"""Reports on recent predictions, and makes the pages that people read."""

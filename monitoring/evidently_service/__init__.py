@@ -1,1 +1,1 @@
-"""Watches what the served model is asked and answers: drift and quality, for Prometheus."""
+"""Compares predictions with the reference, and exports drift and quality to Prometheus."""
