@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mlstack.contract import Contract
+from mlstack.contract.customer_schema import Customer
 from mlstack.contract.drifts import DriftingCustomers, drifts_path, load_drift
 from mlstack.contract.prediction_fields import PREDICTION, TARGET
 from mlstack.data.customer_generator import CustomerGenerator
@@ -19,13 +20,14 @@ def contract_named(name: str) -> Contract:
 
 
 @cache
-def _generator(name: str) -> CustomerGenerator:
-    return CustomerGenerator(contract_named(name), seed=1)
+def _drawn(name: str, rows: int, seed: int) -> list[Customer]:
+    """Draw the same customers whatever other tests have drawn; other ones for each size."""
+    return CustomerGenerator(contract_named(name), seed=1000 * seed + rows).draw(rows)
 
 
 def customers(contract: Contract, rows: int, *, drift: str = "", seed: int = 1) -> pd.DataFrame:
     """Draw customers as the simulators do, with chances and without outcomes."""
-    drawn = _generator(contract.name).draw(rows)
+    drawn = _drawn(contract.name, rows, seed)
     if drift:
         path = drifts_path(ROOT / "contracts" / f"{contract.name}.yaml")
         drawn = DriftingCustomers(contract, load_drift(contract, path, drift), seed).apply(drawn)
