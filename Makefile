@@ -12,7 +12,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 env ?=
 # service that `make logs` follows; empty: all of them
 service ?=
-# run to deploy; the environment's file is followed once, this variable each time
+# run to deploy now; RUN_ID in the environment's file is deployed once
 RUN_ID ?=
 # file that `make restore` reads
 BACKUP ?=
@@ -220,7 +220,7 @@ audit: ## Look up known vulnerabilities of every locked package (needs the Inter
 
 .PHONY: bench
 bench: $(BENCH) ## Measure model quality and the cost of tracking, logging and streaming (docs/benchmarks.md)
-	@for benchmark in benchmarks/*.py; do echo "== $$benchmark"; PYTHONPATH=. $(PY) "$$benchmark"; done
+	@for file in benchmarks/*.py; do echo "== $$file"; PYTHONPATH=tests $(PY) -m "benchmarks.$$(basename "$$file" .py)"; done
 
 .PHONY: notebooks
 notebooks: $(DEV) ## Run the notebooks on the synthetic sample and save them with their output

@@ -1,6 +1,6 @@
 """Measures what the prediction log costs a request: the same server with and without it.
 
-Usage: python benchmarks/log_cost.py [requests]
+Usage: PYTHONPATH=tests python -m benchmarks.log_cost [requests]
 
 Both servers run at the same time. One client asks them in turn, with alternating order, so
 that other load on the machine affects both alike.
@@ -14,16 +14,14 @@ import time
 from http.client import HTTPConnection
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-
-from mlstack.contract import Contract  # noqa: E402 - after the path is set
-from mlstack.data.customer_generator import CustomerGenerator  # noqa: E402
-from mlstack.deployment.record import DeploymentState  # noqa: E402
-from support.api_server import ApiServer, send  # noqa: E402
-from support.models import keep_model  # noqa: E402
-from support.mongo import MongoServer  # noqa: E402
-from support.ports import free_port  # noqa: E402
+from mlstack.contract import Contract
+from mlstack.data.customer_generator import CustomerGenerator
+from mlstack.deployment.record import DeploymentState
+from mlstack.settings import ROOT
+from support.api_server import ApiServer, send
+from support.models import keep_model
+from support.mongo import MongoServer
+from support.ports import free_port
 
 RUN_ID = "a" * 32
 MAX_RATIO = 1.10

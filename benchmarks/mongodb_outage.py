@@ -1,6 +1,6 @@
 """Measures a MongoDB outage under load: latency before, during and after, and draining.
 
-Usage: python benchmarks/mongodb_outage.py [minutes, 1 by default]
+Usage: PYTHONPATH=tests python -m benchmarks.mongodb_outage [minutes, 1 by default]
 
 The load is 50 requests per second. MongoDB's stand-in is killed for the given minutes and
 started again. In the end every answered prediction must be stored.
@@ -12,17 +12,15 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-
-from mlstack.contract import Contract  # noqa: E402 - after the path is set
-from mlstack.deployment.record import DeploymentState  # noqa: E402
-from support.api_server import ApiServer  # noqa: E402
-from support.ledger import Client, assert_ledger_holds  # noqa: E402
-from support.models import keep_model  # noqa: E402
-from support.mongo import MongoServer  # noqa: E402
-from support.ports import free_port  # noqa: E402
-from support.waiting import wait_until  # noqa: E402
+from mlstack.contract import Contract
+from mlstack.deployment.record import DeploymentState
+from mlstack.settings import ROOT
+from support.api_server import ApiServer
+from support.ledger import Client, assert_ledger_holds
+from support.models import keep_model
+from support.mongo import MongoServer
+from support.ports import free_port
+from support.waiting import wait_until
 
 RUN_ID = "a" * 32
 SPOOL = "mlstack_spool_records"

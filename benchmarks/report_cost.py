@@ -1,6 +1,6 @@
 """Measures what a report on many predictions costs: seconds, memory, size of the page.
 
-Usage: PYTHONPATH=. .venv/bin/python benchmarks/report_cost.py [PREDICTIONS]
+Usage: PYTHONPATH=tests python -m benchmarks.report_cost [PREDICTIONS]
 
 A separate process makes each report, like a flow run of the agent, imports included. The
 predictions are in MongoDB's stand-in, and every second one has an outcome. The first report
@@ -18,8 +18,6 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from mlstack.contract import Contract
 from mlstack.contract.prediction_fields import TARGET

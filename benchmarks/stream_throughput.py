@@ -1,6 +1,6 @@
 """Measures the stream server's speed beside the limits that the emulator sets.
 
-Usage: python benchmarks/stream_throughput.py [records]
+Usage: PYTHONPATH=tests python -m benchmarks.stream_throughput [records]
 
 The emulator (moto), MongoDB's stand-in and a server are started for it. Latency comes first:
 from an acknowledged put to the readable result, at 100 records per second. Then a backlog is
@@ -19,20 +19,18 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+from pymongo import MongoClient
 
-from pymongo import MongoClient  # noqa: E402 - after the path is set
-
-from mlstack.contract import Contract  # noqa: E402
-from mlstack.deployment.record import DeploymentState  # noqa: E402
-from mlstack.prediction_log.mongo_database import DATABASE  # noqa: E402
-from support.aws import moto, put, running  # noqa: E402
-from support.models import keep_model  # noqa: E402
-from support.mongo import mongo_server  # noqa: E402
-from support.ports import free_port  # noqa: E402
-from support.stream_server import RUN_ID, StreamServer, customers  # noqa: E402
-from support.waiting import wait_until  # noqa: E402
+from mlstack.contract import Contract
+from mlstack.deployment.record import DeploymentState
+from mlstack.prediction_log.mongo_database import DATABASE
+from mlstack.settings import ROOT
+from support.aws import moto, put, running
+from support.models import keep_model
+from support.mongo import mongo_server
+from support.ports import free_port
+from support.stream_server import RUN_ID, StreamServer, customers
+from support.waiting import wait_until
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
