@@ -1,4 +1,4 @@
-"""What Prometheus is told; one sum over all worker processes, dead ones included."""
+"""The HTTP server's metrics, added up over all worker processes, dead ones included."""
 
 import os
 import struct
@@ -15,8 +15,8 @@ from mlstack.prediction_log.metrics import LogMetrics
 __all__ = ["CONTENT_TYPE", "FOLDER_VARIABLE", "Metrics"]
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-"""Names the folder in which worker processes keep their counts. prometheus_client decides
-by it at import, so it has to be set before that."""
+"""Names the folder with the counts of all worker processes; prometheus_client reads it when it
+is imported."""
 
 # A prediction takes half a millisecond, a full batch some ten, a waiting request up to a second.
 _BUCKETS = (
@@ -30,8 +30,7 @@ _LOADED = "mlstack_model_loaded"
 class Metrics:
     """The HTTP server's metrics.
 
-    With `FOLDER_VARIABLE` in the environment they add up over all processes that share the
-    folder, else they are those of this process.
+    If `FOLDER_VARIABLE` is set, they cover all processes that share the folder, else this one.
     """
 
     def __init__(self) -> None:
@@ -63,12 +62,12 @@ class Metrics:
             multiprocess_mode="livemax",
         )
         self.prediction_log = LogMetrics(self._registry, "api")
-        """Observes the prediction log."""
+        """Metrics of the prediction log."""
         self._loaded_run_id: str | None = None
         self._children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
 
     def request(self, route: str, status: int, seconds: float) -> None:
-        """Counts an answered request."""
+        """Count an answered request."""
         children = self._children.get((route, status))
         if children is None:
             labels = (route, str(status))
@@ -78,28 +77,28 @@ class Metrics:
         children[1].observe(seconds)
 
     def predictions(self, count: int, run_id: str) -> None:
-        """Counts answered predictions."""
+        """Count answered predictions."""
         self._predictions.labels("api", run_id).inc(count)
 
     def model_loaded(self, run_id: str | None) -> None:
-        """Notes the model that this process has in use; None: none."""
+        """Set the model that this process has in use; None: none."""
         if self._loaded_run_id is not None:
-            # Without a value of its own the old series would stay at 1 in the shared files.
+            # Otherwise the old series would stay at 1 in the shared files.
             self._loaded.labels(self._loaded_run_id).set(0)
         if run_id is not None:
             self._loaded.labels(run_id).set(1)
         self._loaded_run_id = run_id
 
     def render(self) -> bytes:
-        """The exposition, in Prometheus' text format."""
+        """Return the metrics in Prometheus' text format."""
         folder = os.environ.get(FOLDER_VARIABLE)
         registry = CollectorRegistry()
-        registry.register(_Workers(folder) if folder else _Living(self._registry))
+        registry.register(_Workers(folder) if folder else _InProcess(self._registry))
         return generate_latest(registry)
 
 
-class _Living:
-    """A registry's metrics without models that are no longer in use."""
+class _InProcess:
+    """A registry's metrics, without models that are not in use any more."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
@@ -109,19 +108,19 @@ class _Living:
 
 
 class _Workers(MultiProcessCollector):
-    """Metrics of all processes that share a folder."""
+    """The metrics of all processes that share a folder."""
 
     def __init__(self, folder: str) -> None:
         super().__init__(None, folder)  # type: ignore[no-untyped-call]  # it has no types
         self._folder = Path(folder)
 
     def collect(self) -> Iterable[Metric]:
-        files = [str(file) for file in self._folder.glob("*.db") if _has_begun(file)]
+        files = [str(file) for file in self._folder.glob("*.db") if _has_content(file)]
         return _without_unloaded(self.merge(files))  # type: ignore[no-untyped-call]  # as above
 
 
-def _has_begun(file: Path) -> bool:
-    """Whether a file can be read: one that a process makes this moment is still empty."""
+def _has_content(file: Path) -> bool:
+    """Whether a file can be read; it is empty for a moment after it was created."""
     try:
         return file.stat().st_size >= struct.calcsize("i")
     except FileNotFoundError:

@@ -13,18 +13,20 @@ from mlstack.web.problems import CONTENT_TYPE
 from server.problems import KINDS
 
 VERSION = "1"
-"""Of the routes and their answers; what a customer is follows the model."""
+"""Version of the routes and their answers; the customer's schema follows the model."""
 
+_CUSTOMER = {"$ref": "#/components/schemas/Customer"}
+_PREDICTION = {"$ref": "#/components/schemas/Prediction"}
 _EXAMPLE_RUN_ID = "0123456789abcdef0123456789abcdef"
 _EXAMPLE_PREDICTION_ID = "8d3f4a52-6a0e-4c0c-9d3b-0b0f3e1a7c11"
 
 
 def openapi_document(contract: Contract, run_id: str | None) -> dict[str, Any]:
-    """Describes every route, answer and problem.
+    """Describe every route, answer and problem.
 
     Args:
         contract: What a customer is.
-        run_id: The model in use; None: none yet.
+        run_id: Run of the model in use; None: none yet.
     """
     served = f"Model in use: MLflow run `{run_id}`." if run_id else "No model is in use yet."
     return {
@@ -93,7 +95,8 @@ def openapi_document(contract: Contract, run_id: str | None) -> dict[str, Any]:
                 },
             },
             "responses": {
-                str(status): _problem_response(status) for status in (_UNAUTHORIZED, *_statuses())
+                str(status): _problem_response(status)
+                for status in (_UNAUTHORIZED, *_body_statuses())
             },
             "securitySchemes": {
                 "feedbackToken": {
@@ -109,42 +112,45 @@ def openapi_document(contract: Contract, run_id: str | None) -> dict[str, Any]:
 
 
 def _predict() -> dict[str, Any]:
-    customer, prediction = _ref("schemas", "Customer"), _ref("schemas", "Prediction")
     return {
         "operationId": "predict",
-        "tags": ["predictions"],
         "summary": "Predict one customer",
-        "parameters": [_ref("parameters", "IdempotencyKey"), _ref("parameters", "RequestId")],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": customer}}},
-        "responses": {"200": _ok("The prediction.", prediction), **_problems_of_a_body()},
+        **_prediction(_CUSTOMER, "The prediction.", _PREDICTION),
     }
 
 
 def _predict_batch(contract: Contract) -> dict[str, Any]:
     customers = {
         "type": "array",
-        "items": _ref("schemas", "Customer"),
+        "items": _CUSTOMER,
         "minItems": 1,
         "maxItems": MAX_BATCH,
         "example": [dict(contract.example)],
     }
-    predictions = {"type": "array", "items": _ref("schemas", "Prediction")}
+    predictions = {"type": "array", "items": _PREDICTION}
     return {
         "operationId": "predictBatch",
-        "tags": ["predictions"],
         "summary": f"Predict 1 to {MAX_BATCH:,} customers",
         "description": "In the same order; when one customer is at fault none is predicted.",
+        **_prediction(customers, "The predictions.", predictions),
+    }
+
+
+def _prediction(
+    body: Mapping[str, Any], description: str, answer: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {
+        "tags": ["predictions"],
         "parameters": [_ref("parameters", "IdempotencyKey"), _ref("parameters", "RequestId")],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": customers}}},
-        "responses": {"200": _ok("The predictions.", predictions), **_problems_of_a_body()},
+        "requestBody": _body(body),
+        "responses": {"200": _ok(description, answer), **_body_problems()},
     }
 
 
 def _feedback(contract: Contract) -> dict[str, Any]:
     outcome = _ref("schemas", "Outcome")
     outcomes = {"type": "array", "items": outcome, "minItems": 1, "maxItems": MAX_FEEDBACK}
-    properties = {"accepted": {"type": "integer", "minimum": 1}}
-    accepted = {"type": "object", "properties": properties, "required": list(properties)}
+    accepted = _object({"accepted": {"type": "integer", "minimum": 1}})
     return {
         "operationId": "feedback",
         "tags": ["predictions"],
@@ -153,17 +159,14 @@ def _feedback(contract: Contract) -> dict[str, Any]:
             f"`{contract.target.name}`: {contract.target.meaning} Once it is known, in any order; "
             "of two reports on a prediction the later one counts."
         ),
-        # Either: a server that only its own machine can reach wants no token.
+        # Alternatives: a server that only its own machine can reach needs no token.
         "security": [{"feedbackToken": []}, {}],
         "parameters": [_ref("parameters", "RequestId")],
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": {"oneOf": [outcome, outcomes]}}},
-        },
+        "requestBody": _body({"oneOf": [outcome, outcomes]}),
         "responses": {
             "202": _ok("Kept.", accepted),
             str(_UNAUTHORIZED): _ref("responses", str(_UNAUTHORIZED)),
-            **_problems_of_a_body(),
+            **_body_problems(),
         },
     }
 
@@ -185,8 +188,7 @@ def _operation_paths(run_id: str) -> dict[str, Any]:
         }
 
     def status(value: str, **more: Mapping[str, Any]) -> dict[str, Any]:
-        properties = {"status": {"const": value}, **more}
-        return {"type": "object", "properties": properties, "required": list(properties)}
+        return _object({"status": {"const": value}, **more})
 
     text, json = {"type": "string"}, "application/json"
     run = {"type": "string", "example": run_id}
@@ -213,16 +215,8 @@ def _prediction_schema(contract: Contract, run_id: str) -> dict[str, Any]:
         RUN_ID: {"type": "string", "description": "MLflow run of the model."},
         PREDICTION_ID: {"type": "string", "description": "Names this prediction for good."},
     }
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "example": {
-            contract.answer: 0.5,
-            RUN_ID: run_id,
-            PREDICTION_ID: _EXAMPLE_PREDICTION_ID,
-        },
-    }
+    example = {contract.answer: 0.5, RUN_ID: run_id, PREDICTION_ID: _EXAMPLE_PREDICTION_ID}
+    return {**_object(properties), "example": example}
 
 
 def _problem_schema() -> dict[str, Any]:
@@ -232,20 +226,17 @@ def _problem_schema() -> dict[str, Any]:
         "code": text,
         "detail": text,
     }
-    properties = {
-        "type": {"type": "string", "format": "uri-reference"},
-        "title": text,
-        "status": {"type": "integer"},
-        "detail": text,
-        "code": {"type": "string", "description": "What programs should go by."},
-        "request_id": text,
-        "errors": {
-            "type": "array",
-            "maxItems": MAX_ERRORS,
-            "items": {"type": "object", "properties": fault, "required": list(fault)},
-        },
-    }
-    return {"type": "object", "properties": properties, "required": list(properties)}
+    return _object(
+        {
+            "type": {"type": "string", "format": "uri-reference"},
+            "title": text,
+            "status": {"type": "integer"},
+            "detail": text,
+            "code": {"type": "string", "description": "What programs should go by."},
+            "request_id": text,
+            "errors": {"type": "array", "maxItems": MAX_ERRORS, "items": _object(fault)},
+        }
+    )
 
 
 def _problem_response(status: int) -> dict[str, Any]:
@@ -280,19 +271,25 @@ def _problem_response(status: int) -> dict[str, Any]:
 
 _UNAUTHORIZED = 401
 _UNAVAILABLE = 503
-# These are answered at paths and to methods that the document does not have.
-_ELSEWHERE = {404, 405}
-# A defect is nothing that the API promises.
-_DEFECT = 500
+# Paths and methods that the document does not have answer 404 and 405; 500 is a defect.
+_UNDOCUMENTED = {404, 405, 500}
 
 
-def _statuses() -> list[int]:
-    others = {_UNAUTHORIZED, *_ELSEWHERE, _DEFECT}
-    return sorted({kind.status for kind in KINDS.values()} - others)
+def _body_statuses() -> list[int]:
+    """Return the statuses of all problems that the body of a request can cause."""
+    return sorted({kind.status for kind in KINDS.values()} - {_UNAUTHORIZED, *_UNDOCUMENTED})
 
 
-def _problems_of_a_body() -> dict[str, Any]:
-    return {str(status): _ref("responses", str(status)) for status in _statuses()}
+def _body_problems() -> dict[str, Any]:
+    return {str(status): _ref("responses", str(status)) for status in _body_statuses()}
+
+
+def _body(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"required": True, "content": {"application/json": {"schema": schema}}}
+
+
+def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties)}
 
 
 def _ok(

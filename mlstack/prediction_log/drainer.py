@@ -1,4 +1,4 @@
-"""Moves what was spooled to where it is kept for good, and tells the monitor of it."""
+"""Moves spooled entries to MongoDB, and tells the monitoring service."""
 
 import json
 import logging
@@ -21,7 +21,7 @@ PREDICTION, OUTCOME = "prediction", "outcome"
 
 _BATCH = 500
 _IDLE_SECONDS = 0.5
-# One insert of many costs little more than one of one, and takes the processor from requests.
+# One large insert costs little more than a small one, and leaves the processor to requests.
 _GATHER_SECONDS = 0.2
 _ADOPT_SECONDS = 5.0
 _FIRST_RETRY_SECONDS = 0.5
@@ -30,13 +30,13 @@ _REPORT_SECONDS = 60.0
 
 
 class Sink(Protocol):
-    """Keeps entries for good; `mlstack.prediction_log.mongo_sink.MongoSink` is one.
+    """Stores entries for good: `MongoSink`, or memory in tests.
 
-    Storing one again must change nothing; each call may raise StorageUnavailable.
+    Storing an entry again must change nothing; each call may raise StorageUnavailable.
     """
 
     def prepare(self) -> None:
-        """Called once before anything is stored."""
+        """Prepare the storage; called once before anything is stored."""
 
     def store_predictions(self, documents: Sequence[dict[str, Any]]) -> None:
         """Stores all of them."""
@@ -46,15 +46,15 @@ class Sink(Protocol):
 
 
 class Monitor(Protocol):
-    """Is told, at best effort, of predictions that were stored."""
+    """Gets stored predictions, at best effort."""
 
     def tell(self, predictions: Sequence[dict[str, Any]]) -> None:
-        """Must return at once and never raise."""
+        """Take predictions; must return at once and never raise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What has not been stored yet.
+    """The entries that are not stored yet.
 
     Args:
         records: Number of entries.
@@ -67,7 +67,7 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class _Rest:
-    """What a spool that could not be drained gets before it is tried again.
+    """The pause of a spool that could not be drained.
 
     Args:
         seconds: How long.
@@ -79,13 +79,13 @@ class _Rest:
 
 
 class Drainer:
-    """Drains a process's spool, and those of processes that are gone, in a thread.
+    """Drains this process's spool and those of ended processes, in its own thread.
 
     Args:
         spool: This process's spool.
         sink: Where entries are stored.
-        monitor: Who is told of them afterwards.
-        observe: Is given the backlog and the number stored since, after every step.
+        monitor: Gets predictions after they were stored.
+        observe: Called after each step with the backlog and the number of entries stored.
     """
 
     def __init__(
@@ -107,11 +107,11 @@ class Drainer:
         self._reported = 0.0
 
     def start(self) -> None:
-        """Starts to drain; returns at once."""
+        """Start to drain; returns at once."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread; what is left stays in the spools and is adopted by somebody."""
+        """End the thread; entries that are left stay in the spools for other processes."""
         self._stopping.set()
         self._thread.join()
         for spool in self._adopted:
@@ -129,7 +129,7 @@ class Drainer:
                 self._stopping.wait(self._retry_seconds * jitter)
                 self._retry_seconds = min(2 * self._retry_seconds, _LAST_RETRY_SECONDS)
             except Exception:
-                # This thread is the only one that drains: it reports a defect and goes on.
+                # Only this thread drains, so it logs a defect and goes on.
                 stored = 0
                 log.exception("draining the prediction log failed; trying again")
                 self._stopping.wait(_LAST_RETRY_SECONDS)
@@ -140,7 +140,7 @@ class Drainer:
     def _step(self) -> int:
         stored = 0
         try:
-            # First of all: what a dead process has left counts even while nothing can be stored.
+            # First, so that entries of dead processes are counted even while MongoDB is down.
             self._adopt()
             if not self._prepared:
                 self._sink.prepare()
@@ -152,7 +152,7 @@ class Drainer:
         return stored
 
     def _adopt(self) -> None:
-        """Gives up adopted spools that are empty, and takes over those of processes that ended."""
+        """Close adopted spools that are empty, and adopt those of processes that ended."""
         for spool in [spool for spool in self._adopted if spool.pending == 0]:
             spool.close()
             self._adopted.remove(spool)
@@ -164,16 +164,16 @@ class Drainer:
             try:
                 self._adopted.append(Spool(path, adopted=True))
             except SpoolOwnedError:
-                continue  # its process lives, or somebody else was faster
+                continue  # its process lives, or another one has adopted it
             except SpoolError as error:
                 if path not in self._unreadable:
                     self._unreadable.add(path)
-                    log.error("%s; what it holds is not stored until it can be", error)  # noqa: TRY400
+                    log.error("%s; its entries cannot be stored until it can be read", error)  # noqa: TRY400
             else:
                 self._unreadable.discard(path)
 
     def _try(self, spool: Spool) -> int:
-        """Drains a spool, unless it rests; one that cannot be drained is in no other's way."""
+        """Drain a spool unless it is paused; one that cannot be drained delays no other."""
         rest = self._rests.get(spool.path)
         if rest and time.monotonic() < rest.until:
             return 0
@@ -214,16 +214,16 @@ class Drainer:
         return Backlog(sum(spool.pending for spool in spools), age)
 
     def _report(self, error: Exception) -> None:
-        """Says once a minute that nothing drains, not at every try."""
+        """Log at most once a minute that nothing drains."""
         if time.monotonic() - self._reported > _REPORT_SECONDS or not self._reported:
             self._reported = time.monotonic()
             log.warning("%s; predictions wait in the spool and drain by themselves", error)
 
 
 def _oldest_at(spool: Spool) -> float | None:
-    """When a spool's oldest entry was written; None: it has none, or cannot be read.
+    """Return when a spool's oldest entry was written; None: it is empty or unreadable.
 
-    The latter is told of where it is drained; its number of entries is known all the same.
+    That it is unreadable is logged where it is drained.
     """
     try:
         return spool.oldest_at()

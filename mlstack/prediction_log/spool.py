@@ -1,8 +1,8 @@
-"""The local spool: what was written to it survives every kill of every process.
+"""The local spool: entries written to it survive a kill of any process.
 
 A spool is one SQLite file of one process. A write is handed to the kernel before it
-returns, and synced to disk within `SYNC_SECONDS`: a SIGKILL loses nothing, a power cut the
-last of those seconds at most. SQLite's write-ahead log keeps the file whole in both.
+returns and synced to disk within `SYNC_SECONDS`: a SIGKILL loses nothing, a power cut at most
+the entries of those seconds. SQLite's write-ahead log keeps the file intact in both cases.
 """
 
 import logging
@@ -22,11 +22,11 @@ from mlstack.errors import MlstackError
 log = logging.getLogger(__name__)
 
 SYNC_SECONDS = 0.1
-"""Longest time that a written entry may stand in the kernel's memory alone."""
+"""Longest time that a written entry is in the kernel's memory only."""
 
 _SUFFIX = ".spool"
 _LOG_BYTES = 16 * 1024 * 1024
-"""Size of the write-ahead log from which on it is moved into the spool's file."""
+"""Size at which the write-ahead log is moved into the spool's file."""
 _INSERT = "INSERT INTO entry (kind, body, written_at) VALUES (?, ?, ?)"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entry (
@@ -39,20 +39,20 @@ CREATE TABLE IF NOT EXISTS entry (
 
 
 class SpoolError(MlstackError):
-    """The spool cannot be written: what should go into it must not be acknowledged."""
+    """The spool cannot be written, so its entries must not be acknowledged."""
 
 
 class SpoolOwnedError(SpoolError):
-    """The spool belongs to a living process."""
+    """The spool belongs to a living process, or is gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What stands in a spool.
+    """An entry of a spool.
 
     Args:
-        number: Its place; later entries have higher ones.
-        kind: What the body is.
+        number: Its position; later entries have higher numbers.
+        kind: Kind of the document.
         body: The document.
         written_at: When it was written, seconds since the epoch.
     """
@@ -64,22 +64,21 @@ class Entry:
 
 
 class Spool:
-    """A process's spool; safe from several of its threads. The owner holds a file lock.
+    """The spool of a process, which holds a file lock; safe for several threads.
 
     Args:
         path: The spool's file, ending in `.spool`.
-        adopted: It is another process's, which is gone: nothing is made when the file is not
-            there.
+        adopted: The process that wrote it has ended; a missing file is not created.
 
     Raises:
-        SpoolOwnedError: it is a living process's, or is gone.
+        SpoolOwnedError: it belongs to a living process, or is gone.
         SpoolError: it cannot be opened.
     """
 
     def __init__(self, path: Path, *, adopted: bool = False) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The thread that gives a spool up need not be the one that took it.
+        # Another thread than this one may release it.
         self._owner = FileLock(path.with_suffix(".lock"), thread_local=False)
         try:
             self._owner.acquire(timeout=0)
@@ -88,7 +87,7 @@ class Spool:
         except OSError as error:
             raise SpoolError(f"the spool {path} cannot be locked: {error.strerror}") from error
         if adopted and not path.exists():
-            # Its last owner emptied and removed it while we were looking.
+            # Its last owner has just emptied and removed it.
             self._release()
             raise SpoolOwnedError(f"the spool {path} is gone")
         try:
@@ -106,17 +105,17 @@ class Spool:
 
     @classmethod
     def of_this_process(cls, folder: Path, name: str) -> Self:
-        """Makes the spool of this process; its name is never used again."""
+        """Create the spool of this process, under a name that is never used again."""
         unique = f"{os.uname().nodename}-{os.getpid()}-{time.time_ns()}"
         return cls(folder / f"{name}-{unique}{_SUFFIX}")
 
     @staticmethod
     def paths(folder: Path) -> list[Path]:
-        """Every spool's file of a folder: to adopt one whose process is gone, open it."""
+        """List the spools of a folder; to adopt one whose process has ended, open it."""
         return sorted(folder.glob(f"*{_SUFFIX}"))
 
     def append(self, kind: str, bodies: Sequence[bytes]) -> None:
-        """Writes entries, all or none; they are safe from any kill when this returns.
+        """Write entries, all or none; no kill can lose them when this returns.
 
         Raises:
             SpoolError: they could not be written (the disk is full, for example).
@@ -130,7 +129,7 @@ class Spool:
                     self._writer.executemany(_INSERT, rows)
                     self._writer.execute("COMMIT")
                 except BaseException:
-                    # SQLite takes a transaction back by itself after some errors, not after all.
+                    # SQLite rolls back by itself after some errors only.
                     if self._writer.in_transaction:
                         self._writer.execute("ROLLBACK")
                     raise
@@ -140,12 +139,12 @@ class Spool:
         self._written.set()
 
     def read(self, most: int) -> list[Entry]:
-        """The oldest entries, `most` at most. Raises SpoolError."""
+        """Read the oldest entries, at most `most`. Raises SpoolError."""
         rows = self._oldest("number, kind, body, written_at", most)
         return [Entry(*row) for row in rows]
 
     def remove(self, entries: Sequence[Entry]) -> None:
-        """Removes entries that are safe elsewhere: the oldest ones, as `read` returned them.
+        """Remove stored entries: the oldest ones, as `read` returned them.
 
         Raises:
             SpoolError: they could not be removed; they will be read again.
@@ -163,7 +162,7 @@ class Spool:
         return self._pending
 
     def oldest_at(self) -> float | None:
-        """When the oldest entry was written, seconds since the epoch; None: there is none.
+        """Return when the oldest entry was written, seconds since the epoch; None: it is empty.
 
         Raises:
             SpoolError: the spool cannot be read.
@@ -172,19 +171,19 @@ class Spool:
         return float(rows[0][0]) if rows else None
 
     def _oldest(self, columns: str, most: int) -> list[Any]:
-        query = f"SELECT {columns} FROM entry ORDER BY number LIMIT ?"  # noqa: S608 - our own words
+        query = f"SELECT {columns} FROM entry ORDER BY number LIMIT ?"  # noqa: S608 - constant column names
         try:
             return self._reader.execute(query, (most,)).fetchall()
         except sqlite3.Error as error:
             raise SpoolError(f"the spool {self.path} cannot be read: {error}") from error
 
     def wait_for_entries(self, seconds: float) -> None:
-        """Returns when something was written since the last call, or the time is over."""
+        """Wait until something was written since the last call, or the time is over."""
         self._written.wait(seconds)
         self._written.clear()
 
     def close(self) -> None:
-        """Gives the spool up; when it is empty its file is removed."""
+        """Close the spool, and remove its file if it is empty."""
         self._closing.set()
         self._syncing.join()
         with self._lock:
@@ -199,12 +198,12 @@ class Spool:
             self._owner.release()
 
     def _release(self) -> None:
-        # Whoever waits for this lock's file finds the spool gone: names are never used again.
+        # A process that waits for this lock then finds the spool gone.
         Path(self._owner.lock_file).unlink(missing_ok=True)
         self._owner.release()
 
     def _sync(self) -> None:
-        """Syncs what was written, and moves it from the log into the file now and then."""
+        """Sync new entries, and move a long write-ahead log into the file."""
         checkpoints = _open(self.path)
         log_path = self.path.with_name(f"{self.path.name}-wal")
         synced = -1
@@ -217,13 +216,13 @@ class Spool:
                     _sync_file(log_path)
                     synced = changed
                     if log_path.stat().st_size > _LOG_BYTES:
-                        # Most of it while others write, the rest while none does: only a log
-                        # that is moved to its last page begins anew.
+                        # Most of it while others write, the rest while none does: the log is
+                        # only reset when it was moved completely.
                         checkpoints.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
                         with self._lock:
                             checkpoints.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
                 except (OSError, sqlite3.Error):
-                    # A full disk, say: appends are refused by themselves, and we try again.
+                    # For example a full disk: `append` fails by itself, and we try again.
                     log.exception("the spool %s cannot be synced", self.path)
         finally:
             checkpoints.close()
@@ -231,8 +230,8 @@ class Spool:
 
 def _open(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
-    # NORMAL syncs at checkpoints alone, and only the syncing thread makes checkpoints: a
-    # request never waits for the disk.
+    # NORMAL syncs only at checkpoints, and only the syncing thread makes them, so a request
+    # never waits for the disk.
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "wal_autocheckpoint=0"):
         connection.execute(f"PRAGMA {pragma}")
     return connection

@@ -1,7 +1,7 @@
-"""JSON as it is written: refuses what parsers tend to let through silently.
+"""Strict JSON: refuses what other parsers accept silently.
 
-A duplicate key, NaN or Infinity, half a surrogate pair or a number of a thousand digits
-is a mistake of the sender's, and a guess at its meaning would be answered as if it were right.
+A duplicate key, NaN or Infinity, half a surrogate pair or a number of a thousand digits is a
+mistake of the sender, and a prediction based on a guess would look like any other.
 """
 
 import json
@@ -11,16 +11,16 @@ from typing import Any
 from mlstack.errors import MlstackError
 
 MAX_DEPTH = 16
-"""Objects and arrays inside of each other."""
+"""Most levels of objects and arrays inside each other."""
 
 MAX_NUMBER_LENGTH = 64
-"""Characters of a number."""
+"""Most characters of a number."""
 
 _TOO_DEEP = f"the body nests deeper than {MAX_DEPTH} levels"
 
 
 class InvalidJson(MlstackError):
-    """A text that is no acceptable JSON.
+    """The text is not acceptable JSON.
 
     Args:
         code: Stable name of the fault: `empty_body`, `not_utf8`, `malformed_json`,
@@ -34,7 +34,7 @@ class InvalidJson(MlstackError):
 
 
 def parse(body: bytes) -> Any:
-    """Parses a JSON document.
+    """Parse a JSON document.
 
     Args:
         body: The document, in UTF-8.
@@ -43,7 +43,7 @@ def parse(body: bytes) -> Any:
         The value; its texts are all valid Unicode, its numbers finite.
 
     Raises:
-        InvalidJson: says what is wrong, and where the text breaks off.
+        InvalidJson: says what is wrong and where.
     """
     if not body.strip(b" \t\r\n"):
         raise InvalidJson("empty_body", "the body is empty; send a JSON document")
@@ -60,7 +60,7 @@ def parse(body: bytes) -> Any:
         ) from None
     except RecursionError:
         raise InvalidJson("too_deep", _TOO_DEEP) from None
-    # Every level opens with a bracket, so few brackets need no closer look.
+    # Each level opens with a bracket, so a text with few brackets need not be checked.
     if text.count("{") + text.count("[") > MAX_DEPTH and _is_too_deep(value):
         raise InvalidJson("too_deep", _TOO_DEEP)
     if "\\u" in text:
