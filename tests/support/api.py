@@ -20,14 +20,14 @@ RUN_ID = "a" * 32
 
 
 @dataclass
-class Served:
+class ServedModel:
     """A model in use that never changes by itself."""
 
     predictor: Predictor | None
     reason: str = ""
 
 
-class Kept:
+class MemoryLog:
     """Keeps predictions and outcomes in memory; can be made to fail."""
 
     def __init__(self) -> None:
@@ -51,20 +51,20 @@ def predictor(
     contract: Contract,
     run_id: str = RUN_ID,
     seed: int = 1,
-    kept: Kept | None = None,
+    kept: MemoryLog | None = None,
 ) -> Predictor:
     """Make a predictor with a small model, written to and loaded from a folder."""
-    return Predictor(Model.load(write_model(folder, contract, seed), run_id), kept or Kept())
+    return Predictor(Model.load(write_model(folder, contract, seed), run_id), kept or MemoryLog())
 
 
 def application(
-    served: Served,
+    served: ServedModel,
     contract: Contract,
     metrics: Metrics | None = None,
-    kept: Kept | None = None,
+    kept: MemoryLog | None = None,
     settings: Settings | None = None,
 ) -> Flask:
     """Make the application, which serves the model from the first request on."""
     file = Path("contracts") / f"{contract.name}.yaml"
     in_force = (settings or Settings()).model_copy(update={"contract": file})
-    return create_app(in_force, served, metrics or Metrics(), kept or Kept())
+    return create_app(in_force, served, metrics or Metrics(), kept or MemoryLog())

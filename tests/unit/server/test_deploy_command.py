@@ -1,4 +1,4 @@
-"""The deploy command says what it did in a sentence, and what to do when it could not."""
+"""The deploy command says in a sentence what it did, or what to do if it failed."""
 
 from pathlib import Path
 
@@ -36,34 +36,38 @@ def deployed(state: DeploymentState) -> str | None:
 
 
 def test_to_deploys_a_run(state: DeploymentState, capsys: pytest.CaptureFixture[str]) -> None:
+    """`to` deploys a run and says so."""
     assert main(["to", A]) == 0
     assert capsys.readouterr().out == f"run {A} is deployed\n"
     assert deployed(state) == A
 
 
 @pytest.mark.parametrize("run_id", ["", "x", "../models", A.upper(), A + "0", f"{A}\n"])
-def test_what_is_no_run_id_is_refused(
+def test_to_refuses_an_invalid_run_id(
     state: DeploymentState, run_id: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """A text that is not a run id is refused."""
     assert main(["to", run_id]) == 1
     assert "is no run id" in capsys.readouterr().err
     assert deployed(state) is None
 
 
-def test_failure_is_one_sentence_and_leaves_what_was_deployed(
+def test_failed_deploy_changes_nothing(
     state: DeploymentState, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """A failure is one sentence, and the old model stays deployed."""
     main(["to", A])
     assert main(["to", BROKEN]) == 1
     assert capsys.readouterr().err.count("\n") == 1
     assert deployed(state) == A
 
 
-def test_ensure_deploys_what_people_decided(
+def test_ensure_deploys_the_chosen_run(
     state: DeploymentState,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """`ensure` deploys RUN_ID."""
     main(["to", A])
     monkeypatch.setenv("RUN_ID", B)
     assert main(["ensure"]) == 0
@@ -72,12 +76,13 @@ def test_ensure_deploys_what_people_decided(
 
 
 @pytest.mark.parametrize("change", [["to", B], ["rollback"]])
-def test_a_decision_is_carried_out_once_and_what_people_deploy_after_it_stays(
+def test_ensure_carries_out_a_choice_once(
     state: DeploymentState,
     change: list[str],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """What people deploy after a choice was carried out stays deployed."""
     main(["to", B])
     monkeypatch.setenv("RUN_ID", A)
     assert main(["ensure"]) == 0
@@ -91,19 +96,20 @@ def test_a_decision_is_carried_out_once_and_what_people_deploy_after_it_stays(
     assert f"make deploy RUN_ID={A}" in said
 
 
-def test_a_decision_for_an_older_model_is_carried_out(
+def test_ensure_follows_a_choice_of_an_older_run(
     state: DeploymentState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A new choice is carried out even if the run was deployed before."""
     for decided in (A, B, A):
         monkeypatch.setenv("RUN_ID", decided)
         assert main(["ensure"]) == 0
         assert deployed(state) == decided
 
 
-def test_what_was_ordered_and_rolled_back_does_not_come_back_as_a_decision(
+def test_ensure_does_not_redeploy_a_rolled_back_run(
     state: DeploymentState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A machine gets the order by GitHub Actions, and the file later, by `git pull`."""
+    """A run deployed by command and rolled back stays so when the file names it later."""
     monkeypatch.setenv("RUN_ID", A)
     main(["ensure"])
     main(["to", B])
@@ -113,9 +119,10 @@ def test_what_was_ordered_and_rolled_back_does_not_come_back_as_a_decision(
     assert deployed(state) == A
 
 
-def test_a_decision_that_could_not_be_carried_out_is_tried_again(
+def test_ensure_retries_a_failed_choice(
     state: DeploymentState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A choice that could not be carried out is tried again."""
     main(["to", A])
     monkeypatch.setenv("RUN_ID", BROKEN)
     assert [main(["ensure"]), main(["ensure"])] == [1, 1]
@@ -125,11 +132,12 @@ def test_a_decision_that_could_not_be_carried_out_is_tried_again(
 
 # MLflow's client by itself would go on for minutes.
 @pytest.mark.timeout(60)
-def test_mlflow_that_is_down_is_said_soon(
+def test_mlflow_down_is_reported_soon(
     state: DeploymentState,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """A deploy fails soon, with MLflow's address, when MLflow is down."""
     for name in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"):
         monkeypatch.setenv(name, "")  # so that what is set is taken back
         monkeypatch.delenv(name)
@@ -142,20 +150,23 @@ def test_mlflow_that_is_down_is_said_soon(
 
 
 def test_ensure_twice_deploys_once(state: DeploymentState, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`ensure` does not deploy again what is deployed."""
     monkeypatch.setenv("RUN_ID", A)
     assert [main(["ensure"]), main(["ensure"])] == [0, 0]
     assert len(state.history()) == 1
 
 
-def test_ensure_without_a_decision_confirms_what_was_deployed(state: DeploymentState) -> None:
+def test_ensure_without_choice_keeps_the_deployed_run(state: DeploymentState) -> None:
+    """Without RUN_ID, `ensure` checks the deployed run."""
     main(["to", A])
     assert main(["ensure"]) == 0
     assert deployed(state) == A
 
 
-def test_ensure_with_neither_says_what_to_do(
+def test_ensure_without_any_run_says_what_to_do(
     state: DeploymentState, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Without RUN_ID and any deployment, `ensure` says how to choose a run."""
     assert main(["ensure"]) == 1
     message = capsys.readouterr().err
     assert "RUN_ID" in message
@@ -165,6 +176,7 @@ def test_ensure_with_neither_says_what_to_do(
 
 
 def test_rollback_goes_back(state: DeploymentState, capsys: pytest.CaptureFixture[str]) -> None:
+    """`rollback` deploys the earlier run, and fails when there is none."""
     main(["to", A])
     main(["to", B])
     assert main(["rollback"]) == 0
@@ -173,9 +185,10 @@ def test_rollback_goes_back(state: DeploymentState, capsys: pytest.CaptureFixtur
     assert "no earlier deployment" in capsys.readouterr().err
 
 
-def test_history_lists_successes_and_failures_in_order(
+def test_history_lists_all_attempts_in_order(
     state: DeploymentState, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """`history` lists all attempts in order, failed ones too."""
     assert main(["history"]) == 0
     assert capsys.readouterr().out == "nothing was deployed yet\n"
     main(["to", A])
@@ -200,6 +213,7 @@ def test_history_lists_successes_and_failures_in_order(
 def test_bad_setting_is_a_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """An unusable setting is one sentence that names it."""
     monkeypatch.setenv("RUN_ID", "nonsense")
     assert main(["ensure"]) == 1
     assert "RUN_ID" in capsys.readouterr().err

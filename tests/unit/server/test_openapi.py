@@ -12,13 +12,13 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from mlstack.contract import Contract
 from server.openapi import openapi_document
 from server.problems import KINDS
-from support.api import RUN_ID, Served, application, predictor
+from support.api import RUN_ID, ServedModel, application, predictor
 from support.bad_requests import bad_requests
 
 
 @pytest.fixture
 def app(tmp_path: Path, contract: Contract) -> Flask:
-    return application(Served(predictor(tmp_path / "model", contract)), contract)
+    return application(ServedModel(predictor(tmp_path / "model", contract)), contract)
 
 
 @pytest.fixture
@@ -35,37 +35,41 @@ def schema(document: dict[str, Any], name: str) -> jsonschema_rs.Draft202012Vali
 
 
 def test_document_is_valid_openapi(document: dict[str, Any]) -> None:
+    """The document is valid OpenAPI 3.1."""
     assert document["openapi"].startswith("3.1")
     OpenAPIV31SpecValidator(document).validate()
 
 
 def test_every_route_is_described(document: dict[str, Any], app: Flask) -> None:
+    """Every route of the application is described."""
     files = {"/static/<path:filename>", "/docs/<path:name>"}
     routes = {rule.rule for rule in app.url_map.iter_rules()} - files
     assert set(document["paths"]) == routes
 
 
-def test_customer_is_that_of_the_contract(document: dict[str, Any], contract: Contract) -> None:
+def test_customer_schema_is_the_contracts(document: dict[str, Any], contract: Contract) -> None:
+    """The customer's schema is the one that requests are checked by."""
     properties = document["components"]["schemas"]["Customer"]["properties"]
     assert tuple(properties) == contract.feature_names
 
 
 def test_model_in_use_is_named(document: dict[str, Any]) -> None:
+    """The description names the run of the model in use."""
     assert RUN_ID in document["info"]["description"]
 
 
-def test_examples_are_what_the_schemas_ask_for(
-    document: dict[str, Any], contract: Contract
-) -> None:
+def test_examples_are_valid(document: dict[str, Any], contract: Contract) -> None:
+    """Every example is valid by its own schema."""
     for name in ("Customer", "Prediction"):
         example = document["components"]["schemas"][name]["example"]
         assert schema(document, name).is_valid(example)
     assert contract.answer in document["components"]["schemas"]["Prediction"]["example"]
 
 
-def test_every_kind_of_problem_that_a_body_can_meet_is_described_with_an_example(
+def test_problems_of_a_body_are_described(
     document: dict[str, Any],
 ) -> None:
+    """Each kind of problem that a body can cause has an example."""
     described = set()
     references = {
         **document["paths"]["/predict"]["post"]["responses"],
@@ -79,6 +83,7 @@ def test_every_kind_of_problem_that_a_body_can_meet_is_described_with_an_example
 
 
 def test_answers_are_as_described(document: dict[str, Any], app: Flask, contract: Contract) -> None:
+    """Answers, good and bad, match the published schemas."""
     client = app.test_client()
     prediction = client.post("/predict", json=dict(contract.example)).get_json()
     assert schema(document, "Prediction").is_valid(prediction)
@@ -91,9 +96,10 @@ def test_answers_are_as_described(document: dict[str, Any], app: Flask, contract
         assert schema(document, "Problem").is_valid(answer.get_json())
 
 
-def test_bad_customers_are_bad_by_the_published_schema(
+def test_published_schema_refuses_bad_customers(
     document: dict[str, Any], contract: Contract
 ) -> None:
+    """A customer that the server refuses is invalid by the published schema."""
     customer = schema(document, "Customer")
     for request in bad_requests(contract):
         if request.status == 422 and request.path == "/predict":
@@ -103,7 +109,8 @@ def test_bad_customers_are_bad_by_the_published_schema(
 def test_description_follows_the_model(
     tmp_path: Path, documented: Contract, full: Contract
 ) -> None:
-    served = Served(None, "no model yet")
+    """The document describes the contract of the model in use."""
+    served = ServedModel(None, "no model yet")
     client = application(served, documented).test_client()
     assert "No model is in use" in client.get("/openapi.json").get_json()["info"]["description"]
     served.predictor = predictor(tmp_path / "model", full)
@@ -111,7 +118,8 @@ def test_description_follows_the_model(
     assert document == openapi_document(full, RUN_ID)
 
 
-def test_type_of_every_problem_leads_to_its_row_in_the_documentation(app: Flask) -> None:
+def test_problem_types_link_to_the_docs(app: Flask) -> None:
+    """The type of each problem links to its row on the documentation page."""
     page = app.test_client().get("/docs").text
     for kind in KINDS.values():
         path, row = kind.type.split("#")

@@ -1,4 +1,4 @@
-"""The HTTP application answers what the model says, and says who asked for what."""
+"""The HTTP application: answers, ids, health, headers, metrics, token."""
 
 import html
 import io
@@ -23,7 +23,7 @@ from mlstack.web.http_worker import WAITED
 from server import problems
 from server.metrics import Metrics
 from server.routes import MAX_BODY, MAX_WAIT
-from support.api import RUN_ID, Served, application, predictor
+from support.api import RUN_ID, ServedModel, application, predictor
 
 README_BODY = (
     '{"customer_age":50,"gender":"M","dependent_count":2,"education_level":3,'
@@ -33,8 +33,8 @@ README_BODY = (
 
 
 @pytest.fixture
-def served(tmp_path: Path, documented: Contract) -> Served:
-    return Served(predictor(tmp_path / "model", documented))
+def served(tmp_path: Path, documented: Contract) -> ServedModel:
+    return ServedModel(predictor(tmp_path / "model", documented))
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
-def app(served: Served, documented: Contract, metrics: Metrics) -> Flask:
+def app(served: ServedModel, documented: Contract, metrics: Metrics) -> Flask:
     return application(served, documented, metrics)
 
 
@@ -57,7 +57,7 @@ def example(documented: Contract) -> dict[str, Any]:
     return dict(documented.example)
 
 
-def in_use(served: Served) -> Predictor:
+def in_use(served: ServedModel) -> Predictor:
     assert served.predictor
     return served.predictor
 
@@ -67,7 +67,8 @@ def code(answer: TestResponse) -> str:
     return str(answer.get_json()["code"])
 
 
-def test_documented_request_gets_the_documented_answer(client: FlaskClient, served: Served) -> None:
+def test_predict_answers_as_documented(client: FlaskClient, served: ServedModel) -> None:
+    """The README's request gets the model's score, run id and a prediction id."""
     answer = client.post("/predict", data=README_BODY, content_type="application/json")
     assert answer.status_code == 200
     assert answer.mimetype == "application/json"
@@ -79,10 +80,9 @@ def test_documented_request_gets_the_documented_answer(client: FlaskClient, serv
     assert str(uuid.UUID(document["prediction_id"])) == document["prediction_id"]
 
 
-def test_batch_is_answered_in_order_with_the_scores_of_single_requests(
-    tmp_path: Path, contract: Contract
-) -> None:
-    client = application(Served(predictor(tmp_path / "m", contract)), contract).test_client()
+def test_batch_has_the_scores_of_single_requests(tmp_path: Path, contract: Contract) -> None:
+    """A batch is answered in order, with the scores that single requests get."""
+    client = application(ServedModel(predictor(tmp_path / "m", contract)), contract).test_client()
     customers = CustomerGenerator(contract, seed=3).draw(MAX_BATCH)
     answers = client.post("/predict/batch", json=customers).get_json()
     assert len({answer["prediction_id"] for answer in answers}) == MAX_BATCH
@@ -92,7 +92,8 @@ def test_batch_is_answered_in_order_with_the_scores_of_single_requests(
 
 
 def test_missing_values_may_be_null_or_absent(tmp_path: Path, full: Contract) -> None:
-    client = application(Served(predictor(tmp_path / "m", full)), full).test_client()
+    """A missing value may be null or absent; both get the same score."""
+    client = application(ServedModel(predictor(tmp_path / "m", full)), full).test_client()
     optional = [feature.name for feature in full.features if feature.may_be_missing]
     null = {**full.example, **dict.fromkeys(optional)}
     absent = {name: value for name, value in full.example.items() if name not in optional}
@@ -110,21 +111,22 @@ def test_missing_values_may_be_null_or_absent(tmp_path: Path, full: Contract) ->
         "application/json; x=y",
     ],
 )
-def test_json_may_be_declared_in_each_usual_way(
+def test_usual_json_declarations_are_accepted(
     client: FlaskClient, example: dict[str, Any], declared: str
 ) -> None:
+    """Case, charset and other parameters of the Content-Type do not matter."""
     body = json.dumps(example)
     assert client.post("/predict", data=body, content_type=declared).status_code == 200
 
 
-def test_identity_is_no_encoding(client: FlaskClient, example: dict[str, Any]) -> None:
+def test_identity_encoding_is_accepted(client: FlaskClient, example: dict[str, Any]) -> None:
+    """Content-Encoding: identity is accepted."""
     answer = client.post("/predict", json=example, headers={"Content-Encoding": "identity"})
     assert answer.status_code == 200
 
 
-def test_largest_body_that_is_allowed_is_answered(
-    client: FlaskClient, example: dict[str, Any]
-) -> None:
+def test_largest_allowed_body_is_answered(client: FlaskClient, example: dict[str, Any]) -> None:
+    """A body of exactly the limit is answered."""
     body = json.dumps(example).ljust(MAX_BODY)
     assert client.post("/predict", data=body, content_type="application/json").status_code == 200
 
@@ -138,23 +140,24 @@ class TestIdempotencyKey:
             return [prediction["prediction_id"] for prediction in answer]
         return answer["prediction_id"]
 
-    def test_repeat_is_the_same_prediction(
-        self, client: FlaskClient, example: dict[str, Any]
-    ) -> None:
+    def test_repeat_has_the_same_id(self, client: FlaskClient, example: dict[str, Any]) -> None:
+        """The same key and customer give the same prediction id."""
         assert self.ids(client, example, "k") == self.ids(client, example, "k")
 
-    def test_how_a_customer_is_written_does_not_matter(
+    def test_notation_of_a_customer_does_not_matter(
         self, client: FlaskClient, example: dict[str, Any]
     ) -> None:
+        """Order of fields and 1 or 1.0 do not change the prediction id."""
         rewritten = {
             name: float(value) if isinstance(value, int) else value
             for name, value in reversed(example.items())
         }
         assert self.ids(client, rewritten, "k") == self.ids(client, example, "k")
 
-    def test_other_key_other_customer_and_no_key_are_other_predictions(
+    def test_other_requests_have_other_ids(
         self, client: FlaskClient, example: dict[str, Any], documented: Contract
     ) -> None:
+        """Another key, another customer or no key gives another prediction id."""
         number = next(f.name for f in documented.features if f.kind == "number")
         other = {**example, number: example[number] + 0.5}
         ids = [
@@ -166,9 +169,10 @@ class TestIdempotencyKey:
         ]
         assert len(set(ids)) == len(ids)
 
-    def test_other_model_is_another_prediction(
-        self, client: FlaskClient, served: Served, example: dict[str, Any], tmp_path: Path
+    def test_other_model_has_another_id(
+        self, client: FlaskClient, served: ServedModel, example: dict[str, Any], tmp_path: Path
     ) -> None:
+        """The same request on another model gives another prediction id."""
         first = self.ids(client, example, "k")
         served.predictor = predictor(
             tmp_path / "other", in_use(served).model.contract, run_id="b" * 32, seed=2
@@ -176,6 +180,7 @@ class TestIdempotencyKey:
         assert self.ids(client, example, "k") != first
 
     def test_position_in_a_batch_counts(self, client: FlaskClient, example: dict[str, Any]) -> None:
+        """Equal customers of one batch have different ids, the same ones each time."""
         first = self.ids(client, [example, example], "k")
         assert first[0] != first[1]
         assert self.ids(client, [example, example], "k") == first
@@ -184,32 +189,36 @@ class TestIdempotencyKey:
 
 class TestNotReady:
     @pytest.fixture
-    def served(self) -> Served:
-        return Served(None, "no model is deployed; run: make deploy RUN_ID=...")
+    def served(self) -> ServedModel:
+        return ServedModel(None, "no model is deployed; run: make deploy RUN_ID=...")
 
     @pytest.mark.parametrize("path", ["/predict", "/predict/batch"])
     def test_predictions_are_refused_with_the_reason(
         self, client: FlaskClient, example: dict[str, Any], path: str
     ) -> None:
+        """Without a model, predictions are refused with the reason."""
         answer = client.post(path, json=example)
         assert (answer.status_code, code(answer)) == (503, "not_ready")
         assert int(answer.headers["Retry-After"]) > 0
         assert "make deploy" in answer.get_json()["detail"]
 
     def test_health_tells_alive_from_ready(self, client: FlaskClient) -> None:
+        """Without a model the server is alive but not ready."""
         assert client.get("/health/live").status_code == 200
         answer = client.get("/health/ready")
         assert (answer.status_code, code(answer)) == (503, "not_ready")
         assert "make deploy" in answer.get_json()["detail"]
 
-    def test_pages_and_metrics_are_there(self, client: FlaskClient, documented: Contract) -> None:
+    def test_pages_and_metrics_are_served(self, client: FlaskClient, documented: Contract) -> None:
+        """Without a model, pages, API description and metrics are served."""
         page = client.get("/").text
         assert "make deploy" in page
         assert documented.features[0].name in page
         for path in ("/docs", "/openapi.json", "/metrics"):
             assert client.get(path).status_code == 200
 
-    def test_broken_contract_is_a_reason_too(self, served: Served, documented: Contract) -> None:
+    def test_missing_contract_is_named(self, served: ServedModel, documented: Contract) -> None:
+        """A contract that cannot be read is named as the reason."""
         missing = documented.model_copy(update={"name": "no_such_contract"})
         answer = application(served, missing).test_client().get("/")
         assert (answer.status_code, code(answer)) == (503, "not_ready")
@@ -217,9 +226,10 @@ class TestNotReady:
         assert int(answer.headers["Retry-After"]) > 0
 
     @pytest.mark.parametrize("path", ["/health/ready", "/"])
-    def test_nobody_is_told_where_this_server_keeps_its_files(
-        self, client: FlaskClient, served: Served, path: str
+    def test_answers_name_no_folder_of_the_server(
+        self, client: FlaskClient, served: ServedModel, path: str
     ) -> None:
+        """Reasons name files relative to the project."""
         kept = Path(".embedded/state/models") / RUN_ID / "model.ubj"
         served.reason = f"a file of the model is missing: '{ROOT / kept}'"
         told = html.unescape(client.get(path).text)
@@ -227,7 +237,8 @@ class TestNotReady:
         assert str(ROOT) not in told
 
 
-def test_folders_outside_of_the_project_are_not_told_either(tmp_path: Path) -> None:
+def test_without_folders_removes_configured_folders(tmp_path: Path) -> None:
+    """Folders that settings name are removed from sentences, other paths are not."""
     settings = Settings(contract=tmp_path / "mine.yaml", state_dir=tmp_path / "state")
     for told, known in (
         (f"{tmp_path}/mine.yaml, line 3: no", "mine.yaml, line 3: no"),
@@ -240,14 +251,16 @@ def test_folders_outside_of_the_project_are_not_told_either(tmp_path: Path) -> N
 
 
 def test_ready_names_the_model(client: FlaskClient) -> None:
+    """A ready server names the run that it serves."""
     answer = client.get("/health/ready")
     assert answer.status_code == 200
     assert answer.get_json() == {"status": "ready", "model_run_id": RUN_ID}
 
 
-def test_request_that_waited_too_long_is_refused_without_being_read(
+def test_request_that_waited_too_long_is_refused(
     client: FlaskClient, example: dict[str, Any]
 ) -> None:
+    """A request that waited too long is refused; health checks never are."""
     waited = {WAITED: MAX_WAIT + 0.1}
     answer = client.post("/predict", json=example, environ_overrides=waited)
     assert (answer.status_code, code(answer)) == (503, "overloaded")
@@ -255,9 +268,10 @@ def test_request_that_waited_too_long_is_refused_without_being_read(
     assert client.get("/health/live", environ_overrides=waited).status_code == 200
 
 
-def test_model_that_is_swapped_during_a_request_does_not_mix_into_its_answer(
-    tmp_path: Path, documented: Contract, served: Served, example: dict[str, Any]
+def test_swap_during_a_request_does_not_mix_models(
+    tmp_path: Path, documented: Contract, served: ServedModel, example: dict[str, Any]
 ) -> None:
+    """One model makes the whole answer, even if it is replaced meanwhile."""
     new = predictor(tmp_path / "new", documented, run_id="b" * 32, seed=2)
     models = iter([in_use(served), new])
 
@@ -289,27 +303,32 @@ class TestBrokenBodies:
         return client.post("/predict", content_type="application/json", environ_overrides=environ)
 
     def test_slow_body(self, client: FlaskClient) -> None:
+        """A body that does not arrive in time is answered with 408."""
         stream = self.Stream(TimeoutError())
         answer = self.post(client, **{"wsgi.input": stream, "CONTENT_LENGTH": "10"})
         assert (answer.status_code, code(answer)) == (408, "body_too_slow")
 
     def test_body_that_breaks_off(self, client: FlaskClient) -> None:
+        """A body that breaks off is answered with 400."""
         stream = self.Stream(ConnectionResetError())
         answer = self.post(client, **{"wsgi.input": stream, "CONTENT_LENGTH": "10"})
         assert (answer.status_code, code(answer)) == (400, "incomplete_body")
 
-    def test_body_shorter_than_it_says(self, client: FlaskClient) -> None:
+    def test_body_shorter_than_declared(self, client: FlaskClient) -> None:
+        """A body shorter than its declared length is answered with 400."""
         answer = self.post(client, **{"wsgi.input": io.BytesIO(b"{}"), "CONTENT_LENGTH": "10"})
         assert (answer.status_code, code(answer)) == (400, "incomplete_body")
 
-    def test_chunked_body_is_read_no_further_than_its_limit(self, client: FlaskClient) -> None:
+    def test_chunked_body_is_read_up_to_the_limit(self, client: FlaskClient) -> None:
+        """A chunked body is read no further than the limit."""
         stream = io.BytesIO(b" " * 10 * MAX_BODY)
         environ = {"wsgi.input": stream, "CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked"}
         answer = self.post(client, **environ)
         assert (answer.status_code, code(answer)) == (413, "body_too_large")
         assert stream.tell() == MAX_BODY + 1
 
-    def test_body_that_says_it_is_too_large_is_not_read(self, client: FlaskClient) -> None:
+    def test_body_declared_too_large_is_not_read(self, client: FlaskClient) -> None:
+        """A body that is declared too large is not read at all."""
         stream = io.BytesIO(b" " * 10)
         environ = {"wsgi.input": stream, "CONTENT_LENGTH": str(MAX_BODY + 1)}
         answer = self.post(client, **environ)
@@ -319,19 +338,20 @@ class TestBrokenBodies:
 
 class TestRequestId:
     @pytest.mark.parametrize("given", ["a", "A-z_0.9", "x" * 64])
-    def test_sane_one_is_kept(self, client: FlaskClient, given: str) -> None:
+    def test_valid_id_is_kept(self, client: FlaskClient, given: str) -> None:
+        """A valid X-Request-Id is used and answered."""
         answer = client.get("/health/live", headers={"X-Request-Id": given})
         assert answer.headers["X-Request-Id"] == given
 
     @pytest.mark.parametrize("given", ["", "x" * 65, "a b", 'a"b', "a\tb", "é", "{}"])
-    def test_other_one_is_replaced(self, client: FlaskClient, given: str) -> None:
+    def test_invalid_id_is_replaced(self, client: FlaskClient, given: str) -> None:
+        """An invalid X-Request-Id is replaced by a new one."""
         answer = client.get("/health/live", headers={"X-Request-Id": given})
         assert answer.headers["X-Request-Id"] != given
         assert len(answer.headers["X-Request-Id"]) == 32
 
-    def test_it_is_in_the_log_with_route_status_and_time(
-        self, client: FlaskClient, request_lines: list[dict[str, Any]]
-    ) -> None:
+    def test_id_is_logged(self, client: FlaskClient, request_lines: list[dict[str, Any]]) -> None:
+        """Each request is logged with its id, route, status and time."""
         client.get('/no/such"path', headers={"X-Request-Id": "r1"})
         client.get("/health/live", headers={"X-Request-Id": "r2"})
         told = [(line["request_id"], line["route"], line["status"]) for line in request_lines]
@@ -355,13 +375,15 @@ class TestRequestId:
         logger.setLevel(before)
 
 
-def test_defect_is_logged_with_its_trace_and_answered_without(
+def test_defect_is_logged_but_not_answered(
     client: FlaskClient,
-    served: Served,
+    served: ServedModel,
     example: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    """A defect is answered with 500; only the log has its stack trace."""
+
     def break_down(*_: object) -> None:
         raise RuntimeError("something secret")
 
@@ -373,9 +395,10 @@ def test_defect_is_logged_with_its_trace_and_answered_without(
     assert "RuntimeError: something secret" in caplog.text
 
 
-def test_no_answer_may_be_taken_for_another_type_and_no_page_loads_from_elsewhere(
+def test_answers_have_security_headers(
     client: FlaskClient,
 ) -> None:
+    """No answer may be sniffed, and no page loads from other servers."""
     for path in ("/", "/docs", "/openapi.json", "/health/live", "/static/form.js", "/nowhere"):
         answer = client.get(path, buffered=True)
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -387,7 +410,8 @@ def test_no_answer_may_be_taken_for_another_type_and_no_page_loads_from_elsewher
             assert "https://" not in answer.text
 
 
-def test_form_offers_every_feature_with_its_example(client: FlaskClient) -> None:
+def test_form_offers_features_with_examples(client: FlaskClient) -> None:
+    """The form has an input for each feature, filled with its example."""
     page = client.get("/").text
     assert 'data-feature="customer_age" data-kind="integer"' in page
     assert '<input id="feature-customer_age" type="number"' in page
@@ -395,10 +419,8 @@ def test_form_offers_every_feature_with_its_example(client: FlaskClient) -> None
     assert '<option value="blue" selected>blue</option>' in page
 
 
-def test_features_may_be_called_as_the_form_s_own_parts(
-    tmp_path: Path, documented: Contract
-) -> None:
-    """An input's name hides the form's property of that name, and ids are one to the page."""
+def test_form_copes_with_any_feature_name(tmp_path: Path, documented: Contract) -> None:
+    """Features may be named like properties of the form or ids of the page."""
     names = ("answer", "action", "customer", "dataset", "problem", "bar", "chance", "method")
     features = tuple(
         feature.model_copy(update={"name": name})
@@ -407,14 +429,15 @@ def test_features_may_be_called_as_the_form_s_own_parts(
     contract = documented.model_copy(update={"features": features})
     served = predictor(tmp_path / "model", documented)
     served.model.contract = contract
-    page = application(Served(served), documented).test_client().get("/").text
+    page = application(ServedModel(served), documented).test_client().get("/").text
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(set(ids)) == len(ids)
     assert set(re.findall(r'<label for="([^"]+)"', page)) == {f"feature-{name}" for name in names}
     assert "name=" not in page.partition("<form")[2]
 
 
-def test_head_and_options_are_answered_as_http_has_them(client: FlaskClient) -> None:
+def test_head_and_options_are_answered(client: FlaskClient) -> None:
+    """HEAD has no body; OPTIONS lists the methods of a route."""
     head = client.head("/health/ready")
     assert (head.status_code, head.data) == (200, b"")
     options = client.options("/predict")
@@ -422,7 +445,8 @@ def test_head_and_options_are_answered_as_http_has_them(client: FlaskClient) -> 
     assert set(options.allow) == {"POST", "OPTIONS"}
 
 
-def test_bad_range_of_a_file_is_a_problem_too(client: FlaskClient) -> None:
+def test_bad_range_is_a_problem(client: FlaskClient) -> None:
+    """A range that a file does not have is answered as a problem."""
     answer = client.get("/static/form.js", headers={"Range": "bytes=999999-"})
     assert (answer.status_code, code(answer)) == (416, "requested_range_not_satisfiable")
 
@@ -431,9 +455,10 @@ class TestMetrics:
     def sample(self, client: FlaskClient, line: str) -> bool:
         return line in client.get("/metrics").text.splitlines()
 
-    def test_requests_are_counted_by_template_never_by_path(
+    def test_requests_are_counted_by_route(
         self, client: FlaskClient, example: dict[str, Any]
     ) -> None:
+        """Requests are counted by the route's template, never by their path."""
         client.post("/predict", json=example)
         client.post("/predict", json={})
         client.get("/some/path")
@@ -448,16 +473,18 @@ class TestMetrics:
             assert self.sample(client, f"mlstack_http_requests_total{labels} 1.0")
             assert self.sample(client, f"mlstack_http_request_duration_seconds_count{labels} 1.0")
 
-    def test_predictions_are_counted_by_customer_and_model(
+    def test_predictions_are_counted_by_model(
         self, client: FlaskClient, example: dict[str, Any]
     ) -> None:
+        """Each answered customer counts, by model; refused ones do not."""
         client.post("/predict", json=example)
         client.post("/predict/batch", json=[example] * 5)
         client.post("/predict/batch", json=[example, {}])
         labels = f'{{model_run_id="{RUN_ID}",source="api"}}'
         assert self.sample(client, f"mlstack_predictions_total{labels} 6.0")
 
-    def test_only_the_model_in_use_is_told(self, client: FlaskClient, metrics: Metrics) -> None:
+    def test_only_the_model_in_use_is_shown(self, client: FlaskClient, metrics: Metrics) -> None:
+        """The metrics show the model in use and no earlier one."""
         assert "mlstack_model_loaded{" not in client.get("/metrics").text
         metrics.model_loaded("b" * 32)
         metrics.model_loaded(RUN_ID)
@@ -473,7 +500,7 @@ class TestFeedbackToken:
     BODY = {"prediction_id": "8d3f4a52-6a0e-4c0c-9d3b-0b0f3e1a7c11", "churned": True}  # noqa: RUF012
 
     @pytest.fixture
-    def client(self, served: Served, documented: Contract, tmp_path: Path) -> FlaskClient:
+    def client(self, served: ServedModel, documented: Contract, tmp_path: Path) -> FlaskClient:
         token = tmp_path / "token"
         token.write_text("opensesame\n")
         settings = Settings(bind_address="0.0.0.0", feedback_token_file=token)  # noqa: S104
@@ -482,15 +509,20 @@ class TestFeedbackToken:
     @pytest.mark.parametrize(
         "header", [None, "Bearer", "Bearer wrong", "Basic opensesame", "Bearer opensesam\xe9"]
     )
-    def test_without_it_nothing_is_taken(self, client: FlaskClient, header: str | None) -> None:
+    def test_feedback_without_token_is_refused(
+        self, client: FlaskClient, header: str | None
+    ) -> None:
+        """Feedback with a missing or wrong token is refused."""
         headers = {} if header is None else {"Authorization": header}
         answer = client.post("/feedback", json=self.BODY, headers=headers)
         assert (answer.status_code, code(answer)) == (401, "unauthorized")
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
 
-    def test_with_it_outcomes_are_taken(self, client: FlaskClient) -> None:
+    def test_feedback_with_token_is_accepted(self, client: FlaskClient) -> None:
+        """Feedback with the token is accepted."""
         headers = {"Authorization": "bearer opensesame"}
         assert client.post("/feedback", json=self.BODY, headers=headers).status_code == 202
 
-    def test_predictions_need_none(self, client: FlaskClient, example: dict[str, Any]) -> None:
+    def test_predictions_need_no_token(self, client: FlaskClient, example: dict[str, Any]) -> None:
+        """Predictions need no token."""
         assert client.post("/predict", json=example).status_code == 200

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from mlstack.contract import Contract
 from mlstack.errors import MAX_ERRORS
 from mlstack.settings import ROOT
-from support.api import Served, application, predictor
+from support.api import ServedModel, application, predictor
 from support.bad_requests import BadRequest, bad_requests
 from support.contracts import CONTRACTS
 
@@ -24,7 +24,7 @@ def clients(tmp_path_factory: pytest.TempPathFactory) -> dict[str, FlaskClient]:
     for name in CONTRACTS:
         contract = Contract.load(ROOT / "contracts" / f"{name}.yaml")
         folder: Path = tmp_path_factory.mktemp(name) / "model"
-        made[name] = application(Served(predictor(folder, contract)), contract).test_client()
+        made[name] = application(ServedModel(predictor(folder, contract)), contract).test_client()
     return made
 
 

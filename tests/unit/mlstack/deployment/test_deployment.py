@@ -1,4 +1,4 @@
-"""A deploy checks first, moves every worker, and goes back when one cannot follow."""
+"""A deploy checks the model, waits for every worker, and is taken back if one fails."""
 
 import os
 import threading
@@ -19,7 +19,7 @@ from mlstack.errors import DeploymentError, ModelError
 from mlstack.model.model_store import ModelStore
 from mlstack.settings import Settings
 from server.stream.metrics import StreamMetrics
-from support.api import Kept
+from support.api import MemoryLog
 from support.models import keep_model
 from support.waiting import wait_until
 
@@ -40,7 +40,7 @@ def deployer(settings: Settings) -> Deployer:
 
 @pytest.fixture
 def watcher(settings: Settings) -> Iterator[ModelWatcher]:
-    watcher = ModelWatcher(settings, "some-server", Kept())
+    watcher = ModelWatcher(settings, "some-server", MemoryLog())
     watcher.start()
     yield watcher
     watcher.stop()
@@ -52,6 +52,7 @@ def deployed(deployer: Deployer) -> str | None:
 
 
 def test_deploy_moves_a_running_worker(deployer: Deployer, watcher: ModelWatcher) -> None:
+    """A deploy returns when the running worker serves the new model."""
     deployer.deploy(A)
     wait_until(lambda: watcher.run_id == A, "the worker serves the first model")
     deployer.deploy(B)
@@ -59,28 +60,32 @@ def test_deploy_moves_a_running_worker(deployer: Deployer, watcher: ModelWatcher
 
 
 def test_worker_starts_with_the_deployed_model(deployer: Deployer, settings: Settings) -> None:
+    """A new worker serves the deployed model."""
     deployer.deploy(A)
-    watcher = ModelWatcher(settings, "some-server", Kept())
+    watcher = ModelWatcher(settings, "some-server", MemoryLog())
     watcher.start()
     wait_until(lambda: watcher.run_id == A, "the worker serves the deployed model")
     watcher.stop()
 
 
-def test_environment_decides_where_nothing_was_deployed(settings: Settings) -> None:
-    watcher = ModelWatcher(settings.model_copy(update={"run_id": B}), "some-server", Kept())
+def test_run_id_setting_counts_without_a_deployment(settings: Settings) -> None:
+    """Without a deployment record, a worker serves RUN_ID."""
+    watcher = ModelWatcher(settings.model_copy(update={"run_id": B}), "some-server", MemoryLog())
     watcher.start()
     wait_until(lambda: watcher.run_id == B, "the worker serves the environment's model")
     watcher.stop()
 
 
 def test_worker_without_a_model_says_what_to_do(watcher: ModelWatcher) -> None:
+    """A worker without a model says how to deploy one."""
     wait_until(lambda: "make deploy" in watcher.reason, "the worker says what to do")
     assert watcher.predictor is None
 
 
-def test_broken_model_is_refused_before_anything_is_touched(
+def test_broken_model_is_refused(
     deployer: Deployer, watcher: ModelWatcher, settings: Settings
 ) -> None:
+    """A broken model is refused before anything is changed."""
     deployer.deploy(A)
     wait_until(lambda: watcher.run_id == A, "the worker serves the first model")
     (settings.state_path / "models" / B / "model.ubj").write_bytes(b"broken")
@@ -93,6 +98,7 @@ def test_broken_model_is_refused_before_anything_is_touched(
 def test_model_of_another_contract_is_refused(
     deployer: Deployer, settings: Settings, full: Contract
 ) -> None:
+    """A model of another contract is refused."""
     other = "e" * 32
     keep_model(settings.state_path, other, full, seed=1)
     with pytest.raises(ModelError, match="another contract"):
@@ -100,9 +106,8 @@ def test_model_of_another_contract_is_refused(
     assert deployed(deployer) is None
 
 
-def test_worker_that_can_not_follow_brings_the_old_model_back(
-    deployer: Deployer, settings: Settings
-) -> None:
+def test_worker_that_refuses_restores_the_old_model(deployer: Deployer, settings: Settings) -> None:
+    """If a worker cannot serve the model, the old one is deployed again."""
     deployer.deploy(A)
     follower = _Follower(settings, refuses=B)
     with follower, pytest.raises(DeploymentError, match=r"cannot serve.*out of memory"):
@@ -111,9 +116,10 @@ def test_worker_that_can_not_follow_brings_the_old_model_back(
     assert deployer.state.history()[-1].result.startswith("taken back")
 
 
-def test_worker_that_does_not_answer_brings_the_old_model_back(
+def test_worker_that_hangs_restores_the_old_model(
     deployer: Deployer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """If a worker does not follow in time, the old model is deployed again."""
     monkeypatch.setattr(deployer_module, "_FOLLOW_SECONDS", 0.3)
     deployer.state.write_statement(Statement(server="s", worker="1", run_id=None))
     with pytest.raises(DeploymentError, match="did not follow"):
@@ -121,10 +127,10 @@ def test_worker_that_does_not_answer_brings_the_old_model_back(
     assert deployed(deployer) is None
 
 
-def test_what_a_worker_refused_before_is_asked_of_it_anew(
+def test_refused_model_can_be_deployed_again(
     deployer: Deployer, settings: Settings, watcher: ModelWatcher
 ) -> None:
-    """MLflow was away half a minute ago, say."""
+    """A worker tries a model that it refused before when it is deployed again."""
     deployer.deploy(A)
     broken = settings.state_path / "models" / B
     (broken / "model.ubj").rename(broken / "away")
@@ -136,16 +142,15 @@ def test_what_a_worker_refused_before_is_asked_of_it_anew(
     assert watcher.run_id == B
 
 
-def test_worker_does_not_go_on_with_a_first_model_that_was_taken_back(
-    deployer: Deployer, settings: Settings
-) -> None:
+def test_worker_drops_a_first_model_taken_back(deployer: Deployer, settings: Settings) -> None:
+    """When a first deployment is taken back, workers serve no model any more."""
     metrics, told = StreamMetrics(), list[str | None]()
 
     def swapped(run_id: str | None) -> None:
         metrics.model_loaded(run_id)
         told.append(run_id)
 
-    watcher = ModelWatcher(settings, "some-server", Kept(), swapped)
+    watcher = ModelWatcher(settings, "some-server", MemoryLog(), swapped)
     watcher.start()
     deployer.deploy(A)
     wait_until(lambda: told == [A], "the metrics are told of the model")
@@ -158,6 +163,7 @@ def test_worker_does_not_go_on_with_a_first_model_that_was_taken_back(
 
 
 def test_dead_worker_is_not_waited_for(deployer: Deployer, settings: Settings) -> None:
+    """A deploy does not wait for a dead worker, and removes its statement."""
     deployer.state.write_statement(Statement(server="s", worker="dead", run_id=None))
     (path,) = (settings.state_path / "serving").glob("*.json")
     long_ago = time.time() - 3600
@@ -168,13 +174,15 @@ def test_dead_worker_is_not_waited_for(deployer: Deployer, settings: Settings) -
 
 
 def test_two_deploys_at_once_are_refused(settings: Settings) -> None:
+    """While one process holds the lock, another deploy is refused."""
     one, another = DeploymentState(settings.state_path), DeploymentState(settings.state_path)
     refused = pytest.raises(DeploymentError, match="under way")
     with one.lock(), refused, another.lock(seconds=0):
         pass
 
 
-def test_a_deploy_waits_for_what_takes_a_moment(deployer: Deployer, settings: Settings) -> None:
+def test_deploy_waits_for_the_lock(deployer: Deployer, settings: Settings) -> None:
+    """A deploy waits for a process that holds the lock for a moment."""
     with ThreadPoolExecutor(1) as pool:
         with DeploymentState(settings.state_path).lock():
             waiting = pool.submit(deployer.deploy, A)
@@ -185,6 +193,7 @@ def test_a_deploy_waits_for_what_takes_a_moment(deployer: Deployer, settings: Se
 
 
 def test_rollback_goes_back_step_by_step(deployer: Deployer) -> None:
+    """Each rollback goes one deployment further back, until there is none."""
     for run_id in (A, B, C):
         deployer.deploy(run_id)
     assert [deployer.rollback(), deployer.rollback()] == [B, A]
@@ -193,15 +202,17 @@ def test_rollback_goes_back_step_by_step(deployer: Deployer) -> None:
         deployer.rollback()
 
 
-def test_model_deployed_twice_is_one_step_of_a_rollback(deployer: Deployer) -> None:
+def test_repeated_deploy_is_one_rollback_step(deployer: Deployer) -> None:
+    """A run deployed twice in a row is one step of a rollback."""
     for run_id in (A, B, B):
         deployer.deploy(run_id)
     assert deployer.rollback() == A
 
 
-def test_rollback_after_a_deploy_that_was_killed_goes_to_what_was_deployed_last(
+def test_rollback_after_a_killed_deploy(
     deployer: Deployer,
 ) -> None:
+    """After a deploy was killed, a rollback goes to the run before it."""
     for run_id in (A, B):
         deployer.deploy(run_id)
     deployer.state.write_record(C, "a deploy that died right after this")
@@ -210,9 +221,8 @@ def test_rollback_after_a_deploy_that_was_killed_goes_to_what_was_deployed_last(
     assert deployer.rollback() == B
 
 
-def test_edited_history_is_reported_before_anything_is_touched(
-    deployer: Deployer, settings: Settings
-) -> None:
+def test_broken_history_is_reported(deployer: Deployer, settings: Settings) -> None:
+    """A broken history is reported before anything is changed."""
     deployer.deploy(A)
     history = settings.state_path / "deployments.jsonl"
     good = history.read_text()
@@ -225,9 +235,8 @@ def test_edited_history_is_reported_before_anything_is_touched(
     assert [entry.to_run_id for entry in deployer.state.history()] == [A, B]
 
 
-def test_rollback_passes_over_deployments_that_failed(
-    deployer: Deployer, settings: Settings
-) -> None:
+def test_rollback_skips_failed_deployments(deployer: Deployer, settings: Settings) -> None:
+    """A rollback skips deployments that failed."""
     deployer.deploy(A)
     deployer.deploy(B)
     (settings.state_path / "models" / C / "model.ubj").write_bytes(b"broken")
@@ -236,28 +245,30 @@ def test_rollback_passes_over_deployments_that_failed(
     assert deployer.rollback() == A
 
 
-def test_decided_model_is_deployed_once(deployer: Deployer) -> None:
+def test_ensure_deploys_once(deployer: Deployer) -> None:
+    """`ensure` deploys the chosen run once."""
     assert [deployer.ensure(A), deployer.ensure(A), deployer.ensure("")] == [A, A, A]
     assert len(deployer.state.history()) == 1
 
 
-def test_no_decision_at_all_says_what_to_do(deployer: Deployer) -> None:
+def test_ensure_without_any_run_says_what_to_do(deployer: Deployer) -> None:
+    """Without a choice and a deployment, the error says how to choose."""
     with pytest.raises(DeploymentError, match=r"RUN_ID.*make deploy"):
         deployer.ensure("")
 
 
-def test_edited_record_is_reported(watcher: ModelWatcher, settings: Settings) -> None:
+def test_broken_record_is_reported(watcher: ModelWatcher, settings: Settings) -> None:
+    """A worker reports a record that cannot be read."""
     (settings.state_path / "deployment.json").write_text("{}")
     wait_until(lambda: "is not a deployment record" in watcher.reason, "the worker says so")
 
 
-def test_model_that_appears_later_is_served_after_all(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_model_is_tried_again(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker tries a model again that it could not load."""
     monkeypatch.setattr("mlstack.deployment.watcher._RETRY_SECONDS", 0.2)
     broken = settings.state_path / "models" / A
     (broken / "model.ubj").rename(broken / "away")
-    watcher = ModelWatcher(settings.model_copy(update={"run_id": A}), "some-server", Kept())
+    watcher = ModelWatcher(settings.model_copy(update={"run_id": A}), "some-server", MemoryLog())
     watcher.start()
     wait_until(lambda: "missing" in watcher.reason, "the worker says what is missing")
     (broken / "away").rename(broken / "model.ubj")

@@ -80,9 +80,10 @@ class Running:
         self.spool.close()
 
 
-def test_entries_are_stored_in_order_and_predictions_are_told_to_the_monitor(
+def test_entries_are_stored_in_order(
     tmp_path: Path,
 ) -> None:
+    """Entries are stored in order; the monitor gets the predictions only."""
     with Running(tmp_path) as running:
         running.spool.append(PREDICTION, [b'{"_id": "1"}', b'{"_id": "2"}'])
         running.spool.append(OUTCOME, [b'{"_id": "1"}'])
@@ -95,7 +96,8 @@ def test_entries_are_stored_in_order_and_predictions_are_told_to_the_monitor(
     assert [d["_id"] for d in running.monitor.told] == ["1", "2"]
 
 
-def test_storage_that_is_gone_costs_nothing_and_is_caught_up_with(tmp_path: Path) -> None:
+def test_entries_wait_while_storage_is_down(tmp_path: Path) -> None:
+    """Entries wait while the storage is down, and are stored when it is back."""
     with Running(tmp_path) as running:
         running.storage.available.clear()
         running.spool.append(PREDICTION, [b'{"_id": "%d"}' % i for i in range(1200)])
@@ -109,7 +111,8 @@ def test_storage_that_is_gone_costs_nothing_and_is_caught_up_with(tmp_path: Path
     assert [int(d["_id"]) for _, d in running.storage.stored] == list(range(1200))
 
 
-def test_spool_of_a_process_that_is_gone_is_drained_and_removed(tmp_path: Path) -> None:
+def test_spool_of_a_dead_process_is_drained(tmp_path: Path) -> None:
+    """The spool of a dead process is drained and removed."""
     left = Spool.of_this_process(tmp_path, "kinesis")
     left.append(PREDICTION, [b'{"_id": "left"}'])
     left.close()
@@ -118,7 +121,8 @@ def test_spool_of_a_process_that_is_gone_is_drained_and_removed(tmp_path: Path) 
         wait_until(lambda: not left.path.exists(), "the empty spool is removed")
 
 
-def test_what_is_left_at_the_end_stays_in_the_spool(tmp_path: Path) -> None:
+def test_entries_left_at_the_end_stay(tmp_path: Path) -> None:
+    """Entries that are left when the drainer stops stay in the spool."""
     with Running(tmp_path) as running:
         running.storage.available.clear()
         running.spool.append(PREDICTION, [b'{"_id": "1"}'])
@@ -128,7 +132,8 @@ def test_what_is_left_at_the_end_stays_in_the_spool(tmp_path: Path) -> None:
     adopted.close()
 
 
-def test_spool_that_can_not_be_read_keeps_nobody_elses_from_being_drained(tmp_path: Path) -> None:
+def test_unreadable_spool_does_not_stop_others(tmp_path: Path) -> None:
+    """A spool that cannot be read does not keep others from being drained."""
     (tmp_path / "a-first.spool").write_bytes(b"no database" * 100)
     left = Spool.of_this_process(tmp_path, "kinesis")
     left.append(PREDICTION, [b'{"_id": "left"}'])
@@ -139,9 +144,10 @@ def test_spool_that_can_not_be_read_keeps_nobody_elses_from_being_drained(tmp_pa
         wait_until(lambda: running.counted == 2, "this process's own is stored too")
 
 
-def test_what_a_dead_process_has_left_is_in_the_backlog_while_the_storage_is_gone(
+def test_backlog_counts_spools_of_dead_processes(
     tmp_path: Path,
 ) -> None:
+    """Entries of dead processes are in the backlog even while the storage is down."""
     left = Spool.of_this_process(tmp_path, "kinesis")
     left.append(PREDICTION, [b'{"_id": "1"}', b'{"_id": "2"}'])
     left.close()
@@ -150,10 +156,10 @@ def test_what_a_dead_process_has_left_is_in_the_backlog_while_the_storage_is_gon
 
 
 @pytest.mark.parametrize("fault", ["unknown kind", "broken body", "unreadable"])
-def test_one_spool_that_can_not_be_drained_slows_no_other_down(
+def test_failing_spool_does_not_slow_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
-    """Its rest is its own, and the gauges go on."""
+    """A spool that cannot be drained does not slow others down."""
     monkeypatch.setattr(drainer_module, "_FIRST_RETRY_SECONDS", 60)
     monkeypatch.setattr(drainer_module, "_LAST_RETRY_SECONDS", 60)
     bad, good = (Spool.of_this_process(tmp_path, name) for name in ("a-bad", "b-good"))
@@ -180,9 +186,8 @@ def test_one_spool_that_can_not_be_drained_slows_no_other_down(
     left.close()
 
 
-def test_disk_that_fails_to_read_for_a_while_ends_no_draining(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_draining_survives_read_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draining goes on after a disk failed to read for a while."""
     failing, tries = threading.Event(), list[str]()
     read = Spool._oldest
 

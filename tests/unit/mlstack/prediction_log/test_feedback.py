@@ -1,4 +1,4 @@
-"""Outcomes are taken in any order, checked like customers, and never lost silently."""
+"""Reported outcomes are validated like customers, and kept before they are acknowledged."""
 
 from pathlib import Path
 from typing import Any
@@ -9,30 +9,32 @@ from flask.testing import FlaskClient
 from mlstack.contract import Contract
 from mlstack.prediction_log.prediction import Outcome
 from mlstack.prediction_log.spool import SpoolError
-from support.api import Kept, Served, application, predictor
+from support.api import MemoryLog, ServedModel, application, predictor
 
 ID = "8d3f4a52-6a0e-4c0c-9d3b-0b0f3e1a7c11"
 OTHER_ID = "0b6b1f0e-52a7-4d0f-8f0a-6f1d5a0c3e21"
 
 
 @pytest.fixture
-def kept() -> Kept:
-    return Kept()
+def kept() -> MemoryLog:
+    return MemoryLog()
 
 
 @pytest.fixture
-def client(tmp_path: Path, documented: Contract, kept: Kept) -> FlaskClient:
-    served = Served(predictor(tmp_path / "model", documented, kept=kept))
+def client(tmp_path: Path, documented: Contract, kept: MemoryLog) -> FlaskClient:
+    served = ServedModel(predictor(tmp_path / "model", documented, kept=kept))
     return application(served, documented, kept=kept).test_client()
 
 
-def test_outcome_is_kept(client: FlaskClient, kept: Kept) -> None:
+def test_outcome_is_kept(client: FlaskClient, kept: MemoryLog) -> None:
+    """A valid outcome is accepted and kept."""
     answer = client.post("/feedback", json={"prediction_id": ID, "churned": True})
     assert (answer.status_code, answer.json) == (202, {"accepted": 1})
     assert kept.outcomes == [Outcome(ID, positive=True)]
 
 
-def test_outcomes_are_kept_together(client: FlaskClient, kept: Kept) -> None:
+def test_outcomes_are_kept_together(client: FlaskClient, kept: MemoryLog) -> None:
+    """An array of outcomes is kept in order."""
     outcomes = [
         {"prediction_id": ID, "churned": True},
         {"prediction_id": OTHER_ID, "churned": False},
@@ -41,8 +43,9 @@ def test_outcomes_are_kept_together(client: FlaskClient, kept: Kept) -> None:
     assert kept.outcomes == [Outcome(ID, positive=True), Outcome(OTHER_ID, positive=False)]
 
 
-def test_outcome_is_kept_while_no_model_is_in_service(documented: Contract, kept: Kept) -> None:
-    client = application(Served(None, "no model"), documented, kept=kept).test_client()
+def test_outcome_is_kept_without_a_model(documented: Contract, kept: MemoryLog) -> None:
+    """Outcomes are accepted while no model is in service."""
+    client = application(ServedModel(None, "no model"), documented, kept=kept).test_client()
     answer = client.post("/feedback", json={"prediction_id": ID, "churned": True})
     assert answer.status_code == 202
 
@@ -66,9 +69,10 @@ def test_outcome_is_kept_while_no_model_is_in_service(documented: Contract, kept
         ([{"prediction_id": ID, "churned": True}, {}], "/1/prediction_id", "missing"),
     ],
 )
-def test_what_is_no_outcome_is_refused_at_its_field(
-    client: FlaskClient, kept: Kept, body: Any, pointer: str, code: str
+def test_invalid_outcome_is_refused_at_its_field(
+    client: FlaskClient, kept: MemoryLog, body: Any, pointer: str, code: str
 ) -> None:
+    """An invalid outcome is refused with pointer and code; nothing is kept."""
     answer = client.post("/feedback", json=body)
     assert answer.status_code == 422
     assert answer.json
@@ -81,9 +85,10 @@ def test_what_is_no_outcome_is_refused_at_its_field(
 
 
 @pytest.mark.parametrize("path", ["/predict", "/predict/batch", "/feedback"])
-def test_what_can_not_be_kept_is_not_answered(
-    client: FlaskClient, kept: Kept, documented: Contract, path: str
+def test_nothing_is_answered_that_cannot_be_kept(
+    client: FlaskClient, kept: MemoryLog, documented: Contract, path: str
 ) -> None:
+    """If the spool cannot be written, the answer is 503, and a retry succeeds."""
     kept.failure = SpoolError("the spool cannot be written: disk full")
     customer = dict(documented.example)
     body: Any = {

@@ -1,4 +1,4 @@
-"""What the servers tell the monitoring service, and what they do when it does not take it."""
+"""Rows that are posted to the monitoring service, and what happens if it refuses or fails."""
 
 import json
 import threading
@@ -28,7 +28,7 @@ STORED = {
 
 
 class Service:
-    """Notes what it is sent, and answers as it is told, else that it took everything."""
+    """A monitoring service that records requests and gives prepared answers, or 200."""
 
     def __init__(self) -> None:
         self.answers: list[tuple[int, dict[str, Any]]] = []
@@ -71,9 +71,8 @@ def sink(
     sink.stop()
 
 
-def test_a_row_carries_what_it_is_recognised_by_and_nothing_of_its_way(
-    sink: MonitorSink, service: Service, taken: list[int]
-) -> None:
+def test_row_has_ids_but_no_origin(sink: MonitorSink, service: Service, taken: list[int]) -> None:
+    """A row has features, prediction, run and id, and no other stored field."""
     sink.tell([STORED])
     wait_until(lambda: taken, "the row is taken")
     row = {
@@ -84,9 +83,10 @@ def test_a_row_carries_what_it_is_recognised_by_and_nothing_of_its_way(
     assert taken == [1]
 
 
-def test_refused_rows_are_not_sent_again_and_the_others_are_counted(
+def test_refused_rows_are_not_sent_again(
     sink: MonitorSink, service: Service, taken: list[int]
 ) -> None:
+    """Refused rows are not sent again; only accepted ones are counted."""
     service.answers = [(422, {"accepted": 1, "refused": 1}), (400, {})]
     sink.tell([STORED, STORED])
     wait_until(lambda: taken == [1], "one of two rows is counted")
@@ -95,18 +95,18 @@ def test_refused_rows_are_not_sent_again_and_the_others_are_counted(
     assert len(service.requests) == 2
 
 
-def test_rows_wait_while_the_service_has_a_fault(
+def test_rows_wait_while_the_service_fails(
     sink: MonitorSink, service: Service, taken: list[int]
 ) -> None:
+    """Rows are sent again while the service answers with 5xx."""
     service.answers = [(503, {}), (500, {})]
     sink.tell([STORED])
     wait_until(lambda: taken == [1], "the row is taken in the end")
     assert len(service.requests) == 3
 
 
-def test_only_the_newest_rows_wait_for_a_service_that_is_away(
-    taken: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_the_newest_rows_wait(taken: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """At most the newest rows wait for a service that is down."""
     monkeypatch.setattr(monitor_sink, "_RETRY_SECONDS", 0.05)
     sink = MonitorSink(f"http://127.0.0.1:{free_port()}", taken.append)
     sink.tell([{**STORED, "_id": str(i)} for i in range(monitor_sink.MAX_WAITING + 500)])
@@ -117,7 +117,8 @@ def test_only_the_newest_rows_wait_for_a_service_that_is_away(
     assert taken == []
 
 
-def test_the_token_goes_with_what_is_told(service: Service, taken: list[int]) -> None:
+def test_token_is_sent(service: Service, taken: list[int]) -> None:
+    """The token is sent with each request."""
     sink = MonitorSink(service.url, taken.append, "opensesame")
     sink.start()
     try:

@@ -17,7 +17,8 @@ def bodies(spool: Spool) -> list[bytes]:
     return [entry.body for entry in spool.read(10_000)]
 
 
-def test_entries_are_read_in_order_until_they_are_removed(tmp_path: Path) -> None:
+def test_entries_are_read_in_order_until_removed(tmp_path: Path) -> None:
+    """Entries are read in order until they are removed."""
     spool = Spool(tmp_path / "a.spool")
     spool.append("prediction", [b"1", b"2"])
     spool.append("outcome", [b"3"])
@@ -29,6 +30,7 @@ def test_entries_are_read_in_order_until_they_are_removed(tmp_path: Path) -> Non
 
 
 def test_entries_outlive_their_process(tmp_path: Path) -> None:
+    """Acknowledged entries survive a SIGKILL of their process."""
     program = (
         "import sys, time\n"
         "from pathlib import Path\n"
@@ -57,6 +59,7 @@ def test_entries_outlive_their_process(tmp_path: Path) -> None:
 
 
 def test_living_process_keeps_its_spool(tmp_path: Path) -> None:
+    """The spool of a living process cannot be adopted."""
     spool = Spool(tmp_path / "a.spool")
     for adopted in (False, True):
         with pytest.raises(SpoolOwnedError):
@@ -65,6 +68,7 @@ def test_living_process_keeps_its_spool(tmp_path: Path) -> None:
 
 
 def test_closed_spool_with_entries_is_adopted(tmp_path: Path) -> None:
+    """A closed spool with entries can be adopted."""
     spool = Spool.of_this_process(tmp_path, "api")
     spool.append("prediction", [b"1"])
     spool.close()
@@ -75,6 +79,7 @@ def test_closed_spool_with_entries_is_adopted(tmp_path: Path) -> None:
 
 
 def test_empty_spool_leaves_no_file(tmp_path: Path) -> None:
+    """An empty spool is removed when it is closed."""
     spool = Spool.of_this_process(tmp_path, "api")
     spool.append("prediction", [b"1"])
     spool.remove(spool.read(1))
@@ -82,7 +87,8 @@ def test_empty_spool_leaves_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_write_that_fails_keeps_none_of_it_and_the_next_one_works(tmp_path: Path) -> None:
+def test_failed_write_keeps_no_entry(tmp_path: Path) -> None:
+    """A failed write keeps none of its entries, and the next write works."""
     spool = Spool(tmp_path / "a.spool")
     spool.append("prediction", [b"1"])
     spool._writer.execute("PRAGMA max_page_count = 3")
@@ -94,7 +100,8 @@ def test_write_that_fails_keeps_none_of_it_and_the_next_one_works(tmp_path: Path
     spool.close()
 
 
-def test_log_does_not_grow_with_what_passed_through(tmp_path: Path) -> None:
+def test_write_ahead_log_does_not_grow(tmp_path: Path) -> None:
+    """The write-ahead log does not grow with the entries that passed through."""
     spool = Spool(tmp_path / "a.spool")
     log = tmp_path / "a.spool-wal"
     for _ in range(300):
@@ -106,6 +113,7 @@ def test_log_does_not_grow_with_what_passed_through(tmp_path: Path) -> None:
 
 
 def test_age_of_the_oldest_entry_is_known(tmp_path: Path) -> None:
+    """The time of the oldest entry is known; an empty spool has none."""
     spool = Spool(tmp_path / "a.spool")
     assert spool.oldest_at() is None
     spool.append("prediction", [b"1"])

@@ -34,7 +34,8 @@ from mlstack.web.strict_json import MAX_DEPTH, MAX_NUMBER_LENGTH, InvalidJson, p
         (b'{"a":' * 100_000, "too_deep"),
     ],
 )
-def test_unacceptable_text_is_refused_with_its_code(body: bytes, code: str) -> None:
+def test_unacceptable_json_is_refused(body: bytes, code: str) -> None:
+    """JSON that other parsers guess at is refused with its code."""
     with pytest.raises(InvalidJson) as caught:
         parse(body)
     assert caught.value.code == code
@@ -52,5 +53,6 @@ def test_unacceptable_text_is_refused_with_its_code(body: bytes, code: str) -> N
         (b"9" * MAX_NUMBER_LENGTH, int("9" * MAX_NUMBER_LENGTH)),
     ],
 )
-def test_acceptable_text_is_read_as_it_stands(body: bytes, value: object) -> None:
+def test_acceptable_json_is_parsed(body: bytes, value: object) -> None:
+    """Acceptable JSON is parsed without a change."""
     assert parse(body) == value or value is None
