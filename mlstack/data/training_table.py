@@ -60,7 +60,7 @@ def ensure_table(
     key = contract.data.key
     address = store.address(key)
     if settings.data_file is not None:
-        table = _save_copy(settings, _user_table(settings.data_file, key))
+        table = _save_copy(settings, key, *_read_user_file(settings.data_file))
         sent = store.replace(key, table.path)
         say(f"sent {_describe(table)} to {address}" if sent else f"{address} has {table.origin}")
         return table
@@ -68,14 +68,15 @@ def ensure_table(
     if store.has(key):
         content = store.download(key)
         if copy is None or copy.path.read_bytes() != content:
-            copy = _save_copy(settings, _stored_table(settings, contract, address, content))
+            synthetic = content == _read_sample(contract)
+            copy = _save_copy(settings, key, content, address, synthetic=synthetic)
         size = f"{len(content):,} bytes"
         origin = "" if copy.origin == address else f" of {copy.origin}"
         say(f"{address} stays as it is: {size}{origin} (DATA_FILE=... replaces it)")
         return copy
-    table = copy or _save_copy(settings, _default_table(settings, contract))
-    store.add(key, table.path)
     again = ", which it had before," if copy else ""
+    table = copy or _save_default_table(settings, contract)
+    store.add(key, table.path)
     say(f"sent {_describe(table)}{again} to {address}")
     return table
 
@@ -115,50 +116,44 @@ def _load_copy(settings: Settings, key: str) -> RawTable | None:
     return RawTable.model_validate_json(record.read_bytes()) if record.exists() else None
 
 
-def _save_copy(settings: Settings, table: RawTable) -> RawTable:
-    record = _record_path(settings, table.key)
-    copy = record.with_suffix(".csv")
-    if table.path != copy:
-        # The user's table may be private.
-        write_atomically(copy, table.path.read_bytes(), mode=0o600)
-    kept = table.model_copy(update={"path": copy})
-    write_atomically(record, kept.model_dump_json(indent=2).encode())
-    return kept
+def _save_copy(
+    settings: Settings, key: str, content: bytes, origin: str, *, synthetic: bool = False
+) -> RawTable:
+    record = _record_path(settings, key)
+    table = RawTable(path=record.with_suffix(".csv"), key=key, origin=origin, synthetic=synthetic)
+    # The user's table may be private.
+    write_atomically(table.path, content, mode=0o600)
+    write_atomically(record, table.model_dump_json(indent=2).encode())
+    return table
 
 
-def _user_table(file: Path, key: str) -> RawTable:
+def _read_user_file(file: Path) -> tuple[bytes, str]:
     path = ROOT / file
     if not path.is_file():
         raise SettingsError(f"DATA_FILE={file}: there is no such file")
-    return RawTable(path=path, key=key, origin=file.name, synthetic=False)
+    return path.read_bytes(), file.name
 
 
-def _stored_table(settings: Settings, contract: Contract, address: str, content: bytes) -> RawTable:
-    path = _record_path(settings, contract.data.key).with_suffix(".csv")
-    write_atomically(path, content, mode=0o600)
+def _read_sample(contract: Contract) -> bytes | None:
     sample = contract.data.sample
-    synthetic = sample is not None and (ROOT / sample).read_bytes() == content
-    return RawTable(path=path, key=contract.data.key, origin=address, synthetic=synthetic)
+    return None if sample is None else (ROOT / sample).read_bytes()
 
 
-def _default_table(settings: Settings, contract: Contract) -> RawTable:
+def _save_default_table(settings: Settings, contract: Contract) -> RawTable:
     """Fetch the public file, or fall back to the synthetic sample."""
-    key = contract.data.key
-    public = contract.data.public
+    key, public = contract.data.key, contract.data.public
     if public is not None:
         try:
-            path = _fetch(public, contract, _folder(settings) / "public")
-            return RawTable(path=path, key=key, origin=public.title, synthetic=False)
+            content = _fetch(public, contract, _folder(settings) / "public").read_bytes()
         except (requests.RequestException, OSError, DataError, ValueError) as error:
             log.warning("the public data cannot be used: %s", error)
-    if contract.data.sample is not None:
-        return RawTable(
-            path=ROOT / contract.data.sample,
-            key=key,
-            origin=f"the synthetic sample {contract.data.sample}",
-            synthetic=True,
-        )
-    raise SettingsError(f"there is no data for {contract.name}: set DATA_FILE to your table")
+        else:
+            return _save_copy(settings, key, content, public.title)
+    sample = _read_sample(contract)
+    if sample is None:
+        raise SettingsError(f"there is no data for {contract.name}: set DATA_FILE to your table")
+    origin = f"the synthetic sample {contract.data.sample}"
+    return _save_copy(settings, key, sample, origin, synthetic=True)
 
 
 def _fetch(public: PublicData, contract: Contract, folder: Path) -> Path:

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from notebooks.sample.raw_table import Column, Numbers, RawTable, Relation
+from notebooks.sample.real_table import Column, Numbers, RealTable, Relation
 
 ROWS_PER_LEAF = 40
 """Minimum of real rows that a value is drawn from: with fewer, single customers are remembered;
@@ -26,7 +26,7 @@ SHARED_BY = 10
 class ConditionalTrees:
     """Draws rows of one class, named as in the target's column of the real table."""
 
-    def __init__(self, table: RawTable, of_class: str) -> None:
+    def __init__(self, table: RealTable, of_class: str) -> None:
         rows = table.rows[table.rows[table.target] == of_class]
         self._target, self._class = table.target, of_class
         self._categories = {
@@ -42,7 +42,7 @@ class ConditionalTrees:
                 self._steps.append(_Computed(column, relation))
 
     def draw(self, count: int, rng: np.random.Generator) -> pd.DataFrame:
-        """Draw rows: target, categories and numbers, typed as `RawTable.rows`."""
+        """Draw rows: target, categories and numbers, typed as `RealTable.rows`."""
         rows = pd.DataFrame({self._target: np.full(count, self._class, dtype=object)})
         for done, step in enumerate(self._steps):
             if isinstance(step, _Tree):

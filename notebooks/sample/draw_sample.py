@@ -18,7 +18,7 @@ from mlstack.errors import DataError, DataFault
 from mlstack.files import write_atomically
 from mlstack.settings import ROOT
 from notebooks.sample.conditional_trees import ConditionalTrees, class_counts
-from notebooks.sample.raw_table import RawTable
+from notebooks.sample.real_table import RealTable
 
 ROWS = 8000
 SEED = 20221
@@ -29,7 +29,7 @@ _Taken = dict[str, set[str]]
 """Keys of the rows that may not be drawn, for each set of compared columns."""
 
 
-def draw_sample(table: RawTable, rows: int, seed: int) -> pd.DataFrame:
+def draw_sample(table: RealTable, rows: int, seed: int) -> pd.DataFrame:
     """Draw a sample of a real table, as texts.
 
     The classes keep their shares. The same table, rows and seed give the same sample.
@@ -60,7 +60,7 @@ def draw_sample(table: RawTable, rows: int, seed: int) -> pd.DataFrame:
 
 
 def _draw_class(
-    table: RawTable, of_class: str, count: int, taken: _Taken, rng: np.random.Generator
+    table: RealTable, of_class: str, count: int, taken: _Taken, rng: np.random.Generator
 ) -> pd.DataFrame:
     model = ConditionalTrees(table, of_class)
     rows = pd.DataFrame()
@@ -77,7 +77,7 @@ def _draw_class(
     )
 
 
-def _fresh(table: RawTable, rows: pd.DataFrame, taken: _Taken) -> pd.DataFrame:
+def _fresh(table: RealTable, rows: pd.DataFrame, taken: _Taken) -> pd.DataFrame:
     """Keep the rows that are in the real ranges, new, and unlike every real row.
 
     Their keys are added to those taken.
@@ -105,7 +105,7 @@ def _identifiers(
     return drawn[~drawn.isin(real)].head(count)
 
 
-def write_raw(sample: pd.DataFrame, table: RawTable, path: Path) -> None:
+def write_raw(sample: pd.DataFrame, table: RealTable, path: Path) -> None:
     """Write texts as a CSV file: names and texts quoted, numbers bare."""
     quoted = {column.name for column in table.columns if column.number is None}
     lines = [",".join(map(_quote, sample.columns))]
@@ -134,7 +134,7 @@ def parser(module: str, description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def load(real: Path, contracts: Sequence[Path]) -> RawTable:
+def load(real: Path, contracts: Sequence[Path]) -> RealTable:
     """Read a real table.
 
     Raises:
@@ -143,7 +143,7 @@ def load(real: Path, contracts: Sequence[Path]) -> RawTable:
     """
     if not real.is_file():
         raise DataError(DataFault(f"{real}: there is no such file"))
-    return RawTable(read_raw(real), [Contract.load(path) for path in contracts])
+    return RealTable(read_raw(real), [Contract.load(path) for path in contracts])
 
 
 def sample_path(contracts: Sequence[Contract]) -> Path:

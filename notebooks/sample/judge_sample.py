@@ -4,7 +4,7 @@ Prints the tables of `notebooks/sample/README.md`: what a model learns from the 
 similar columns and correlations are, and how far the sample's rows are from real ones.
 
 In every function `real` is the real table and `raw` its texts. A sample and other rows are
-typed as `RawTable.rows`, unless they are called texts.
+typed as `RealTable.rows`, unless they are called texts.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ from mlstack.contract import Contract
 from mlstack.data.dataset import clean, read_raw
 from mlstack.model.encoder import Encoder
 from notebooks.sample.draw_sample import draw_sample, load, parser, sample_path
-from notebooks.sample.raw_table import Numbers, RawTable
+from notebooks.sample.real_table import Numbers, RealTable
 
 FOLDS = 5
 SEED = 0
@@ -34,7 +34,7 @@ _TREES = 200
 _NAME_WIDTH = 40
 
 
-def distances(real: RawTable, sample: pd.DataFrame) -> pd.DataFrame:
+def distances(real: RealTable, sample: pd.DataFrame) -> pd.DataFrame:
     """Measure how far each column's distribution is from the real one.
 
     Returns:
@@ -66,7 +66,7 @@ def distances(real: RawTable, sample: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(figures, orient="index")
 
 
-def correlation_differences(real: RawTable, sample: pd.DataFrame) -> Numbers:
+def correlation_differences(real: RealTable, sample: pd.DataFrame) -> Numbers:
     """Compare the correlations of each pair of columns.
 
     Each value of a text column, the target included, counts as a column of 0 and 1.
@@ -88,7 +88,7 @@ def correlation_differences(real: RawTable, sample: pd.DataFrame) -> Numbers:
     return differences[pairs]
 
 
-def transfer(real: RawTable, raw: pd.DataFrame, sample: pd.DataFrame) -> pd.DataFrame:
+def transfer(real: RealTable, raw: pd.DataFrame, sample: pd.DataFrame) -> pd.DataFrame:
     """Compute the AUC on real rows of models trained on real rows and on the sample's texts.
 
     Returns:
@@ -100,7 +100,7 @@ def transfer(real: RawTable, raw: pd.DataFrame, sample: pd.DataFrame) -> pd.Data
     figures: list[pd.DataFrame] = []
     for others, fold in _folds(real, FOLDS):
         train, test = raw.iloc[others], raw.iloc[fold]
-        unseen = draw_sample(RawTable(train, real.contracts), len(train), SEED)
+        unseen = draw_sample(RealTable(train, real.contracts), len(train), SEED)
         sources = {"real": train, "sample": sample, "unseen": unseen}
         figures.append(
             pd.DataFrame(
@@ -114,7 +114,7 @@ def transfer(real: RawTable, raw: pd.DataFrame, sample: pd.DataFrame) -> pd.Data
     return pd.concat(figures).groupby(level=0).mean().loc[names]
 
 
-def _folds(real: RawTable, count: int) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+def _folds(real: RealTable, count: int) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     folds = StratifiedKFold(count, shuffle=True, random_state=SEED)
     return list(folds.split(real.rows, real.rows[real.target]))
 
@@ -134,7 +134,7 @@ def auc(train: pd.DataFrame, test: pd.DataFrame, contract: Contract) -> float:
     return float(roc_auc_score(tested.get_label(), model.predict(tested)))
 
 
-def identical_rows(real: RawTable, sample: pd.DataFrame) -> dict[str, int]:
+def identical_rows(real: RealTable, sample: pd.DataFrame) -> dict[str, int]:
     """Count the rows that equal a real one, for each set of compared columns."""
     return {
         what: int(real.keys(sample, names).isin(real.keys(real.rows, names)).sum())
@@ -142,7 +142,7 @@ def identical_rows(real: RawTable, sample: pd.DataFrame) -> dict[str, int]:
     }
 
 
-def nearest(real: RawTable, rows: pd.DataFrame, others: pd.DataFrame, *, skip: int = 0) -> Numbers:
+def nearest(real: RealTable, rows: pd.DataFrame, others: pd.DataFrame, *, skip: int = 0) -> Numbers:
     """Compute the distance of each row to the nearest of others.
 
     The distance is the mean over all columns except the id. A number contributes the
@@ -156,7 +156,7 @@ def nearest(real: RawTable, rows: pd.DataFrame, others: pd.DataFrame, *, skip: i
     return found
 
 
-def _positions(real: RawTable, rows: pd.DataFrame) -> Numbers:
+def _positions(real: RealTable, rows: pd.DataFrame) -> Numbers:
     """Place rows at points whose Manhattan distance is that of `nearest`."""
     columns = real.of_role("target", "category", "number")
     axes: list[Numbers] = []
@@ -172,7 +172,7 @@ def _positions(real: RawTable, rows: pd.DataFrame) -> Numbers:
     return np.column_stack(axes) / len(columns)
 
 
-def memorisation(real: RawTable, raw: pd.DataFrame) -> float:
+def memorisation(real: RealTable, raw: pd.DataFrame) -> float:
     """Measure whether a sample remembers the single rows that it was drawn from.
 
     Returns:
@@ -181,13 +181,13 @@ def memorisation(real: RawTable, raw: pd.DataFrame) -> float:
     """
     shares = []
     for half, other in _folds(real, 2):
-        drawn = real.parse(draw_sample(RawTable(raw.iloc[half], real.contracts), len(half), SEED))
+        drawn = real.parse(draw_sample(RealTable(raw.iloc[half], real.contracts), len(half), SEED))
         own, foreign = (nearest(real, drawn, real.rows.iloc[part]) for part in (half, other))
         shares.append(np.mean(own < foreign) + np.mean(own == foreign) / 2)
     return float(np.mean(shares))
 
 
-def report(real: RawTable, raw: pd.DataFrame, sample: pd.DataFrame) -> Iterator[str]:
+def report(real: RealTable, raw: pd.DataFrame, sample: pd.DataFrame) -> Iterator[str]:
     """Yield all figures of a sample's texts as lines of Markdown."""
     typed = real.parse(sample)
     learnt = transfer(real, raw, sample)

@@ -19,7 +19,7 @@ from notebooks.sample.judge_sample import (
     identical_rows,
     nearest,
 )
-from notebooks.sample.raw_table import RawTable
+from notebooks.sample.real_table import RealTable
 from support.real_data import real_table
 
 CONTRACTS = [
@@ -95,7 +95,7 @@ def test_computed_columns_are_consistent_in_the_sample(sample: pd.DataFrame) -> 
 
 
 def test_sample_has_no_row_of_the_real_file(sample: pd.DataFrame, real: pd.DataFrame) -> None:
-    table = RawTable(real, CONTRACTS)
+    table = RealTable(real, CONTRACTS)
     assert identical_rows(table, table.parse(sample)) == {
         "all columns but the id": 0,
         "the features of credit_card_churn": 0,
@@ -156,23 +156,23 @@ def toy_rows(count: int) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def toy() -> RawTable:
-    return RawTable(toy_rows(1200), [TOY_CONTRACT])
+def toy() -> RealTable:
+    return RealTable(toy_rows(1200), [TOY_CONTRACT])
 
 
-def test_seed_determines_the_sample(toy: RawTable) -> None:
+def test_seed_determines_the_sample(toy: RealTable) -> None:
     first, again, other = (draw_sample(toy, 200, seed) for seed in (1, 1, 2))
     pd.testing.assert_frame_equal(first, again)
     assert not first.equals(other)
 
 
-def test_sample_has_requested_rows_in_real_class_shares(toy: RawTable) -> None:
+def test_sample_has_requested_rows_in_real_class_shares(toy: RealTable) -> None:
     drawn = draw_sample(toy, 400, 1)
     assert drawn["Left"].value_counts().to_dict() == {"no": 300, "yes": 100}
 
 
 def test_column_that_is_a_sum_stays_a_sum(
-    toy: RawTable,
+    toy: RealTable,
 ) -> None:
     assert list(toy.relations) == ["Sum"]
     drawn = toy.parse(draw_sample(toy, 400, 1))
@@ -180,27 +180,27 @@ def test_column_that_is_a_sum_stays_a_sum(
 
 
 def test_missing_numbers_are_as_frequent_as_in_real_table(
-    toy: RawTable,
+    toy: RealTable,
 ) -> None:
     """They are written with the same text, too."""
     drawn = draw_sample(toy, 1000, 1)
     assert (drawn["Size"] == "?").mean() == pytest.approx(0.1, abs=0.04)
 
 
-def test_sample_keeps_the_relations_of_columns(toy: RawTable) -> None:
+def test_sample_keeps_the_relations_of_columns(toy: RealTable) -> None:
     drawn = toy.parse(draw_sample(toy, 1000, 1))
     assert correlation_differences(toy, drawn).max() < 0.12
     assert distances(toy, drawn)["distance"].max() < 0.07
 
 
-def test_rare_values_are_not_copied(toy: RawTable) -> None:
+def test_rare_values_are_not_copied(toy: RealTable) -> None:
     """Some coincide by chance on the grid of two decimals; most lie between real ones."""
     drawn = toy.parse(draw_sample(toy, 1000, 1))
     assert drawn["Weight"].isin(toy.rows["Weight"]).mean() < 0.3
     assert drawn["Weight"].between(toy.rows["Weight"].min(), toy.rows["Weight"].max()).all()
 
 
-def test_real_ids_are_never_drawn(toy: RawTable) -> None:
+def test_real_ids_are_never_drawn(toy: RealTable) -> None:
     """Even where real ids leave no gap."""
     drawn = draw_sample(toy, 1000, 1)
     assert drawn["Id"].is_unique
@@ -213,7 +213,7 @@ def test_real_rows_are_never_drawn() -> None:
     rows["Size"] = [str(20 * (i % 5)) for i in range(len(rows))]
     rows["Weight"] = rows["Count"]
     rows["Sum"] = rows["Count"]
-    table = RawTable(rows, [TOY_CONTRACT])
+    table = RealTable(rows, [TOY_CONTRACT])
     drawn = table.parse(draw_sample(table, 10, 1))
     assert set(identical_rows(table, drawn).values()) == {0}
 
@@ -221,11 +221,11 @@ def test_real_rows_are_never_drawn() -> None:
 def test_table_too_uniform_to_draw_from_is_refused() -> None:
     rows = toy_rows(400).assign(Size="1", Count="2", Weight="3", Sum="5")
     with pytest.raises(DataError, match="draw fewer rows"):
-        draw_sample(RawTable(rows, [TOY_CONTRACT]), 100, 1)
+        draw_sample(RealTable(rows, [TOY_CONTRACT]), 100, 1)
 
 
 @pytest.mark.parametrize("rows", [-1, 0, 1])
-def test_sample_too_small_for_both_classes_is_refused(toy: RawTable, rows: int) -> None:
+def test_sample_too_small_for_both_classes_is_refused(toy: RealTable, rows: int) -> None:
     with pytest.raises(DataError, match="draw more"):
         draw_sample(toy, rows, 1)
 
@@ -233,10 +233,10 @@ def test_sample_too_small_for_both_classes_is_refused(toy: RawTable, rows: int) 
 def test_unknown_text_column_is_refused() -> None:
     rows = toy_rows(40).assign(Name=[f"Customer {i}" for i in range(40)])
     with pytest.raises(DataError, match=r"'Name'.*remove the column"):
-        RawTable(rows, [TOY_CONTRACT])
+        RealTable(rows, [TOY_CONTRACT])
 
 
-def test_written_sample_is_read_back_unchanged(toy: RawTable, tmp_path: Path) -> None:
+def test_written_sample_is_read_back_unchanged(toy: RealTable, tmp_path: Path) -> None:
     drawn = draw_sample(toy, 50, 1)
     write_raw(drawn, toy, tmp_path / "sample.csv")
     pd.testing.assert_frame_equal(
@@ -245,7 +245,7 @@ def test_written_sample_is_read_back_unchanged(toy: RawTable, tmp_path: Path) ->
     assert (tmp_path / "sample.csv").read_text().startswith('"Id","Left","Size",')
 
 
-def test_judge_finds_a_table_identical_to_itself(toy: RawTable) -> None:
+def test_judge_finds_a_table_identical_to_itself(toy: RealTable) -> None:
     """Otherwise zeros for the sample would mean nothing."""
     assert distances(toy, toy.rows)["distance"].max() == 0
     assert correlation_differences(toy, toy.rows).max() == 0
@@ -254,7 +254,7 @@ def test_judge_finds_a_table_identical_to_itself(toy: RawTable) -> None:
     assert nearest(toy, toy.rows, toy.rows, skip=1).max() > 0.02
 
 
-def test_judge_finds_another_distribution_far(toy: RawTable) -> None:
+def test_judge_finds_another_distribution_far(toy: RealTable) -> None:
     moved = toy.rows.assign(Weight=toy.rows["Weight"] + 1000, Colour="Red")
     figures = distances(toy, moved)
     assert figures.loc["Weight", "distance"] == 1

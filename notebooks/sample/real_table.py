@@ -1,4 +1,4 @@
-"""Find out what the columns of a raw table are, from the contracts and from the table."""
+"""Find out what the columns of the real table are, from the contracts and the table."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -80,8 +80,8 @@ _OPERATIONS: dict[str, Callable[[Numbers, Numbers], Numbers]] = {
 }
 
 
-class RawTable:
-    """A raw table and the meaning of its columns; the contracts may use different ones.
+class RealTable:
+    """The real table and the meaning of its columns; contracts may use different columns.
 
     Raises:
         DataError: the table does not fit a contract, or has a column of texts that no contract
