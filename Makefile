@@ -218,9 +218,11 @@ audit: ## Look up known vulnerabilities of every locked package (needs the Inter
 		.audit/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r "$$lock" || failed=1; \
 	done; test -z "$$failed"
 
+BENCHMARKS := training_quality tracking_overhead log_cost stream_throughput mongodb_outage report_cost drift_detection
+
 .PHONY: bench
 bench: $(BENCH) ## Measure model quality and the cost of tracking, logging and streaming (docs/benchmarks.md)
-	@for file in benchmarks/*.py; do echo "== $$file"; PYTHONPATH=tests $(PY) -m "benchmarks.$$(basename "$$file" .py)"; done
+	@for name in $(BENCHMARKS); do echo "== $$name"; PYTHONPATH=tests $(PY) -m "benchmarks.$$name"; done
 
 .PHONY: notebooks
 notebooks: $(DEV) ## Run the notebooks on the synthetic sample and save them with their output

@@ -169,13 +169,13 @@ def _false_alarms_and_misses(data: _Data, windows: int) -> None:
         for name, drift in data.drifts.items():
             cells = []
             for size in SIZES:
-                said = [data.window(draw, size, drift, seed) for seed in range(windows)]
-                scores = [_scores(reference, with_labels(w, contract), methods) for w in said]
+                drawn = [data.window(draw, size, drift, seed) for seed in range(windows)]
+                scores = [_scores(reference, with_labels(w, contract), methods) for w in drawn]
                 features = [rule.drifted(each, methods, size, count) for each in scores]
-                if detector.compare_features(said[0]).drifted != features[0]:
+                if detector.compare_features(drawn[0]).drifted != features[0]:
                     sys.exit("the detector disagrees with this benchmark")
                 limit = threshold("wasserstein", size, count)
-                shifts = [_scores(reference, w, {PREDICTION: "wasserstein"}) for w in said]
+                shifts = [_scores(reference, w, {PREDICTION: "wasserstein"}) for w in drawn]
                 predictions = sum(shift[PREDICTION] >= limit for shift in shifts)
                 cells.append(f"{sum(features)} / {predictions}")
             print(f"| {source} | {name} | " + " | ".join(cells) + " |", flush=True)
@@ -239,9 +239,9 @@ def _other_rules(data: _Data, windows: int) -> None:
                     len(window),
                     len(data.reference),
                 )
-                for window in said
+                for window in drawn
             )
-            for said in tables.values()
+            for drawn in tables.values()
         ]
         print(f"| {label} | " + " | ".join(map(str, counts)) + " |", flush=True)
 

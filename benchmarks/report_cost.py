@@ -96,8 +96,14 @@ def _predict(settings: Settings, contract: Contract, at: datetime, predictions: 
 
 def _measure(settings: Settings, now: datetime) -> dict[str, str]:
     started = time.monotonic()
-    line = [sys.executable, __file__, "--report", settings.model_dump_json(), now.isoformat()]
-    made = subprocess.run(line, check=True, capture_output=True, text=True)
+    command = [sys.executable, "-m", "benchmarks.report_cost", "--report"]
+    made = subprocess.run(
+        [*command, settings.model_dump_json(), now.isoformat()],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     seconds = time.monotonic() - started
     figures: dict[str, Any] = json.loads(made.stdout.splitlines()[-1])
     opened = sorted(_open(settings.reports_path / figures["page"]) for _ in range(3))

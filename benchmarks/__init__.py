@@ -1,0 +1,1 @@
+"""Measures what the stack achieves and costs; see docs/benchmarks.md."""
