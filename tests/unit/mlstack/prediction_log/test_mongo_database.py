@@ -124,7 +124,7 @@ def test_monitor_thread_survives_a_defect(
         raise ZeroDivisionError
 
     monkeypatch.setattr(PredictionStore, "newest", fail)
-    monkeypatch.setattr(Monitor, "_next", fail)
+    monkeypatch.setattr(Monitor, "_next_state", fail)
     monitor.start()
     try:
         wait_until(lambda: monitor.failures > 2 and len(asked) > 2, "both steps are tried again")
