@@ -2,6 +2,7 @@
 
 import logging
 import re
+from dataclasses import asdict
 from http import HTTPStatus
 
 from werkzeug.exceptions import HTTPException
@@ -9,7 +10,7 @@ from werkzeug.exceptions import HTTPException
 from mlstack.errors import ContractError, InvalidCustomer, InvalidRequest
 from mlstack.prediction_log.spool import SpoolError
 from mlstack.settings import ROOT, Settings
-from mlstack.web.problems import Kind, Problem, field_errors, http_kind, http_problem
+from mlstack.web.problems import Kind, Problem, http_kind, http_problem
 from mlstack.web.request_checks import RequestRefused
 from mlstack.web.strict_json import InvalidJson
 
@@ -77,7 +78,7 @@ def problem_of(  # noqa: PLR0911 - one return for each class of exceptions
             detail = "one fault, see errors" if count == 1 else f"{count} faults, see errors"
             customer = isinstance(error, InvalidCustomer)
             kind = KINDS["invalid_customer" if customer else "invalid_feedback"]
-            return Problem(kind, detail, errors=field_errors(error.errors))
+            return Problem(kind, detail, errors=[asdict(fault) for fault in error.errors])
         case SpoolError():
             log.error("request %s cannot be kept: %s", request_id, error)
             detail = "nothing was predicted or accepted; try again later"

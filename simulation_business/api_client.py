@@ -15,6 +15,7 @@ import urllib3
 
 from mlstack.contract import Contract
 from mlstack.contract.customer_schema import Customer
+from mlstack.contract.prediction_fields import PREDICTION_ID
 from mlstack.errors import MlstackError
 from mlstack.prediction_log.prediction import Outcome, is_prediction_id
 from mlstack.settings import Settings
@@ -132,7 +133,7 @@ class ApiClient:
             return False
         self._stop.beat()
         document = [
-            {"prediction_id": outcome.prediction_id, self._outcome_key: outcome.positive}
+            {PREDICTION_ID: outcome.prediction_id, self._outcome_key: outcome.positive}
             for outcome in outcomes
         ]
         try:
@@ -183,7 +184,7 @@ class ApiClient:
 
     def _read_answer(self, document: Any) -> tuple[str, float]:
         if isinstance(document, dict):
-            prediction_id, chance = document.get("prediction_id"), document.get(self._answer_key)
+            prediction_id, chance = document.get(PREDICTION_ID), document.get(self._answer_key)
             if is_prediction_id(prediction_id) and is_chance(chance):
                 return prediction_id, chance
         raise _InvalidAnswer(f"the answer is no prediction: {str(document)[:100]}")

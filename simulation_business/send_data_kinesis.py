@@ -14,6 +14,7 @@ from typing import Any
 
 from mlstack.contract import Contract
 from mlstack.contract.customer_schema import Customer
+from mlstack.contract.prediction_fields import PREDICTION_ID, SEQUENCE_NUMBER, SHARD_ID
 from mlstack.prediction_log.prediction import is_prediction_id
 from mlstack.settings import Settings
 from mlstack.streams.client import kinesis_client
@@ -126,13 +127,13 @@ class StreamSimulator:
         """Read what is new on both streams."""
         for data in self._results.read():
             result = _document(data)
-            chance, prediction_id = result.get(self._answer), result.get("prediction_id")
+            chance, prediction_id = result.get(self._answer), result.get(PREDICTION_ID)
             if is_chance(chance) and is_prediction_id(prediction_id):
                 self._settle(prediction_id, chance)
         # Without waiting records all letters are those of other senders.
         for data in self._dead_letters.read() if self._ledger.waiting else ():
             letter = _document(data)
-            place = str(letter.get("shard_id")), str(letter.get("sequence_number"))
+            place = str(letter.get(SHARD_ID)), str(letter.get(SEQUENCE_NUMBER))
             prediction_id = self._sender.prediction_id(*place)
             if prediction_id and self._ledger.settle(prediction_id, time.monotonic()) is not None:
                 self._failed += 1

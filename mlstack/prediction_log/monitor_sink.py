@@ -4,7 +4,7 @@ import logging
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import requests
 
@@ -16,6 +16,7 @@ from mlstack.contract.prediction_fields import (
     RUN_ID,
 )
 from mlstack.prediction_log.prediction import ID
+from mlstack.waiting import Outage, Stop
 
 log = logging.getLogger(__name__)
 
@@ -45,11 +46,11 @@ class MonitorSink:
         self._url, self._count_accepted = url.rstrip("/"), count_accepted
         self._waiting: deque[dict[str, Any]] = deque(maxlen=MAX_WAITING)
         self._given = threading.Event()
-        self._stopping = threading.Event()
+        self._stop = Stop()
+        self._outage = Outage(log, "posting to the monitoring service")
         self._session = requests.Session()
         if token:
             self._session.headers["Authorization"] = f"Bearer {token}"
-        self._failing = False
         self._thread = threading.Thread(target=self._run, name="monitor-sink", daemon=True)
 
     def start(self) -> None:
@@ -58,7 +59,7 @@ class MonitorSink:
 
     def stop(self) -> None:
         """End the thread; predictions that still wait are dropped."""
-        self._stopping.set()
+        self._stop.order()
         self._given.set()
         self._thread.join()
         self._session.close()
@@ -69,16 +70,16 @@ class MonitorSink:
         self._given.set()
 
     def _run(self) -> None:
-        while not self._stopping.is_set():
+        while not self._stop.ordered:
             self._given.wait()
             self._given.clear()
-            while self._waiting and not self._stopping.is_set():
+            while self._waiting and not self._stop.ordered:
                 batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
                 if not self._post(batch):
                     # Queue them again, in front, as far as newer ones have left room.
                     free = MAX_WAITING - len(self._waiting)
                     self._waiting.extendleft(reversed(batch[-free:] if free else []))
-                    self._stopping.wait(_RETRY_SECONDS)
+                    self._stop.wait(_RETRY_SECONDS)
 
     def _post(self, predictions: list[dict[str, Any]]) -> bool:
         """Post predictions by contract; return False if they have to be posted again."""
@@ -93,22 +94,17 @@ class MonitorSink:
                     f"{self._url}/iterate/{name}", json=rows, timeout=_TIMEOUT_SECONDS
                 )
             except requests.RequestException as error:
-                return self._failed(f"does not answer: {error}")
+                self._outage.failed(error)
+                return False
             if answer.status_code >= _SERVER_ERROR:
-                return self._failed(f"answers with status {answer.status_code}")
-            self._failing = False
+                self._outage.failed(f"it answers with status {answer.status_code}")
+                return False
+            self._outage.succeeded()
             self._count_accepted(_accepted(answer, len(rows)))
             if not answer.ok:
                 # It would refuse them again, so they are not sent again.
                 log.warning("the monitoring service refuses rows: %s", answer.text[:300])
         return True
-
-    def _failed(self, reason: str) -> Literal[False]:
-        """Log the first of several failures."""
-        if not self._failing:
-            log.warning("the monitoring service %s; trying again", reason)
-        self._failing = True
-        return False
 
 
 def _accepted(answer: requests.Response, sent: int) -> int:

@@ -7,8 +7,8 @@ never waits for a database, and no answered prediction is lost when a process is
 import json
 import logging
 import threading
-import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +19,7 @@ from mlstack.prediction_log.monitor_sink import MonitorSink, NoMonitor
 from mlstack.prediction_log.prediction import Outcome, Prediction, Source
 from mlstack.prediction_log.spool import Spool, SpoolError
 from mlstack.settings import Settings
+from mlstack.waiting import Unavailable, wait_until
 
 log = logging.getLogger(__name__)
 
@@ -69,9 +70,11 @@ class PredictionLog:
     def stop(self) -> None:
         """Drain for a moment, then close; another process's log adopts what is left."""
         if self._spool is not None and self._drainer is not None:
-            deadline = time.monotonic() + _DRAIN_SECONDS
-            while self._spool.pending and time.monotonic() < deadline:
-                time.sleep(0.05)
+            spool = self._spool
+            with suppress(Unavailable):
+                wait_until(
+                    lambda: not spool.pending, "entries are left", _DRAIN_SECONDS, every=0.05
+                )
             self._drainer.stop()
             self._spool.close()
         if isinstance(self._monitor, MonitorSink):

@@ -9,7 +9,7 @@ from typing import Any
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from mlstack.errors import FieldError, MlstackError, echo
+from mlstack.errors import MlstackError, echo
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -78,11 +78,6 @@ def http_problem(error: HTTPException, kind: Kind) -> Problem:
     }
     title = kind.title
     return Problem(kind, f"{echo(request.method)} {echo(request.path)}: {title}", headers)
-
-
-def field_errors(errors: tuple[FieldError, ...]) -> list[dict[str, str]]:
-    """Return the faults of a request as members of a problem."""
-    return [{"pointer": e.pointer, "code": e.code, "detail": e.detail} for e in errors]
 
 
 def answer_errors(app: Flask, problem_of: Callable[[Exception], Problem]) -> None:

@@ -6,6 +6,7 @@ monitoring.evidently_service.app:app`.
 
 import json
 import logging
+from dataclasses import asdict
 from typing import Any
 
 from flask import Flask, Response, render_template, request
@@ -15,7 +16,7 @@ from mlstack.contract import Contract
 from mlstack.errors import InvalidRequest, echo
 from mlstack.settings import Settings
 from mlstack.web.http_worker import CLOSE
-from mlstack.web.problems import Problem, answer_errors, field_errors, http_kind, http_problem
+from mlstack.web.problems import Problem, answer_errors, http_kind, http_problem
 from mlstack.web.request_checks import (
     RequestRefused,
     check_declaration,
@@ -81,7 +82,7 @@ class Routes:
                 f"{rows.refused} rows were refused, see errors; {accepted} were accepted",
                 accepted=accepted,
                 refused=rows.refused,
-                errors=field_errors(rows.faults),
+                errors=[asdict(fault) for fault in rows.faults],
             )
         window_rows = len(self._monitor.window)
         return _json({"accepted": accepted, "refused": 0, "window_rows": window_rows})

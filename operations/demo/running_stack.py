@@ -12,8 +12,9 @@ from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 
 from mlstack.contract import Contract
-from mlstack.prediction_log.mongo_database import DATABASE, mongo_client
-from mlstack.prediction_log.prediction import Source
+from mlstack.contract.prediction_fields import CREATED_AT
+from mlstack.prediction_log.mongo_database import DATABASE, PREDICTIONS, mongo_client
+from mlstack.prediction_log.prediction import ID, Source
 from mlstack.probes import model_is_served, monitor_watches, url_answers
 from mlstack.settings import Settings
 from operations.errors import StackError
@@ -100,12 +101,12 @@ class RunningStack:
     def has_predictions(self, *prediction_ids: str) -> bool:
         """Return whether MongoDB has all these predictions."""
         with self._predictions() as predictions:
-            wanted = {"_id": {"$in": prediction_ids}}
+            wanted = {ID: {"$in": prediction_ids}}
             return predictions.count_documents(wanted) == len(prediction_ids)
 
     def newest_prediction(self, source: Source) -> dict[str, Any]:
         """Return the newest prediction of one of the servers; empty: there is none."""
-        newest = [("created_at", DESCENDING)]
+        newest = [(CREATED_AT, DESCENDING)]
         with self._predictions() as predictions:
             return predictions.find_one({"source": source}, sort=newest) or {}
 
@@ -150,7 +151,7 @@ class RunningStack:
     def _predictions(self) -> Iterator[Collection[dict[str, Any]]]:
         try:
             with mongo_client(self._settings.mongo_uri, _MONGO_SECONDS) as client:
-                yield client[DATABASE]["data"]
+                yield client[DATABASE][PREDICTIONS]
         except PyMongoError as error:
             raise StackError(f"mongo does not answer ({error})") from error
 

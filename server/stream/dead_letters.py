@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 
+from mlstack.contract.prediction_fields import SEQUENCE_NUMBER, SHARD_ID
 from mlstack.errors import InvalidCustomer, MlstackError
 from mlstack.streams.reading import Record
 from mlstack.web.strict_json import InvalidJson
@@ -28,8 +29,8 @@ def dead_letters(
     for number, piece in enumerate(pieces, 1):
         letter = {
             "stream": stream_name,
-            "shard_id": shard_id,
-            "sequence_number": record.sequence_number,
+            SHARD_ID: shard_id,
+            SEQUENCE_NUMBER: record.sequence_number,
             "arrived_at": record.arrived_at.isoformat(),
             "reason": _reason(error),
             "errors": _errors(error),
