@@ -13,7 +13,7 @@ from support.mongo import mongo_server
 from support.ports import free_port
 
 # The files that take longest begin first; short ones fill the gaps at the end.
-_LONGEST = ("test_walkthrough", "test_upgrade", "test_readme", "test_flows", "test_stream_kcl")
+_LONGEST = ("test_walkthrough", "test_readme", "test_flows", "test_stream_kcl", "test_upgrade")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
