@@ -3,8 +3,6 @@
 Only what differs is changed, so applying can be repeated.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -52,81 +50,55 @@ def _apply_work_pool(client: SyncPrefectClient) -> str:
     return "unchanged"
 
 
-@dataclass(frozen=True, slots=True)
-class _PrefectDeployment:
-    """The fields of a Prefect deployment that we set: equal ones need no change."""
-
-    entrypoint: str | None
-    pull_steps: list[dict[str, Any]] | None
-    job_variables: dict[str, Any]
-    parameters: Mapping[str, Any]
-    parameter_schema: dict[str, Any] | None
-    work_pool: str | None
-    intervals: list[timedelta]
-    limit: int | None
-    on_collision: ConcurrencyOptions | None
-
-    @classmethod
-    def of(cls, found: DeploymentResponse) -> "_PrefectDeployment":
-        limit = found.global_concurrency_limit
-        return cls(
-            entrypoint=found.entrypoint,
-            pull_steps=found.pull_steps,
-            job_variables=found.job_variables,
-            parameters=found.parameters,
-            parameter_schema=found.parameter_openapi_schema,
-            work_pool=found.work_pool_name,
-            intervals=[
-                schedule.schedule.interval
-                for schedule in found.schedules
-                if schedule.active and isinstance(schedule.schedule, IntervalSchedule)
-            ],
-            limit=limit.limit if limit else None,
-            on_collision=found.concurrency_options,
-        )
-
-
 def _apply_deployment(client: SyncPrefectClient, schedule: FlowSchedule) -> str:
-    wanted = _PrefectDeployment(
-        entrypoint=schedule.entrypoint,
+    interval = timedelta(minutes=schedule.every_minutes)
+    wanted: dict[str, Any] = {
+        "entrypoint": schedule.entrypoint,
         # The worker may have been started anywhere, and modules are found from the root.
-        pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": str(ROOT)}}],
-        job_variables={"env": RUN_VARIABLES},
-        parameters=schedule.parameters,
-        parameter_schema=parameter_schema_from_entrypoint(
+        "pull_steps": [
+            {"prefect.deployments.steps.set_working_directory": {"directory": str(ROOT)}}
+        ],
+        "job_variables": {"env": RUN_VARIABLES},
+        "parameters": dict(schedule.parameters),
+        "parameter_openapi_schema": parameter_schema_from_entrypoint(
             str(ROOT / schedule.entrypoint)
         ).model_dump_for_openapi(),
-        work_pool=WORK_POOL,
-        intervals=[timedelta(minutes=schedule.every_minutes)],
-        limit=1,
+        "work_pool_name": WORK_POOL,
         # A run that comes due during another one would find nothing new.
-        on_collision=ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
-    )
+        "concurrency_options": ConcurrencyOptions(
+            collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW
+        ),
+    }
     try:
         existing = client.read_deployment_by_name(schedule.prefect_name)
     except ObjectNotFound:
         existing = None
     summary = ", ".join(filter(None, (f"every {schedule.every_minutes} min", schedule.note)))
-    if existing is not None and _PrefectDeployment.of(existing) == wanted:
+    if (
+        existing is not None
+        and all(getattr(existing, name) == value for name, value in wanted.items())
+        and _active_intervals(existing) == [interval]
+        and existing.global_concurrency_limit is not None
+        and existing.global_concurrency_limit.limit == 1
+    ):
         return f"unchanged ({summary})"
     client.create_deployment(
         flow_id=client.create_flow_from_name(schedule.flow),
         name=schedule.flow,
-        entrypoint=wanted.entrypoint,
-        pull_steps=wanted.pull_steps,
-        job_variables=wanted.job_variables,
-        parameters=dict(wanted.parameters),
-        parameter_openapi_schema=wanted.parameter_schema,
-        work_pool_name=wanted.work_pool,
-        schedules=[
-            DeploymentScheduleCreate(schedule=IntervalSchedule(interval=interval))
-            for interval in wanted.intervals
-        ],
-        concurrency_limit=wanted.limit,
-        concurrency_options=wanted.on_collision,
+        schedules=[DeploymentScheduleCreate(schedule=IntervalSchedule(interval=interval))],
+        concurrency_limit=1,
         description=schedule.description,
+        **wanted,
     )
     return f"{'changed' if existing else 'created'} ({summary})"
+
+
+def _active_intervals(deployment: DeploymentResponse) -> list[timedelta]:
+    return [
+        each.schedule.interval
+        for each in deployment.schedules
+        if each.active and isinstance(each.schedule, IntervalSchedule)
+    ]
 
 
 def _apply_automation(client: SyncPrefectClient) -> str:
