@@ -2,8 +2,8 @@
 
 import socket
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -75,7 +75,8 @@ class SupervisordClient:
 
         def answers() -> bool:
             try:
-                self._proxy(max(deadline - time.monotonic(), _LEAST_SECONDS)).getState()
+                with self._proxy(max(deadline - time.monotonic(), _LEAST_SECONDS)) as proxy:
+                    proxy.getState()
             except (OSError, HTTPException):
                 return False
             return True
@@ -87,7 +88,8 @@ class SupervisordClient:
 
     def _call(self, method: str, *arguments: Any) -> Any:
         try:
-            return getattr(self._proxy(self._patience_seconds), method)(*arguments)
+            with self._proxy(self._patience_seconds) as proxy:
+                return getattr(proxy, method)(*arguments)
         except Fault as fault:
             # The service is already in the wanted state: another caller was faster.
             if fault.faultString.startswith(("ALREADY_STARTED", "NOT_RUNNING")):
@@ -96,9 +98,11 @@ class SupervisordClient:
         except (OSError, HTTPException) as error:
             raise StackError(f"supervisord does not answer ({error}); start it again") from error
 
-    def _proxy(self, seconds: float) -> Any:
+    @contextmanager
+    def _proxy(self, seconds: float) -> Iterator[Any]:
         transport = _UnixTransport(self._socket_record.read_text(), seconds)
-        return ServerProxy("http://127.0.0.1", transport=transport).supervisor
+        with ServerProxy("http://127.0.0.1", transport=transport) as proxy:
+            yield proxy.supervisor
 
 
 class _UnixConnection(HTTPConnection):
@@ -121,5 +125,7 @@ class _UnixTransport(Transport):
         super().__init__()
         self._path, self._seconds = path, seconds
 
-    def make_connection(self, host: object) -> HTTPConnection:  # noqa: ARG002 - there is only one
-        return _UnixConnection(self._path, self._seconds)
+    def make_connection(self, host: Any) -> HTTPConnection:
+        connection = _UnixConnection(self._path, self._seconds)
+        self._connection = host, connection  # `close` looks for it here
+        return connection
