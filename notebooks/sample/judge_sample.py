@@ -194,7 +194,7 @@ def report(real: RealTable, raw: pd.DataFrame, sample: pd.DataFrame) -> Iterator
     yield f"AUC on real rows, mean of {FOLDS} folds (XGBoost, {_TREES} trees of depth 4, eta .05):"
     yield ""
     yield from _table(
-        ("Contract", "learnt from real rows", "from the sample", "from a sample without the fold"),
+        ("Contract", "trained on real rows", "on the sample", "on a sample without the fold"),
         [(name, *(f"{row[c]:.3f}" for c in learnt.columns)) for name, row in learnt.iterrows()],
     )
     pairs = correlation_differences(real, typed)
