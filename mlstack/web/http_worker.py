@@ -1,12 +1,13 @@
-"""gunicorn's threaded worker, with an end to every wait.
+"""gunicorn's threaded worker, with a time limit for every wait.
 
-A thread of gunicorn's own worker waits for a slow body for ever, so that as many stalled
-clients as there are threads would stop the server; and it does not say how long a request
-waited, so that an overloaded server could only answer later and later. Also put right here:
-a connection gets a thread when it has sent something, what a client sends before it has its
-answer (pipelining) is not left lying, a closing connection holds up its own thread instead of
-the whole worker, and a worker that is told to stop takes no new connections and waits for no
-idle ones.
+A thread of gunicorn's own worker waits forever for a slow body, so as many stalled clients as
+there are threads would stop the server. It also does not tell how long a request waited, so an
+overloaded server could only answer later and later. This worker further
+
+- gives a connection a thread only when it has sent something,
+- answers requests that a client sends before it has its last answer (pipelining),
+- lets a closing connection block its own thread instead of the whole worker,
+- accepts no new connections and waits for no idle ones once it is told to stop.
 """
 
 import errno
@@ -26,32 +27,32 @@ WAITED = "mlstack.waited_seconds"
 """Key of the WSGI environment: how long the request waited for its turn."""
 
 CLOSE = "mlstack.close_connection"
-"""Key of the WSGI environment: what is left of the body cannot or shall not be read."""
+"""Key of the WSGI environment: the rest of the body is not read, so close the connection."""
 
 EXCHANGE_SECONDS = 20.0
-"""How long a thread gives to a request: to receive it, and to send its answer."""
+"""Time limit for receiving a request and sending its answer."""
 
 STALL_SECONDS = 5.0
-"""How long a thread waits for a client that sends nothing at all."""
+"""Time limit for a client that sends nothing at all."""
 
 _SEND_SECONDS = 5.0
-"""What sending has at least, when receiving or scoring took its time."""
+"""Least time limit for sending, however long receiving and scoring took."""
 
-# A client that is still sending has to be let finish, or it never reads why it was refused.
+# A client has to finish sending, or it never reads why it was refused.
 _LINGER_SECONDS = 1.0
 _LINGER_BYTES = 4 * 1024 * 1024
 
 
 class _TooSlow(TimeoutError):
-    """A client that is given up on."""
+    """The client is too slow."""
 
     def __init__(self) -> None:
-        # gunicorn takes it for a connection that broke, which is no news for the log.
+        # gunicorn treats it as a broken connection, which it does not log.
         super().__init__(errno.ECONNRESET, "the client is too slow")
 
 
 class _Socket(socket.socket):
-    """A client's socket whose every wait ends at a deadline."""
+    """A client's socket with a deadline for every wait."""
 
     deadline = 0.0
     _lingered = False
@@ -75,7 +76,7 @@ class _Socket(socket.socket):
         super().sendall(data, flags)
 
     def linger(self) -> None:
-        """Says that no more is coming, and takes in what the client still sends."""
+        """Announce the end, and read what the client still sends."""
         self._lingered = True
         self.deadline = time.monotonic() + _LINGER_SECONDS
         received = 0
@@ -84,7 +85,7 @@ class _Socket(socket.socket):
             while received < _LINGER_BYTES and (data := self.recv(65536)):
                 received += len(data)
         except OSError:
-            return  # the client is gone already, or keeps sending: either way this is the end
+            return  # the client is gone or keeps sending
 
     def shutdown(self, how: int, /) -> None:
         if self._lingered:
@@ -103,14 +104,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._exchange = threading.local()
 
     def load_wsgi(self) -> None:
-        """Tells the application how long a request waited, and hears when to close."""
+        """Tell the application how long a request waited, and learn when to close."""
         super().load_wsgi()
         app = self.wsgi
 
         def wsgi(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
             environ[WAITED] = self._exchange.waited
             answer = app(environ, start_response)
-            # Told to stop meanwhile: the client should know that this was the last answer here.
+            # If told to stop meanwhile: the client has to know that this was the last answer.
             if environ.get(CLOSE) or not self.alive:
                 self._exchange.request.force_close()
             return answer
@@ -118,7 +119,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.wsgi = wsgi
 
     def enqueue_req(self, conn: TConn) -> None:
-        """Queues a connection that has sent something for a thread."""
+        """Queue a connection that has sent something."""
         if not isinstance(conn.sock, _Socket):
             conn.sock = _Socket(fileno=conn.sock.detach())
             self._wait_for_first_byte(conn)
@@ -127,7 +128,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().enqueue_req(conn)
 
     def _wait_for_first_byte(self, conn: TConn) -> None:
-        """Gives a new connection no thread yet: browsers open some that they may never use."""
+        """Watch a new connection without a thread: browsers open some that they never use."""
         conn.sock.settimeout(0.0)
         conn.timeout = time.monotonic() + EXCHANGE_SECONDS
         self.pending_conns.append(conn)
@@ -136,7 +137,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         )
 
     def handle(self, conn: TConn) -> Any:
-        """Answers one request, in a thread, by the deadline."""
+        """Answer one request in a thread, within the time limit."""
         begun = time.monotonic()
         self._exchange.waited = begun - conn.queued_at
         conn.sock.deadline = begun + EXCHANGE_SECONDS
@@ -146,13 +147,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         return result
 
     def handle_request(self, req: Request, conn: TConn) -> bool:
-        """Hands a parsed request to the application."""
+        """Pass a parsed request to the application."""
         self._exchange.request = req
         result: bool = super().handle_request(req, conn)
         return result
 
     def finish_request(self, conn: TConn, fs: "Future[Any]") -> None:
-        """Goes on with the connection's next request if that is there already."""
+        """Continue with the connection's next request if it has arrived already."""
         answered = not fs.cancelled() and fs.exception() is None and fs.result() is True
         if answered and self.alive and _has_more(conn):
             self.enqueue_req(conn)
@@ -160,13 +161,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             super().finish_request(conn, fs)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """Told to stop: what is being answered still is."""
+        """Stop on a signal; requests in progress are still answered."""
         if self.alive:
             self.method_queue.defer(self._stop_listening)
         super().handle_exit(sig, frame)
 
     def is_parent_alive(self) -> bool:
-        """Whether the master lives; without it the port has to be free for the next one."""
+        """Whether the master lives; without it the port is freed for the next one."""
         if super().is_parent_alive():
             return True
         self.alive = False
@@ -174,16 +175,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         return False
 
     def _stop_listening(self) -> None:
-        """Takes in who is waiting at the door, closes it, and whatever is idle."""
+        """Accept waiting connections, then close the port and all idle connections."""
         self.set_accept_enabled(False)
         for listener in self.sockets:
             taken = -1
             while taken != self.nr_conns:
                 taken = self.nr_conns
                 self.accept(listener)
-            # gunicorn would keep it open to the end, and let new clients wait for nothing.
+            # gunicorn would keep it open to the end, and new clients would wait in vain.
             listener.close()
-        # What has just been asked on an idle connection is still answered.
+        # A request that has just arrived on an idle connection is still answered.
         self.wait_for_and_dispatch_events(timeout=0)
         for conn in (*self.keepalived_conns, *self.pending_conns):
             conn.timeout = 0.0
@@ -192,6 +193,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
 
 def _has_more(conn: TConn) -> bool:
-    """Whether the next request's bytes came together with the last one's."""
+    """Whether bytes of the next request came together with the last one."""
     more: bool = conn.parser is not None and conn.parser.unreader.buf.getbuffer().nbytes > 0
     return more

@@ -1,4 +1,4 @@
-"""The published description is valid, whole, and true."""
+"""The published API description is valid, complete and true."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The drainer stores everything once the storage answers, and nothing is forgotten before."""
+"""The drainer stores every entry as soon as the storage answers, and loses none before."""
 
 import threading
 from collections.abc import Sequence

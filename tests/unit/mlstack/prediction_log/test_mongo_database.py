@@ -1,4 +1,4 @@
-"""MongoDB's address: what can never work is told at once, what has no answer is tried again."""
+"""MongoDB's client: impossible addresses are refused at once, failed lookups are repeated."""
 
 import time
 from collections.abc import Callable

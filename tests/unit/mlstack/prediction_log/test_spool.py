@@ -1,4 +1,4 @@
-"""What was written to the spool is there after any kill, once, in order."""
+"""Entries of a spool survive any kill, once each and in order."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""What parsers tend to let through silently is refused."""
+"""Strict JSON refuses what other parsers accept silently."""
 
 import pytest
 
