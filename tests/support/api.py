@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flask import Flask
+from werkzeug.test import TestResponse
 
 from mlstack.contract import Contract
 from mlstack.deployment.predictor import Predictor
@@ -25,6 +26,12 @@ class ServedModel:
 
     predictor: Predictor | None
     reason: str = ""
+
+    @property
+    def in_use(self) -> Predictor:
+        """The predictor that the test has set."""
+        assert self.predictor
+        return self.predictor
 
 
 class MemoryLog:
@@ -68,3 +75,9 @@ def application(
     file = Path("contracts") / f"{contract.name}.yaml"
     in_force = (settings or Settings()).model_copy(update={"contract": file})
     return create_app(in_force, served, metrics or Metrics(), kept or MemoryLog())
+
+
+def problem_code(answer: TestResponse) -> str:
+    """Return the code of an answer that is a problem."""
+    assert answer.mimetype == "application/problem+json"
+    return str(answer.get_json()["code"])

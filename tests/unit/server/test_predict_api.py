@@ -1,70 +1,26 @@
-"""The HTTP application: answers, ids, health, headers, metrics, token."""
+"""The HTTP server's predictions: answers, ids, bodies."""
 
-import html
 import io
 import json
-import logging
-import re
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from mlstack.contract import Contract
 from mlstack.data.customer_generator import CustomerGenerator
 from mlstack.deployment.predictor import MAX_BATCH, Predictor
-from mlstack.settings import ROOT, Settings
-from mlstack.web.http_worker import WAITED
-from server import problems
-from server.metrics import Metrics
-from server.routes import MAX_BODY, MAX_WAIT
-from support.api import RUN_ID, ServedModel, application, predictor
+from server.routes import MAX_BODY
+from support.api import RUN_ID, ServedModel, application, predictor, problem_code
 
 README_BODY = (
     '{"customer_age":50,"gender":"M","dependent_count":2,"education_level":3,'
     '"marital_status":"married","income_category":2,"card_category":"blue","months_on_book":4,'
     '"total_relationship_count":3,"credit_limit":4000,"total_revolving_bal":2511}'
 )
-
-
-@pytest.fixture
-def served(tmp_path: Path, documented: Contract) -> ServedModel:
-    return ServedModel(predictor(tmp_path / "model", documented))
-
-
-@pytest.fixture
-def metrics() -> Metrics:
-    return Metrics()
-
-
-@pytest.fixture
-def app(served: ServedModel, documented: Contract, metrics: Metrics) -> Flask:
-    return application(served, documented, metrics)
-
-
-@pytest.fixture
-def client(app: Flask) -> FlaskClient:
-    return app.test_client()
-
-
-@pytest.fixture
-def example(documented: Contract) -> dict[str, Any]:
-    return dict(documented.example)
-
-
-def in_use(served: ServedModel) -> Predictor:
-    assert served.predictor
-    return served.predictor
-
-
-def code(answer: TestResponse) -> str:
-    assert answer.mimetype == "application/problem+json"
-    return str(answer.get_json()["code"])
 
 
 def test_predict_answers_as_documented(client: FlaskClient, served: ServedModel) -> None:
@@ -74,7 +30,7 @@ def test_predict_answers_as_documented(client: FlaskClient, served: ServedModel)
     assert answer.mimetype == "application/json"
     document = answer.get_json()
     assert list(document) == ["churn chance", "model_run_id", "prediction_id"]
-    expected = in_use(served).model.score([json.loads(README_BODY)])[0]
+    expected = served.in_use.model.score([json.loads(README_BODY)])[0]
     assert document["churn chance"] == expected
     assert document["model_run_id"] == RUN_ID
     assert str(uuid.UUID(document["prediction_id"])) == document["prediction_id"]
@@ -131,6 +87,26 @@ def test_largest_allowed_body_is_answered(client: FlaskClient, example: dict[str
     assert client.post("/predict", data=body, content_type="application/json").status_code == 200
 
 
+def test_swap_during_a_request_does_not_mix_models(
+    tmp_path: Path, documented: Contract, served: ServedModel, example: dict[str, Any]
+) -> None:
+    """One model makes the whole answer, even if it is replaced meanwhile."""
+    new = predictor(tmp_path / "new", documented, run_id="b" * 32, seed=2)
+    models = iter([served.in_use, new])
+
+    class Swapping:
+        reason = ""
+
+        @property
+        def predictor(self) -> Predictor:
+            return next(models)
+
+    client = application(Swapping(), documented).test_client()  # type: ignore[arg-type]
+    answer = client.post("/predict", json=example).get_json()
+    assert answer["model_run_id"] == RUN_ID
+    assert answer[documented.answer] == served.in_use.model.score([example])[0]
+
+
 class TestIdempotencyKey:
     def ids(self, client: FlaskClient, document: Any, key: str | None) -> Any:
         path = "/predict/batch" if isinstance(document, list) else "/predict"
@@ -175,7 +151,7 @@ class TestIdempotencyKey:
         """The same request on another model gives another prediction id."""
         first = self.ids(client, example, "k")
         served.predictor = predictor(
-            tmp_path / "other", in_use(served).model.contract, run_id="b" * 32, seed=2
+            tmp_path / "other", served.in_use.model.contract, run_id="b" * 32, seed=2
         )
         assert self.ids(client, example, "k") != first
 
@@ -185,107 +161,6 @@ class TestIdempotencyKey:
         assert first[0] != first[1]
         assert self.ids(client, [example, example], "k") == first
         assert self.ids(client, example, "k") not in first
-
-
-class TestNotReady:
-    @pytest.fixture
-    def served(self) -> ServedModel:
-        return ServedModel(None, "no model is deployed; run: make deploy RUN_ID=...")
-
-    @pytest.mark.parametrize("path", ["/predict", "/predict/batch"])
-    def test_predictions_are_refused_with_the_reason(
-        self, client: FlaskClient, example: dict[str, Any], path: str
-    ) -> None:
-        """Without a model, predictions are refused with the reason."""
-        answer = client.post(path, json=example)
-        assert (answer.status_code, code(answer)) == (503, "not_ready")
-        assert int(answer.headers["Retry-After"]) > 0
-        assert "make deploy" in answer.get_json()["detail"]
-
-    def test_health_tells_alive_from_ready(self, client: FlaskClient) -> None:
-        """Without a model the server is alive but not ready."""
-        assert client.get("/health/live").status_code == 200
-        answer = client.get("/health/ready")
-        assert (answer.status_code, code(answer)) == (503, "not_ready")
-        assert "make deploy" in answer.get_json()["detail"]
-
-    def test_pages_and_metrics_are_served(self, client: FlaskClient, documented: Contract) -> None:
-        """Without a model, pages, API description and metrics are served."""
-        page = client.get("/").text
-        assert "make deploy" in page
-        assert documented.features[0].name in page
-        for path in ("/docs", "/openapi.json", "/metrics"):
-            assert client.get(path).status_code == 200
-
-    def test_missing_contract_is_named(self, served: ServedModel, documented: Contract) -> None:
-        """A contract that cannot be read is named as the reason."""
-        missing = documented.model_copy(update={"name": "no_such_contract"})
-        answer = application(served, missing).test_client().get("/")
-        assert (answer.status_code, code(answer)) == (503, "not_ready")
-        assert answer.get_json()["detail"].startswith("contracts/no_such_contract.yaml: cannot")
-        assert int(answer.headers["Retry-After"]) > 0
-
-    @pytest.mark.parametrize("path", ["/health/ready", "/"])
-    def test_answers_name_no_folder_of_the_server(
-        self, client: FlaskClient, served: ServedModel, path: str
-    ) -> None:
-        """Reasons name files relative to the project."""
-        kept = Path(".embedded/state/models") / RUN_ID / "model.ubj"
-        served.reason = f"a file of the model is missing: '{ROOT / kept}'"
-        told = html.unescape(client.get(path).text)
-        assert f"is missing: '{kept}'" in told
-        assert str(ROOT) not in told
-
-
-def test_without_folders_removes_configured_folders(tmp_path: Path) -> None:
-    """Folders that settings name are removed from sentences, other paths are not."""
-    settings = Settings(contract=tmp_path / "mine.yaml", state_dir=tmp_path / "state")
-    for told, known in (
-        (f"{tmp_path}/mine.yaml, line 3: no", "mine.yaml, line 3: no"),
-        (f"'{tmp_path}/state/models/x'", "'models/x'"),
-        (f"{ROOT}/contracts/a.yaml and {ROOT}/b", "contracts/a.yaml and b"),
-        (f"/other{ROOT}/b", f"/other{ROOT}/b"),
-        ("http://127.0.0.1:5051/api", "http://127.0.0.1:5051/api"),
-    ):
-        assert problems.without_folders(told, settings) == known
-
-
-def test_ready_names_the_model(client: FlaskClient) -> None:
-    """A ready server names the run that it serves."""
-    answer = client.get("/health/ready")
-    assert answer.status_code == 200
-    assert answer.get_json() == {"status": "ready", "model_run_id": RUN_ID}
-
-
-def test_request_that_waited_too_long_is_refused(
-    client: FlaskClient, example: dict[str, Any]
-) -> None:
-    """A request that waited too long is refused; health checks never are."""
-    waited = {WAITED: MAX_WAIT + 0.1}
-    answer = client.post("/predict", json=example, environ_overrides=waited)
-    assert (answer.status_code, code(answer)) == (503, "overloaded")
-    assert int(answer.headers["Retry-After"]) > 0
-    assert client.get("/health/live", environ_overrides=waited).status_code == 200
-
-
-def test_swap_during_a_request_does_not_mix_models(
-    tmp_path: Path, documented: Contract, served: ServedModel, example: dict[str, Any]
-) -> None:
-    """One model makes the whole answer, even if it is replaced meanwhile."""
-    new = predictor(tmp_path / "new", documented, run_id="b" * 32, seed=2)
-    models = iter([in_use(served), new])
-
-    class Swapping:
-        reason = ""
-
-        @property
-        def predictor(self) -> Predictor:
-            return next(models)
-
-    client = application(Swapping(), documented).test_client()  # type: ignore[arg-type]
-    answer = client.post("/predict", json=example).get_json()
-    assert answer["model_run_id"] == RUN_ID
-    assert answer[documented.answer] == in_use(served).model.score([example])[0]
 
 
 class TestBrokenBodies:
@@ -306,25 +181,25 @@ class TestBrokenBodies:
         """A body that does not arrive in time is answered with 408."""
         stream = self.Stream(TimeoutError())
         answer = self.post(client, **{"wsgi.input": stream, "CONTENT_LENGTH": "10"})
-        assert (answer.status_code, code(answer)) == (408, "body_too_slow")
+        assert (answer.status_code, problem_code(answer)) == (408, "body_too_slow")
 
     def test_body_that_breaks_off(self, client: FlaskClient) -> None:
         """A body that breaks off is answered with 400."""
         stream = self.Stream(ConnectionResetError())
         answer = self.post(client, **{"wsgi.input": stream, "CONTENT_LENGTH": "10"})
-        assert (answer.status_code, code(answer)) == (400, "incomplete_body")
+        assert (answer.status_code, problem_code(answer)) == (400, "incomplete_body")
 
     def test_body_shorter_than_declared(self, client: FlaskClient) -> None:
         """A body shorter than its declared length is answered with 400."""
         answer = self.post(client, **{"wsgi.input": io.BytesIO(b"{}"), "CONTENT_LENGTH": "10"})
-        assert (answer.status_code, code(answer)) == (400, "incomplete_body")
+        assert (answer.status_code, problem_code(answer)) == (400, "incomplete_body")
 
     def test_chunked_body_is_read_up_to_the_limit(self, client: FlaskClient) -> None:
         """A chunked body is read no further than the limit."""
         stream = io.BytesIO(b" " * 10 * MAX_BODY)
         environ = {"wsgi.input": stream, "CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked"}
         answer = self.post(client, **environ)
-        assert (answer.status_code, code(answer)) == (413, "body_too_large")
+        assert (answer.status_code, problem_code(answer)) == (413, "body_too_large")
         assert stream.tell() == MAX_BODY + 1
 
     def test_body_declared_too_large_is_not_read(self, client: FlaskClient) -> None:
@@ -332,197 +207,5 @@ class TestBrokenBodies:
         stream = io.BytesIO(b" " * 10)
         environ = {"wsgi.input": stream, "CONTENT_LENGTH": str(MAX_BODY + 1)}
         answer = self.post(client, **environ)
-        assert (answer.status_code, code(answer)) == (413, "body_too_large")
+        assert (answer.status_code, problem_code(answer)) == (413, "body_too_large")
         assert stream.tell() == 0
-
-
-class TestRequestId:
-    @pytest.mark.parametrize("given", ["a", "A-z_0.9", "x" * 64])
-    def test_valid_id_is_kept(self, client: FlaskClient, given: str) -> None:
-        """A valid X-Request-Id is used and answered."""
-        answer = client.get("/health/live", headers={"X-Request-Id": given})
-        assert answer.headers["X-Request-Id"] == given
-
-    @pytest.mark.parametrize("given", ["", "x" * 65, "a b", 'a"b', "a\tb", "é", "{}"])
-    def test_invalid_id_is_replaced(self, client: FlaskClient, given: str) -> None:
-        """An invalid X-Request-Id is replaced by a new one."""
-        answer = client.get("/health/live", headers={"X-Request-Id": given})
-        assert answer.headers["X-Request-Id"] != given
-        assert len(answer.headers["X-Request-Id"]) == 32
-
-    def test_id_is_logged(self, client: FlaskClient, request_lines: list[dict[str, Any]]) -> None:
-        """Each request is logged with its id, route, status and time."""
-        client.get('/no/such"path', headers={"X-Request-Id": "r1"})
-        client.get("/health/live", headers={"X-Request-Id": "r2"})
-        told = [(line["request_id"], line["route"], line["status"]) for line in request_lines]
-        assert told == [("r1", "unmatched", 404), ("r2", "/health/live", 200)]
-        assert all(line["ms"] >= 0 for line in request_lines)
-
-    @pytest.fixture
-    def request_lines(self) -> Iterator[list[dict[str, Any]]]:
-        lines: list[dict[str, Any]] = []
-
-        class Reader(logging.Handler):
-            def emit(self, record: logging.LogRecord) -> None:
-                lines.append(json.loads("{" + record.getMessage() + "}"))
-
-        logger, reader = logging.getLogger("server.access"), Reader()
-        before = logger.level
-        logger.addHandler(reader)
-        logger.setLevel(logging.INFO)
-        yield lines
-        logger.removeHandler(reader)
-        logger.setLevel(before)
-
-
-def test_defect_is_logged_but_not_answered(
-    client: FlaskClient,
-    served: ServedModel,
-    example: dict[str, Any],
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """A defect is answered with 500; only the log has its stack trace."""
-
-    def break_down(*_: object) -> None:
-        raise RuntimeError("something secret")
-
-    monkeypatch.setattr(in_use(served).model, "score", break_down)
-    answer = client.post("/predict", json=example, headers={"X-Request-Id": "r1"})
-    assert (answer.status_code, code(answer)) == (500, "internal_error")
-    assert "secret" not in answer.text
-    assert "r1" in caplog.text
-    assert "RuntimeError: something secret" in caplog.text
-
-
-def test_answers_have_security_headers(
-    client: FlaskClient,
-) -> None:
-    """No answer may be sniffed, and no page loads from other servers."""
-    for path in ("/", "/docs", "/openapi.json", "/health/live", "/static/form.js", "/nowhere"):
-        answer = client.get(path, buffered=True)
-        assert answer.headers["X-Content-Type-Options"] == "nosniff"
-        if answer.mimetype == "text/html":
-            policy = answer.headers["Content-Security-Policy"]
-            assert "default-src 'none'" in policy
-            assert "http" not in policy
-            assert "http://" not in answer.text
-            assert "https://" not in answer.text
-
-
-def test_form_offers_features_with_examples(client: FlaskClient) -> None:
-    """The form has an input for each feature, filled with its example."""
-    page = client.get("/").text
-    assert 'data-feature="customer_age" data-kind="integer"' in page
-    assert '<input id="feature-customer_age" type="number"' in page
-    assert '<option value="3" selected>Graduate</option>' in page
-    assert '<option value="blue" selected>blue</option>' in page
-
-
-def test_form_copes_with_any_feature_name(tmp_path: Path, documented: Contract) -> None:
-    """Features may be named like properties of the form or ids of the page."""
-    names = ("answer", "action", "customer", "dataset", "problem", "bar", "chance", "method")
-    features = tuple(
-        feature.model_copy(update={"name": name})
-        for feature, name in zip(documented.features, names, strict=False)
-    )
-    contract = documented.model_copy(update={"features": features})
-    served = predictor(tmp_path / "model", documented)
-    served.model.contract = contract
-    page = application(ServedModel(served), documented).test_client().get("/").text
-    ids = re.findall(r'\bid="([^"]+)"', page)
-    assert len(set(ids)) == len(ids)
-    assert set(re.findall(r'<label for="([^"]+)"', page)) == {f"feature-{name}" for name in names}
-    assert "name=" not in page.partition("<form")[2]
-
-
-def test_head_and_options_are_answered(client: FlaskClient) -> None:
-    """HEAD has no body; OPTIONS lists the methods of a route."""
-    head = client.head("/health/ready")
-    assert (head.status_code, head.data) == (200, b"")
-    options = client.options("/predict")
-    assert options.status_code == 200
-    assert set(options.allow) == {"POST", "OPTIONS"}
-
-
-def test_bad_range_is_a_problem(client: FlaskClient) -> None:
-    """A range that a file does not have is answered as a problem."""
-    answer = client.get("/static/form.js", headers={"Range": "bytes=999999-"})
-    assert (answer.status_code, code(answer)) == (416, "requested_range_not_satisfiable")
-
-
-class TestMetrics:
-    def sample(self, client: FlaskClient, line: str) -> bool:
-        return line in client.get("/metrics").text.splitlines()
-
-    def test_requests_are_counted_by_route(
-        self, client: FlaskClient, example: dict[str, Any]
-    ) -> None:
-        """Requests are counted by the route's template, never by their path."""
-        client.post("/predict", json=example)
-        client.post("/predict", json={})
-        client.get("/some/path")
-        client.get("/docs/some_file")
-        for route, status in (
-            ("/predict", 200),
-            ("/predict", 422),
-            ("unmatched", 404),
-            ("/docs/<path:name>", 404),
-        ):
-            labels = f'{{route="{route}",status="{status}"}}'
-            assert self.sample(client, f"mlstack_http_requests_total{labels} 1.0")
-            assert self.sample(client, f"mlstack_http_request_duration_seconds_count{labels} 1.0")
-
-    def test_predictions_are_counted_by_model(
-        self, client: FlaskClient, example: dict[str, Any]
-    ) -> None:
-        """Each answered customer counts, by model; refused ones do not."""
-        client.post("/predict", json=example)
-        client.post("/predict/batch", json=[example] * 5)
-        client.post("/predict/batch", json=[example, {}])
-        labels = f'{{model_run_id="{RUN_ID}",source="api"}}'
-        assert self.sample(client, f"mlstack_predictions_total{labels} 6.0")
-
-    def test_only_the_model_in_use_is_shown(self, client: FlaskClient, metrics: Metrics) -> None:
-        """The metrics show the model in use and no earlier one."""
-        assert "mlstack_model_loaded{" not in client.get("/metrics").text
-        metrics.model_loaded("b" * 32)
-        metrics.model_loaded(RUN_ID)
-        assert self.sample(client, f'mlstack_model_loaded{{model_run_id="{RUN_ID}"}} 1.0')
-        assert "b" * 32 not in client.get("/metrics").text
-        metrics.model_loaded(None)
-        assert "mlstack_model_loaded{" not in client.get("/metrics").text
-
-
-class TestFeedbackToken:
-    """Whoever can say what became of customers decides what the model is judged by."""
-
-    BODY = {"prediction_id": "8d3f4a52-6a0e-4c0c-9d3b-0b0f3e1a7c11", "churned": True}  # noqa: RUF012
-
-    @pytest.fixture
-    def client(self, served: ServedModel, documented: Contract, tmp_path: Path) -> FlaskClient:
-        token = tmp_path / "token"
-        token.write_text("opensesame\n")
-        settings = Settings(bind_address="0.0.0.0", feedback_token_file=token)  # noqa: S104
-        return application(served, documented, settings=settings).test_client()
-
-    @pytest.mark.parametrize(
-        "header", [None, "Bearer", "Bearer wrong", "Basic opensesame", "Bearer opensesam\xe9"]
-    )
-    def test_feedback_without_token_is_refused(
-        self, client: FlaskClient, header: str | None
-    ) -> None:
-        """Feedback with a missing or wrong token is refused."""
-        headers = {} if header is None else {"Authorization": header}
-        answer = client.post("/feedback", json=self.BODY, headers=headers)
-        assert (answer.status_code, code(answer)) == (401, "unauthorized")
-        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
-
-    def test_feedback_with_token_is_accepted(self, client: FlaskClient) -> None:
-        """Feedback with the token is accepted."""
-        headers = {"Authorization": "bearer opensesame"}
-        assert client.post("/feedback", json=self.BODY, headers=headers).status_code == 202
-
-    def test_predictions_need_no_token(self, client: FlaskClient, example: dict[str, Any]) -> None:
-        """Predictions need no token."""
-        assert client.post("/predict", json=example).status_code == 200
