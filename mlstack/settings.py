@@ -19,15 +19,14 @@ from mlstack.secret_files import read_secret
 
 ROOT = Path(__file__).resolve().parent.parent
 
-NO_RUN_ID = "is no run id: copy one from MLflow (32 digits and letters a to f)"
+RUN_ID_PATTERN = "^[0-9a-f]{32}$"
+"""Regular expression for the id of an MLflow run."""
+
+NO_RUN_ID = "is not a run id: copy one from MLflow (32 digits and letters a to f)"
 """Ends the message about a text that `is_run_id` refuses."""
 
 _Port = Annotated[int, Field(ge=1, le=65535)]
 _Url = Annotated[str, Field(pattern=r"^https?://[^/]")]
-
-
-RUN_ID_PATTERN = "^[0-9a-f]{32}$"
-"""Regular expression for the id of an MLflow run."""
 
 
 def is_run_id(value: Any) -> bool:

@@ -48,7 +48,7 @@ def test_to_refuses_an_invalid_run_id(
 ) -> None:
     """A text that is not a run id is refused."""
     assert main(["to", run_id]) == 1
-    assert "is no run id" in capsys.readouterr().err
+    assert "is not a run id" in capsys.readouterr().err
     assert deployed(state) is None
 
 
