@@ -377,7 +377,11 @@ def test_reference_follows_the_deployment(
         keep_model(tmp_path / "state", unknown, contract, seed=3)
         deployment.write_record(unknown, "test")
         wait_until(lambda: service.metric("evidently:calculation_failures_total") >= 2, "failures")
-        assert "there is no MLflow to ask" in service.request("GET", "/").body.decode()
+        # Not while it tries again: then the page says that the training rows are being loaded.
+        wait_until(
+            lambda: "there is no MLflow to ask" in service.request("GET", "/").body.decode(),
+            "the page says why",
+        )
         assert "there is no MLflow to ask" in service.log.read_text()
         age = service.metric("evidently:calculation_age_seconds")
         wait_until(
