@@ -222,7 +222,7 @@ BENCHMARKS := training_quality tracking_overhead log_cost stream_throughput mong
 
 .PHONY: bench
 bench: $(BENCH) ## Measure model quality and the cost of tracking, logging and streaming (docs/benchmarks.md)
-	@for name in $(BENCHMARKS); do echo "== $$name"; PYTHONPATH=tests $(PY) -m "benchmarks.$$name"; done
+	@for name in $(BENCHMARKS); do echo "== $$name"; $(PY) -m "benchmarks.$$name"; done
 
 .PHONY: notebooks
 notebooks: $(DEV) ## Run the notebooks on the synthetic sample and save them with their output

@@ -1,6 +1,6 @@
 """Measures what the prediction log costs a request: the same server with and without it.
 
-Usage: PYTHONPATH=tests python -m benchmarks.log_cost [requests]
+Usage: python -m benchmarks.log_cost [requests]
 
 Both servers run at the same time. One client asks them in turn, with alternating order, so
 that other load on the machine affects both alike.
@@ -18,10 +18,10 @@ from mlstack.contract import Contract
 from mlstack.data.customer_generator import CustomerGenerator
 from mlstack.deployment.record import DeploymentState
 from mlstack.settings import ROOT
-from support.api_server import ApiServer, send
-from support.models import keep_model
-from support.mongo import MongoServer
-from support.ports import free_port
+from tests.support.api_server import ApiServer, send
+from tests.support.models import keep_model
+from tests.support.mongo import MongoServer
+from tests.support.ports import free_port
 
 RUN_ID = "a" * 32
 MAX_RATIO = 1.10

@@ -1,6 +1,6 @@
 """Measures a MongoDB outage under load: latency before, during and after, and draining.
 
-Usage: PYTHONPATH=tests python -m benchmarks.mongodb_outage [minutes, 1 by default]
+Usage: python -m benchmarks.mongodb_outage [minutes, 1 by default]
 
 The load is 50 requests per second. MongoDB's stand-in is killed for the given minutes and
 started again. In the end every answered prediction must be stored.
@@ -15,12 +15,12 @@ from pathlib import Path
 from mlstack.contract import Contract
 from mlstack.deployment.record import DeploymentState
 from mlstack.settings import ROOT
-from support.api_server import ApiServer
-from support.ledger import Client, assert_ledger_holds
-from support.models import keep_model
-from support.mongo import MongoServer
-from support.ports import free_port
-from support.waiting import wait_until
+from tests.support.api_server import ApiServer
+from tests.support.ledger import Client, assert_ledger_holds
+from tests.support.models import keep_model
+from tests.support.mongo import MongoServer
+from tests.support.ports import free_port
+from tests.support.waiting import wait_until
 
 RUN_ID = "a" * 32
 SPOOL = "mlstack_spool_records"

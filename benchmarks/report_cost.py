@@ -1,6 +1,6 @@
 """Measures what a report on many predictions costs: seconds, memory, size of the page.
 
-Usage: PYTHONPATH=tests python -m benchmarks.report_cost [PREDICTIONS]
+Usage: python -m benchmarks.report_cost [PREDICTIONS]
 
 A separate process makes each report, like a flow run of the agent, imports included. The
 predictions are in MongoDB's stand-in, and every second one has an outcome. The first report
@@ -27,11 +27,11 @@ from mlstack.model.model_store import ModelStore
 from mlstack.prediction_log.mongo_sink import MongoSink
 from mlstack.settings import ROOT, Settings
 from reporting.report import Window
-from support.browser import open_browser
-from support.models import keep_model
-from support.mongo import mongo_server
-from support.ports import free_port
-from support.references import keep_reference
+from tests.support.browser import open_browser
+from tests.support.models import keep_model
+from tests.support.mongo import mongo_server
+from tests.support.ports import free_port
+from tests.support.references import keep_reference
 
 PREDICTIONS = 100_000
 RUN_ID = "a" * 32

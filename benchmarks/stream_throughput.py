@@ -1,6 +1,6 @@
 """Measures the stream server's speed beside the limits that the emulator sets.
 
-Usage: PYTHONPATH=tests python -m benchmarks.stream_throughput [records]
+Usage: python -m benchmarks.stream_throughput [records]
 
 The emulator (moto), MongoDB's stand-in and a server are started for it. Latency comes first:
 from an acknowledged put to the readable result, at 100 records per second. Then a backlog is
@@ -25,12 +25,12 @@ from mlstack.contract import Contract
 from mlstack.deployment.record import DeploymentState
 from mlstack.prediction_log.mongo_database import DATABASE
 from mlstack.settings import ROOT
-from support.aws import moto, put, running
-from support.models import keep_model
-from support.mongo import mongo_server
-from support.ports import free_port
-from support.stream_server import RUN_ID, StreamServer, customers
-from support.waiting import wait_until
+from tests.support.aws import moto, put, running
+from tests.support.models import keep_model
+from tests.support.mongo import mongo_server
+from tests.support.ports import free_port
+from tests.support.stream_server import RUN_ID, StreamServer, customers
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient

@@ -1,6 +1,6 @@
 """Measures what tracking costs: the same search without and with every trial in MLflow.
 
-Usage: [DATA_FILE=...] PYTHONPATH=tests python -m benchmarks.tracking_overhead [trials]
+Usage: [DATA_FILE=...] python -m benchmarks.tracking_overhead [trials]
 
 It starts a tracking server for it. The searches alternate, so that other load on the machine
 affects both.
@@ -18,7 +18,7 @@ from mlstack.data import dataset
 from mlstack.settings import Settings
 from model_orchestration.search import Rows, search
 from model_orchestration.tracking import SearchTracking, Seconds
-from support.tracking_server import tracking_server
+from tests.support.tracking_server import tracking_server
 
 ROUNDS = 3
 MAX_RATIO = 4.0

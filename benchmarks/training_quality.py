@@ -128,23 +128,23 @@ def _search(train: Rows, test: Rows, trials: int) -> Chances:
 
 def _logistic_regression(train: Rows, test: Rows) -> Chances:
     from sklearn.impute import SimpleImputer  # noqa: PLC0415 - each learner's time includes its import
-    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
-    from sklearn.pipeline import make_pipeline  # noqa: PLC0415
-    from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - slow to import
+    from sklearn.pipeline import make_pipeline  # noqa: PLC0415 - slow to import
+    from sklearn.preprocessing import StandardScaler  # noqa: PLC0415 - slow to import
 
     model = make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression(max_iter=1000))
     return _positive(model.fit(train.matrix, train.outcomes).predict_proba(test.matrix))
 
 
 def _xgboost(train: Rows, test: Rows) -> Chances:
-    from xgboost import XGBClassifier  # noqa: PLC0415
+    from xgboost import XGBClassifier  # noqa: PLC0415 - slow to import
 
     model = XGBClassifier(n_jobs=1, random_state=SEED).fit(train.matrix, train.outcomes)
     return _positive(model.predict_proba(test.matrix))
 
 
 def _lightgbm(train: Rows, test: Rows) -> Chances:
-    import lightgbm  # noqa: PLC0415
+    import lightgbm  # noqa: PLC0415 - slow to import
 
     settings = {"objective": "binary", "num_threads": 1, "seed": SEED, "verbose": -1}
     model = lightgbm.train(settings, lightgbm.Dataset(train.matrix, train.outcomes))
@@ -152,7 +152,7 @@ def _lightgbm(train: Rows, test: Rows) -> Chances:
 
 
 def _catboost(train: Rows, test: Rows) -> Chances:
-    from catboost import CatBoostClassifier  # noqa: PLC0415
+    from catboost import CatBoostClassifier  # noqa: PLC0415 - slow to import
 
     model = CatBoostClassifier(
         thread_count=1, random_seed=SEED, verbose=False, allow_writing_files=False

@@ -8,9 +8,9 @@ import pytest
 from mlstack.contract import Contract
 from mlstack.environments import OWN_VARIABLES
 from mlstack.settings import ROOT
-from support.contracts import CONTRACTS
-from support.mongo import mongo_server
-from support.ports import free_port
+from tests.support.contracts import CONTRACTS
+from tests.support.mongo import mongo_server
+from tests.support.ports import free_port
 
 # The files that take longest begin first; short ones fill the gaps at the end.
 _LONGEST = ("test_walkthrough", "test_readme", "test_flows", "test_stream_kcl", "test_upgrade")

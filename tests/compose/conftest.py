@@ -2,7 +2,7 @@
 
 import pytest
 
-from support.containers import no_engine
+from tests.support.containers import no_engine
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -26,16 +26,16 @@ from pymongo import MongoClient
 from mlstack.data.dataset import read_raw
 from mlstack.prediction_log.mongo_database import DATABASE
 from mlstack.settings import ROOT
-from support.aws import StreamTail, put
-from support.aws_double import ROLE_KEY, Aws, aws_double
-from support.containers import Containers, containers_copy, docker
-from support.load import Load
-from support.names import resolved
-from support.ports import free_ports
-from support.project_copy import ProjectCopy
-from support.stack import Stack
-from support.stack_behaviour import check_deploys_by_turns
-from support.waiting import wait_until
+from tests.support.aws import StreamTail, put
+from tests.support.aws_double import ROLE_KEY, Aws, aws_double
+from tests.support.containers import Containers, containers_copy, docker
+from tests.support.load import Load
+from tests.support.names import resolved
+from tests.support.ports import free_ports
+from tests.support.project_copy import ProjectCopy
+from tests.support.stack import Stack
+from tests.support.stack_behaviour import check_deploys_by_turns
+from tests.support.waiting import wait_until
 
 NAME = "stack.example.org"
 WEB = f"https://{NAME}"

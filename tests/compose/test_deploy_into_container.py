@@ -17,8 +17,8 @@ import pytest
 
 from mlstack.settings import ROOT
 from operations.containers.credentials import container_uid
-from support.containers import build_image, docker
-from support.deploy_over_ssh import (
+from tests.support.containers import build_image, docker
+from tests.support.deploy_over_ssh import (
     A,
     Answer,
     B,
@@ -29,10 +29,10 @@ from support.deploy_over_ssh import (
     Worker,
     keep_models,
 )
-from support.ports import free_port
-from support.project_copy import ProjectCopy, project_copy
-from support.sshd import Sshd, configure, connection
-from support.waiting import wait_until
+from tests.support.ports import free_port
+from tests.support.project_copy import ProjectCopy, project_copy
+from tests.support.sshd import Sshd, configure, connection
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("ssh"), reason="needs ssh (apt-get install openssh-client)"

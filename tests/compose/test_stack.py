@@ -25,20 +25,20 @@ from mlstack.contract.drifts import load_drift
 from mlstack.model.model import MODEL_FILE
 from mlstack.prediction_log.mongo_database import DATABASE
 from mlstack.settings import ROOT
-from support.containers import Containers, containers_copy, docker
-from support.drift_table import steps
-from support.embedded import split_table
-from support.load import Load
-from support.readme import SAVE, SET_UP, USE, run_command
-from support.stack import Stack
-from support.stack_behaviour import (
+from tests.support.containers import Containers, containers_copy, docker
+from tests.support.drift_table import steps
+from tests.support.embedded import split_table
+from tests.support.load import Load
+from tests.support.readme import SAVE, SET_UP, USE, run_command
+from tests.support.stack import Stack
+from tests.support.stack_behaviour import (
     Kept,
     StackBehaviour,
     check_backup_comes_back,
     check_deploys_by_turns,
     check_killed_service_comes_back,
 )
-from support.waiting import wait_until
+from tests.support.waiting import wait_until
 
 TRIALS = 10
 DEPLOYS = 6

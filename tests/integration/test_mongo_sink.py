@@ -9,8 +9,8 @@ from pymongo.errors import BulkWriteError
 
 from mlstack.prediction_log.mongo_database import DATABASE, StorageUnavailable
 from mlstack.prediction_log.mongo_sink import MongoSink
-from support.mongo import mongo_server
-from support.ports import free_port
+from tests.support.mongo import mongo_server
+from tests.support.ports import free_port
 
 EARLY, LATE = "2026-01-01T10:00:00+00:00", "2026-01-02T10:00:00+00:00"
 

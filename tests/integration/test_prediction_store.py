@@ -16,9 +16,9 @@ from mlstack.data.customer_table import customer_table
 from mlstack.prediction_log.mongo_database import DATABASE, StorageUnavailable
 from mlstack.prediction_log.mongo_sink import MongoSink
 from mlstack.prediction_log.prediction_store import PredictionStore
-from support.customers import contract_named
-from support.mongo import mongo_server
-from support.ports import free_port
+from tests.support.customers import contract_named
+from tests.support.mongo import mongo_server
+from tests.support.ports import free_port
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ROWS = 20

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import pytest
 import requests
 
-from support.embedded import EmbeddedStack, embedded_stack
-from support.readme import MAIN_PATH, run_command
-from support.stack_behaviour import StackBehaviour
+from tests.support.embedded import EmbeddedStack, embedded_stack
+from tests.support.readme import MAIN_PATH, run_command
+from tests.support.stack_behaviour import StackBehaviour
 
 pytestmark = pytest.mark.timeout(900)  # a busy machine takes long to start everything
 TRIALS = 10

@@ -9,10 +9,10 @@ from playwright.sync_api import Browser
 
 from mlstack.contract import Contract
 from mlstack.deployment.record import DeploymentState
-from support.aws import Emulator, moto, running
-from support.browser import open_browser
-from support.models import keep_model
-from support.stream_server import RUN_ID, StreamServer
+from tests.support.aws import Emulator, moto, running
+from tests.support.browser import open_browser
+from tests.support.models import keep_model
+from tests.support.stream_server import RUN_ID, StreamServer
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient

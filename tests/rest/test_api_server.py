@@ -28,14 +28,14 @@ from mlstack.deployment.record import DeploymentState
 from mlstack.model.model import Model
 from mlstack.model.model_store import ModelStore
 from mlstack.settings import ROOT, Settings
-from support.api_server import Answer, ApiServer, send
-from support.bad_requests import JSON, bad_requests
-from support.contracts import CONTRACTS
-from support.models import keep_model
-from support.ports import free_port
-from support.raw_requests import raw_requests
-from support.readme import README
-from support.waiting import wait_until
+from tests.support.api_server import Answer, ApiServer, send
+from tests.support.bad_requests import JSON, bad_requests
+from tests.support.contracts import CONTRACTS
+from tests.support.models import keep_model
+from tests.support.ports import free_port
+from tests.support.raw_requests import raw_requests
+from tests.support.readme import README
+from tests.support.waiting import wait_until
 
 A, B = "a" * 32, "b" * 32
 README_CURL = next(command for command in README if "/predict -d" in command)

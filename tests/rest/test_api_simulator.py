@@ -15,10 +15,10 @@ from pymongo.collection import Collection
 from mlstack.contract import Contract
 from mlstack.prediction_log.mongo_database import DATABASE
 from mlstack.settings import ROOT
-from support.api_server import ApiServer
-from support.http_double import Fault, HttpDouble, status
-from support.simulator import Simulator
-from support.waiting import wait_until
+from tests.support.api_server import ApiServer
+from tests.support.http_double import Fault, HttpDouble, status
+from tests.support.simulator import Simulator
+from tests.support.waiting import wait_until
 
 NAME = "send_data_api"
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mlstack.settings import ROOT
-from support.aws import Emulator, running
-from support.readme import commands_of
-from support.stream_server import RUN_ID, StreamServer
-from support.waiting import wait_until
+from tests.support.aws import Emulator, running
+from tests.support.readme import commands_of
+from tests.support.stream_server import RUN_ID, StreamServer
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient

@@ -27,10 +27,10 @@ from operations.backup.archive import BackupError
 from operations.backup.create import create_backup
 from operations.backup.restore import restore_backup
 from operations.maintenance import MaintenanceError, maintenance
-from support.customers import contract_named
-from support.mongo import mongo_server
-from support.ports import free_port
-from support.tracking_server import Searched, small_search, tracking_server
+from tests.support.customers import contract_named
+from tests.support.mongo import mongo_server
+from tests.support.ports import free_port
+from tests.support.tracking_server import Searched, small_search, tracking_server
 
 PREDICTIONS = 2500
 

@@ -19,9 +19,9 @@ from mlstack.settings import Settings
 from reporting.report import Report, Window
 from reporting.report_store import ReportStore
 from reporting.reporter import create_report
-from support.customers import customers
-from support.models import keep_model
-from support.references import QUALITY, keep_reference
+from tests.support.customers import customers
+from tests.support.models import keep_model
+from tests.support.references import QUALITY, keep_reference
 
 OLD, NEW = "a" * 32, "b" * 32
 MIB = 1024**2

@@ -11,7 +11,7 @@ import pytest
 from operations.containers.default_passwords import find_default_passwords
 from operations.containers.inspection import Inspected
 from operations.errors import StackError
-from support.ports import free_port
+from tests.support.ports import free_port
 
 
 def container(service: str, port: int) -> Inspected:

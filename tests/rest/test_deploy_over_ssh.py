@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.deploy_over_ssh import (
+from tests.support.deploy_over_ssh import (
     A,
     B,
     Machine,
@@ -17,8 +17,8 @@ from support.deploy_over_ssh import (
     WhileADeploymentIsUnderWay,
     keep_models,
 )
-from support.project_copy import project_copy
-from support.sshd import SSHD, sshd
+from tests.support.project_copy import project_copy
+from tests.support.sshd import SSHD, sshd
 
 pytestmark = pytest.mark.skipif(
     SSHD is None or not shutil.which("ssh"), reason="needs sshd (apt-get install openssh-server)"

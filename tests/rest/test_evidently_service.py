@@ -19,13 +19,13 @@ from mlstack.deployment.record import DeploymentState
 from mlstack.model.model import Model
 from mlstack.prediction_log.mongo_sink import MongoSink
 from mlstack.settings import ROOT
-from support.api_server import ApiServer, MonitorService
-from support.customers import contract_named, customers, with_outcomes
-from support.models import keep_model
-from support.mongo import MongoServer, mongo_server
-from support.ports import free_port
-from support.references import QUALITY, keep_reference
-from support.waiting import wait_until as wait_until_within
+from tests.support.api_server import ApiServer, MonitorService
+from tests.support.customers import contract_named, customers, with_outcomes
+from tests.support.models import keep_model
+from tests.support.mongo import MongoServer, mongo_server
+from tests.support.ports import free_port
+from tests.support.references import QUALITY, keep_reference
+from tests.support.waiting import wait_until as wait_until_within
 
 RUN_ID, OTHER_RUN_ID = "a" * 32, "b" * 32
 STORED = 300

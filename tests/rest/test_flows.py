@@ -23,8 +23,8 @@ from urllib3.util import Retry
 
 from mlstack.contract import Contract
 from mlstack.settings import ROOT
-from support.project_copy import ProjectCopy, project_copy
-from support.waiting import wait_until
+from tests.support.project_copy import ProjectCopy, project_copy
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(600)  # a busy machine takes long to start everything
 SERVICES = ("mlflow", "prefect-server", "aws", "agent", "mongo", "nginx")
@@ -216,7 +216,7 @@ def _send(stack: ProjectCopy, table: bytes) -> None:
         endpoint_url=f"http://127.0.0.1:{stack.port('AWS_PORT')}",
         region_name="us-east-1",
         aws_access_key_id="test",
-        aws_secret_access_key="test",  # noqa: S106 - the emulator takes any
+        aws_secret_access_key="test",
     )
     s3.create_bucket(Bucket="feature-store")
     s3.put_object(Bucket="feature-store", Key=_contract().data.key, Body=table)

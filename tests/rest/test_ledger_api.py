@@ -20,12 +20,12 @@ from pymongo import MongoClient
 from mlstack.contract import Contract
 from mlstack.deployment.record import DeploymentState
 from mlstack.prediction_log.mongo_database import DATABASE
-from support.api_server import ApiServer
-from support.ledger import RATE, Client, assert_ledger_holds
-from support.models import keep_model
-from support.mongo import MongoServer
-from support.ports import free_port
-from support.waiting import wait_until
+from tests.support.api_server import ApiServer
+from tests.support.ledger import RATE, Client, assert_ledger_holds
+from tests.support.models import keep_model
+from tests.support.mongo import MongoServer
+from tests.support.ports import free_port
+from tests.support.waiting import wait_until
 
 RUN_ID = "a" * 32
 SECONDS = float(os.environ.get("LEDGER_SECONDS", "6"))

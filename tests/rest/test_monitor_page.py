@@ -12,13 +12,13 @@ from mlstack.data.customer_generator import CustomerGenerator
 from mlstack.deployment.record import DeploymentState
 from mlstack.model.model import Model
 from mlstack.settings import ROOT
-from support.api_server import MonitorService
-from support.browser import DESKTOP, PHONE, needs_chromium
-from support.customers import contract_named, customers, with_outcomes
-from support.models import keep_model
-from support.ports import free_port
-from support.references import keep_reference
-from support.waiting import wait_until
+from tests.support.api_server import MonitorService
+from tests.support.browser import DESKTOP, PHONE, needs_chromium
+from tests.support.customers import contract_named, customers, with_outcomes
+from tests.support.models import keep_model
+from tests.support.ports import free_port
+from tests.support.references import keep_reference
+from tests.support.waiting import wait_until
 
 RUN_ID = "a" * 32
 

@@ -12,7 +12,7 @@ from nbformat import NotebookNode
 from mlstack.contract import Contract
 from mlstack.settings import ROOT
 from notebooks.helpers.execute import NOTEBOOKS, execute
-from support.real_data import real_table
+from tests.support.real_data import real_table
 
 MAX_BYTES = 400_000
 # Figures may differ in their last digits from one processor to another.

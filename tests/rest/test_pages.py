@@ -12,10 +12,10 @@ from mlstack.contract import CategoryFeature, Contract, IntegerFeature, OrdinalF
 from mlstack.deployment.record import DeploymentState
 from mlstack.model.model import EXTRA_FOLDER, Model, write_extra_files
 from mlstack.settings import ROOT
-from support.api_server import ApiServer
-from support.browser import DESKTOP, PHONE, needs_chromium
-from support.contracts import CONTRACTS
-from support.models import keep_model, train
+from tests.support.api_server import ApiServer
+from tests.support.browser import DESKTOP, PHONE, needs_chromium
+from tests.support.contracts import CONTRACTS
+from tests.support.models import keep_model, train
 
 RUN_ID = "a" * 32
 ODD_NAMES = ("answer", "action", "customer", "dataset", "problem", "chance", "method", "elements")

@@ -20,14 +20,14 @@ import pytest
 import yaml
 
 from mlstack.settings import ROOT
-from support.ports import free_ports
-from support.waiting import wait_until
+from tests.support.ports import free_ports
+from tests.support.waiting import wait_until
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
 pytestmark = pytest.mark.skipif(NGINX is None, reason="needs nginx (apt-get install nginx-light)")
 
 NAME = "stack.example.org"
-PASSWORD = "a-long-enough-one"  # noqa: S105 - of this test
+PASSWORD = "a-long-enough-one"
 LOGIN = {"Authorization": f"Basic {base64.b64encode(f'ana:{PASSWORD}'.encode()).decode()}"}
 BEHIND = ("api", "grafana", "mlflow", "prefect", "reports")
 

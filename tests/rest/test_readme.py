@@ -14,16 +14,16 @@ import requests
 
 from mlstack.contract.drifts import load_drift
 from mlstack.settings import ROOT
-from support.dashboards import FILES, load, queries
-from support.drift_table import steps
-from support.embedded import EmbeddedStack, embedded_stack
-from support.readme import END, OWN_DATA, README, SAVE, SET_UP, USE, run_command
-from support.stack_behaviour import (
+from tests.support.dashboards import FILES, load, queries
+from tests.support.drift_table import steps
+from tests.support.embedded import EmbeddedStack, embedded_stack
+from tests.support.readme import END, OWN_DATA, README, SAVE, SET_UP, USE, run_command
+from tests.support.stack_behaviour import (
     Kept,
     check_backup_comes_back,
     check_killed_service_comes_back,
 )
-from support.waiting import wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(900)  # a busy machine takes long to start everything
 SERVICES = (

@@ -15,8 +15,8 @@ from mlstack.settings import ROOT, Settings
 from operations.embedded import processes
 from operations.embedded.report_browser import EMPTY, command, nginx
 from operations.machine import ports
-from support.ports import free_port
-from support.waiting import wait_until
+from tests.support.ports import free_port
+from tests.support.waiting import wait_until
 
 NAME = "20261125T093000Z-credit_card_churn.html"
 

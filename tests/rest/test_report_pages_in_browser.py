@@ -16,10 +16,10 @@ from reporting.evidently_page import drift_html
 from reporting.pages import INDEX, index_page, report_page
 from reporting.report import Baseline, Report, Window
 from reporting.reporter import build_report
-from support.browser import DESKTOP, PHONE, needs_chromium
-from support.customers import contract_named, customers, with_outcomes
-from support.ports import free_port
-from support.waiting import wait_until
+from tests.support.browser import DESKTOP, PHONE, needs_chromium
+from tests.support.customers import contract_named, customers, with_outcomes
+from tests.support.ports import free_port
+from tests.support.waiting import wait_until
 
 RUN_ID = "0123456789abcdef" * 2
 END = datetime(2026, 11, 25, 9, 30, tzinfo=UTC)

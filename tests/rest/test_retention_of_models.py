@@ -23,7 +23,7 @@ from mlstack.settings import ROOT, Settings
 from operations.retention import removal
 from operations.retention.removal import Removal
 from operations.retention.tracking import prune_tracking
-from support.tracking_server import (
+from tests.support.tracking_server import (
     Searched,
     TrackingServer,
     make_old,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mlstack.contract import Contract
-from support.aws import Emulator, is_active, put
-from support.stream_server import Ledger, Load, StreamServer, customers
-from support.waiting import wait_until
+from tests.support.aws import Emulator, is_active, put
+from tests.support.stream_server import Ledger, Load, StreamServer, customers
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient

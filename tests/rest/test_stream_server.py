@@ -20,9 +20,9 @@ from mlstack.model.model import Model
 from mlstack.prediction_log.mongo_database import DATABASE
 from mlstack.settings import ROOT
 from mlstack.streams.stream import Stream
-from support.aws import Emulator, Put, put, running
-from support.stream_server import RUN_ID, Ledger, Load, StreamServer, customers, where, whole
-from support.waiting import wait_until
+from tests.support.aws import Emulator, Put, put, running
+from tests.support.stream_server import RUN_ID, Ledger, Load, StreamServer, customers, where, whole
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mlstack.contract import Contract
-from support.aws import Emulator, StreamTail, put, running
-from support.http_double import HttpDouble
-from support.simulator import Simulator
-from support.stream_server import Ledger, StreamServer
-from support.waiting import wait_until
+from tests.support.aws import Emulator, StreamTail, put, running
+from tests.support.http_double import HttpDouble
+from tests.support.simulator import Simulator
+from tests.support.stream_server import Ledger, StreamServer
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient

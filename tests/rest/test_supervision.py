@@ -17,9 +17,9 @@ import pytest
 
 from mlstack.probes import mongo_answers, url_answers
 from operations.embedded import processes
-from support.ports import free_ports
-from support.project_copy import ProjectCopy, project_copy
-from support.waiting import wait_until
+from tests.support.ports import free_ports
+from tests.support.project_copy import ProjectCopy, project_copy
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
@@ -157,7 +157,7 @@ def test_open_stack_has_a_token_and_private_folders(
     project: ProjectCopy,
 ) -> None:
     """`make demo BIND_ADDRESS=0.0.0.0` is what doctor and README name."""
-    project.variables["BIND_ADDRESS"] = "0.0.0.0"  # noqa: S104 - what is tested
+    project.variables["BIND_ADDRESS"] = "0.0.0.0"
     state = project.folder / "elsewhere"
     project.variables["STATE_DIR"] = str(state)
     try:
@@ -252,7 +252,7 @@ def test_concurrent_puts_lose_no_record(stack: ProjectCopy) -> None:
             endpoint_url=f"http://127.0.0.1:{stack.port('AWS_PORT')}",
             region_name="us-east-1",
             aws_access_key_id="any",
-            aws_secret_access_key="any",  # noqa: S106 - the emulator takes any
+            aws_secret_access_key="any",
         )
 
     client().create_stream(StreamName="many", ShardCount=1)

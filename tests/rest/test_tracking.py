@@ -33,10 +33,10 @@ from model_orchestration.registration import Registration, register
 from model_orchestration.search import Rows, Trial, search
 from model_orchestration.tracking import SearchTracking, Winner
 from model_orchestration.trial_runs import TrackingError
-from support.contracts import CONTRACTS
-from support.models import contract_text
-from support.raw_tables import raw_table
-from support.tracking_server import TRIALS, run_search
+from tests.support.contracts import CONTRACTS
+from tests.support.models import contract_text
+from tests.support.raw_tables import raw_table
+from tests.support.tracking_server import TRIALS, run_search
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from mlflow import MlflowClient
 from pymongo import MongoClient
 
 from mlstack.settings import ROOT
-from support.project_copy import ProjectCopy, project_copy
-from support.recorded_state import unpack
-from support.waiting import wait_until
+from tests.support.project_copy import ProjectCopy, project_copy
+from tests.support.recorded_state import unpack
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(600)  # a busy machine takes long to start everything
 RECORDED = ROOT / "tests" / "upgrade"

@@ -15,7 +15,7 @@ from mlstack.prediction_log.spool import SpoolError
 from mlstack.settings import Settings
 from server.metrics import Metrics
 from server.predict_api_server import create_app
-from support.models import write_model
+from tests.support.models import write_model
 
 RUN_ID = "a" * 32
 

@@ -16,8 +16,8 @@ from typing import Any, Self
 import psutil
 
 from mlstack.settings import ROOT
-from support.ports import free_port
-from support.waiting import wait_until
+from tests.support.ports import free_port
+from tests.support.waiting import wait_until
 
 _STOP_SECONDS = 40
 

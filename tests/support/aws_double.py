@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from mlstack.settings import ROOT
-from support.aws import KEYS
-from support.containers import docker
+from tests.support.aws import KEYS
+from tests.support.containers import docker
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient

@@ -8,7 +8,7 @@ from typing import Any
 
 from mlstack.contract import CategoryFeature, Contract, Feature, IntegerFeature, OrdinalFeature
 from mlstack.errors import MAX_ERRORS
-from support.contracts import CONTRACTS
+from tests.support.contracts import CONTRACTS
 
 JSON = ("Content-Type", "application/json")
 Headers = tuple[tuple[str, str], ...]

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from support.project_copy import ProjectCopy, project_copy
-from support.waiting import wait_until
+from tests.support.project_copy import ProjectCopy, project_copy
+from tests.support.waiting import wait_until
 
 
 def no_engine() -> str:
@@ -42,7 +42,7 @@ def build_image(project: ProjectCopy, service: str) -> None:
 
 
 class Containers:
-    """Services in containers; see `support.stack.Runtime`.
+    """Services in containers; see `tests.support.stack.Runtime`.
 
     Args:
         name: Of the compose project.

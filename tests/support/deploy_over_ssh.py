@@ -23,10 +23,10 @@ import pytest
 from mlstack.contract import Contract
 from mlstack.deployment.record import DeploymentState, Statement
 from mlstack.settings import ROOT
-from support.models import keep_model, write_model
-from support.project_copy import ProjectCopy
-from support.sshd import Sshd, host_line, make_key
-from support.waiting import wait_until
+from tests.support.models import keep_model, write_model
+from tests.support.project_copy import ProjectCopy
+from tests.support.sshd import Sshd, host_line, make_key
+from tests.support.waiting import wait_until
 
 A, B, OTHER = ("a" * 32, "b" * 32, "c" * 32)
 

@@ -12,11 +12,11 @@ import requests
 
 from mlstack.data.dataset import read_raw
 from mlstack.settings import ROOT
-from support.project_copy import ProjectCopy, project_copy
-from support.prometheus import Prometheus
-from support.real_data import real_table
-from support.stack import Stack
-from support.waiting import wait_until
+from tests.support.project_copy import ProjectCopy, project_copy
+from tests.support.prometheus import Prometheus
+from tests.support.real_data import real_table
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
 
 _HELD_OUT_SHARE = 0.2
 _BATCH = 500
@@ -46,7 +46,7 @@ class EmbeddedStack(Stack):
 
 
 class Processes:
-    """Services under supervisord; see `support.stack.Runtime`."""
+    """Services under supervisord; see `tests.support.stack.Runtime`."""
 
     def __init__(self, project: ProjectCopy) -> None:
         self._project = project

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self
 from mlstack.contract import Contract
 from mlstack.contract.customer_schema import CustomerValidator
 from mlstack.errors import InvalidCustomer
-from support.ports import free_port
+from tests.support.ports import free_port
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from pymongo import MongoClient
 from mlstack.contract import Contract
 from mlstack.data.customer_generator import CustomerGenerator
 from mlstack.prediction_log.mongo_database import DATABASE
-from support.api_server import ApiServer, send
-from support.mongo import MongoServer
-from support.waiting import wait_until
+from tests.support.api_server import ApiServer, send
+from tests.support.mongo import MongoServer
+from tests.support.waiting import wait_until
 
 CLIENTS = 4
 RATE = 50.0

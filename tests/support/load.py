@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import requests
 
-from support.waiting import wait_until
+from tests.support.waiting import wait_until
 
 _THREADS = 8
 

@@ -11,7 +11,7 @@ from typing import Any, Self
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from support.waiting import wait_until
+from tests.support.waiting import wait_until
 
 
 class MongoServer:

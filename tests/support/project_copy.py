@@ -12,7 +12,7 @@ import psutil
 from mlstack.environments import OWN_VARIABLES
 from mlstack.settings import ROOT
 from operations.embedded import processes
-from support.ports import free_ports
+from tests.support.ports import free_ports
 
 PORT_VARIABLES = (
     "API_PORT",

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from mlstack.settings import ROOT
-from support.stack import Stack
+from tests.support.stack import Stack
 
 _BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

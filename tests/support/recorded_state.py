@@ -77,7 +77,7 @@ def _replace_in_database(path: Path, old: str, new: str) -> None:
             for column in database.execute(f'PRAGMA table_info("{table}")').fetchall():
                 name = column[1]
                 database.execute(
-                    f'UPDATE "{table}" SET "{name}" = replace("{name}", ?, ?) '  # noqa: S608
+                    f'UPDATE "{table}" SET "{name}" = replace("{name}", ?, ?) '  # noqa: S608 - the database's own names
                     f"""WHERE typeof("{name}") = 'text' AND instr("{name}", ?)""",
                     (old, new, old),
                 )

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psutil
 
-from support.ports import free_port
-from support.waiting import wait_until
+from tests.support.ports import free_port
+from tests.support.waiting import wait_until
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 

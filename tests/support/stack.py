@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from mlstack.contract import Contract
 from mlstack.data.dataset import clean
 from mlstack.settings import ROOT
-from support.project_copy import ProjectCopy
+from tests.support.project_copy import ProjectCopy
 
 Customers = list[dict[str, Any]]
 _BATCH = 1000

@@ -14,9 +14,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from mlstack.model.encoder import Encoder
-from support.load import Load
-from support.stack import Stack
-from support.waiting import wait_until
+from tests.support.load import Load
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
 
 
 class StackBehaviour:

@@ -21,9 +21,9 @@ from mlstack.contract import Contract
 from mlstack.data.customer_generator import CustomerGenerator
 from mlstack.prediction_log.mongo_database import DATABASE
 from mlstack.settings import ROOT
-from support.aws import Put, StreamTail, put
-from support.ports import free_port
-from support.waiting import wait_until
+from tests.support.aws import Put, StreamTail, put
+from tests.support.ports import free_port
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient

@@ -21,10 +21,10 @@ from mlstack.settings import ROOT, Settings
 from model_orchestration.registration import register
 from model_orchestration.search import Rows, Trial, search
 from model_orchestration.tracking import SearchTracking, Winner
-from support.models import contract_text
-from support.ports import free_port
-from support.raw_tables import raw_table
-from support.waiting import wait_until
+from tests.support.models import contract_text
+from tests.support.ports import free_port
+from tests.support.raw_tables import raw_table
+from tests.support.waiting import wait_until
 
 TRIALS = 2
 

@@ -1,6 +1,6 @@
 """Record the state of this release, for the test that the next one takes it over.
 
-Usage: PYTHONPATH=.:tests python tests/upgrade/record_state.py FOLDER
+Usage: python -m tests.upgrade.record_state FOLDER
 
 It runs a stack in a copy of the project, on the synthetic sample, and crashes it while MongoDB is
 away. FOLDER gets `state.tar.gz`, a `backup.tar.gz` of shortly before, and `expected.json`, which
@@ -28,10 +28,10 @@ import yaml
 from mlflow import MlflowClient
 from pymongo import MongoClient
 
-from support.aws import KEYS, StreamTail, put
-from support.project_copy import ProjectCopy, project_copy
-from support.recorded_state import pack
-from support.waiting import wait_until
+from tests.support.aws import KEYS, StreamTail, put
+from tests.support.project_copy import ProjectCopy, project_copy
+from tests.support.recorded_state import pack
+from tests.support.waiting import wait_until
 
 CONTRACT = yaml.safe_load(Path("contracts/credit_card_churn.yaml").read_text(encoding="utf-8"))
 EXAMPLE = {feature["name"]: feature["example"] for feature in CONTRACT["features"]}
@@ -103,7 +103,7 @@ class Recording:
         }
 
     def _make(self, target: str, **variables: str) -> str:
-        print(f"make {target}", flush=True)  # noqa: T201
+        print(f"make {target}", flush=True)  # noqa: T201 - progress, for the person who waits
         done = self._project.make(target, timeout=600, **variables)
         if done.returncode:
             sys.exit(done.stdout)

@@ -51,7 +51,7 @@ def test_missing_secret_is_reported_by_its_setting(password: Path, content: str 
         ("127.0.0.1", "127.0.0.1", False),
         ("127.0.0.2", "localhost", False),
         ("::1", "127.0.0.1", False),
-        ("0.0.0.0", "127.0.0.1", True),  # noqa: S104
+        ("0.0.0.0", "127.0.0.1", True),
         ("10.1.2.3", "127.0.0.1", True),
         ("127.0.0.1", "ml.example.org", True),  # through a proxy
     ],
@@ -67,14 +67,14 @@ def test_exposed_services_require_a_token(
 
 def test_exposed_server_without_a_token_does_not_start() -> None:
     with pytest.raises(SettingsError, match="FEEDBACK_TOKEN_FILE must name"):
-        _ = Settings(bind_address="0.0.0.0").feedback_token  # noqa: S104
+        _ = Settings(bind_address="0.0.0.0").feedback_token
 
 
 def test_page_addresses_can_be_opened() -> None:
     """Other machines reach pages on loopback ports through the proxy, if it serves them."""
     here = Settings()
     assert here.reports_url == "http://127.0.0.1:8888"
-    everywhere = Settings(bind_address="0.0.0.0", public_host="ml.example.org")  # noqa: S104
+    everywhere = Settings(bind_address="0.0.0.0", public_host="ml.example.org")
     assert everywhere.mlflow_url == "http://ml.example.org:5051"
     proxied = Settings(public_host="ml.example.org")
     assert proxied.mlflow_url == "https://mlflow.ml.example.org"
@@ -85,7 +85,7 @@ def test_page_addresses_can_be_opened() -> None:
 
 
 def test_listen_address_overrides_bind_address() -> None:
-    settings = Settings(listen_address="0.0.0.0")  # noqa: S104
-    assert settings.listens_on == "0.0.0.0"  # noqa: S104
+    settings = Settings(listen_address="0.0.0.0")
+    assert settings.listens_on == "0.0.0.0"
     assert not settings.is_exposed
     assert Settings(bind_address="10.1.2.3").listens_on == "10.1.2.3"

@@ -5,7 +5,7 @@ import xgboost
 from mlstack.contract import Contract
 from model_orchestration.plots import plot_importance, plot_search_history
 from model_orchestration.search import Trial
-from support.models import train
+from tests.support.models import train
 
 
 def _trial(number: int, rmse: float | None) -> Trial:

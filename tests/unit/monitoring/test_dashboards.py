@@ -10,8 +10,8 @@ import yaml
 
 from mlstack.contract import Contract
 from mlstack.settings import ROOT
-from support.contracts import CONTRACTS
-from support.dashboards import FILES, GRAFANA, load, queries
+from tests.support.contracts import CONTRACTS
+from tests.support.dashboards import FILES, GRAFANA, load, queries
 
 # The last schema of Grafana's classic dashboards, from 12.2 on.
 SCHEMA_VERSION = 42

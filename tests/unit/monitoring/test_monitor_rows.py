@@ -7,7 +7,7 @@ import pytest
 from mlstack.contract import Contract
 from mlstack.errors import MAX_ERRORS, InvalidRequest
 from monitoring.evidently_service.rows import MAX_ROWS, Row, RowReader
-from support.customers import contract_named
+from tests.support.customers import contract_named
 
 ID, RUN = "0f8fad5b-d9cb-469f-a165-70867728950e", "a" * 32
 

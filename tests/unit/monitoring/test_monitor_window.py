@@ -6,7 +6,7 @@ from mlstack.contract.customer_schema import Customer
 from mlstack.contract.prediction_fields import PREDICTION, TARGET
 from monitoring.evidently_service.rows import Row
 from monitoring.evidently_service.window import Window
-from support.customers import contract_named
+from tests.support.customers import contract_named
 
 CONTRACT = contract_named("credit_card_churn")
 CUSTOMER: Customer = dict(CONTRACT.example)

@@ -20,7 +20,7 @@ from notebooks.sample.judge_sample import (
     nearest,
 )
 from notebooks.sample.real_table import RealTable
-from support.real_data import real_table
+from tests.support.real_data import real_table
 
 CONTRACTS = [
     Contract.load(ROOT / "contracts" / f"{name}.yaml")

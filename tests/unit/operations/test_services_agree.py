@@ -18,7 +18,7 @@ from mlstack.settings import ROOT, Settings
 from operations.containers.services import GROUPS
 from operations.embedded.service import Service
 from operations.embedded.services import all_services
-from support.compose_files import read_services
+from tests.support.compose_files import read_services
 
 COMPOSE = read_services("docker-compose-model-registry.yml", "docker-compose-serve.yml")
 EMBEDDED = {service.name: service for service in all_services(Settings())}

@@ -1,7 +1,7 @@
 """Commands of README and CONTRIBUTING are all run by a test or by CI."""
 
 from mlstack.settings import ROOT
-from support.readme import END, MAIN_PATH, OWN_DATA, README, SAVE, SET_UP, USE, commands_of
+from tests.support.readme import END, MAIN_PATH, OWN_DATA, README, SAVE, SET_UP, USE, commands_of
 
 RUN_ELSEWHERE = {
     "make demo": "tests/integration/test_walkthrough.py",

@@ -6,8 +6,8 @@ import pytest
 
 from mlstack.contract import Contract
 from reporting.evidently_page import drift_html
-from support.contracts import CONTRACTS
-from support.customers import contract_named, customers, with_outcomes
+from tests.support.contracts import CONTRACTS
+from tests.support.customers import contract_named, customers, with_outcomes
 
 MIB = 1024**2
 _LOADED = re.compile(r"""<(?:script|link|img)[^>]+(?:src|href)=["']?(https?:)?//""", re.IGNORECASE)

@@ -8,7 +8,7 @@ from mlstack.quality.results import Quality
 from mlstack.settings import ROOT
 from reporting.pages import index_page, report_page, sparkline
 from reporting.report import report_name
-from support.reports import NOON, RUN_ID, drift, report
+from tests.support.reports import NOON, RUN_ID, drift, report
 
 EMPTY = ROOT / "reporting" / "nginx" / "empty.html"
 EVIDENTLY = "<html><head><style></style></head><body><div>drawn</div></body></html>"

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 
 from mlstack.contract import Contract
 from server.metrics import Metrics
-from support.api import ServedModel, application, predictor
+from tests.support.api import ServedModel, application, predictor
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from mlstack import command_line
 from mlstack.contract import Contract
 from mlstack.deployment.record import DeploymentState
 from server import deploy
-from support.models import keep_model
-from support.ports import free_port
+from tests.support.models import keep_model
+from tests.support.ports import free_port
 
 A, B, BROKEN, UNKNOWN = "a" * 32, "b" * 32, "c" * 32, "d" * 32
 

@@ -12,8 +12,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from mlstack.contract import Contract
 from server.openapi import openapi_document
 from server.problems import KINDS
-from support.api import RUN_ID, ServedModel, application, predictor
-from support.bad_requests import bad_requests
+from tests.support.api import RUN_ID, ServedModel, application, predictor
+from tests.support.bad_requests import bad_requests
 
 
 @pytest.fixture

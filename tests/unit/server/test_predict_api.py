@@ -14,7 +14,7 @@ from mlstack.contract import Contract
 from mlstack.data.customer_generator import CustomerGenerator
 from mlstack.deployment.predictor import MAX_BATCH, Predictor
 from server.routes import MAX_BODY
-from support.api import RUN_ID, ServedModel, application, predictor, problem_code
+from tests.support.api import RUN_ID, ServedModel, application, predictor, problem_code
 
 README_BODY = (
     '{"customer_age":50,"gender":"M","dependent_count":2,"education_level":3,'

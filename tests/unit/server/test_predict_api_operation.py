@@ -17,7 +17,7 @@ from mlstack.web.http_worker import WAITED
 from server import problems
 from server.metrics import Metrics
 from server.routes import MAX_WAIT
-from support.api import RUN_ID, ServedModel, application, predictor, problem_code
+from tests.support.api import RUN_ID, ServedModel, application, predictor, problem_code
 
 
 class TestNotReady:
@@ -268,7 +268,7 @@ class TestFeedbackToken:
     def client(self, served: ServedModel, documented: Contract, tmp_path: Path) -> FlaskClient:
         token = tmp_path / "token"
         token.write_text("opensesame\n")
-        settings = Settings(bind_address="0.0.0.0", feedback_token_file=token)  # noqa: S104
+        settings = Settings(bind_address="0.0.0.0", feedback_token_file=token)
         return application(served, documented, settings=settings).test_client()
 
     @pytest.mark.parametrize(

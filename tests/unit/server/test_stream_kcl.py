@@ -18,7 +18,7 @@ from server.stream import kcl
 from server.stream.liveness import Liveness
 from server.stream.metrics import StreamMetrics
 from server.stream.shard_reader import EngineContext
-from support.kinesis_fake import FakeKinesis
+from tests.support.kinesis_fake import FakeKinesis
 
 
 class Checkpointer:

@@ -16,7 +16,7 @@ from mlstack.streams import client
 from operations.embedded.services import all_services
 from server import serve_kinesis
 from server.stream.liveness import Liveness
-from support.waiting import wait_until
+from tests.support.waiting import wait_until
 
 
 def test_stuck_thread_stops_heartbeat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,8 +21,8 @@ from server.stream.liveness import Liveness
 from server.stream.metrics import StreamMetrics
 from server.stream.polling import PollingEngine
 from server.stream.shard_reader import EngineContext
-from support.kinesis_fake import AWAY, FakeKinesis, FakeShard, client_error
-from support.waiting import wait_until
+from tests.support.kinesis_fake import AWAY, FakeKinesis, FakeShard, client_error
+from tests.support.waiting import wait_until
 
 
 class Processor:

@@ -25,7 +25,7 @@ from server.stream import processor as processor_module
 from server.stream.dead_letters import PART_BYTES, dead_letters
 from server.stream.metrics import StreamMetrics
 from server.stream.processor import StreamProcessor
-from support.models import write_model
+from tests.support.models import write_model
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 STREAM = Stream("predictions", NOW)

@@ -12,8 +12,8 @@ from mlstack.settings import Settings
 from mlstack.waiting import Stop, Stopped, Unavailable
 from simulation_business import api_client as module
 from simulation_business.api_client import ApiClient, Refused
-from support.hasty_stop import HastyStop
-from support.http_double import Fault, HttpDouble, status
+from tests.support.hasty_stop import HastyStop
+from tests.support.http_double import Fault, HttpDouble, status
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from mlstack.streams.publishing import MAX_RECORDS
 from mlstack.streams.stream import Stream
 from mlstack.waiting import Stop, Stopped, Unavailable
 from simulation_business.record_sender import RecordSender
-from support.hasty_stop import HastyStop
-from support.kinesis_fake import AWAY, FakeKinesis, client_error
+from tests.support.hasty_stop import HastyStop
+from tests.support.kinesis_fake import AWAY, FakeKinesis, client_error
 
 CUSTOMERS: list[Customer] = [{"number": number} for number in range(1200)]
 

@@ -13,7 +13,7 @@ from simulation_business.outcomes import Outcomes
 from simulation_business.record_sender import RecordSender
 from simulation_business.send_data_kinesis import StreamSimulator
 from simulation_business.stream_reader import StreamReader
-from support.kinesis_fake import FakeKinesis
+from tests.support.kinesis_fake import FakeKinesis
 
 CUSTOMERS: list[Customer] = [{"number": number} for number in range(3)]
 

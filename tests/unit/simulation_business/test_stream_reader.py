@@ -5,8 +5,8 @@ import pytest
 from mlstack.waiting import Stop, Stopped
 from simulation_business import stream_reader as module
 from simulation_business.stream_reader import StreamReader
-from support.hasty_stop import HastyStop
-from support.kinesis_fake import AWAY, FakeKinesis, FakeShard, client_error
+from tests.support.hasty_stop import HastyStop
+from tests.support.kinesis_fake import AWAY, FakeKinesis, FakeShard, client_error
 
 
 @pytest.fixture(autouse=True)

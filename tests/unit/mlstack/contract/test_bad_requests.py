@@ -9,9 +9,9 @@ from flask.testing import FlaskClient
 from mlstack.contract import Contract
 from mlstack.errors import MAX_ERRORS
 from mlstack.settings import ROOT
-from support.api import ServedModel, application, predictor
-from support.bad_requests import BadRequest, bad_requests
-from support.contracts import CONTRACTS
+from tests.support.api import ServedModel, application, predictor
+from tests.support.bad_requests import BadRequest, bad_requests
+from tests.support.contracts import CONTRACTS
 
 REQUESTS = {
     name: bad_requests(Contract.load(ROOT / "contracts" / f"{name}.yaml")) for name in CONTRACTS

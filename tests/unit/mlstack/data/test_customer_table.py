@@ -7,9 +7,9 @@ from mlstack.contract import Contract
 from mlstack.data import dataset
 from mlstack.data.customer_table import customer_table
 from mlstack.model.encoder import Encoder
-from support.contracts import CONTRACTS
-from support.customers import contract_named
-from support.raw_tables import raw_table
+from tests.support.contracts import CONTRACTS
+from tests.support.customers import contract_named
+from tests.support.raw_tables import raw_table
 
 
 @pytest.fixture(params=CONTRACTS)

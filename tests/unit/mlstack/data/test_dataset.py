@@ -6,7 +6,7 @@ import pytest
 from mlstack.contract import Contract
 from mlstack.data.dataset import clean, read_raw, split, unlisted_columns
 from mlstack.errors import DataError
-from support.raw_tables import raw_table
+from tests.support.raw_tables import raw_table
 
 
 def faults_of(raw: pd.DataFrame, contract: Contract) -> str:

@@ -13,8 +13,8 @@ from mlstack.data.feature_store import FeatureStore
 from mlstack.data.training_table import RawTable, ensure_table
 from mlstack.errors import SettingsError
 from mlstack.settings import Settings
-from support.aws import KEYS
-from support.raw_tables import raw_table
+from tests.support.aws import KEYS
+from tests.support.raw_tables import raw_table
 
 
 @pytest.fixture(autouse=True)

@@ -19,9 +19,9 @@ from mlstack.errors import DeploymentError, ModelError
 from mlstack.model.model_store import ModelStore
 from mlstack.settings import Settings
 from server.stream.metrics import StreamMetrics
-from support.api import MemoryLog
-from support.models import keep_model
-from support.waiting import wait_until
+from tests.support.api import MemoryLog
+from tests.support.models import keep_model
+from tests.support.waiting import wait_until
 
 A, B, C, D = "a" * 32, "b" * 32, "c" * 32, "d" * 32
 

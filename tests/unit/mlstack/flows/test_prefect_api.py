@@ -32,7 +32,7 @@ def test_unreachable_server_is_named_with_its_address(monkeypatch: pytest.Monkey
 def test_run_address_is_for_people(monkeypatch: pytest.MonkeyPatch) -> None:
     """It uses the public host, not the name by which containers reach Prefect."""
     monkeypatch.setenv("PREFECT_API_URL", "http://prefect_server:4200/api")
-    monkeypatch.setenv("BIND_ADDRESS", "0.0.0.0")  # noqa: S104 - as the cloud's environment has it
+    monkeypatch.setenv("BIND_ADDRESS", "0.0.0.0")
     monkeypatch.setenv("PUBLIC_HOST", "ml.example.org")
     monkeypatch.setenv("PREFECT_PORT", "4300")
     assert run_address("some-id") == "http://ml.example.org:4300/runs/flow-run/some-id"

@@ -8,7 +8,7 @@ import pandas as pd
 from mlstack.contract import Contract
 from mlstack.data.dataset import clean
 from mlstack.model.encoder import Encoder
-from support.raw_tables import raw_table
+from tests.support.raw_tables import raw_table
 
 
 def test_table_and_customers_are_encoded_alike(contract: Contract) -> None:

@@ -10,7 +10,7 @@ from mlstack.contract import Contract
 from mlstack.data.customer_generator import CustomerGenerator
 from mlstack.errors import ModelError
 from mlstack.model.model import EXTRA_FOLDER, MODEL_FILE, Model
-from support.models import train, write_model
+from tests.support.models import train, write_model
 
 RUN_ID = "a" * 32
 

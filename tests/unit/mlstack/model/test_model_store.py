@@ -11,7 +11,7 @@ from mlstack.errors import ModelError
 from mlstack.model import model_store
 from mlstack.model.model import MODEL_FILE
 from mlstack.model.model_store import ModelStore
-from support.models import write_model
+from tests.support.models import write_model
 
 RUN = "a" * 32
 

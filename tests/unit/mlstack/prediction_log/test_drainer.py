@@ -11,7 +11,7 @@ from mlstack.prediction_log import drainer as drainer_module
 from mlstack.prediction_log.drainer import OUTCOME, PREDICTION, Backlog, Drainer
 from mlstack.prediction_log.mongo_database import StorageUnavailable
 from mlstack.prediction_log.spool import Spool, SpoolError
-from support.waiting import wait_until
+from tests.support.waiting import wait_until
 
 
 class Storage:

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from mlstack.contract import Contract
 from mlstack.prediction_log.prediction import Outcome
 from mlstack.prediction_log.spool import SpoolError
-from support.api import MemoryLog, ServedModel, application, predictor
+from tests.support.api import MemoryLog, ServedModel, application, predictor
 
 ID = "8d3f4a52-6a0e-4c0c-9d3b-0b0f3e1a7c11"
 OTHER_ID = "0b6b1f0e-52a7-4d0f-8f0a-6f1d5a0c3e21"

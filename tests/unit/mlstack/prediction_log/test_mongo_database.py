@@ -14,8 +14,8 @@ from mlstack.prediction_log.prediction_store import PredictionStore
 from mlstack.settings import Settings
 from monitoring.evidently_service.monitor import Monitor
 from reporting.report_store import ReportStore
-from support.ports import free_port
-from support.waiting import wait_until
+from tests.support.ports import free_port
+from tests.support.waiting import wait_until
 
 SRV = "mongodb+srv://cluster.example.com/"
 """Whose servers a name server has to be asked for, as Atlas has it."""

@@ -11,8 +11,8 @@ from werkzeug.wrappers import Request, Response
 
 from mlstack.prediction_log import monitor_sink
 from mlstack.prediction_log.monitor_sink import MonitorSink
-from support.ports import free_port
-from support.waiting import wait_until
+from tests.support.ports import free_port
+from tests.support.waiting import wait_until
 
 STORED = {
     "_id": "0f8fad5b-d9cb-469f-a165-70867728950e",

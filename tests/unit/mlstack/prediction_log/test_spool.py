@@ -10,7 +10,7 @@ import pytest
 
 from mlstack.prediction_log.spool import Spool, SpoolError, SpoolOwnedError
 from mlstack.settings import ROOT
-from support.waiting import wait_until
+from tests.support.waiting import wait_until
 
 
 def bodies(spool: Spool) -> list[bytes]:

@@ -23,8 +23,8 @@ from mlstack.quality.drift import (
     with_labels,
 )
 from mlstack.quality.results import ColumnDrift
-from support.contracts import CONTRACTS
-from support.customers import contract_named, customers
+from tests.support.contracts import CONTRACTS
+from tests.support.customers import contract_named, customers
 
 ROWS = 1000
 

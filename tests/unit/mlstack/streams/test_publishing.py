@@ -8,7 +8,7 @@ import pytest
 from mlstack.streams import publishing
 from mlstack.streams.publishing import MAX_BYTES, MAX_RECORD_BYTES, Message, Publisher
 from mlstack.waiting import Stop, Stopped
-from support.kinesis_fake import AWAY, FakeKinesis, client_error
+from tests.support.kinesis_fake import AWAY, FakeKinesis, client_error
 
 
 @pytest.fixture(autouse=True)

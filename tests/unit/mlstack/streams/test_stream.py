@@ -7,7 +7,7 @@ import pytest
 from mlstack.streams import stream as module
 from mlstack.streams.stream import Stream, StreamIdentity
 from mlstack.waiting import Stop
-from support.kinesis_fake import AWAY, FakeKinesis
+from tests.support.kinesis_fake import AWAY, FakeKinesis
 
 CREATED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -16,7 +16,7 @@ from operations.containers import credentials, engine, job
 from operations.containers.services import GROUPS, address, select_services
 from operations.containers.stack import list_aws_resources
 from operations.errors import StackError
-from support.compose_files import read_services
+from tests.support.compose_files import read_services
 
 REGISTRY, SERVE = "docker-compose-model-registry.yml", "docker-compose-serve.yml"
 PUBLIC = ("mongo", "localstack", "prometheus", "grafana", "nginx")
@@ -121,7 +121,7 @@ def test_select_services_keeps_those_of_environment() -> None:
 
 
 def test_address_can_be_opened() -> None:
-    everywhere = {"ports": [{"host_ip": "0.0.0.0", "published": "9696"}]}  # noqa: S104
+    everywhere = {"ports": [{"host_ip": "0.0.0.0", "published": "9696"}]}
     here = {"ports": [{"host_ip": "127.0.0.1", "published": "27018"}]}
     assert address("model-server-api", everywhere, "ml.example.org") == "http://ml.example.org:9696"
     assert address("mongo", here, "ml.example.org") == "mongodb://127.0.0.1:27018"

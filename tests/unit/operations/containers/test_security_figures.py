@@ -48,7 +48,7 @@ def test_recorded_containers_are_read(documents: dict[str, dict[str, Any]]) -> N
     assert mongo.image == "mongo"
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1"])  # noqa: S104
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1"])
 def test_port_outside_loopback_is_found(documents: dict[str, dict[str, Any]], host: str) -> None:
     ports = documents["mongo"]["NetworkSettings"]["Ports"]
     ports["27017/tcp"] = [{"HostIp": host, "HostPort": "27018"}]

@@ -10,7 +10,7 @@ from mlstack.waiting import Unavailable
 from operations.demo.drift_demo import Timeline
 from operations.demo.running_stack import Gauges, RunningStack
 from operations.errors import StackError
-from support.ports import free_ports
+from tests.support.ports import free_ports
 
 EXPOSITION = """\
 # HELP evidently:data_drift:dataset_drift 1: at least one feature drifted.

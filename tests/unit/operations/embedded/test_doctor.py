@@ -87,7 +87,7 @@ def test_services_on_same_port_are_found() -> None:
 
 def test_bind_address_must_include_loopback() -> None:
     assert checks.address_fault("127.0.0.1") is None
-    assert checks.address_fault("0.0.0.0") is None  # noqa: S104
+    assert checks.address_fault("0.0.0.0") is None
     assert "BIND_ADDRESS=127.0.0.1" in str(checks.address_fault("10.1.2.3"))
 
 

@@ -29,10 +29,10 @@ def test_services_have_group_and_port_variable() -> None:
 
 def test_services_without_login_stay_on_loopback() -> None:
     """The AWS emulator and MongoDB's stand-in have no login."""
-    open_to_all = Settings(bind_address="0.0.0.0")  # noqa: S104
+    open_to_all = Settings(bind_address="0.0.0.0")
     listening = {service.name: service.host for service in all_services(open_to_all)}
     assert {listening["aws"], listening["mongo"]} == {"127.0.0.1"}
-    assert "0.0.0.0" not in " ".join(  # noqa: S104
+    assert "0.0.0.0" not in " ".join(
         argument
         for service in all_services(open_to_all)
         if service.name in ("aws", "mongo")
