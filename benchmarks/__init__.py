@@ -1,1 +1,1 @@
-"""Measures what the stack achieves and costs; see docs/benchmarks.md."""
+"""Benchmarks of what the stack achieves and costs; see docs/benchmarks.md."""

@@ -2,10 +2,10 @@
 
 Usage: [DATA_FILE=...] python -m benchmarks.drift_detection [windows]
 
-The reference is the training part of the real table, as in the flow. Windows without drift come
-from its other rows, which no model has seen, and from the simulators' customers; each drift of
-the contract is applied to both. Without DATA_FILE it uses the real table beside the checkout
-or, if missing, the sample, which says less.
+As in the flow, the reference is the training part of the real table. Windows without drift come
+from its other rows, which no model has seen, and from the simulators' customers. Each drift of the
+contract is applied to both. Without DATA_FILE it uses the real table next to the checkout or, if
+missing, the sample, which is less conclusive.
 """
 
 import resource
@@ -49,8 +49,9 @@ class Rule:
     Args:
         numbers: Evidently's method for numbers.
         categories: Evidently's method for categories and ordinals.
-        limit: Threshold of a column, by method, rows and rows of the reference.
-        least: Share of the features that must drift; 0: one is enough.
+        limit: Returns a column's threshold, given the method, the number of rows and the number of
+            reference rows.
+        least: Share of features that must drift; 0 means that one is enough.
     """
 
     numbers: str
@@ -61,7 +62,7 @@ class Rule:
     def drifted(
         self, scores: Mapping[str, float], methods: Mapping[str, str], n: int, m: int
     ) -> bool:
-        """Whether the data set has drifted."""
+        """Return whether the data set has drifted."""
         hits = sum(
             scores[name] < limit if methods[name] in P_VALUES else scores[name] >= limit
             for name in scores
@@ -111,11 +112,11 @@ class _Data:
         }
 
     def sources(self) -> dict[str, Draw]:
-        """Return the ways to draw customers."""
+        """Return the functions that draw customers, by source."""
         return {"real": self._draw_real, "simulated": self._simulated.draw}
 
     def window(self, draw: Draw, rows: int, drift: Drift | None, seed: int) -> pd.DataFrame:
-        """Return customers with their predictions."""
+        """Draw customers and return them with their predictions."""
         customers = draw(rows)
         if drift is not None:
             customers = DriftingCustomers(self.contract, drift, seed).apply(customers)
@@ -123,7 +124,7 @@ class _Data:
         return customer_table(customers, self.contract).assign(**{PREDICTION: chances})
 
     def qualities(self, rows: int) -> tuple[Quality, Quality]:
-        """Return measured and estimated quality on real customers that no model has seen."""
+        """Return measured and estimated quality on real customers unseen by any model."""
         chosen = self._chance.choice(len(self._unseen), rows, replace=False)
         customers = [self._unseen[number] for number in chosen]
         chances = self._scores(self._encoder.encode(customers))
@@ -205,7 +206,7 @@ def _rules(contract: Contract) -> dict[str, Rule]:
 
 
 def _other_rules(data: _Data, windows: int) -> None:
-    """Judge the same windows by other rules; without drift also at the size of a report."""
+    """Apply other rules to the same windows, and to drift-free windows of report size."""
     contract = data.contract
     reference = with_labels(data.reference, contract)
     sizes = (100, 1000, 20_000)
@@ -249,12 +250,9 @@ def _other_rules(data: _Data, windows: int) -> None:
 def _scores(
     reference: pd.DataFrame, window: pd.DataFrame, methods: Mapping[str, str]
 ) -> dict[str, float]:
-    """Compute the scores of an Evidently report without drawing it.
+    """Compute the scores of an Evidently report without rendering it.
 
-    Args:
-        reference: Rows from `with_labels`.
-        window: The same.
-        methods: Evidently's method by column.
+    Both tables come from `with_labels`; `methods` has Evidently's method for each column.
     """
     scores = {}
     for name, method in methods.items():
@@ -267,7 +265,7 @@ def _scores(
 
 
 def _estimates(data: _Data, windows: int) -> None:
-    """Compare estimates with what is measured later."""
+    """Compare estimated with measured quality."""
     pairs = [data.qualities(1000) for _ in range(windows)]
     print("\nQuality on real windows of 1,000 rows: mean (lowest to highest)\n")
     print("| | rmse | logloss | AUC | calibration error |\n|---|---|---|---|---|")

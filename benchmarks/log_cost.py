@@ -1,9 +1,9 @@
-"""Measures what the prediction log costs a request: the same server with and without it.
+"""Measures the cost of the prediction log per request.
 
 Usage: python -m benchmarks.log_cost [requests]
 
-Both servers run at the same time. One client asks them in turn, with alternating order, so
-that other load on the machine affects both alike.
+A server with the log and one without run at the same time. One client sends each request to both,
+in alternating order, so that other load on the machine affects both alike.
 """
 
 import json
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def measure(servers: list[ApiServer], bodies: list[str], requests: int) -> list[list[float]]:
-    """Return the seconds of each request, by server."""
+    """Return the duration of each request in seconds, by server."""
     connections = [HTTPConnection("127.0.0.1", server.port, timeout=30) for server in servers]
     seconds: list[list[float]] = [[] for _ in servers]
     header = [("Content-Type", "application/json")]

@@ -1,9 +1,9 @@
-"""Measures a MongoDB outage under load: latency before, during and after, and draining.
+"""Measures latency before, during and after a MongoDB outage, and the recovery.
 
 Usage: python -m benchmarks.mongodb_outage [minutes, 1 by default]
 
-The load is 50 requests per second. MongoDB's stand-in is killed for the given minutes and
-started again. In the end every answered prediction must be stored.
+The load is 50 requests per second. MongoDB's stand-in is killed for the given time and restarted.
+At the end, every answered prediction must be stored.
 """
 
 import statistics
@@ -25,12 +25,12 @@ from tests.support.waiting import wait_until
 RUN_ID = "a" * 32
 SPOOL = "mlstack_spool_records"
 DRAIN_SECONDS = 120
-# The spool is never empty under load.
+# Under load the spool is never empty.
 NEARLY_EMPTY = 100
 
 
 def main() -> None:
-    """Print the figures; fail when a prediction is lost or the spool does not drain in time."""
+    """Print the figures; fail if a prediction is lost or the spool drains too slowly."""
     minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
     contract = Contract.load(ROOT / "contracts" / "credit_card_churn.yaml")
     with tempfile.TemporaryDirectory() as name:
@@ -51,7 +51,7 @@ def main() -> None:
 def run_outage(
     client: Client, server: ApiServer, mongo: MongoServer, minutes: float
 ) -> tuple[float, float]:
-    """Run the outage; return the backlog at its end and the seconds to drain it."""
+    """Run the outage; return the final backlog and the seconds to drain it."""
     print("| | requests | p50 ms | p99 ms |\n|---|---|---|---|")
     client.wait_for(200, "the server has warmed up")
     phase(client, "before", 60)
@@ -67,7 +67,7 @@ def run_outage(
 
 
 def phase(client: Client, name: str, seconds: float) -> None:
-    """Print the latency of the next seconds as a row."""
+    """Wait, then print the latency of that period as a table row."""
     first = len(client.latencies)
     time.sleep(seconds)
     taken = [each * 1000 for each in client.latencies[first:]]

@@ -1,10 +1,10 @@
-"""Measures what a report on many predictions costs: seconds, memory, size of the page.
+"""Measures the cost of a large report: seconds, memory, page size.
 
 Usage: python -m benchmarks.report_cost [PREDICTIONS]
 
-A separate process makes each report, like a flow run of the agent, imports included. The
+Each report runs in a process of its own, like a flow run, and its time includes imports. The
 predictions are in MongoDB's stand-in, and every second one has an outcome. The first report
-compares with training data, the second with the window before, of the same size. Each page is
+compares with training data, the second with the previous window of the same size. Each page is
 opened three times in a fresh Chromium, and the median counts.
 """
 
@@ -117,7 +117,7 @@ def _measure(settings: Settings, now: datetime) -> dict[str, str]:
 
 
 def _open(page: Path) -> float:
-    """Return the seconds until every plot is drawn, in a fresh browser."""
+    """Return the seconds until a fresh browser has drawn every plot."""
     with open_browser() as browser:
         tab = browser.new_page()
         started = time.monotonic()
@@ -130,7 +130,7 @@ def _open(page: Path) -> float:
 
 
 def report(settings: Settings, now: datetime) -> None:
-    """Make one report and print its cost."""
+    """Create a report and print its cost."""
     started = time.monotonic()
     from reporting.reporter import create_report  # noqa: PLC0415 - the import is timed
 

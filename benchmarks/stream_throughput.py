@@ -1,12 +1,12 @@
-"""Measures the stream server's speed beside the limits that the emulator sets.
+"""Compares the stream server's throughput with the limits of the emulator.
 
 Usage: python -m benchmarks.stream_throughput [records]
 
-The emulator (moto), MongoDB's stand-in and a server are started for it. Latency comes first:
-from an acknowledged put to the readable result, at 100 records per second. Then a backlog is
-read from the start by a plain loop that does nothing else, by one that also puts an answer of
-the same size, and alternately by one that also stores each record in MongoDB and by the server.
-All share the processors with the emulator and MongoDB's stand-in, which dominate on two cores.
+It starts an emulator (moto), MongoDB's stand-in and a server. It first measures latency at 100
+records per second: from an acknowledged put to the readable result. It then reads a backlog from
+the start with a plain loop that only reads, and with one that also puts an answer of the same size.
+After that it alternates between a loop that also stores each record in MongoDB, and the server. All
+share the processors with the emulator and MongoDB's stand-in, which dominate on two cores.
 """
 
 import json
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
 RATE = 100
 LATENCY_SECONDS = 20
 MAX_MEDIAN_SECONDS = 1.0
-# Five times what one shard of AWS accepts per second.
+# Five times what a shard in AWS accepts per second.
 WANTED_PER_SECOND = 5000
 ANSWER_BYTES = 210
-# Other load on the machine may hit either side of a round; the median evens it out.
+# Other load may hit either side of a round, so the median counts.
 ROUNDS = 3
 
 
@@ -128,13 +128,10 @@ def plain_loop(
     results: str | None = None,
     store: "Collection[dict[str, Any]] | None" = None,
 ) -> float:
-    """Return the records per second of a thread that reads the stream from its start.
+    """Return the throughput, in records per second, of a loop in one thread.
 
-    Args:
-        kinesis: Client of the emulator.
-        records: Size of the backlog.
-        results: Stream to create and answer to; None: no answers.
-        store: Collection to store the records in; None: they are not stored.
+    The loop reads the stream from its start until it has read `records` records. It creates the
+    stream `results` and answers to it, and stores each record in `store`, where these are given.
     """
     if results:
         kinesis.create_stream(StreamName=results, ShardCount=1)
@@ -162,10 +159,10 @@ def plain_loop(
 
 
 def stream_server(server: StreamServer, records: int) -> tuple[float, float]:
-    """Return the records per second from the first batch to the last of the backlog.
+    """Measure throughput from the first batch to the last, in records per second.
 
     Returns:
-        Until the last record is answered, and until it is stored.
+        Throughput until the last record is answered, and until it is stored.
     """
     with server:
         wait_until(lambda: _answered(server) > 0, "the first batch")

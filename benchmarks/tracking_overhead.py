@@ -1,9 +1,9 @@
-"""Measures what tracking costs: the same search without and with every trial in MLflow.
+"""Measures the overhead of MLflow tracking: the same search with and without it.
 
 Usage: [DATA_FILE=...] python -m benchmarks.tracking_overhead [trials]
 
-It starts a tracking server for it. The searches alternate, so that other load on the machine
-affects both.
+It starts its own tracking server. The searches alternate, so that other load on the machine affects
+both.
 """
 
 import sys
@@ -59,7 +59,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|", flush=True)
     ratios = []
     with tempfile.TemporaryDirectory() as folder, tracking_server(Path(folder)):
-        # Warm-up: the first search imports, the first trial fills the server's caches.
+        # Warm-up: the first search pays for imports, the first trial fills the server's caches.
         bare()
         tracked()
         for _ in range(ROUNDS):

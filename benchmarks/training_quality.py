@@ -1,10 +1,10 @@
-"""Measures model quality: the search, nested in 5 folds, beside other learners.
+"""Compares the quality of the search, nested in 5 folds, with other learners.
 
 Usage: [DATA_FILE=...] python -m benchmarks.training_quality [trials]
 
-The search of each fold sees only the other four folds, and takes its validation part from them.
-The second table compares the spread over the folds with the winner of the flow's own split.
-Without DATA_FILE it uses the real table beside the checkout or, if missing, the sample.
+The search of each fold sees only the other four folds, and takes its validation part from them. The
+second table compares the spread over the folds with the winner of the flow's own split. Without
+DATA_FILE it uses the real table next to the checkout or, if missing, the sample.
 """
 
 import os
@@ -25,7 +25,7 @@ from model_orchestration.search import Rows, search
 
 Chances = NDArray[np.float64]
 Learner = Callable[[Rows, Rows], Chances]
-"""Learns from the first rows, and returns the chances of the second."""
+"""Trains on the first rows and returns predicted probabilities for the second."""
 
 FIGURES = ("auc", "logloss", "rmse")
 FOLDS = 5
@@ -34,7 +34,7 @@ SEED = 20221
 
 
 def table_file(contract: Contract) -> Path:
-    """Find the raw table: DATA_FILE, the real one beside the checkout, or the sample."""
+    """Find the raw table: DATA_FILE, the one next to the checkout, or the sample."""
     beside = ROOT.parent / "shared" / "data" / "credit_card_churn.csv"
     if named := os.environ.get("DATA_FILE"):
         return ROOT / named
@@ -101,7 +101,7 @@ def _row(figures: dict[str, float]) -> str:
 
 
 def _stratified_folds(rows: Rows) -> NDArray[np.int64]:
-    """Return the number of each row's fold, shape (n_rows,)."""
+    """Return each row's fold number, shape (n_rows,)."""
     chance = np.random.default_rng(SEED)
     folds = np.empty(len(rows.outcomes), dtype=np.int64)
     for value in (0, 1):

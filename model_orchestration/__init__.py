@@ -1,1 +1,1 @@
-"""The training flow: search, tracking, registration, and how it is applied and started."""
+"""The training flow: search, tracking, registration, and its schedule."""

@@ -1,4 +1,4 @@
-"""The figures that a model is logged with."""
+"""Evaluation metrics that are logged with a model."""
 
 import numpy as np
 from sklearn.metrics import (
@@ -15,18 +15,18 @@ DEVIATION_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def evaluate(outcomes: Outcomes, chances: Chances) -> dict[str, float]:
-    """Compute every figure for a set of rows.
+    """Compute every metric for a set of rows.
 
     Args:
-        outcomes: 1 for the positive class, 0 for the other, both present; shape (n_rows,).
-        chances: Of the positive class; shape (n_rows,).
+        outcomes: 1 for the positive class, else 0; must contain both; shape (n_rows,).
+        chances: Probabilities of the positive class; shape (n_rows,).
 
     Returns:
         `rmse` is the root of the Brier score, `ece` the expected calibration error.
-        `deviates_over_0.3` is the share of rows whose chance is more than 0.3 away from the
-        outcome. The rest goes by its usual name.
+        `deviates_over_0.3` is the share of rows whose probability differs from the outcome by more
+        than 0.3. The other metrics have their usual names.
     """
-    # Sums over float32 lose digits.
+    # Summing in float32 loses precision.
     chances = chances.astype(np.float64)
     deviation = np.abs(chances - outcomes)
     mse = mean_squared_error(outcomes, chances)

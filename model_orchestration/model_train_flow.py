@@ -1,6 +1,6 @@
 """The training flow: load, clean, split, search, register.
 
-Prefect runs it on a schedule and for `make train`; the schedule holds its parameters.
+Prefect runs it on schedule and for `make train`, with the parameters of the schedule.
 """
 
 import logging
@@ -24,12 +24,12 @@ from model_orchestration.tracking import SearchTracking, Winner, provenance
 
 @flow(name=FLOW)
 def model_tuning_and_uploading(contract: str, trials: int, seed: int | None = None) -> None:
-    """Turn the raw table in the feature store into a new version in the model registry.
+    """Train models on the raw table and register the best one in the model registry.
 
     Args:
         contract: Path of the dataset contract, relative to the project's root.
         trials: Number of models to train.
-        seed: Seed of the search; None draws a new one, which the parent run records.
+        seed: Seed of the search; if None, a random one, which the parent run records.
     """
     described = Contract.load(ROOT / contract)
     raw = load(described)
@@ -40,7 +40,7 @@ def model_tuning_and_uploading(contract: str, trials: int, seed: int | None = No
         described,
         (ROOT / contract).read_text(encoding="utf-8"),
         trials=trials,
-        # With a fixed seed, the same data would give the same models every time.
+        # With a fixed seed, the same data would always give the same models.
         seed=secrets.randbits(31) if seed is None else seed,
         tags=provenance(raw, described),
     )
@@ -57,7 +57,7 @@ def load(contract: Contract) -> bytes:
 
 @task(cache_policy=NO_CACHE)
 def clean(raw: bytes, contract: Contract) -> pd.DataFrame:
-    """Clean and validate the raw table; data that does not fit the contract ends the flow."""
+    """Clean and validate the raw table; the flow fails if it violates the contract."""
     log = get_run_logger()
     table = dataset.read_raw(raw)
     unlisted = dataset.unlisted_columns(table, contract)
@@ -91,7 +91,7 @@ def search(
     seed: int,
     tags: dict[str, str],
 ) -> Winner:
-    """Train the models, track each in MLflow, and pick the best."""
+    """Train the models, track each in MLflow, and return the best."""
     log = get_run_logger()
     train, validation, test = (Rows.encode(part, contract) for part in parts)
     tracking = SearchTracking(

@@ -1,16 +1,16 @@
-"""Names in MLflow that both writers and readers of a search use."""
+"""Names in MLflow that are shared by those who write and read a search's runs."""
 
 MODEL = "model"
-"""A run's model is `runs:/<run id>/model`."""
+"""Name of a run's model: `runs:/<run id>/model`."""
 
 FLOW_RUN = "flow_run_id"
-"""Parameter of a parent run: its flow run in Prefect."""
+"""Parameter of a parent run: the Prefect flow run."""
 BEST_RUN = "best_run_id"
-"""Tag of a parent run: run id of the winner."""
+"""Tag of a parent run: the winner's run id."""
 FAILURE = "failure"
 """Tag of a failed run: the reason."""
 TEST_PREFIX = "test_"
-"""Prefix of figures on test rows; figures without it are on validation rows."""
+"""Prefix of metrics on test rows; metrics without it are on validation rows."""
 
 CHALLENGER = "challenger"
 """Alias of the newest version of a model."""

@@ -1,4 +1,4 @@
-"""Plot a search. Figures are made without pyplot, which would keep global state."""
+"""Plots a search, without pyplot, which would keep global state."""
 
 from collections.abc import Mapping, Sequence
 
@@ -26,9 +26,9 @@ def all_plots(
     outcomes: Outcomes,
     chances: Chances,
 ) -> Mapping[str, Figure]:
-    """Make every plot of a search, by file name.
+    """Create every plot of a search, keyed by file name.
 
-    `outcomes` and `chances`, the winner's predictions, are those of the test rows.
+    `outcomes` and `chances`, the winner's predictions, belong to the test rows.
     """
     assert best.booster is not None  # noqa: S101 - a winner has a model
     return {
@@ -40,7 +40,7 @@ def all_plots(
 
 
 def plot_search_history(trials: Sequence[Trial]) -> Figure:
-    """Plot the validation rmse of each trial, and the best one so far."""
+    """Plot each trial's validation RMSE and the best so far."""
     figure, axes = _figure("Search: validation rmse by trial", "trial", "rmse")
     done = [trial for trial in trials if trial.failure is None]
     numbers, losses = [t.number for t in done], [t.loss for t in done]
@@ -58,7 +58,7 @@ def plot_search_history(trials: Sequence[Trial]) -> Figure:
         ha="center",
         color=ALARM,
     )
-    # A few very bad trials would squeeze all others into one line.
+    # Otherwise a few very bad trials would compress all others into a line.
     low, high = min(losses), float(np.quantile(losses, 0.95))
     margin = max((high - low) * 0.15, 1e-4)
     axes.set_ylim(low - 1.5 * margin, high + margin)
@@ -72,7 +72,7 @@ def plot_search_history(trials: Sequence[Trial]) -> Figure:
 
 
 def plot_calibration(outcomes: Outcomes, chances: Chances) -> Figure:
-    """Plot the share of positive outcomes by predicted chance, with row counts."""
+    """Plot the share of positive outcomes by predicted probability, with row counts."""
     error = calibration_error(outcomes, chances)
     figure, axes = _figure(
         f"Calibration on the test rows (expected error {error:.3f})",
@@ -107,7 +107,7 @@ def plot_calibration(outcomes: Outcomes, chances: Chances) -> Figure:
 
 
 def plot_precision_recall(outcomes: Outcomes, chances: Chances) -> Figure:
-    """Plot precision over recall, and what guessing would give."""
+    """Plot precision over recall, and the precision of random guessing."""
     score = average_precision_score(outcomes, chances)
     figure, axes = _figure(
         f"Precision and recall on the test rows (average precision {score:.3f})",
@@ -125,7 +125,7 @@ def plot_precision_recall(outcomes: Outcomes, chances: Chances) -> Figure:
 
 
 def plot_importance(booster: xgboost.Booster, contract: Contract) -> Figure:
-    """Plot the share of each feature in the gain; a category's columns count as one."""
+    """Plot each feature's share of the gain; a category's columns are added up."""
     gains = booster.get_score(importance_type="total_gain")
     by_feature = dict.fromkeys(contract.feature_names, 0.0)
     for column in Encoder(contract).columns:
@@ -156,7 +156,7 @@ def _figure(title: str, x: str, y: str) -> tuple[Figure, Axes]:
 
 
 def style_axes(axes: Axes) -> None:
-    """Give axes the style of all our plots: light grid, no frame."""
+    """Apply the common style of all plots: light grid, no frame."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(SOFT)
     axes.tick_params(colors=INK)

@@ -1,4 +1,4 @@
-"""Register winners in MLflow: each becomes a version, the best one the champion."""
+"""Registers winners as model versions in MLflow, and names the best one champion."""
 
 import tempfile
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from model_orchestration.trial_runs import TrackingError
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A new version of a registered model; `reason` says why it is the champion or not."""
+    """A new version of a registered model, and why it is the champion or not."""
 
     name: str
     version: str
@@ -33,17 +33,17 @@ class Registration:
 def register(contract: Contract, winner: Winner, test: pd.DataFrame) -> Registration:
     """Register a search's winner and decide whether it becomes the champion.
 
-    Winner and champion are compared on the same test rows. As long as the table is the same,
-    neither was trained on these rows or chosen by them.
+    Winner and champion are compared on the same test rows. While the table is unchanged, neither
+    was trained or selected on these rows.
 
     Args:
-        contract: What the winner was trained with; its name names the registered model.
+        contract: The winner's contract, whose name is also that of the registered model.
         winner: The winner of the search.
         test: The clean test rows, with target.
 
     Raises:
-        TrackingError: MLflow cannot be reached, or refuses.
-        RegistryUnavailable: MLflow cannot give the champion now.
+        TrackingError: MLflow is unreachable or rejects the request.
+        RegistryUnavailable: MLflow cannot provide the champion at the moment.
         ModelNotKept: this machine cannot store the champion.
     """
     client, name = connect(), contract.name
@@ -83,7 +83,7 @@ def _compare(
         with tempfile.TemporaryDirectory() as scratch:
             model = ModelStore(Path(scratch)).load(str(champion.run_id))
     except (RegistryUnavailable, ModelNotKept):
-        raise  # nothing is known to be wrong with the champion
+        raise  # these errors do not make the champion unusable
     except ModelError as error:
         return True, f"{current} can no longer be loaded: {error}"
     if model.contract.digest != contract.digest:

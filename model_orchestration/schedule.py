@@ -1,4 +1,4 @@
-"""The schedule of the training flow, and the commands that apply it and train now.
+"""Commands that apply the schedule of the training flow, or run it now.
 
 Usage: python -m model_orchestration.schedule apply|run
 """
@@ -20,10 +20,10 @@ FLOW = "model_tuning_and_uploading"
 
 
 def training_schedule() -> FlowSchedule:
-    """Describe the schedule by the settings.
+    """Return the schedule that the settings describe.
 
     Raises:
-        SettingsError: a setting has no usable value.
+        SettingsError: a setting has an invalid value.
         ContractError: the contract breaks its rules.
     """
     settings = Settings.load()
@@ -45,13 +45,13 @@ def training_schedule() -> FlowSchedule:
 
 
 def show_winner(run: FlowRun) -> None:
-    """Print the winner of a completed run: figures on test rows, version, how to deploy it.
+    """Print a run's winner: metrics on test rows, version, and how to deploy it.
 
     Raises:
         RunFailed: the run has registered no model.
-        RegistryUnavailable: MLflow cannot be reached, or refuses.
+        RegistryUnavailable: MLflow is unreachable or rejects the request.
     """
-    # MLflow takes seconds to import: not before the run is under way.
+    # Import MLflow, which takes seconds, only after the run has started.
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
     contract = Contract.load(ROOT / run.parameters["contract"])

@@ -1,4 +1,4 @@
-"""Search for the best model: TPE over XGBoost's parameters, without any tracking."""
+"""Searches for the best model with TPE over XGBoost's parameters."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -21,8 +21,8 @@ from model_orchestration.metrics import evaluate
 Space = Mapping[str, Any]
 
 # Chosen by nested 5-fold runs on both contracts (benchmarks/training_quality.py). A low eta suits
-# both. A weak signal needs large leaves and a strong lambda; a strong signal needs leaves of
-# nearly certain rows, whose weight in `min_child_weight` is far below 1 each.
+# both. A weak signal needs large leaves and a strong lambda. A strong signal needs leaves of nearly
+# certain rows, each of which adds far less than 1 to `min_child_weight`.
 SPACE: Space = {
     "max_depth": scope.int(hp.quniform("max_depth", 3, 8, 1)),
     "eta": hp.loguniform("eta", np.log(0.03), np.log(0.12)),
@@ -34,9 +34,9 @@ SPACE: Space = {
 }
 _FIXED = {
     "objective": "binary:logistic",
-    "eval_metric": "rmse",  # of probabilities: the root of the Brier score
+    "eval_metric": "rmse",  # for probabilities this is the root of the Brier score
     "tree_method": "hist",
-    "nthread": 1,  # a tree over a few thousand rows is too little work to share
+    "nthread": 1,  # trees over a few thousand rows do not benefit from threads
 }
 _MAX_ROUNDS = 1000
 _PATIENCE_ROUNDS = 30
@@ -52,7 +52,7 @@ class Rows(NamedTuple):
     matrix: Matrix
     outcomes: Outcomes
     columns: tuple[str, ...] | None = None
-    """Names of the matrix's columns; a model stores them."""
+    """Column names of the matrix, which a model stores."""
 
     @classmethod
     def encode(cls, rows: pd.DataFrame, contract: Contract) -> "Rows":
@@ -64,7 +64,7 @@ class Rows(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One trial of a search; `number` counts from 1 to `of`.
+    """One of the `of` trials of a search; `number` starts at 1.
 
     A failed trial has a `failure`, the reason, but no model and no metrics.
     """
@@ -72,23 +72,23 @@ class Trial:
     number: int
     of: int
     params: Mapping[str, Any]
-    """Parameters of the training; they reproduce the model."""
+    """Training parameters, which reproduce the model."""
     seconds: float
     """Duration of training and scoring."""
     booster: xgboost.Booster | None
-    """The model, cut to its best round."""
+    """The model, truncated to its best round."""
     metrics: Mapping[str, float]
-    """Figures on the validation rows."""
+    """Metrics on the validation rows."""
     failure: str | None
 
     @property
     def loss(self) -> float:
-        """The validation rmse, which the search minimises."""
+        """The validation RMSE, which the search minimises."""
         return self.metrics["rmse"] if self.failure is None else np.inf
 
 
 OnTrial = Callable[[Trial, Trial | None], None]
-"""Called after each trial with the trial and the best one so far (None while all failed)."""
+"""Called after each trial with the trial and the best so far (None if all failed)."""
 
 
 def search(
@@ -100,16 +100,16 @@ def search(
     on_trial: OnTrial | None = None,
     space: Space = SPACE,
 ) -> Trial:
-    """Search for the model with the lowest validation rmse; return the best trial.
+    """Search for the model with the lowest validation RMSE; return the best trial.
 
-    The same rows, number of trials, seed and libraries give the same models.
+    The same rows, number of trials, seed and library versions give the same models.
 
     Args:
-        train: Rows that trees are grown on.
-        validation: Rows that stop a trial's training and that trials are compared on.
+        train: Training rows.
+        validation: Rows for early stopping and for comparing trials.
         trials: Number of models to train.
         seed: Seed of the search and of every model.
-        on_trial: An exception that it raises ends the search.
+        on_trial: Called after each trial; an exception it raises ends the search.
         space: Distribution of each XGBoost parameter.
 
     Raises:
@@ -150,7 +150,7 @@ def search(
 
 
 class _Trainer:
-    """Trains models on the same rows; binning their columns costs more than growing trees."""
+    """Trains models on rows that are binned once; binning costs more than training."""
 
     def __init__(self, train: Rows, validation: Rows) -> None:
         self._validation_rows = validation

@@ -1,6 +1,6 @@
-"""Track a search in MLflow: a parent run, and below it a run with a model for each trial.
+"""Tracks a search in MLflow: a parent run, and a child run with model per trial.
 
-Whatever cannot be sent ends the search, because a model that nobody can look up is useless.
+A failure to send ends the search, because an untracked model is useless.
 """
 
 import hashlib
@@ -46,9 +46,9 @@ class Seconds:
 
     training: float
     sending: float
-    """Work of all sending threads together, most of it during the training."""
+    """Total over all sending threads; most of it overlaps with training."""
     waiting: float
-    """The search stood still for the sending threads."""
+    """Time that the search was blocked by the sending threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +63,14 @@ class Winner:
 class SearchTracking:
     """The runs of a search in MLflow; a context manager around the search.
 
-    An exception that leaves the context marks the parent run FAILED, with the reason. Every
-    method raises `TrackingError` when MLflow cannot be reached or refuses.
+    If the context exits with an exception, the parent run is marked FAILED, with the reason. Every
+    method raises `TrackingError` when MLflow is unreachable or rejects a request.
 
     Args:
-        contract: What the models are trained with; its name names the experiment.
+        contract: The models' contract, whose name is also that of the experiment.
         contract_text: The same contract as YAML.
-        tags: Put on every run; see `provenance`.
-        params: Of the search, put on the parent run.
+        tags: Tags of every run; see `provenance`.
+        params: Parameters of the search, logged in the parent run.
         name: Name of the parent run.
 
     Raises:
@@ -93,10 +93,10 @@ class SearchTracking:
         self._runs: dict[int, TrialRun] = {}
         self.experiment_id = ""
         self.run_id = ""
-        """The parent run."""
+        """Id of the parent run."""
 
     def __enter__(self) -> Self:
-        # A search uploads hundreds of files and ends 51 runs: MLflow would report each.
+        # Otherwise MLflow would report hundreds of uploads and the end of 51 runs.
         os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
         os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
         with _tracking_errors("does not accept the search"):
@@ -136,16 +136,16 @@ class SearchTracking:
 
     @property
     def address(self) -> str:
-        """Address of the parent run's page."""
+        """URL of the parent run in the MLflow UI."""
         return run_address(self.experiment_id, self.run_id)
 
     def add(self, trial: Trial) -> None:
-        """Send a trial in the background; wait first while too many are unsent."""
+        """Send a trial in the background; block while too many are unsent."""
         self._sender.send(trial)
         self._trials.append(replace(trial, booster=None))
 
     def finish_trials(self) -> Seconds:
-        """Wait until MLflow has every trial; log and return where the time went."""
+        """Wait until MLflow has every trial; log and return how the time was spent."""
         self._runs = self._sender.wait()
         seconds = Seconds(
             training=sum(trial.seconds for trial in self._trials),
@@ -166,10 +166,10 @@ class SearchTracking:
         return seconds
 
     def conclude(self, best: Trial, train_table: pd.DataFrame, train: Rows, test: Rows) -> Winner:
-        """Judge the winner on the test rows, and log its figures, the reference and the plots.
+        """Evaluate the winner on the test rows; log its metrics, reference and plots.
 
         Args:
-            best: The search's winner, its trials all sent.
+            best: The search's winner; all trials must have been sent.
             train_table: The clean training rows, with target.
             train: The same rows encoded.
             test: The encoded test rows.
@@ -203,9 +203,9 @@ class SearchTracking:
 
 
 def provenance(raw: bytes, contract: Contract) -> dict[str, str]:
-    """Return tags that say which data, contract, code and libraries a search used.
+    """Return tags that identify the data, contract, code and libraries of a search.
 
-    `raw` is the table as the feature store has it.
+    `raw` is the table as stored in the feature store.
     """
     return {
         "data_sha256": hashlib.sha256(raw).hexdigest(),
@@ -213,7 +213,7 @@ def provenance(raw: bytes, contract: Contract) -> dict[str, str]:
         "contract_digest": contract.digest,
         "git_revision": git_revision(),
         "version.python": platform.python_version(),
-        # Not by its distribution, which has another name on machines without a GPU.
+        # The distribution has another name on machines without a GPU.
         "version.xgboost": xgboost.__version__,
         **{f"version.{library}": version(library) for library in _LIBRARIES},
     }
@@ -225,9 +225,9 @@ def _experiment_id(client: MlflowClient, name: str) -> str:
 
 
 def _end_abandoned_runs(client: MlflowClient, experiment_id: str) -> None:
-    """End the runs of a search whose process died; only one search runs at a time."""
+    """Mark runs whose process died as KILLED; only one search runs at a time."""
     status = RunStatus.to_string(RunStatus.RUNNING)
-    # Runs without the tag are people's own.
+    # Runs without the tag belong to users.
     running = f"attributes.status = '{status}' and tags.{SEARCH_TAG} LIKE '%'"
     while runs := client.search_runs([experiment_id], running):
         for run in runs:

@@ -1,7 +1,4 @@
-"""Send trials to MLflow in the background: a run with a model for each.
-
-A few threads send while the next trials train.
-"""
+"""Sends trials to MLflow in background threads while the next trials train."""
 
 import tempfile
 import time
@@ -26,20 +23,20 @@ from model_orchestration.names import FAILURE, MODEL
 from model_orchestration.search import Trial
 
 MAX_TAG = 5000
-"""Longest value that MLflow stores in a tag."""
-# More threads would only wait for each other in the tracking server's database.
+"""Maximum length of a tag in MLflow."""
+# More threads would only compete for the tracking server's database.
 _THREADS = 4
-# Unsent models wait in memory: when MLflow is slower than training, training waits for it.
+# Unsent models stay in memory, so training waits when MLflow is slower.
 _MAX_UNSENT = 16
 
 
 class TrackingError(MlstackError):
-    """MLflow cannot be reached, or refuses what a search sends."""
+    """MLflow is unreachable or rejects what a search sends."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrialRun:
-    """A trial that MLflow has; a failed one has no model."""
+    """A trial in MLflow; a failed one has no model."""
 
     run_id: str
     model_id: str | None
@@ -47,14 +44,14 @@ class TrialRun:
 
 
 class TrialSender:
-    """Sends the trials of one search; a failure is raised by the next call as `TrackingError`.
+    """Sends a search's trials; a failure raises `TrackingError` in the next call.
 
     Args:
         client: A client of the tracking server.
         experiment_id: The experiment of the search.
-        contract: What the models are trained with.
+        contract: The models' contract.
         contract_text: The same contract as YAML.
-        tags: Put on every run; one of them names the search's run.
+        tags: Tags of every run; one of them names the search's run.
     """
 
     def __init__(
@@ -75,10 +72,10 @@ class TrialSender:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="mlflow")
         self._futures: dict[int, Future[TrialRun]] = {}
         self.waiting_seconds = 0.0
-        """How long the search stood still for this sender."""
+        """How long the search was blocked by this sender."""
 
     def send(self, trial: Trial) -> None:
-        """Start to send a trial; wait first while too many are unsent."""
+        """Start sending a trial; block first while too many are unsent."""
         start = time.perf_counter()
         unsent = {future for future in self._futures.values() if not future.done()}
         while len(unsent) >= _MAX_UNSENT:
@@ -96,7 +93,7 @@ class TrialSender:
         return {number: future.result() for number, future in self._futures.items()}
 
     def close(self) -> None:
-        """Drop the trials that are not being sent yet, and wait for the others."""
+        """Drop trials that are still queued, and wait for those being sent."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _raise_failures(self) -> None:
@@ -156,14 +153,14 @@ class TrialSender:
 
 
 def as_params(params: Mapping[str, Any]) -> list[Param]:
-    """Convert values to MLflow's parameters."""
+    """Convert values to MLflow parameters."""
     return [Param(key, str(value)) for key, value in params.items()]
 
 
 def as_metrics(
     metrics: Mapping[str, float], step: int = 0, model_id: str | None = None
 ) -> list[Metric]:
-    """Convert figures to MLflow's metrics, as of now."""
+    """Convert figures to MLflow metrics, with the current time."""
     now = int(time.time() * 1000)
     return [
         Metric(key, float(value), now, step, model_id=model_id) for key, value in metrics.items()

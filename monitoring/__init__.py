@@ -1,1 +1,1 @@
-"""Watches the running model, and shows the results to people."""
+"""Monitors the deployed model and displays the results."""

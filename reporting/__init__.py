@@ -1,1 +1,1 @@
-"""Reports on recent predictions, and makes the pages that people read."""
+"""Reports on recent predictions and publishes the reports as web pages."""

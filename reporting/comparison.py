@@ -1,4 +1,4 @@
-"""Reads what a report compares: recent predictions, and a reference answered by the same model."""
+"""Reads what a report compares: recent predictions and their reference."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ from mlstack.settings import Settings
 from reporting.report import Baseline, Window
 
 MAX_ROWS = 100_000
-"""Rows read for either side, the newest ones: bounds memory and time."""
+"""Maximum number of rows read per side, newest first; limits memory and time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +25,14 @@ class Comparison:
     """Recent predictions and their reference.
 
     Args:
-        run_id: Run of the newest prediction; its model has answered, or rescored, every row.
+        run_id: Run of the newest prediction; its model predicted or rescored every row.
         window: Window of the recent predictions.
         n_predictions: Number of predictions in the window.
-        recent: Up to `MAX_ROWS` of them, as `PredictionStore.between` returns them.
+        recent: Up to `MAX_ROWS` of them, in the format of `PredictionStore.between`.
         baseline: Kind and size of the reference.
         reference: Its rows: the features, `PREDICTION` and `TARGET`.
-        reference_quality: Quality of the model on the reference; None: no outcome is known.
-        n_rescored: Number of rows that another model had answered.
+        reference_quality: Quality on the reference; None if no outcome is known.
+        n_rescored: Number of rows that another model had predicted.
     """
 
     run_id: str
@@ -48,13 +48,13 @@ class Comparison:
 def read_comparison(settings: Settings, contract: Contract, window: Window) -> Comparison:
     """Read recent predictions and their reference.
 
-    The reference is the window before, of the same length, or the training rows while that
-    window has too few predictions.
+    The reference is the previous window of the same length. If that has too few predictions, it is
+    the training data.
 
     Raises:
         TooFewRows: the window has fewer than `MIN_ROWS` predictions.
         StorageUnavailable: MongoDB does not answer.
-        NoReference: the training rows are needed, and the run has none.
+        NoReference: the training rows are needed, but the run has none.
         ModelError: the model is needed and cannot be loaded.
     """
     models = ModelStore.of(settings)
@@ -80,7 +80,7 @@ def read_comparison(settings: Settings, contract: Contract, window: Window) -> C
     else:
         training = ReferenceStore(settings.state_path / "references", models).load(run_id)
         baseline = Baseline(kind="training data", rows=len(training.rows))
-        # The quality is that on validation rows: the model has seen its training rows.
+        # This is the quality on validation rows, because the model has seen its training rows.
         reference, reference_quality = training.rows, training.quality
     return Comparison(
         run_id,
@@ -95,7 +95,7 @@ def read_comparison(settings: Settings, contract: Contract, window: Window) -> C
 
 
 def measure_known(rows: pd.DataFrame) -> Quality | None:
-    """Measure the quality on the rows whose outcome is known; None: there are none."""
+    """Measure the quality on rows with a known outcome; None if there are none."""
     return measure_quality(rows[TARGET].to_numpy(dtype="float64"), rows[PREDICTION].to_numpy())
 
 
@@ -108,7 +108,7 @@ def _too_few(contract: Contract, window: Window, count: int) -> str:
 
 
 def _rescore(rows: pd.DataFrame, run_id: str, models: ModelStore) -> tuple[pd.DataFrame, int]:
-    """Score the rows of other runs with this one: a change of model is no drift of customers."""
+    """Score other runs' rows with this run: a model change is not customer drift."""
     others = rows[RUN_ID] != run_id
     if not others.any():
         return rows, 0

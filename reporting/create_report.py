@@ -1,6 +1,6 @@
-"""The reporting flow: compares recent predictions with earlier ones or the training data.
+"""The reporting flow: compares recent predictions with a reference.
 
-Prefect runs it on schedule and by `make report`, with the parameters of the schedule.
+Prefect runs it on schedule and for `make report`, with the parameters of the schedule.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -21,10 +21,10 @@ from reporting.schedule import FLOW
 
 @flow(name=FLOW)
 def evidently_data_reporting(contract: str, window_minutes: int) -> State[None]:
-    """Report on the recent predictions, and update the index of reports.
+    """Report on recent predictions and update the report index.
 
     Args:
-        contract: File of the dataset contract; relative to the project's root.
+        contract: Path of the dataset contract, relative to the project's root.
         window_minutes: Length of the time window.
     """
     # Evidently takes seconds to import.
@@ -40,7 +40,7 @@ def evidently_data_reporting(contract: str, window_minutes: int) -> State[None]:
             settings, dataset_contract, window, flow_run_id=str(runtime.flow_run.id), say=log.info
         )
     except TooFewRows as error:
-        # The index is updated even so: retention may have removed reports.
+        # Update the index anyway: retention may have removed reports.
         with ReportStore(settings.mongo_uri) as store:
             write_index(store, settings.reports_path)
         log.info("no report: %s", error)
@@ -49,11 +49,9 @@ def evidently_data_reporting(contract: str, window_minutes: int) -> State[None]:
 
 
 def window_end(run: FlowRun | None, now: datetime) -> datetime:
-    """Return the end of the window: when a scheduled run was due, however late it starts.
+    """Return the end of the window, which is `now` unless the run was scheduled.
 
-    Args:
-        run: The flow run; None outside of one. A run by hand ends its window now.
-        now: With a time zone.
+    The window of a scheduled run ends when the run was due, even if it starts late.
     """
     if run is not None and run.auto_scheduled and run.expected_start_time is not None:
         return run.expected_start_time

@@ -1,7 +1,7 @@
-"""Draws a comparison with Evidently: one HTML page that needs no network.
+"""Renders a comparison with Evidently as one HTML page that works offline.
 
-It uses the methods and thresholds of `mlstack.quality.drift`, so both agree. Imports
-Evidently, which takes seconds.
+It uses the methods and thresholds of `mlstack.quality.drift`, so that both agree. Importing this
+module loads Evidently, which takes seconds.
 """
 
 import pandas as pd
@@ -18,16 +18,16 @@ from mlstack.quality.drift import comparison_method, threshold, with_labels
 
 
 def drift_html(contract: Contract, reference: pd.DataFrame, current: pd.DataFrame) -> str:
-    """Draw drift of features and predictions and, where outcomes are known, the quality.
+    """Render drift of features and predictions, and quality if outcomes are known.
 
     Args:
         contract: Dataset contract.
         reference: The features as `customer_table` returns them, `PREDICTION` and `TARGET`.
-        current: The same; `TARGET` is NaN while the outcome is not known.
+        current: The same columns; `TARGET` is NaN while the outcome is unknown.
 
     Returns:
-        An HTML page of about 4.5 MB. Quality is left out when the known outcomes of either
-        side are all of one class.
+        An HTML page of about 4.5 MB. It omits quality when the known outcomes of either side are
+        all of one class.
     """
     columns = [*contract.feature_names, PREDICTION, TARGET]
     rows = with_labels(current[columns].reset_index(drop=True), contract)
@@ -36,7 +36,7 @@ def drift_html(contract: Contract, reference: pd.DataFrame, current: pd.DataFram
     known, known_base = rows[rows[TARGET].notna()], base[base[TARGET].notna()]
     if known[TARGET].nunique() == known_base[TARGET].nunique() == 2:  # noqa: PLR2004 - both classes
         parts.append((f"Quality on {len(known)} known outcomes", _quality(known_base, known)))
-    # Each page carries 4 MB of scripts, so both parts go into one page.
+    # A page contains 4 MB of scripts, so both parts share one page.
     widgets = [
         group_widget(title=title, widgets=snapshot._widgets)  # noqa: SLF001 - Evidently is pinned
         for title, snapshot in parts
@@ -46,7 +46,7 @@ def drift_html(contract: Contract, reference: pd.DataFrame, current: pd.DataFram
 
 def _drift(contract: Contract, reference: pd.DataFrame, rows: pd.DataFrame) -> Snapshot:
     methods = {feature.name: comparison_method(feature) for feature in contract.features}
-    # Evidently refuses a column without any value.
+    # Evidently rejects columns without values.
     names = [name for name in methods if rows[name].notna().any() and reference[name].notna().any()]
     thresholds = {
         method: threshold(method, len(rows), len(reference)) for method in set(methods.values())
@@ -64,7 +64,7 @@ def _drift(contract: Contract, reference: pd.DataFrame, rows: pd.DataFrame) -> S
                 columns=names,
                 per_column_method={name: methods[name] for name in names},
                 per_column_threshold={name: thresholds[methods[name]] for name in names},
-                # One feature is enough.
+                # Drift of one feature counts as drift of the data set.
                 drift_share=1 / len(methods),
             ),
             ValueDrift(

@@ -1,4 +1,4 @@
-"""The pages that people read: one per report, and the index of all reports."""
+"""Renders the HTML pages: one per report, and the index of all reports."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from reporting.report_store import ReportStore
 
 INDEX = "index.html"
 LISTED = 200
-"""Number of reports in the index, the newest ones."""
+"""Maximum number of reports in the index."""
 
 _SPARKLINE_REPORTS = 40
 _WIDTH, _HEIGHT, _MARGIN = 320.0, 48.0, 5.0
 
 _templates = Environment(
-    # The style sheet is part of each page, so that it opens from its file.
+    # The style sheet is inlined, so that a page can be opened as a file.
     loader=FileSystemLoader(
         [Path(__file__).with_name("templates"), ROOT / "mlstack" / "web" / "static"]
     ),
@@ -33,7 +33,7 @@ _templates = Environment(
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A report in a sparkline, in units of the view box."""
+    """A report in a sparkline, in units of the SVG view box."""
 
     x: float
     y: float
@@ -50,22 +50,22 @@ class Sparkline:
 
     @property
     def path(self) -> str:
-        """The points of an SVG polyline."""
+        """The `points` attribute of an SVG polyline."""
         return " ".join(f"{point.x:g},{point.y:g}" for point in self.points)
 
 
 def sparkline(reports: Sequence[Report]) -> Sparkline:
-    """Draw the share of drifted features, from 0 at the bottom to 1 at the top.
+    """Plot the share of drifted features, from 0 at the bottom to 1 at the top.
 
     Args:
-        reports: Of one contract, newest first, at least one.
+        reports: Reports of one contract, newest first, at least one.
     """
     shown = list(reversed(reports[:_SPARKLINE_REPORTS]))
     step = (_WIDTH - 2 * _MARGIN) / max(len(shown) - 1, 1)
     return Sparkline(
         [
             Point(
-                # The newest report is at the right end, even if it is the only one.
+                # The newest report is always at the right edge.
                 x=round(_WIDTH - _MARGIN - step * (len(shown) - 1 - place), 1),
                 y=round(_HEIGHT - _MARGIN - report.share_drifted * (_HEIGHT - 2 * _MARGIN), 1),
                 report=report,
@@ -80,7 +80,7 @@ def index_page(reports: Sequence[Report], pages: Iterable[str], total: int) -> s
 
     Args:
         reports: Newest first.
-        pages: File names of the existing pages; reports without one are not linked.
+        pages: File names of the existing pages; other reports are not linked.
         total: Number of stored reports.
     """
     return _templates.get_template("index.html").render(
@@ -93,12 +93,7 @@ def index_page(reports: Sequence[Report], pages: Iterable[str], total: int) -> s
 
 
 def report_page(report: Report, drawn: str) -> str:
-    """Put a header with the verdict on top of Evidently's page.
-
-    Args:
-        report: The report.
-        drawn: HTML from `drift_html`.
-    """
+    """Add a header with the verdict to `drawn`, the HTML that `drift_html` returned."""
     page_head, head_tag, rest = drawn.partition("<head>")
     before, body_tag, after = rest.partition("<body>")
     if not head_tag or not body_tag:
@@ -109,11 +104,7 @@ def report_page(report: Report, drawn: str) -> str:
 
 
 def write_index(store: ReportStore, folder: Path) -> None:
-    """Write `index.html`, which lists the newest reports.
-
-    Args:
-        store: The stored reports.
-        folder: Folder of the pages; created when missing.
+    """Write `index.html`, which lists the newest reports; create the folder.
 
     Raises:
         StorageUnavailable: MongoDB does not answer.
@@ -124,7 +115,7 @@ def write_index(store: ReportStore, folder: Path) -> None:
 
 
 def _by_contract(reports: Sequence[Report]) -> Mapping[str, Sequence[Report]]:
-    """Group by contract; the contract of the newest report comes first."""
+    """Group by contract; the newest report's contract comes first."""
     names = list(dict.fromkeys(report.contract.name for report in reports))
     ordered = sorted(reports, key=lambda report: names.index(report.contract.name))
     return {name: list(group) for name, group in groupby(ordered, lambda r: r.contract.name)}

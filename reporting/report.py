@@ -1,4 +1,4 @@
-"""A report as MongoDB stores it: what was compared, and the result."""
+"""A report as stored in MongoDB: what was compared, and the result."""
 
 from datetime import datetime
 from typing import Literal
@@ -13,7 +13,7 @@ class _Document(BaseModel):
 
 
 class ContractVersion(_Document):
-    """Name and digest of a contract, as stored predictions have them."""
+    """Name and digest of a contract, as in stored predictions."""
 
     name: str
     hash: str
@@ -38,11 +38,11 @@ class Baseline(_Document):
     kind: Literal["window before", "training data"]
     rows: int
     window: Window | None = None
-    """The window before; None for training data."""
+    """The previous window; None for training data."""
 
     @property
     def title(self) -> str:
-        """Its name in pages and messages."""
+        """How pages and messages refer to the reference."""
         return "the training data" if self.window is None else f"the window before ({self.window})"
 
 
@@ -60,18 +60,18 @@ class Report(_Document):
 
     window: Window
     n_predictions: int
-    """Predictions in the window."""
+    """Number of predictions in the window."""
 
     n_compared: int
-    """How many of them, the newest ones, were compared: all, up to a limit."""
+    """Number of predictions compared: the newest ones, up to `MAX_ROWS`."""
 
     n_rescored: int
-    """Rows that another model had answered, and that this one scored again."""
+    """Rows that another model had predicted and this one rescored."""
 
     compared_with: Baseline
 
     verdict: Literal["drift", "no drift"]
-    """`drift` when a feature or the prediction has drifted."""
+    """`drift` if a feature or the prediction has drifted."""
 
     drifted_features: tuple[str, ...] = Field(strict=False)
     share_drifted: float
@@ -81,24 +81,21 @@ class Report(_Document):
     prediction: ColumnDrift
 
     quality: Quality | None
-    """On the known outcomes; None: none is known."""
+    """Quality on the known outcomes; None if none is known."""
 
     baseline_quality: Quality | None
-    """On the reference; for training data it is that on the validation rows, which the model
-    has not seen."""
+    """Quality on the reference; for training data, on the unseen validation rows."""
 
     estimated_quality: Quality
-    """Estimated from the chances alone; see `mlstack.quality.figures.estimate_quality`."""
+    """Estimated from the probabilities alone; see `estimate_quality`."""
 
     html: str
     """File name of the page."""
 
 
 def report_name(created_at: datetime, contract: str) -> str:
-    """Return the name of a report: safe in file names and addresses, and sorted by time.
+    """Return a report's name, which is safe in file names and URLs and sorts by time.
 
-    Args:
-        created_at: In UTC.
-        contract: Name of the contract.
+    `created_at` must be in UTC.
     """
     return f"{created_at:%Y%m%dT%H%M%SZ}-{contract}"

@@ -18,11 +18,8 @@ class ReportStore:
 
     Every method raises StorageUnavailable when MongoDB does not answer.
 
-    Args:
-        uri: MongoDB's address.
-
     Raises:
-        SettingsError: the address is invalid.
+        SettingsError: the URI is invalid.
     """
 
     def __init__(self, uri: str) -> None:
@@ -36,7 +33,7 @@ class ReportStore:
         self._client.close()
 
     def save(self, report: Report) -> None:
-        """Store a report; replaces one of the same name."""
+        """Store a report, replacing one of the same name."""
         document = {"_id": report.name, **report.model_dump()}
         with _mongo_errors():
             self._reports.create_index([("created_at", DESCENDING)])
@@ -54,7 +51,7 @@ class ReportStore:
             return self._reports.count_documents({})
 
     def of_flow_run(self, flow_run_id: str) -> Report | None:
-        """Return the report of a flow run; None: it has made none."""
+        """Return a flow run's report; None if it made none."""
         with _mongo_errors():
             found = self._reports.find_one({"flow_run_id": flow_run_id})
         return None if found is None else Report.model_validate(found)

@@ -1,6 +1,6 @@
-"""Makes a report: reads, compares, draws, stores, lists.
+"""Creates a report: reads, compares, renders and stores it.
 
-Imports Evidently, which takes seconds.
+Importing this module loads Evidently, which takes seconds.
 """
 
 from collections.abc import Callable
@@ -27,14 +27,9 @@ def create_report(
     flow_run_id: str,
     say: Callable[[str], object],
 ) -> Report:
-    """Make one report: its page, its document, and the index.
+    """Create a report: its page, its MongoDB document and its entry in the index.
 
-    Args:
-        settings: Where predictions, models and pages are.
-        contract: Dataset contract.
-        window: Window of the predictions to report on.
-        flow_run_id: The flow run that makes the report.
-        say: Called with each line of progress.
+    Progress lines go to `say`.
 
     Raises:
         TooFewRows: there are too few predictions to report on.
@@ -47,7 +42,7 @@ def create_report(
     )
     report = build_report(comparison, contract, created_at=window.end, flow_run_id=flow_run_id)
     drawn = drift_html(contract, comparison.reference, comparison.recent)
-    # The page comes first, so that whatever is listed can be opened.
+    # Write the page first, so that every listed report can be opened.
     write_atomically(settings.reports_path / report.html, report_page(report, drawn).encode())
     with ReportStore(settings.mongo_uri) as store:
         store.save(report)
@@ -60,14 +55,7 @@ def create_report(
 def build_report(
     comparison: Comparison, contract: Contract, *, created_at: datetime, flow_run_id: str
 ) -> Report:
-    """Compute drift, quality and verdict of a comparison.
-
-    Args:
-        comparison: Recent predictions and their reference.
-        contract: Dataset contract.
-        created_at: In UTC.
-        flow_run_id: The flow run that makes the report.
-    """
+    """Compute drift, quality and verdict of a comparison; `created_at` is in UTC."""
     detector = DriftDetector(contract, comparison.reference)
     drift = detector.compare_features(comparison.recent)
     prediction = detector.compare_prediction(comparison.recent[PREDICTION])

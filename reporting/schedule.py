@@ -1,4 +1,4 @@
-"""The schedule of the reporting flow, and the commands that apply it and report now.
+"""Commands that apply the schedule of the reporting flow, or run it now.
 
 Usage: python -m reporting.schedule apply|run
 """
@@ -17,10 +17,10 @@ FLOW = "evidently_data_reporting"
 
 
 def reporting_schedule() -> FlowSchedule:
-    """Describe the schedule by the settings.
+    """Return the schedule that the settings describe.
 
     Raises:
-        SettingsError: a setting has no usable value.
+        SettingsError: a setting has an invalid value.
         ContractError: the contract breaks its rules.
     """
     settings = Settings.load()
@@ -32,8 +32,8 @@ def reporting_schedule() -> FlowSchedule:
             "contract": str(settings.contract),
             "window_minutes": settings.report_time_window_minutes,
         },
-        # A window ends when its run is due, so windows follow each other without a gap.
-        # The window of a run that was cancelled or never scheduled gets no report.
+        # A window ends when its run is due, so there are no gaps between windows. A run that was
+        # cancelled or never scheduled leaves its window without a report.
         every_minutes=settings.report_time_window_minutes,
         description="Recent predictions -> drift, predictions, performance -> a report",
         apply_target="make apply-prediction-reporting",

@@ -1,6 +1,6 @@
-"""The Evidently service's application.
+"""The Evidently service's Flask application.
 
-Started by `gunicorn -c monitoring/evidently_service/gunicorn_conf.py
+Run it with `gunicorn -c monitoring/evidently_service/gunicorn_conf.py
 monitoring.evidently_service.app:app`.
 """
 
@@ -29,7 +29,7 @@ from monitoring.evidently_service.monitor import Monitor
 from monitoring.evidently_service.page import Page
 
 MAX_BODY = 16 * 1024 * 1024
-"""Most bytes of a request's body."""
+"""Maximum size of a request body in bytes."""
 
 _INVALID_ROWS = http_kind(422, "invalid_rows")
 
@@ -43,13 +43,7 @@ _PAGE_POLICY = (
 
 
 class Routes:
-    """The routes' functions.
-
-    Args:
-        monitor: Holds the rows and what was calculated.
-        contract: What a customer is.
-        token: Required by `/iterate`; empty: none is, because only this machine can call.
-    """
+    """The HTTP handlers; an empty `token` leaves `/iterate` open, for local use."""
 
     def __init__(self, monitor: Monitor, contract: Contract, token: str) -> None:
         self._monitor, self._contract, self._token = monitor, contract, token
@@ -64,8 +58,8 @@ class Routes:
         app.get("/")(self.page)
 
     def iterate(self, name: str) -> Response:
-        """Accept an array of rows; name the rows that do not fit."""
-        # Rows decide how the model is judged.
+        """Accept an array of rows, and report the invalid ones."""
+        # Rows decide how the model is judged, so senders need a token.
         check_token(request, self._token, "iterate")
         if name != self._contract.name:
             watched = self._contract.name
@@ -92,18 +86,18 @@ class Routes:
         return Response(self._metrics.render(), content_type=CONTENT_TYPE)
 
     def live(self) -> Response:
-        """Say that the process answers."""
+        """Report that the process is alive."""
         return _json({"status": "alive"})
 
     def ready(self) -> Response:
-        """Say whether rows are accepted, and in words what was calculated."""
+        """Report whether the service accepts rows, and describe the latest calculation."""
         if not self._monitor.alive:
             detail = "a thread of the service has ended; its log says why"
             raise Problem(http_kind(503, "not_ready"), detail)
         return _json({"status": "ready", "detail": self._page.verdict()})
 
     def page(self) -> Response:
-        """Show the page for people."""
+        """Render the status page."""
         response = Response(
             render_template("status.html", **self._page.template_values()),
             content_type="text/html; charset=utf-8",
@@ -140,7 +134,7 @@ def _problem_of(error: Exception) -> Problem:
         case InvalidRequest():
             return Problem(_INVALID_ROWS, error.errors[0].detail, accepted=0)
         case HTTPException():
-            # The body may be unread, or never come.
+            # The body may be unread, or may never arrive.
             request.environ[CLOSE] = True
             return http_problem(error, http_kind(error.code or 500))
     log.error("%s %s met a defect", request.method, request.path, exc_info=error)

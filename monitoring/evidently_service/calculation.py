@@ -1,4 +1,4 @@
-"""Calculates drift, and measured and estimated quality, of the window."""
+"""Calculates drift, measured quality and estimated quality of the window."""
 
 import time
 from collections.abc import Sequence
@@ -16,17 +16,12 @@ from mlstack.quality.results import ColumnDrift, Quality
 from monitoring.evidently_service.window import Snapshot
 
 EDGES = tuple(number / 20 for number in range(1, 21))
-"""Upper edges of the buckets of chances."""
+"""Upper edges of the probability buckets."""
 
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """Distribution of chances.
-
-    Args:
-        mean: Mean chance.
-        below: Number of rows up to each of `EDGES`.
-    """
+    """Distribution of probabilities; `below` counts the rows up to each of `EDGES`."""
 
     mean: float
     below: Sequence[int]
@@ -34,21 +29,21 @@ class Distribution:
 
 @dataclass(frozen=True, slots=True)
 class Calculation:
-    """Results for one state of the window.
+    """Results for one version of the window.
 
-    "Own rows" are those that the deployed run has answered.
+    "Own rows" are rows that the deployed run predicted.
 
     Args:
         run_id: The deployed run, whose training rows are the reference.
         version: Version of the window.
-        at: When it was calculated.
-        seconds: How long that took.
-        drift: Drift of the features, over the whole window.
-        prediction: Drift of the prediction over own rows; None: there are too few.
+        at: Time of the calculation.
+        seconds: Duration of the calculation.
+        drift: Drift of the features over the whole window.
+        prediction: Drift of the prediction over own rows; None if there are too few.
         predictions: Number of own rows.
-        measured: Quality on own rows with an outcome; None: there are none.
-        estimated: Quality estimated from the chances of own rows; None: there are none.
-        chances: Distribution over own rows; None: there are none.
+        measured: Quality on own rows with an outcome; None if there are none.
+        estimated: Quality estimated from the probabilities of own rows; None if there are none.
+        chances: Distribution of the probabilities of own rows; None if there are none.
     """
 
     run_id: str
@@ -64,10 +59,7 @@ class Calculation:
 
 
 class Calculator:
-    """Compares windows with one reference.
-
-    Args:
-        reference: Training rows of the deployed run.
+    """Compares windows with one reference, the training rows of the deployed run.
 
     Raises:
         TooFewRows: the reference has too few rows.
@@ -86,7 +78,7 @@ class Calculator:
         """
         start = time.perf_counter()
         rows = window.table(self.reference.contract)
-        # A row without a run id counts as one of the deployed run.
+        # Rows without a run id count as the deployed run's.
         own = rows[rows[RUN_ID].isna() | (rows[RUN_ID] == self.reference.run_id)]
         chances = own[PREDICTION]
         return Calculation(

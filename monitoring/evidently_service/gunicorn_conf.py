@@ -1,12 +1,12 @@
-"""How gunicorn runs the Evidently service: one process, whose threads share one window."""
+"""Configures gunicorn for the Evidently service: one process, whose threads share the window."""
 
-# ruff: noqa: PLC0415 - what the functions import must be loaded after the environment is set
+# ruff: noqa: PLC0415 - the functions' imports must run after the environment is set
 
 import os
 import sys
 from typing import TYPE_CHECKING
 
-# Evidently reports its use to its makers unless it is told not to.
+# Disable Evidently's telemetry.
 os.environ.setdefault("DO_NOT_TRACK", "1")
 
 from mlstack.contract import Contract
@@ -32,7 +32,7 @@ graceful_timeout = 5
 
 
 def post_worker_init(_: "Worker") -> None:
-    """Start the service's threads, after the fork: no thread survives one."""
+    """Start the service's threads after the fork, because threads do not survive it."""
     from mlstack.command_line import log_to_stderr
     from monitoring.evidently_service.app import monitor
 
@@ -41,7 +41,7 @@ def post_worker_init(_: "Worker") -> None:
 
 
 def worker_exit(_: "Arbiter", __: "Worker") -> None:
-    """End the service's threads."""
+    """Stop the service's threads."""
     from monitoring.evidently_service.app import monitor
 
     monitor.stop()

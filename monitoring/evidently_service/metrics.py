@@ -1,6 +1,6 @@
-"""The service's metrics, taken from the monitor's state whenever Prometheus scrapes.
+"""Exports the monitor's state as metrics at each scrape.
 
-An unknown value has no series: a placeholder would be drawn, and would cause alerts.
+An unknown value has no series, because a placeholder would be plotted and could trigger alerts.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from mlstack.quality.results import Quality
 from monitoring.evidently_service.monitor import Monitor
 
 if TYPE_CHECKING:
-    # It imports Evidently, which takes seconds.
+    # Importing it loads Evidently, which takes seconds.
     from monitoring.evidently_service.calculation import Calculation, Calculator, Distribution
 
 __all__ = ["CONTENT_TYPE", "Metrics"]
@@ -29,12 +29,7 @@ _QUALITY = {
 
 
 class Metrics:
-    """The service's metrics.
-
-    Args:
-        monitor: The running monitor.
-        dataset: Name of the contract.
-    """
+    """The service's metrics; `dataset` is the contract's name."""
 
     def __init__(self, monitor: Monitor, dataset: str) -> None:
         self._monitor, self._dataset = monitor, dataset
@@ -43,7 +38,7 @@ class Metrics:
         ProcessCollector(registry=self._registry)
 
     def render(self) -> bytes:
-        """Render the metrics in Prometheus' text format."""
+        """Render the metrics in Prometheus text format."""
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
@@ -141,7 +136,7 @@ class Metrics:
         from monitoring.evidently_service.calculation import EDGES  # noqa: PLC0415 - as above
 
         yield self._gauge(f"{prefix}:mean", "Mean chance.", chances.mean)
-        # Gauges, because the counts of a histogram may not fall, and the window slides.
+        # Gauges, because a histogram's counts must not fall, but the window slides.
         buckets = GaugeMetricFamily(
             f"evidently:{prefix}:bucket", "Rows with at most this chance.", labels=("dataset", "le")
         )

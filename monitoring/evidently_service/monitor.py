@@ -1,4 +1,4 @@
-"""The service's state, and its two threads: one calculates, the other one reads MongoDB.
+"""Holds the service's state and two threads: one calculates, one reads MongoDB.
 
 MongoDB may be down for hours, so the calculation never waits for it.
 """
@@ -34,14 +34,14 @@ _STOP_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the service knows; always replaced as a whole.
+    """A snapshot of what the service knows; always replaced as a whole.
 
     Args:
-        run_id: The deployed run; None: there is none.
-        calculator: Holds the run's reference; None: it is not loaded yet.
-        calculation: Last calculation for this run; None: there is none yet.
-        reason: Why there is no calculation, or why it is out of date; empty: it is up to date.
-        failing: Whether the reason is a fault.
+        run_id: The deployed run; None if there is none.
+        calculator: Holds the run's reference; None until it is loaded.
+        calculation: Last calculation for this run; None if there is none yet.
+        reason: Why there is no up-to-date calculation; empty if there is one.
+        failing: Whether the reason is an error.
     """
 
     run_id: str | None = None
@@ -52,11 +52,7 @@ class State:
 
 
 class Monitor:
-    """Compares the window with the deployed run's reference, periodically.
-
-    Args:
-        settings: State folder, MongoDB's address, window and period.
-        contract: Dataset contract.
+    """Periodically compares the window with the deployed run's reference.
 
     Raises:
         SettingsError: MongoDB's address is invalid.
@@ -72,13 +68,13 @@ class Monitor:
         self.window = Window(settings.monitor_window_rows)
         self.state = State()
         self.storage_fault = ""
-        """Why MongoDB cannot be read; empty: it can."""
+        """Why MongoDB cannot be read; empty if it can."""
         self.failures = 0
         """Failed calculations since start."""
         self.taken = 0
-        """Rows taken since start, without repetitions."""
+        """Rows added since start, without repeated ones."""
         self.refused = 0
-        """Rows refused since start."""
+        """Rows rejected since start."""
         self._reader = RowReader(contract)
         self._counters_lock = threading.Lock()
         self._current_at = time.monotonic()
@@ -107,7 +103,7 @@ class Monitor:
         self._store.close()
 
     def take(self, document: Any) -> Rows:
-        """Take posted rows into the window; see `RowReader.read`.
+        """Add posted rows to the window; see `RowReader.read`.
 
         Raises:
             InvalidRequest: the document is not an array of rows.
@@ -128,13 +124,13 @@ class Monitor:
     def age_seconds(self) -> float:
         """Seconds since the calculation was last known to be up to date.
 
-        It is when it was just made, or when nothing has changed since. Without any it counts
-        from the start.
+        A calculation is up to date when it is new or nothing has changed since. Before the first
+        one, this counts from the start.
         """
         return time.monotonic() - self._current_at
 
     def _repeat(self, step: Callable[[], None], failed: Callable[[str], None]) -> None:
-        """Call `step` once a period until the service stops; report a failure and go on."""
+        """Call `step` once per period until the service stops; continue after failures."""
         while not self._stopping.is_set():
             started = time.monotonic()
             try:
@@ -142,7 +138,7 @@ class Monitor:
             except MlstackError as error:
                 failed(str(error))
             except Exception as error:
-                # A defect must not end the only thread that does this.
+                # A defect must not end the only thread that runs this step.
                 log.exception("%s failed; trying again", step.__name__)
                 failed(f"{type(error).__name__}: the service's log has the details")
             elapsed = time.monotonic() - started
@@ -153,11 +149,11 @@ class Monitor:
         self._current_at = time.monotonic()
 
     def _next_state(self) -> State:
-        # Evidently takes seconds to import; rows are taken in the meantime.
+        # Importing Evidently takes seconds; the service accepts rows during that time.
         from monitoring.evidently_service.calculation import Calculator  # noqa: PLC0415
 
         record = self._deployment.record()
-        # Like `ModelWatcher`: RUN_ID counts only while nothing was ever deployed.
+        # As in `ModelWatcher`, RUN_ID applies only until the first deployment.
         run_id = (record.run_id if record else self._settings.run_id) or None
         old = self.state
         if run_id != old.run_id or old.calculator is None:
@@ -204,12 +200,12 @@ class Monitor:
     def _mongo_failed(self, reason: str) -> None:
         if not self.storage_fault:
             log.warning("%s; posted rows are still taken", reason)
-        # The rest describes the driver's settings.
+        # The remainder describes the driver's settings.
         self.storage_fault = reason.split(" (configured", 1)[0]
 
 
 def _rows(found: pd.DataFrame, contract: Contract) -> list[Row]:
-    """Convert stored predictions; integers beside missing values are floats, which is fine."""
+    """Convert stored predictions; integers in columns with gaps become floats."""
     records = found.astype(object).where(found.notna(), None).to_dict("records")
     return [
         Row(

@@ -1,4 +1,4 @@
-"""What the status page shows."""
+"""Prepares the values of the status page."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -17,18 +17,13 @@ _FIGURES = (
 
 
 class Page:
-    """The status page.
-
-    Args:
-        monitor: The running monitor.
-        contract: Dataset contract.
-    """
+    """The status page."""
 
     def __init__(self, monitor: Monitor, contract: Contract) -> None:
         self._monitor, self._contract = monitor, contract
 
     def verdict(self) -> str:
-        """Return the verdict in a sentence, or why there is none."""
+        """Summarise the drift result in a sentence, or say why there is none."""
         state = self._monitor.state
         if state.calculation is None:
             return state.reason
@@ -72,7 +67,7 @@ class Page:
 
 
 def _table(*columns: Quality | None) -> list[tuple[str, list[str]]]:
-    """Return a row for each figure: its name, and its value in each column."""
+    """Return one row per metric: its label, and its formatted value in each column."""
     return [
         (label, [_format(getattr(column, name, None), name) for column in columns])
         for name, label in _FIGURES

@@ -1,4 +1,4 @@
-"""Posted rows: each one is accepted, or refused with all of its faults."""
+"""Validates posted rows; a rejected row is reported with all of its errors."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,19 +17,19 @@ from mlstack.prediction_log.prediction import PREDICTION_ID_PATTERN
 from mlstack.settings import RUN_ID_PATTERN
 
 MAX_ROWS = 10_000
-"""Most rows of one request."""
+"""Maximum number of rows in a request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A prediction that was made.
+    """A posted prediction.
 
     Args:
         customer: The validated features.
         prediction: Probability of the positive class.
-        target: 1 for the positive class, else 0; None: unknown.
-        prediction_id: None: the sender has none, so a repetition cannot be recognised.
-        run_id: The model's run; None: the sender does not name it.
+        target: 1 for the positive class, else 0; None if unknown.
+        prediction_id: None if the sender has none; then duplicates cannot be recognised.
+        run_id: The model's run; None if the sender does not name it.
     """
 
     customer: Customer
@@ -45,8 +45,8 @@ class Rows:
 
     Args:
         accepted: Rows that fit the contract.
-        refused: Number of rows that do not.
-        faults: Faults of the refused rows, at most `MAX_ERRORS`.
+        refused: Number of rejected rows.
+        faults: Errors of the rejected rows, at most `MAX_ERRORS`.
     """
 
     accepted: list[Row]
@@ -55,11 +55,7 @@ class Rows:
 
 
 class RowReader:
-    """Reads posted rows.
-
-    Args:
-        contract: What a customer is.
-    """
+    """Reads posted rows."""
 
     def __init__(self, contract: Contract) -> None:
         self._customers = CustomerValidator(contract)
@@ -72,10 +68,10 @@ class RowReader:
         )
 
     def read(self, document: Any) -> Rows:
-        """Read an array of rows; a row that does not fit does not affect the others.
+        """Read an array of rows; an invalid row does not affect the others.
 
         Args:
-            document: A parsed JSON value whose texts are all valid Unicode.
+            document: A parsed JSON value whose strings are all valid Unicode.
 
         Raises:
             InvalidRequest: it is not an array of at most `MAX_ROWS` entries.
@@ -104,7 +100,7 @@ class RowReader:
 
 
 def row_schema(contract: Contract) -> dict[str, Any]:
-    """Make the JSON schema (draft 2020-12) of one row: a customer and a prediction."""
+    """Build the JSON schema (draft 2020-12) of a row: a customer and a prediction."""
     schema = customer_schema(contract)
     return {
         **schema,

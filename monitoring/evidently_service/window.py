@@ -1,4 +1,4 @@
-"""The window: the newest rows, each of them once."""
+"""Holds the newest rows, without duplicates."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -19,18 +19,13 @@ Key = str | int
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The window at a moment.
-
-    Args:
-        version: Changes with every change of rows or outcomes.
-        rows: Oldest first.
-    """
+    """The window at one moment, oldest row first; each change increments `version`."""
 
     version: int
     rows: Sequence[Row]
 
     def table(self, contract: Contract) -> pd.DataFrame:
-        """Return the features as `customer_table` has them, `PREDICTION`, `TARGET`, `RUN_ID`."""
+        """Return a table: features as in `customer_table`, `PREDICTION`, `TARGET`, `RUN_ID`."""
         targets = [np.nan if row.target is None else row.target for row in self.rows]
         return customer_table([row.customer for row in self.rows], contract).assign(
             **{
@@ -42,11 +37,7 @@ class Snapshot:
 
 
 class Window:
-    """The newest rows. Thread-safe.
-
-    Args:
-        size: Maximum number of rows.
-    """
+    """The newest rows, at most `size`. Thread-safe."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -59,9 +50,9 @@ class Window:
         return len(self._rows)
 
     def add(self, rows: Sequence[Row]) -> int:
-        """Add rows; return how many were new.
+        """Add rows and return how many were new.
 
-        A known row keeps its place, and gets its outcome if it had none.
+        A known row keeps its position, and gets its outcome if it had none.
         """
         with self._lock:
             added = 0
@@ -77,7 +68,7 @@ class Window:
             return added
 
     def prepend(self, rows: Sequence[Row]) -> None:
-        """Put rows that are older than all others in front, as far as there is room."""
+        """Insert rows older than all others at the front, as far as there is room."""
         with self._lock:
             older = {self._key(row): row for row in rows}
             self._rows = {**{k: r for k, r in older.items() if k not in self._rows}, **self._rows}
@@ -96,7 +87,7 @@ class Window:
                 self._changed()
 
     def prediction_ids(self) -> list[str]:
-        """List the prediction ids of the rows that have one."""
+        """List the prediction ids of all rows that have one."""
         with self._lock:
             return [key for key in self._rows if isinstance(key, str)]
 

@@ -1,1 +1,1 @@
-"""Shared by the notebooks: their table, charts and sentences, and a runner."""
+"""Helpers of the notebooks: table, charts, computed prose, and a runner."""

@@ -1,4 +1,4 @@
-"""Draw the charts that several cells share; labels and units come from the contract."""
+"""Draws charts that several cells share, with labels and units from the contract."""
 
 import math
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from model_orchestration.plots import ACCENT, ALARM, INK, SOFT, style_axes
 
 _DPI = 80
 _PANELS_A_ROW = 3
-# Numbers with at most this many values are grouped by value, others by quantiles.
+# Numbers with more distinct values than this are grouped by quantiles.
 _MAX_VALUES = 8
 _BINS = 8
 _BARS = 30
 
 
 def panels(title: str, count: int, height: float = 2.7) -> tuple[Figure, list[Axes]]:
-    """Make a figure of `count` panels, three in a row, each `height` inches high."""
+    """Create a figure of `count` panels, three per row, each `height` inches high."""
     columns = min(count, _PANELS_A_ROW)
     rows = math.ceil(count / columns)
     figure = Figure(figsize=(3.7 * columns, height * rows + 0.5), dpi=_DPI, layout="constrained")
@@ -37,16 +37,16 @@ def panels(title: str, count: int, height: float = 2.7) -> tuple[Figure, list[Ax
 
 
 def axis_label(feature: Feature) -> str:
-    """Return a feature's meaning with its unit, for people."""
+    """Return a display label: the feature's meaning with its unit."""
     return f"{feature.meaning} ({feature.unit})" if feature.unit else feature.meaning
 
 
 def groups(feature: Feature, values: "pd.Series") -> "pd.Series":
-    """Put values into ordered groups that people can compare.
+    """Assign values to ordered, labelled groups.
 
     Returns:
-        A categorical of labels: those of a category or ordinal, each value of a number with
-        few values, else eight groups of about the same size.
+        A categorical: the feature's labels; or, for a number, its values if there are few,
+            otherwise eight quantile ranges.
     """
     if isinstance(feature, CategoryFeature | OrdinalFeature):
         named = values.map(dict(zip(feature.values, feature.labels, strict=True)))
@@ -62,11 +62,11 @@ def groups(feature: Feature, values: "pd.Series") -> "pd.Series":
 
 
 def shares(outcomes: "pd.Series", by: "pd.Series") -> pd.DataFrame:
-    """Compute the share of positive outcomes (1, else 0) in each of the `groups`.
+    """Compute the share of positive outcomes (1, else 0) in each group.
 
     Returns:
-        One row for each group that has members: `rows`, `share`, and `low` and `high`, the
-        ends of its 95% Wilson interval.
+        One row per non-empty group: `rows`, `share`, and `low` and `high`, the bounds of its 95%
+        Wilson interval.
     """
     counted = outcomes.groupby(by, observed=True).agg(["size", "sum"])
     intervals = [
@@ -84,7 +84,10 @@ def shares(outcomes: "pd.Series", by: "pd.Series") -> pd.DataFrame:
 
 
 def draw_shares(axes: Axes, found: pd.DataFrame, overall: float) -> None:
-    """Draw the result of `shares` beside the overall share; uncertain groups are pale."""
+    """Draw the result of `shares` and the overall share.
+
+    Groups whose interval contains the overall share are pale.
+    """
     places = np.arange(len(found))[::-1]
     share = found["share"].to_numpy()
     clear = ((found["low"] > overall) | (found["high"] < overall)).to_numpy()
@@ -98,14 +101,14 @@ def draw_shares(axes: Axes, found: pd.DataFrame, overall: float) -> None:
 
 
 def draw_matrix(axes: Axes, matrix: pd.DataFrame) -> None:
-    """Draw the lower triangle of correlations, blue below 0 and red above."""
+    """Draw the lower triangle of a correlation matrix, blue below 0 and red above."""
     values = matrix.to_numpy()
     hidden = np.triu(np.ones_like(values, dtype=bool))
     shown = np.ma.masked_array(values, hidden)[1:, :-1]
     axes.imshow(shown, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
     for (row, column), value in np.ndenumerate(shown.filled(np.nan)):
         if not np.isnan(value):
-            ink = "white" if abs(value) > 0.6 else INK  # noqa: PLR2004 - dark from there on
+            ink = "white" if abs(value) > 0.6 else INK  # noqa: PLR2004 - cells are dark beyond this
             axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=ink, fontsize=9)
     names = _texts(matrix.columns)
     axes.set_xticks(range(len(names) - 1), names[:-1], rotation=30, ha="right", fontsize=9)
@@ -116,11 +119,11 @@ def draw_matrix(axes: Axes, matrix: pd.DataFrame) -> None:
 
 
 def draw_classes(axes: Axes, classes: Sequence[np.ndarray], labels: Sequence[str]) -> None:
-    """Draw the distribution of a number in the negative class and in the positive one."""
+    """Draw the distribution of a number in the negative and the positive class."""
     together = np.concatenate(classes)
     edges = np.linspace(together.min(), together.max(), _BARS + 1)
     if bool((together % 1 == 0).all()):
-        # Bars with different numbers of whole values would look like a comb.
+        # Bins covering different numbers of integers would produce a comb pattern.
         width = max(1, round((edges[-1] - edges[0]) / _BARS))
         edges = np.arange(edges[0], edges[-1] + width + 1, width) - 0.5
     for values, label, color, filled in zip(
@@ -153,7 +156,7 @@ def draw_counts(axes: Axes, counts: "pd.Series[int]") -> None:
 
 
 def _texts(labels: "pd.Index") -> list[str]:
-    """Escape dollars: matplotlib reads what is between two of them as a formula."""
+    """Escape dollar signs, which matplotlib treats as math delimiters."""
     return [str(label).replace("$", r"\$") for label in labels]
 
 

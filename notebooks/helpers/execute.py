@@ -1,7 +1,6 @@
-"""Run the notebooks on the synthetic sample and save them with their output.
+"""Runs the notebooks on the synthetic sample and saves them with their output.
 
-Run `make notebooks` after a change of a notebook or of what it calls; a test fails if you
-forget it.
+Run `make notebooks` after changing a notebook or code that it calls; otherwise a test fails.
 """
 
 import base64
@@ -43,18 +42,18 @@ def main() -> None:
 
 
 def execute(path: Path, data_file: Path | None = None) -> NotebookNode:
-    """Run a notebook from its first cell to its last, in its own folder.
+    """Run a notebook in its own folder, without changing the file.
 
     Args:
-        path: The notebook; the file is not changed.
-        data_file: The raw table. None takes the synthetic sample, whatever the settings say,
-            so that no real customer gets into committed output.
+        path: The notebook.
+        data_file: The raw table. None means the synthetic sample, regardless of the settings, so
+            that no real customer gets into committed output.
 
     Returns:
-        The notebook with its output, and with nothing about this machine.
+        The notebook with its output, without anything specific to this machine.
 
     Raises:
-        CellExecutionError: a cell raised; carries the cell and the trace.
+        CellExecutionError: a cell raised; contains the cell and the traceback.
     """
     notebook: NotebookNode = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     environment = {key: value for key, value in os.environ.items() if key not in OWN_VARIABLES}
@@ -63,7 +62,8 @@ def execute(path: Path, data_file: Path | None = None) -> NotebookNode:
     client = NotebookClient(
         notebook,
         kernel_name=_KERNEL["name"],
-        # Hides the warning about plain text: the kernel is on loopback and needs a key.
+        # Hide the warning about an unencrypted connection: the kernel is on loopback and needs a
+        # key.
         extra_arguments=["--log-level=ERROR"],
         timeout=_CELL_SECONDS,
         record_timing=False,
@@ -80,7 +80,7 @@ def execute(path: Path, data_file: Path | None = None) -> NotebookNode:
 
 
 def _smaller(png: str) -> str:
-    """Reduce a picture to a palette: a third of the size, with no visible difference."""
+    """Reduce a picture to a palette: a third of the size, no visible difference."""
     picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
     written = io.BytesIO()
     picture.quantize(_COLOURS).save(written, "PNG", optimize=True)

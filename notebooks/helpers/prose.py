@@ -1,9 +1,9 @@
-"""Show sentences with computed figures, so that they are true for any table."""
+"""Renders Markdown with computed values, so that notebook prose is always correct."""
 
 from IPython.display import Markdown
 from IPython.display import display as show
 
 
 def say(text: str) -> None:
-    """Show a text in Markdown."""
+    """Render a text as Markdown."""
     show(Markdown(text))  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Load the table that the notebooks show."""
+"""Loads the table that the notebooks show."""
 
 import hashlib
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from mlstack.settings import ROOT, Settings
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A raw table and the contract that describes it.
+    """A raw table and its contract.
 
     Attributes:
-        contract: What a customer is.
-        raw: Texts, from `dataset.read_raw`.
-        origin: Where the table is from, with its SHA-256, as a sentence.
+        contract: The dataset contract.
+        raw: All values as text, from `dataset.read_raw`.
+        origin: A sentence with the table's source and SHA-256.
     """
 
     contract: Contract
@@ -28,12 +28,12 @@ class Table:
 
 
 def load_table() -> Table:
-    """Read the table that `DATA_FILE` names, else the contract's synthetic sample.
+    """Read the table named by `DATA_FILE`, or else the contract's synthetic sample.
 
-    The public file is never fetched, so that a notebook gives the same output everywhere.
+    It never downloads the public file, so that a notebook's output is reproducible.
 
     Raises:
-        SettingsError: there is no such file, or the contract has no sample.
+        SettingsError: the file does not exist, or the contract has no sample.
         DataError: the file is not a table.
     """
     settings = Settings.load()

@@ -1,1 +1,1 @@
-"""The synthetic sample of the raw table: how it is drawn and judged."""
+"""Draws and evaluates the synthetic sample of the raw table."""

@@ -1,8 +1,8 @@
-"""Model the rows of a table column by column, each given the columns before it.
+"""Models a table's rows column by column, each given the previous columns.
 
-Sequential tree synthesis (Reiter 2005; `synthpop` in R): for each column, a decision tree
-finds real rows that are similar in the columns drawn so far, and the new value is drawn from
-theirs. Values that few rows share are never copied: the draw is from between them.
+This is sequential tree synthesis (Reiter 2005; `synthpop` in R). For each column, a decision tree
+finds real rows that are similar in the columns drawn so far, and a new value is sampled from
+theirs. Rare numbers are never copied but replaced by numbers between them.
 """
 
 from collections.abc import Sequence
@@ -16,15 +16,18 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from notebooks.sample.real_table import Column, Numbers, RealTable, Relation
 
 ROWS_PER_LEAF = 40
-"""Minimum of real rows that a value is drawn from: with fewer, single customers are remembered;
-with more, columns lose their relations (figures in notebooks/sample/README.md)."""
+"""Minimum number of real rows that a value is drawn from.
+
+With fewer, individual customers are memorised; with more, columns lose their relations (see the
+figures in notebooks/sample/README.md).
+"""
 
 SHARED_BY = 10
-"""Minimum of rows that must share a number before it may be copied."""
+"""Minimum number of rows that must share a number before it may be copied."""
 
 
 class ConditionalTrees:
-    """Draws rows of one class, named as in the target's column of the real table."""
+    """Draws rows of one class, whose name is a value of the real target column."""
 
     def __init__(self, table: RealTable, of_class: str) -> None:
         rows = table.rows[table.rows[table.target] == of_class]
@@ -42,7 +45,7 @@ class ConditionalTrees:
                 self._steps.append(_Computed(column, relation))
 
     def draw(self, count: int, rng: np.random.Generator) -> pd.DataFrame:
-        """Draw rows: target, categories and numbers, typed as `RealTable.rows`."""
+        """Draw rows with target, categories and numbers, typed as `RealTable.rows`."""
         rows = pd.DataFrame({self._target: np.full(count, self._class, dtype=object)})
         for done, step in enumerate(self._steps):
             if isinstance(step, _Tree):
@@ -52,8 +55,8 @@ class ConditionalTrees:
         return rows
 
     def _matrix(self, rows: pd.DataFrame, count: int, done: int | None = None) -> Numbers:
-        """Encode the columns of the first steps for the trees, shape (count, width)."""
-        # The first step has no columns before it: give its tree a constant one.
+        """Encode the first columns for the trees; shape (count, width)."""
+        # The first step has no previous columns, so give its tree a constant one.
         blocks: list[Numbers] = [np.zeros((count, 1))]
         for step in self._steps[:done]:
             name = step.column.name
@@ -78,7 +81,7 @@ class _Computed:
 
 
 class _Tree:
-    """A column that is drawn from real rows, given the columns before it.
+    """A column that is sampled from real rows, given the previous columns.
 
     `everywhere` is the column in the whole table, which decides whether a value is rare.
     """
@@ -90,7 +93,7 @@ class _Tree:
         values = rows[column.name]
         if column.role == "number":
             self._tree = DecisionTreeRegressor(min_samples_leaf=ROWS_PER_LEAF, random_state=0)
-            # Ranks keep a few large values from deciding every split; missing ranks lowest.
+            # Ranks keep a few large values from dominating the splits; missing values rank lowest.
             self._tree.fit(before, values.rank(pct=True).fillna(0).to_numpy())
             counts = everywhere.value_counts()
             rare = np.sort(counts.index[counts < SHARED_BY].to_numpy(np.float64))
@@ -115,11 +118,11 @@ class _Tree:
         return _rounded(self.column, drawn) if is_number else drawn
 
     def _smooth(self, values: Numbers, donors: Numbers, rng: np.random.Generator) -> Numbers:
-        """Replace rare values by draws between their neighbours among the donors."""
+        """Replace rare values with draws between their neighbours among the donors."""
         rare = np.isin(values, self._rare)
         near = np.unique(donors[np.isin(donors, self._rare)])
         if len(near) == 1:
-            # The only rare value in its leaf: use its neighbours in the whole table.
+            # The leaf has one rare value, so use the neighbours in the whole table.
             near = self._rare
         middles = (near[1:] + near[:-1]) / 2
         bounds = np.concatenate([near[:1], middles, near[-1:]])
@@ -137,7 +140,7 @@ def _rounded(column: Column, values: Numbers) -> Numbers:
 
 
 def class_counts(classes: Sequence[str], count: int) -> dict[str, int]:
-    """Divide a number of rows among the classes by their real shares."""
+    """Distribute a number of rows over the classes by their real shares."""
     shares = pd.Series(classes).value_counts(normalize=True).sort_index()
     ends = np.rint(np.cumsum(shares.to_numpy()) * count).astype(int)
     return dict(zip(shares.index, np.diff(ends, prepend=0).tolist(), strict=True))

@@ -1,7 +1,7 @@
-"""Draw a synthetic sample from a model of a real raw table.
+"""Draws a synthetic sample from a model of a real raw table.
 
-The sample has the real table's columns and formats, and none of its rows: a drawn row that
-equals a real one in all columns except the id, or in a contract's features, is drawn again.
+The sample has the real table's columns and formats, but none of its rows. If a drawn row equals a
+real one in all columns except the id, or in a contract's features, it is redrawn.
 """
 
 import argparse
@@ -26,17 +26,17 @@ SEED = 20221
 _ROUNDS = 50
 
 _Taken = dict[str, set[str]]
-"""Keys of the rows that may not be drawn, for each set of compared columns."""
+"""Keys of rows that must not be drawn, for each set of compared columns."""
 
 
 def draw_sample(table: RealTable, rows: int, seed: int) -> pd.DataFrame:
-    """Draw a sample of a real table, as texts.
+    """Draw a sample of a real table, with all values as text.
 
     The classes keep their shares. The same table, rows and seed give the same sample.
 
     Raises:
-        DataError: the rows are too few to have both classes, or the table is so uniform that
-            not enough rows can be drawn that it does not contain.
+        DataError: there are too few rows to contain both classes, or the table is so uniform that
+            too few new rows exist.
     """
     rng = np.random.default_rng(seed)
     counts = class_counts(table.rows[table.target].tolist(), rows)
@@ -78,11 +78,11 @@ def _draw_class(
 
 
 def _fresh(table: RealTable, rows: pd.DataFrame, taken: _Taken) -> pd.DataFrame:
-    """Keep the rows that are in the real ranges, new, and unlike every real row.
+    """Keep rows that are within the real ranges, unique, and not in the real table.
 
-    Their keys are added to those taken.
+    Their keys are added to `taken`.
     """
-    # A column computed from others can leave its range in the real table.
+    # A computed column can leave its range in the real table.
     for name in table.relations:
         real = table.rows[name]
         rows = rows[rows[name].between(real.min(), real.max())]
@@ -97,16 +97,16 @@ def _fresh(table: RealTable, rows: pd.DataFrame, taken: _Taken) -> pd.DataFrame:
 def _identifiers(
     real: "pd.Series[float]", count: int, rng: np.random.Generator
 ) -> "pd.Series[int]":
-    """Draw distinct whole numbers in the range of the real ones, none of them real."""
+    """Draw distinct integers in the range of the real ones, but none of the real ones."""
     low, high = int(real.min()), int(real.max())
     enough = len(real) + count
-    # Continue above the range if the real numbers leave too few free.
+    # Extend the range upwards if it has too few unused numbers.
     drawn = pd.Series(low + rng.choice(max(high - low + 1, enough), size=enough, replace=False))
     return drawn[~drawn.isin(real)].head(count)
 
 
 def write_raw(sample: pd.DataFrame, table: RealTable, path: Path) -> None:
-    """Write texts as a CSV file: names and texts quoted, numbers bare."""
+    """Write text values as CSV: quote names and text, but not numbers."""
     quoted = {column.name for column in table.columns if column.number is None}
     lines = [",".join(map(_quote, sample.columns))]
     columns = [
@@ -121,7 +121,7 @@ def _quote(text: str) -> str:
 
 
 def parser(module: str, description: str | None) -> argparse.ArgumentParser:
-    """Make a parser with options for the real table and its contracts."""
+    """Create a parser with options for the real table and its contracts."""
     parser = argument_parser(module, description)
     parser.add_argument("--real", type=Path, required=True, help="the real raw table (CSV)")
     parser.add_argument(
@@ -147,7 +147,7 @@ def load(real: Path, contracts: Sequence[Path]) -> RealTable:
 
 
 def sample_path(contracts: Sequence[Contract]) -> Path:
-    """Return the path that the contracts give for their sample.
+    """Return the sample's path according to the contracts.
 
     Raises:
         DataError: they name no sample, or different ones.

@@ -1,10 +1,10 @@
-"""Compare the synthetic sample with the real table that it was drawn from.
+"""Compares the synthetic sample with the real table that it was drawn from.
 
-Prints the tables of `notebooks/sample/README.md`: what a model learns from the sample, how
-similar columns and correlations are, and how far the sample's rows are from real ones.
+Prints the tables of `notebooks/sample/README.md`: what a model learns from the sample, how similar
+columns and correlations are, and how far the sample's rows are from real ones.
 
-In every function `real` is the real table and `raw` its texts. A sample and other rows are
-typed as `RealTable.rows`, unless they are called texts.
+Throughout, `real` is the real table and `raw` its values as text. Other tables have the types of
+`RealTable.rows` unless described as text.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,9 +38,8 @@ def distances(real: RealTable, sample: pd.DataFrame) -> pd.DataFrame:
     """Measure how far each column's distribution is from the real one.
 
     Returns:
-        One row for each column except the id: `measure`, its `distance` (0: the same, 1:
-        nothing in common), and the shares of missing or unknown values, `real_missing` and
-        `sample_missing`.
+        One row per column except the id: `measure`, its `distance` (0: identical, 1: disjoint), and
+            the shares of missing or unknown values, `real_missing` and `sample_missing`.
     """
     unknown = {
         text
@@ -69,10 +68,10 @@ def distances(real: RealTable, sample: pd.DataFrame) -> pd.DataFrame:
 def correlation_differences(real: RealTable, sample: pd.DataFrame) -> Numbers:
     """Compare the correlations of each pair of columns.
 
-    Each value of a text column, the target included, counts as a column of 0 and 1.
+    Each value of a text column, including the target, becomes a 0/1 column.
 
     Returns:
-        Absolute differences, one for each pair, of shape (n_pairs,).
+        Absolute differences, shape (n_pairs,).
     """
     numbers = [column.name for column in real.of_role("number")]
     texts = [column.name for column in real.of_role("target", "category")]
@@ -89,12 +88,14 @@ def correlation_differences(real: RealTable, sample: pd.DataFrame) -> Numbers:
 
 
 def transfer(real: RealTable, raw: pd.DataFrame, sample: pd.DataFrame) -> pd.DataFrame:
-    """Compute the AUC on real rows of models trained on real rows and on the sample's texts.
+    """Train models on real rows and on the sample; compute their AUC on real rows.
+
+    `sample` is text.
 
     Returns:
-        One row for each contract, means over the same folds of real rows: `real` learns from
-        the other folds; `sample` from the sample, which was drawn from all folds; `unseen`
-        from a sample that is drawn from the other folds only.
+        One row per contract, with means over the same folds of real rows: `real` is trained on the
+            other folds; `sample` on the sample, which was drawn from all folds; `unseen` on a
+            sample drawn from the other folds only.
     """
     names = [contract.name for contract in real.contracts]
     figures: list[pd.DataFrame] = []
@@ -120,7 +121,7 @@ def _folds(real: RealTable, count: int) -> list[tuple[NDArray[np.intp], NDArray[
 
 
 def auc(train: pd.DataFrame, test: pd.DataFrame, contract: Contract) -> float:
-    """Train a model on the texts of some raw rows and return its AUC on others."""
+    """Train a model on raw rows, as text, and return its AUC on others."""
     encoder = Encoder(contract)
 
     def matrix(raw: pd.DataFrame) -> xgb.DMatrix:
@@ -143,12 +144,11 @@ def identical_rows(real: RealTable, sample: pd.DataFrame) -> dict[str, int]:
 
 
 def nearest(real: RealTable, rows: pd.DataFrame, others: pd.DataFrame, *, skip: int = 0) -> Numbers:
-    """Compute the distance of each row to the nearest of others.
+    """Compute the distance of each row to its nearest row in `others`.
 
-    The distance is the mean over all columns except the id. A number contributes the
-    difference of its ranks in the real table (0 to 1), a text 0 when equal, else 1.
-
-    `skip` nearest rows are skipped: 1 when `rows` are among the `others`.
+    The distance is the mean over all columns except the id. A number contributes the difference of
+    its ranks in the real table (0 to 1); text contributes 0 when equal, else 1. Ignores the `skip`
+    nearest rows: pass 1 if `others` contains `rows`.
     """
     search = NearestNeighbors(n_neighbors=1 + skip, metric="manhattan", n_jobs=1)
     search.fit(_positions(real, others))
@@ -157,7 +157,7 @@ def nearest(real: RealTable, rows: pd.DataFrame, others: pd.DataFrame, *, skip: 
 
 
 def _positions(real: RealTable, rows: pd.DataFrame) -> Numbers:
-    """Place rows at points whose Manhattan distance is that of `nearest`."""
+    """Map rows to points whose Manhattan distance is that of `nearest`."""
     columns = real.of_role("target", "category", "number")
     axes: list[Numbers] = []
     for column in columns:
@@ -167,17 +167,17 @@ def _positions(real: RealTable, rows: pd.DataFrame) -> Numbers:
             sides = [np.searchsorted(ranks, values.to_numpy(), side=s) for s in ("left", "right")]
             axes.append((sides[0] + sides[1]) / 2 / len(ranks))
         else:
-            # Rows with different texts differ on two of these axes.
+            # Rows with different text differ on two of these axes.
             axes += [(values == text).to_numpy(np.float64) / 2 for text in theirs.unique()]
     return np.column_stack(axes) / len(columns)
 
 
 def memorisation(real: RealTable, raw: pd.DataFrame) -> float:
-    """Measure whether a sample remembers the single rows that it was drawn from.
+    """Measure whether a sample memorises the individual rows that it was drawn from.
 
     Returns:
-        Share of the rows drawn from one half of the real rows that are nearer to that half
-        than to the other one: .5 remembers nothing, 1 copies.
+        Share of rows drawn from one half of the real rows that are nearer to that half than to the
+        other. 0.5: nothing was memorised; 1: rows were copied.
     """
     shares = []
     for half, other in _folds(real, 2):
@@ -188,7 +188,7 @@ def memorisation(real: RealTable, raw: pd.DataFrame) -> float:
 
 
 def report(real: RealTable, raw: pd.DataFrame, sample: pd.DataFrame) -> Iterator[str]:
-    """Yield all figures of a sample's texts as lines of Markdown."""
+    """Yield all figures of a sample, given as text, as lines of Markdown."""
     typed = real.parse(sample)
     learnt = transfer(real, raw, sample)
     yield f"AUC on real rows, mean of {FOLDS} folds (XGBoost, {_TREES} trees of depth 4, eta .05):"

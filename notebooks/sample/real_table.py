@@ -1,4 +1,4 @@
-"""Find out what the columns of the real table are, from the contracts and the table."""
+"""Derives the roles and formats of the real table's columns."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _SEPARATOR = "\x1f"
 
 @dataclass(frozen=True, slots=True)
 class NumberFormat:
-    """How a column writes its numbers; every value keeps to both limits."""
+    """How a column formats its numbers; both limits hold for every value."""
 
     decimals: int
     """Decimal places."""
@@ -33,14 +33,14 @@ class NumberFormat:
     """Text of a missing value."""
 
     def text(self, value: float) -> str:
-        """Write a number, rounded to the column's precision."""
+        """Format a number, rounded to the column's precision."""
         if np.isnan(value):
             return self.missing
         # Adding zero turns -0 into 0.
         return f"{round(value, self.decimals) + 0.0:.{self.digits}g}"
 
     def round(self, values: Numbers) -> Numbers:
-        """Round to the column's precision; writing a rounded value loses nothing."""
+        """Round to the column's precision; formatting a rounded value is lossless."""
         return np.array(
             [np.nan if np.isnan(value) else float(self.text(value)) for value in values],
             dtype=np.float64,
@@ -66,7 +66,7 @@ class Relation:
     right: str
 
     def apply(self, rows: pd.DataFrame) -> Numbers:
-        """Compute the values of the column, without rounding."""
+        """Compute the column's values, without rounding."""
         left, right = (rows[name].to_numpy(np.float64) for name in (self.left, self.right))
         with np.errstate(divide="ignore", invalid="ignore"):
             return _OPERATIONS[self.operation](left, right)
@@ -81,11 +81,11 @@ _OPERATIONS: dict[str, Callable[[Numbers, Numbers], Numbers]] = {
 
 
 class RealTable:
-    """The real table and the meaning of its columns; contracts may use different columns.
+    """The real table and its columns' roles; contracts may use different columns.
 
     Raises:
-        DataError: the table does not fit a contract, or has a column of texts that no contract
-            mentions. Such texts may name people, so none are drawn from them.
+        DataError: the table does not fit a contract, or has a text column that no contract
+            mentions. Such text may identify people, so it must not be sampled.
     """
 
     def __init__(self, raw: pd.DataFrame, contracts: Sequence[Contract]) -> None:
@@ -94,21 +94,21 @@ class RealTable:
         self.contracts = tuple(contracts)
         self.columns = tuple(_describe(raw, contracts))
         self.rows = self.parse(raw)
-        """Numbers as float64 (NaN: missing), everything else as text."""
+        """Numbers as float64 (NaN if missing), everything else as text."""
         self.relations = _relations(self.rows, self.columns)
-        """Columns that are computed from others, by name."""
+        """Relations of the computed columns, by column name."""
 
     def of_role(self, *roles: Role) -> tuple[Column, ...]:
-        """Return the columns of these roles, in the table's order."""
+        """Return the columns with these roles, in the table's order."""
         return tuple(column for column in self.columns if column.role in roles)
 
     @property
     def target(self) -> str:
-        """Name of the target's column."""
+        """Name of the target column."""
         return self.of_role("target")[0].name
 
     def parse(self, raw: pd.DataFrame) -> pd.DataFrame:
-        """Convert texts of this table's columns to the types of `rows`."""
+        """Convert text values of this table's columns to the types of `rows`."""
         return pd.DataFrame(
             {
                 column.name: raw[column.name].astype(object)
@@ -119,7 +119,7 @@ class RealTable:
         )
 
     def texts(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Write rows as the raw table would; `rows` may lack columns."""
+        """Format rows as in the raw table; `rows` may lack columns."""
         return pd.DataFrame(
             {
                 column.name: rows[column.name]
@@ -144,7 +144,7 @@ class RealTable:
         return sets
 
     def keys(self, rows: pd.DataFrame, names: Sequence[str]) -> "pd.Series[str]":
-        """Make one text per row, the same for rows that are equal in these columns."""
+        """Build one key per row; rows with equal values in these columns share a key."""
         texts = self.texts(rows[list(names)])[list(names)]
         return pd.Series(
             [_SEPARATOR.join(row) for row in texts.itertuples(index=False)], index=rows.index
@@ -208,7 +208,7 @@ def _relation(
 ) -> Relation | None:
     values = rows[name].to_numpy(np.float64)
     tolerance = 0.5 * 10.0**-number.decimals * (1 + 1e-6)
-    # Many rules fit a column that hardly varies, and mean nothing.
+    # Many rules fit a nearly constant column by accident.
     if len(np.unique(values)) <= _FEW_VALUES:
         return None
     for operation in _OPERATIONS:
@@ -223,5 +223,5 @@ def _relation(
 
 
 _FEW_VALUES = 20
-# Most rules already fail on the first rows.
+# Most rules already fail on this many rows.
 _PROBE = 50
