@@ -1,4 +1,4 @@
-"""Compares drift tests: false alarms, missed drifts, and the cost of a comparison.
+"""Compares drift tests: false alarms, missed drifts, and cost.
 
 Usage: [DATA_FILE=...] python -m benchmarks.drift_detection [windows]
 
@@ -206,7 +206,7 @@ def _rules(contract: Contract) -> dict[str, Rule]:
 
 
 def _other_rules(data: _Data, windows: int) -> None:
-    """Apply other rules to the same windows, and to drift-free windows of report size."""
+    """Apply other rules to these windows, and to drift-free ones of report size."""
     contract = data.contract
     reference = with_labels(data.reference, contract)
     sizes = (100, 1000, 20_000)

@@ -88,7 +88,7 @@ class Trial:
 
 
 OnTrial = Callable[[Trial, Trial | None], None]
-"""Called after each trial with the trial and the best so far (None if all failed)."""
+"""Called after each trial with it and the best so far (None if all have failed)."""
 
 
 def search(

@@ -1,1 +1,1 @@
-"""Everything about running the stack."""
+"""Everything needed to run the stack."""

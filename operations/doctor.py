@@ -1,6 +1,6 @@
-"""Check whether this machine can run the active environment: `make doctor`.
+"""Checks whether this machine can run the active environment (`make doctor`).
 
-Each line says ok or what to do. The exit code is 1 when something stands in the way.
+Each line says ok or what to do. The exit code is 1 if a check fails.
 """
 
 import os
@@ -15,7 +15,7 @@ def main() -> None:
     """Check this machine and print what was found."""
     environment = os.environ[environments.NAME_VARIABLE]
     settings = environments.load(environment)
-    # Each environment has packages that the other one does not install.
+    # The environments install different packages.
     if runs_in_containers(environment):
         from operations.containers import checks as container_checks  # noqa: PLC0415 - see above
 

@@ -1,4 +1,4 @@
-"""What can go wrong with a stack, wherever it runs."""
+"""The base error of every environment's stack."""
 
 from mlstack.errors import MlstackError
 

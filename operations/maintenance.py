@@ -1,4 +1,4 @@
-"""Let only one of pruning, backup and restore run at a time."""
+"""Lets only one of pruning, backup and restore run at a time."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,12 +18,9 @@ class MaintenanceError(MlstackError):
 def maintenance(
     state: Path, patience_seconds: float = 0, say: Callable[[str], object] = say
 ) -> Iterator[None]:
-    """Hold the lock of pruning, backup and restore.
+    """Hold the lock of pruning, backup and restore in a state folder.
 
-    Args:
-        state: The state folder (`Settings.state_path`).
-        patience_seconds: How long to wait for the lock.
-        say: Gets a line before waiting.
+    It waits up to `patience_seconds` for the lock, after passing a line to `say`.
 
     Raises:
         MaintenanceError: another one is still running.

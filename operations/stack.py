@@ -1,4 +1,4 @@
-"""Start, stop and show the services of the active environment.
+"""Starts, stops and shows the services of the active environment.
 
 NAME is a group (`model-registry`, `serve`, `monitoring`) or a service. The environment must be
 loaded (`python -m mlstack.with_environment`).
@@ -21,7 +21,7 @@ def runs_in_containers(environment: str) -> bool:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Carry out one command."""
+    """Execute one command."""
     parser = command_line.argument_parser("operations.stack", __doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     for command in ("start", "stop"):
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _active_stack() -> "ContainerStack | EmbeddedStack":
-    # Each environment has packages that the other one does not install.
+    # The environments install different packages.
     environment = os.environ[environments.NAME_VARIABLE]
     settings = environments.load(environment)
     if runs_in_containers(environment):

@@ -1,4 +1,4 @@
-"""Configures gunicorn for the Evidently service: one process, whose threads share the window."""
+"""Configures gunicorn for the Evidently service: one process with several threads."""
 
 # ruff: noqa: PLC0415 - the functions' imports must run after the environment is set
 

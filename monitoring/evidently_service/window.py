@@ -25,7 +25,7 @@ class Snapshot:
     rows: Sequence[Row]
 
     def table(self, contract: Contract) -> pd.DataFrame:
-        """Return a table: features as in `customer_table`, `PREDICTION`, `TARGET`, `RUN_ID`."""
+        """Return features as `customer_table` does, with `PREDICTION`, `TARGET`, `RUN_ID`."""
         targets = [np.nan if row.target is None else row.target for row in self.rows]
         return customer_table([row.customer for row in self.rows], contract).assign(
             **{

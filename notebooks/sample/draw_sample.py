@@ -97,7 +97,7 @@ def _fresh(table: RealTable, rows: pd.DataFrame, taken: _Taken) -> pd.DataFrame:
 def _identifiers(
     real: "pd.Series[float]", count: int, rng: np.random.Generator
 ) -> "pd.Series[int]":
-    """Draw distinct integers in the range of the real ones, but none of the real ones."""
+    """Draw distinct integers in the range of the real ones, excluding those."""
     low, high = int(real.min()), int(real.max())
     enough = len(real) + count
     # Extend the range upwards if it has too few unused numbers.

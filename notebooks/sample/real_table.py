@@ -59,7 +59,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """Computes a column from two earlier ones; exact in every row except for rounding."""
+    """Computes a column from two earlier ones, exactly except for rounding."""
 
     operation: str
     left: str

@@ -1,1 +1,1 @@
-"""What the system needs to be there in AWS: bucket, training data and streams."""
+"""Creates the AWS resources: bucket, training data and streams."""

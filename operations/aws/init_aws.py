@@ -1,7 +1,7 @@
-"""`make init_aws`: create the bucket, the training data and the streams where they are missing.
+"""Creates missing AWS resources: bucket, training data, streams (`make init_aws`).
 
-With `--keep` it stays and creates them again whenever they are gone: AWS emulators forget
-everything when they restart.
+With `--keep` it runs forever and recreates lost resources, because AWS emulators lose their data
+when they restart.
 """
 
 import logging
@@ -25,19 +25,16 @@ _ATTEMPTS = 5
 
 
 def init_aws(settings: Settings, contract: Contract, say: Callable[[str], None]) -> RawTable:
-    """Create what is missing, and store the training data.
+    """Create missing resources and store the contract's training data.
 
-    Args:
-        settings: Names of bucket and streams, `DATA_FILE`, the state folder.
-        contract: Whose training data.
-        say: Is given a sentence for each change, and for what happened to the data.
+    Each change is reported to `say` as a sentence.
 
     Returns:
-        The table that the feature store has.
+        The table in the feature store.
 
     Raises:
-        SettingsError: no bucket was chosen, or there is no table.
-        FeatureStoreError, StreamError, Unavailable: AWS cannot be reached or refuses.
+        SettingsError: no bucket is set, or there is no table.
+        FeatureStoreError, StreamError, Unavailable: AWS is unreachable or rejects a request.
     """
     table = ensure_table(settings, contract, _ensure_store(settings, say), say)
     _ensure_streams(settings, say)
@@ -45,7 +42,7 @@ def init_aws(settings: Settings, contract: Contract, say: Callable[[str], None])
 
 
 def restore_aws(settings: Settings, say: Callable[[str], None]) -> None:
-    """Create again what is gone. Arguments and exceptions are those of `init_aws`."""
+    """Recreate lost resources; arguments and exceptions are those of `init_aws`."""
     restore_tables(settings, _ensure_store(settings, say), say)
     _ensure_streams(settings, say)
 
@@ -69,10 +66,10 @@ def _ensure_streams(settings: Settings, say: Callable[[str], None]) -> None:
 
 
 def keep(settings: Settings) -> None:
-    """Create what is missing again and again; does not return.
+    """Recreate lost resources periodically, forever.
 
-    Before the first `make init_aws` there is nothing to keep. The heartbeat is renewed whenever
-    nothing is missing.
+    It does nothing before the first `make init_aws`. It renews the heartbeat whenever nothing is
+    missing.
     """
     while True:
         try:

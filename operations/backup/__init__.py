@@ -1,5 +1,5 @@
-"""Backup and restore of what cannot be made again: predictions, MLflow, the deployment record.
+"""Backs up and restores predictions, MLflow and the deployment record.
 
-A backup is one `.tar.gz` file. It is written to standard output and read from standard input, so
-that it is a file of the caller whether the services run natively or in containers.
+A backup is a `.tar.gz` file. It is written to standard output and read from standard input, so the
+caller owns the file even if the services run in containers.
 """

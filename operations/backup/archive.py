@@ -1,4 +1,4 @@
-"""The format of a backup: an archive whose last member is a manifest with checksums."""
+"""The backup format: an archive whose last member is a manifest with checksums."""
 
 import gzip
 import hashlib
@@ -25,7 +25,7 @@ _READABLE_BY_OWNER = 0o600
 
 
 class BackupError(MlstackError):
-    """A backup cannot be made, is not whole, or cannot be restored here."""
+    """A backup cannot be made, is incomplete, or cannot be restored here."""
 
 
 class Manifest(BaseModel):
@@ -33,11 +33,11 @@ class Manifest(BaseModel):
 
     Args:
         format: Version of the format.
-        began_at: What arrived later may be missing.
-        mlflow_version: The version whose tables are in it.
-        artifacts_elsewhere: Where MLflow's artifacts are when they are not in the backup.
-        counts: How many of each kind it holds.
-        sha256: Checksum of every member.
+        began_at: Data that arrived later may be missing.
+        mlflow_version: The MLflow version that created the tables.
+        artifacts_elsewhere: Where MLflow stores artifacts that are not in the backup.
+        counts: Number of items by kind.
+        sha256: Checksum of each member.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,11 +55,7 @@ class Manifest(BaseModel):
 
 
 class ArchiveWriter:
-    """Writes a backup to a stream, which need not be seekable; leaving its context ends the file.
-
-    Args:
-        stream: Where to.
-    """
+    """Writes a backup to a stream, seekable or not; its context completes the file."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._packed = gzip.GzipFile(fileobj=stream, mode="wb", compresslevel=_FAST)
@@ -75,7 +71,7 @@ class ArchiveWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # A backup that failed has no end, so nobody takes it for whole.
+        # A failed backup stays unterminated, so that it cannot pass for a complete one.
         if kind is None:
             self._tar.close()
             self._packed.close()
@@ -85,7 +81,7 @@ class ArchiveWriter:
         self._add(name, BytesIO(content), len(content))
 
     def add_file(self, name: str, path: Path) -> None:
-        """Add a file as a member. Raises OSError, also when the file shrinks meanwhile."""
+        """Add a file as a member; raise OSError if it cannot be read or shrinks."""
         with path.open("rb") as file:
             self._add(name, file, os.fstat(file.fileno()).st_size)
 
@@ -96,7 +92,7 @@ class ArchiveWriter:
         artifacts_elsewhere: str | None,
         counts: Mapping[str, int],
     ) -> Manifest:
-        """Add the manifest as the last member; return it."""
+        """Add the manifest as the last member and return it."""
         manifest = Manifest(
             began_at=began_at,
             mlflow_version=mlflow_version,
@@ -128,14 +124,10 @@ class _Reader:
 
 
 def unpack(stream: IO[bytes], folder: Path) -> Manifest:
-    """Unpack a backup and check that all of it is there and unchanged.
-
-    Args:
-        stream: The backup.
-        folder: Created; holds the members afterwards, synced to disk.
+    """Unpack a backup into a new folder, verify its checksums and sync it to disk.
 
     Raises:
-        BackupError: it is no backup, or not whole.
+        BackupError: the stream is not a backup, or is incomplete or changed.
     """
     folder.mkdir(mode=0o700, parents=True)
     sha256: dict[str, str] = {}
@@ -156,7 +148,7 @@ def unpack(stream: IO[bytes], folder: Path) -> Manifest:
                     shutil.copyfileobj(reader, file, _CHUNK)
                 sha256[member.name] = reader.sha256.hexdigest()
             while packed.read(_CHUNK):
-                pass  # to the end, where gzip's checksum is
+                pass  # read to the end, where gzip verifies its checksum
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise BackupError(f"the file is no backup, or not whole: {error}") from error
     if sha256.pop(_MANIFEST, None) is None:

@@ -1,7 +1,7 @@
-"""The parts of a backup beside MLflow: MongoDB's documents, and the deployment record.
+"""Backs up everything except MLflow: MongoDB's documents and the deployment record.
 
-Documents are saved unchanged as BSON, some thousand in a member. Models are saved with MLflow;
-servers fetch them from there again.
+Documents are saved unchanged as BSON, about a thousand per archive member. Model copies are
+omitted, because servers download them from MLflow again.
 """
 
 from collections.abc import Iterable
@@ -20,22 +20,23 @@ from operations.backup.archive import ArchiveWriter
 _DOCUMENTS, _DEPLOYMENTS = "mongodb", "state"
 _BATCH = 1000
 _RAW = CodecOptions(document_class=RawBSONDocument)
-# The record comes last: servers start once it is there.
+# The record comes last, because servers start once it exists.
 _DEPLOYMENT_FILES = ("deployments.jsonl", "deployment.json")
 
 
 def save_documents(uri: str, archive: ArchiveWriter) -> dict[str, int]:
-    """Add every collection, without indexes; return how many documents each has.
+    """Add every collection, without indexes; return the documents per collection.
 
     Raises:
         StorageUnavailable: MongoDB does not answer.
     """
     counts: dict[str, int] = {}
     with open_database(uri) as database:
-        # `data` last: an outcome that arrives meanwhile is then at least in its prediction.
+        # `data` last: an outcome that arrives during the backup is then at least part of its
+        # prediction document.
         for name in sorted(database.list_collection_names(), reverse=True):
             counts[name] = 0
-            # pymongo's annotation is wrong: these are bytes.
+            # pymongo's annotation is wrong: the batches are bytes.
             batches = cast("Iterable[bytes]", database[name].find_raw_batches(batch_size=_BATCH))
             for number, batch in enumerate(batches):
                 counts[name] += len(list(bson.decode_iter(batch, _RAW)))
@@ -44,17 +45,17 @@ def save_documents(uri: str, archive: ArchiveWriter) -> dict[str, int]:
 
 
 def has_documents(uri: str) -> bool:
-    """Return whether any collection has a document. Raises StorageUnavailable."""
+    """Return whether any collection has a document; may raise StorageUnavailable."""
     with open_database(uri) as database:
         names = database.list_collection_names()
         return any(database[name].find_one() is not None for name in names)
 
 
 def restore_documents(uri: str, folder: Path) -> dict[str, int]:
-    """Insert an unpacked backup's documents; return how many each collection has then.
+    """Insert a backup's documents; return the resulting count per collection.
 
     Raises:
-        StorageUnavailable: MongoDB does not answer, or refuses.
+        StorageUnavailable: MongoDB does not answer or rejects a document.
     """
     with open_database(uri) as database:
         for path in sorted((folder / _DOCUMENTS).glob("*/*.bson")):
@@ -66,16 +67,16 @@ def restore_documents(uri: str, folder: Path) -> dict[str, int]:
 
 
 def save_deployments(state: Path, archive: ArchiveWriter) -> dict[str, int]:
-    """Add the deployment record and the history; return how many deployments there were."""
+    """Add the deployment record and history; return the number of deployments."""
     for name in _DEPLOYMENT_FILES:
-        # Each file is replaced as a whole, so it is never read half-written.
+        # Files are replaced atomically, so they are never read half-written.
         if (state / name).exists():
             archive.add(f"{_DEPLOYMENTS}/{name}", (state / name).read_bytes())
     return {"deployments": len(DeploymentState(state).history())}
 
 
 def restore_deployments(state: Path, folder: Path) -> None:
-    """Write an unpacked backup's deployment record and history into the state folder."""
+    """Write a backup's deployment record and history into the state folder."""
     for name in _DEPLOYMENT_FILES:
         saved = folder / _DEPLOYMENTS / name
         if saved.exists():

@@ -1,4 +1,4 @@
-"""`make backup`: back up the running stack to standard output."""
+"""Backs up the running stack to standard output (`make backup`)."""
 
 import importlib.metadata
 import sys
@@ -15,28 +15,23 @@ from operations.backup.mlflow_files import MlflowFiles
 from operations.maintenance import maintenance
 
 _PATIENCE_SECONDS = 3600.0
-"""A nightly backup waits for a pruning instead of failing until the next night."""
+"""A nightly backup waits for a running pruning instead of failing."""
 
 
 def create_backup(settings: Settings, stream: IO[bytes], say: Callable[[str], object]) -> Manifest:
-    """Write a backup.
-
-    Args:
-        settings: Where things are.
-        stream: Where the backup is written to.
-        say: Gets a line before waiting.
+    """Write a backup to a stream; `say` gets a line before waiting for the lock.
 
     Raises:
         MaintenanceError: a pruning, another backup or a restore takes too long.
         StorageUnavailable: MongoDB does not answer.
         BackupError: MLflow's database cannot be copied.
-        OSError: the stream, or a file that belongs into the backup, fails.
+        OSError: writing to the stream or reading a file fails.
     """
     began = datetime.now(UTC)
     mlflow = MlflowFiles.of(settings)
     turn = maintenance(settings.state_path, _PATIENCE_SECONDS, say)
     with turn, ArchiveWriter(stream) as archive:
-        # Deployments first: their runs are then in the copy of MLflow too.
+        # Deployments first, so that the later copy of MLflow contains their runs.
         counts = {
             **save_deployments(settings.state_path, archive),
             **save_documents(settings.mongo_uri, archive),
@@ -47,7 +42,7 @@ def create_backup(settings: Settings, stream: IO[bytes], say: Callable[[str], ob
 
 
 def main() -> None:
-    """Write a backup to standard output, and what it holds to standard error."""
+    """Write a backup to standard output, and its contents to standard error."""
     try:
         manifest = create_backup(Settings.load(), sys.stdout.buffer, _say)
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""The part of a backup that is MLflow's: its database, copied live, and its artifacts."""
+"""Backs up and restores MLflow's database, copied live, and its artifacts."""
 
 import shutil
 import sqlite3
@@ -14,7 +14,7 @@ from operations.backup.archive import ArchiveWriter, BackupError
 
 _DATABASE, _ARTIFACTS = "mlflow/mlflow.db", "mlflow/artifacts"
 _RUNS, _VERSION = "runs", "alembic_version"
-# Rows of a new database: its schema's version, the experiment `Default` and its workspace.
+# Row counts of a new database: schema version, experiment `Default` and its workspace.
 _INITIAL_ROWS = {_VERSION: 1, "experiments": 1, "workspaces": 1}
 _SQLITE = "sqlite:///"
 _BUSY_SECONDS = 60
@@ -22,14 +22,14 @@ _BUSY_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class MlflowFiles:
-    """The files of MLflow's server.
+    """The files of the MLflow server.
 
-    Every method raises BackupError when the database is damaged or locked, or its disk is full.
+    Every method raises BackupError if the database is damaged or locked, or its disk is full.
 
     Args:
-        database: Its SQLite file.
-        artifacts: Folder of models and plots; None: they are elsewhere.
-        elsewhere: The object store that has them; it is not backed up.
+        database: The SQLite file.
+        artifacts: Folder of models and plots; None if they are in an object store.
+        elsewhere: That object store, which is not backed up.
     """
 
     database: Path
@@ -38,7 +38,7 @@ class MlflowFiles:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Find them. Raises BackupError: the database is not SQLite."""
+        """Locate the files; raise BackupError if the database is not SQLite."""
         uri = settings.mlflow_backend_store_uri
         if not uri.startswith(_SQLITE):
             raise BackupError(
@@ -52,9 +52,9 @@ class MlflowFiles:
         return cls(database, ROOT / place, None)
 
     def save(self, archive: ArchiveWriter) -> dict[str, int]:
-        """Add the database, then the artifacts; return how many runs and files there are.
+        """Add database and artifacts; return the number of runs and files.
 
-        In this order every artifact that the saved database names is in the backup.
+        The database comes first, so that the backup contains every artifact it refers to.
 
         Raises:
             BackupError: there is no database, or it is damaged.
@@ -70,7 +70,7 @@ class MlflowFiles:
         return {"runs": runs, "files of artifacts": len(files)}
 
     def list_contents(self) -> list[str]:
-        """Describe what MLflow holds beyond a new server's database; empty: nothing."""
+        """List what MLflow has beyond a new server's content; empty if nothing."""
         found = []
         if self.database.exists():
             with _sqlite_errors(), closing(_open(self.database)) as live:
@@ -85,11 +85,9 @@ class MlflowFiles:
         return found
 
     def check_version(self, folder: Path, mlflow_version: str) -> None:
-        """Raise BackupError when a backup's tables are not those of the MLflow that runs here.
+        """Raise BackupError if the backup's tables differ from those of MLflow here.
 
-        Args:
-            folder: The unpacked backup.
-            mlflow_version: The version that made it.
+        `folder` has the unpacked backup, which `mlflow_version` created.
         """
         if not self.database.exists():
             return
@@ -106,17 +104,14 @@ class MlflowFiles:
             )
 
     def restore(self, folder: Path) -> dict[str, int]:
-        """Restore artifacts and database; return counts as `save` does.
+        """Restore artifacts and database; return the counts, as `save` does.
 
-        SQLite writes the database in one transaction, so a server that has it open sees the new
-        one from then on.
-
-        Args:
-            folder: The unpacked backup, on the disk of the artifacts.
+        SQLite replaces the database in one transaction, so a server that has it open sees the new
+        content. `folder`, the unpacked backup, must be on the same disk as the artifacts.
         """
         if self.artifacts is not None and (folder / _ARTIFACTS).exists():
             if self.artifacts.exists():
-                shutil.rmtree(self.artifacts)  # it has no files, only folders
+                shutil.rmtree(self.artifacts)  # it contains only empty folders
             (folder / _ARTIFACTS).rename(self.artifacts)
             sync_names(self.artifacts.parent)
         with (
@@ -131,7 +126,7 @@ class MlflowFiles:
 
     @contextmanager
     def _copy(self) -> Iterator[Path]:
-        # Always the same name, so that the next backup replaces what a kill leaves.
+        # Fixed name: the next backup replaces the copy that a killed one left.
         copy = self.database.with_name(f"{self.database.name}.backup")
         copy.unlink(missing_ok=True)
         try:
@@ -144,7 +139,7 @@ class MlflowFiles:
             copy.unlink(missing_ok=True)
 
     def _artifact_files(self) -> dict[str, Path]:
-        """Return the files by their names below the folder."""
+        """Return the files by their path relative to the folder."""
         if self.artifacts is None:
             return {}
         paths = sorted(path for path in self.artifacts.rglob("*") if path.is_file())
@@ -179,7 +174,7 @@ def _count_runs(path: Path) -> int:
 
 
 def _schema(database: sqlite3.Connection) -> str | None:
-    """Return the version of MLflow's tables; None: there are none yet."""
+    """Return the schema version of MLflow's tables; None if there are none yet."""
     if _VERSION not in _tables(database):
         return None
     row = database.execute(f"SELECT version_num FROM {_VERSION}").fetchone()  # noqa: S608 - a constant

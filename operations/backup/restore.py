@@ -1,4 +1,4 @@
-"""`make restore`: restore a backup, read from standard input, into an empty stack."""
+"""Restores a backup from standard input into an empty stack (`make restore`)."""
 
 import shutil
 import sys
@@ -15,26 +15,22 @@ from operations.maintenance import maintenance
 
 
 def restore_backup(settings: Settings, stream: IO[bytes]) -> Manifest:
-    """Restore a backup, after checking all of it and that the stack is empty.
-
-    Args:
-        settings: Where things are.
-        stream: The backup.
+    """Restore a backup after verifying it and checking that the stack is empty.
 
     Raises:
-        BackupError: it is not whole, servers run, or the stack is not empty.
+        BackupError: it is incomplete, servers are running, or the stack is not empty.
         MaintenanceError: a pruning, a backup or another restore is running.
-        DeploymentError: a deployment is under way.
+        DeploymentError: a deployment is in progress.
         StorageUnavailable: MongoDB does not answer.
         OSError: a file cannot be written.
     """
     mlflow = MlflowFiles.of(settings)
     state = DeploymentState(settings.state_path)
-    # Beside the artifacts, so that restoring them is a rename.
+    # Next to the artifacts, so that restoring them is a rename.
     folder = mlflow.database.with_name("restore")
     with maintenance(settings.state_path), state.lock():
         try:
-            shutil.rmtree(folder, ignore_errors=True)  # of a killed restore
+            shutil.rmtree(folder, ignore_errors=True)  # left by a killed restore
             manifest = unpack(stream, folder)
             _require_empty(settings, mlflow, state, manifest)
             _require_same_store(mlflow, manifest)
@@ -45,7 +41,7 @@ def restore_backup(settings: Settings, stream: IO[bytes]) -> Manifest:
             }
             if wrong := restored.items() - manifest.counts.items():
                 raise BackupError(f"the counts differ from the backup's: {sorted(wrong)}")
-            # Last: no server starts before the deployment record is there.
+            # Last, because servers start once the deployment record exists.
             restore_deployments(settings.state_path, folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,1 +1,1 @@
-"""The containers' environments, `local` and `cloud`: every service under Docker compose."""
+"""The container-based environments, `local` and `cloud`, under Docker compose."""

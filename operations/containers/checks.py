@@ -1,4 +1,4 @@
-"""Checks of what the containers need of this machine, for `make doctor`."""
+"""Checks whether this machine can run the containers, for `make doctor`."""
 
 import json
 import os
@@ -19,7 +19,7 @@ OLDEST_COMPOSE = (2, 24)
 """Supports optional dependencies and waits for containers that run once."""
 
 DISK_GIB = 12.0
-"""Images, what building them leaves behind, and some weeks of models and data."""
+"""Space for images, build caches, and some weeks of models and data."""
 MEMORY_GIB = 4.0
 _GIB = 1024**3
 _EVERYWHERE = "0.0.0.0"  # noqa: S104 - where the engine publishes a port without an address
@@ -28,7 +28,7 @@ _ANSWER_SECONDS = 20
 
 
 def examine(environment: str, settings: Settings) -> Iterator[Finding]:
-    """Run every check; those that need Docker only when it answers."""
+    """Run every check; skip those that need Docker if it does not answer."""
     engine = _engine_fault()
     yield Finding("Docker engine", engine)
     yield Finding("contract", contract_fault(settings))
@@ -58,10 +58,10 @@ def examine(environment: str, settings: Settings) -> Iterator[Finding]:
 
 
 def port_fault(host: str, port: int) -> str | None:
-    """Return who holds a port; None when the engine can publish there."""
+    """Return who holds a port; None if the engine can publish there."""
     if ports.is_free(host, port):
         return None
-    # Only root may bind it, so trying says nothing; the engine is root.
+    # Only root may bind it, so a failed bind proves nothing; the engine is root.
     privileged = port < _FIRST_UNPRIVILEGED_PORT and os.getuid() != 0
     if privileged and not ports.answers(host, port):
         return None
@@ -73,14 +73,14 @@ def port_fault(host: str, port: int) -> str | None:
 
 
 def bucket_fault(environment: str, settings: Settings) -> str | None:
-    """Return a sentence when no bucket was chosen: names in AWS are shared by everybody."""
+    """Return a fault if no bucket is set; names in AWS are global, so none is given."""
     if settings.feature_store_bucket:
         return None
     return f"FEATURE_STORE_BUCKET is empty: choose a name for it in .env.{environment}"
 
 
 def proxy_fault(folder: Path) -> str | None:
-    """Return which file the proxy lacks in the folder of secrets, and what makes it."""
+    """Return which secret file the proxy lacks and what creates it; None if none."""
     for name, script in (("tls/fullchain.pem", "certificate.sh"), ("proxy/users", "user.sh")):
         if not (folder / name).is_file():
             return f"there is no {folder.name}/{name}: make it by cloud/nginx-tls/{script}"
@@ -110,7 +110,7 @@ def _compose_fault() -> str | None:
 def _disk_fault() -> str | None:
     answer = _ask("docker", "info", "--format", "{{json .DockerRootDir}}")
     folder = Path(json.loads(answer.stdout)) if answer.returncode == 0 else Path("/")
-    # A remote engine's folder is not on this machine.
+    # The folder of a remote engine does not exist here.
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free / _GIB

@@ -1,6 +1,6 @@
-"""Secrets of the containers, generated on first use into a folder that git ignores.
+"""Generates the containers' secrets on first use, in a folder that git ignores.
 
-A container gets each as a file (compose secrets), never as a variable.
+Containers get secrets as files (compose secrets), never as variables.
 """
 
 import os
@@ -17,19 +17,19 @@ NAMES = (
     "feedback_token",
 )
 CONTAINER_UID = 10001
-"""The user that containers run as when root runs make."""
+"""User id of the containers when root runs make."""
 
 
 def container_uid() -> int:
-    """Return the user that our containers run as: the caller, but never root."""
+    """Return the user id of our containers: the caller's, but never root's."""
     return os.getuid() or CONTAINER_UID
 
 
 def ensure() -> list[str]:
-    """Generate missing secrets; return their names.
+    """Generate missing secrets and return their names.
 
     Raises:
-        StackError: a secret belongs to another user, so the containers could not read it.
+        StackError: a secret belongs to another user, so the containers cannot read it.
     """
     FOLDER.mkdir(mode=0o700, exist_ok=True)
     reader = CONTAINER_UID if os.getuid() == 0 else None
@@ -47,7 +47,7 @@ def ensure() -> list[str]:
 
 
 def for_public_images() -> dict[str, str]:
-    """Return secrets for images whose users cannot read our files, by variable for compose."""
+    """Return secrets as compose variables, for images that cannot read our files."""
     found = {}
     for name in ("mongo_root_password", "grafana_admin_password"):
         path = FOLDER / name

@@ -1,4 +1,4 @@
-"""Logins with passwords that everybody knows: each is really tried."""
+"""Finds logins with well-known passwords by trying them."""
 
 import base64
 import urllib.error
@@ -17,10 +17,10 @@ _SECONDS = 5
 
 
 def find_default_passwords(containers: Sequence[Inspected]) -> tuple[str, ...]:
-    """Try default passwords wherever a service asks for a login; return those that work.
+    """Try default passwords on every service with a login; return those that work.
 
     Raises:
-        StackError: a service does not answer, so nothing can be said.
+        StackError: a service does not answer, so the result is unknown.
     """
     found: list[str] = []
     for each in containers:
@@ -33,7 +33,7 @@ def find_default_passwords(containers: Sequence[Inspected]) -> tuple[str, ...]:
 
 
 def _grafana_logins(host: str, port: int) -> list[str]:
-    """Try four: after five failures Grafana bars a user for minutes."""
+    """Try only four passwords: after five failures Grafana locks a user out for minutes."""
     working = []
     for password in ("admin", "grafana", "password", "prom-operator"):
         login = base64.b64encode(f"admin:{password}".encode()).decode()

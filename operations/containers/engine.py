@@ -1,4 +1,4 @@
-"""Docker compose, as this project's targets run it."""
+"""Runs Docker compose with this project's files."""
 
 import json
 import os
@@ -18,31 +18,28 @@ from operations.errors import StackError
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """A service's container as the engine sees it."""
+    """A service's container, as reported by the engine."""
 
     state: str
     """`running`, `exited`, `restarting`, ..."""
     health: str
-    """`healthy`, `unhealthy`, `starting`; empty: it has no health check."""
+    """`healthy`, `unhealthy` or `starting`; empty without a health check."""
     exit_code: int
     id: str
     since: str
 
     @property
     def is_ready(self) -> bool:
-        """Whether it works, or has done its work."""
+        """Whether it is running and healthy, or has exited successfully."""
         if self.state == "exited":
             return self.exit_code == 0
         return self.state == "running" and self.health in ("healthy", "")
 
 
 class Compose:
-    """The project's compose files under the environment that was loaded.
+    """The project's compose files under the loaded environment.
 
-    Every method raises StackError when there is no Docker.
-
-    Args:
-        given: Variables for compose beside the environment's.
+    Every method raises StackError if there is no Docker. `given` adds variables for compose.
     """
 
     def __init__(self, given: Mapping[str, str] | None = None) -> None:
@@ -50,19 +47,19 @@ class Compose:
             **os.environ,
             **(given or {}),
             "CONTAINER_UID": str(container_uid()),
-            # Images have no git.
+            # Images contain no git checkout.
             "GIT_REVISION": git_revision(),
         }
         if not _has_buildx():
             self._environment.setdefault("DOCKER_BUILDKIT", "0")
 
     def run(self, *arguments: str, stdin: Any = None) -> None:
-        """Run compose and show its output. Raises StackError: it fails."""
+        """Run compose and show its output; raise StackError if it fails."""
         if self.call(*arguments, stdin=stdin).returncode:
             raise StackError(f"docker compose {arguments[0]} failed: see above")
 
     def read(self, *arguments: str) -> str:
-        """Run compose and return its output. Raises StackError: it fails; says why."""
+        """Run compose and return its output; raise StackError with the reason if it fails."""
         done = self.call(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         if done.returncode:
             raise StackError(done.stderr.strip() or f"docker compose {arguments[0]} failed")
@@ -81,7 +78,7 @@ class Compose:
         )
 
     def become(self, *arguments: str) -> NoReturn:
-        """Replace this process by compose."""
+        """Replace this process with compose."""
         require_engine()
         os.chdir(ROOT)
         environment = {**self._environment, **for_public_images()}
@@ -89,7 +86,7 @@ class Compose:
 
     @cached_property
     def services(self) -> Mapping[str, Any]:
-        """Return every service of the environment, as its files describe it."""
+        """Every service of the environment, as in the compose files."""
         services: dict[str, Any] = json.loads(self.read("config", "--format", "json"))["services"]
         return services
 
@@ -106,24 +103,24 @@ class Compose:
                 since=each["RunningFor"],
             )
             for each in found
-            # Not the containers of a running job.
+            # Exclude the containers of running jobs.
             if "com.docker.compose.oneoff=True" not in each.get("Labels", "")
         }
 
 
 def _progress() -> tuple[str, ...]:
-    # In a log the progress bars of a terminal would be pages of lines.
+    # Progress bars would fill a log with lines.
     return () if sys.stdout.isatty() else ("--progress", "quiet")
 
 
 def require_engine() -> None:
-    """Raise StackError when there is no docker command."""
+    """Raise StackError if there is no docker command."""
     if shutil.which("docker") is None:
         raise StackError("there is no docker on the PATH: install it, or do without it: make demo")
 
 
 def _has_buildx() -> bool:
-    # Debian's Docker has none; compose has to be told to build without it.
+    # Debian's Docker lacks it; compose must then build without it.
     if shutil.which("docker") is None:
         return True
     asked = subprocess.run(["docker", "buildx", "version"], capture_output=True, check=False)
@@ -131,7 +128,7 @@ def _has_buildx() -> bool:
 
 
 def docker(*arguments: str) -> str:
-    """Run docker and return its output. Raises StackError: it fails; says why."""
+    """Run docker and return its output; raise StackError with the reason if it fails."""
     done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
         raise StackError(done.stderr.strip())

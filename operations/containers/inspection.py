@@ -1,4 +1,4 @@
-"""What the engine says of a running container."""
+"""Reads the engine's description of a running container."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -14,8 +14,8 @@ class Inspected:
     """A running container.
 
     Args:
-        document: The answer of `docker inspect`.
-        uids: The users that its processes run as, on the machine.
+        document: The output of `docker inspect`.
+        uids: The user ids of its processes on the machine.
     """
 
     def __init__(self, document: Mapping[str, Any], uids: Iterable[int]) -> None:
@@ -24,19 +24,19 @@ class Inspected:
 
     @property
     def service(self) -> str:
-        """Name of its service in the compose file."""
+        """Name of the service in the compose file."""
         return str(self._document["Config"]["Labels"]["com.docker.compose.service"])
 
     @property
     def image(self) -> str:
-        """Its image without the version."""
+        """Image name without version."""
         name = str(self._document["Config"]["Image"]).partition("@")[0]
         place, slash, last = name.rpartition("/")
         return f"{place}{slash}{last.partition(':')[0]}"
 
     @property
     def is_ours(self) -> bool:
-        """Whether this project builds its image."""
+        """Whether this project builds the image."""
         return self.image.startswith(_OWN)
 
     @property
@@ -47,7 +47,7 @@ class Inspected:
 
     @property
     def ports(self) -> list[tuple[str, int]]:
-        """Addresses and ports of the machine that lead to it."""
+        """The machine's addresses and ports that are published for it."""
         published = self._document["NetworkSettings"]["Ports"] or {}
         return [
             (binding["HostIp"], int(binding["HostPort"]))
@@ -57,23 +57,23 @@ class Inspected:
 
     @property
     def added_capabilities(self) -> list[str]:
-        """Capabilities beyond those of every container."""
+        """Capabilities in addition to the defaults."""
         added = list(self._host["CapAdd"] or ())
         return ["all: it is privileged", *added] if self._host["Privileged"] else added
 
     @property
     def drops_all_capabilities(self) -> bool:
-        """Whether it has no capability at all."""
+        """Whether it has no capabilities at all."""
         return "ALL" in (self._host["CapDrop"] or ())
 
     @property
     def has_read_only_root(self) -> bool:
-        """Whether only its volumes can be written."""
+        """Whether only its volumes are writable."""
         return bool(self._host["ReadonlyRootfs"])
 
     @property
     def gains_no_privileges(self) -> bool:
-        """Whether no program in it can gain privileges."""
+        """Whether its programs cannot gain privileges."""
         options = self._host["SecurityOpt"] or ()
         return bool({"no-new-privileges", "no-new-privileges:true"} & set(options))
 
@@ -88,7 +88,7 @@ class Inspected:
 
     @property
     def variables(self) -> dict[str, str]:
-        """The environment that it was created with."""
+        """The environment it was created with."""
         pairs = (line.partition("=") for line in self._document["Config"]["Env"])
         return {name: value for name, _, value in pairs}
 
@@ -97,7 +97,7 @@ def inspect_running() -> list[Inspected]:
     """Inspect every running container of this project, sorted by service.
 
     Raises:
-        StackError: none runs, or the engine does not answer.
+        StackError: none is running, or the engine does not answer.
     """
     containers = Compose().containers().values()
     ids = [each.id for each in containers if each.state == "running"]

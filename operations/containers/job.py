@@ -1,9 +1,9 @@
-"""Run a module in a container of its own, beside the services.
+"""Runs a module in a container of its own, next to the services.
 
 Usage: python -m operations.containers.job MODULE ARGUMENTS...
 
-The container has the image, volumes, network and secrets of the service that has the module's
-code. It runs whether that service is up or not, and is removed when it ends.
+The container has the image, volumes, network and secrets of the service that contains the module.
+It runs even if that service is down, and is removed when it ends.
 """
 
 import getpass
@@ -26,9 +26,9 @@ _SERVICES = {
     "reporting": "agent",
     "server": "model-server-api",
 }
-"""The service whose image has a package's code and needs; the first that fits counts."""
+"""The service that can run a package's modules; the first match applies."""
 
-# Places on this machine; the image sets its own.
+# Paths on this machine; the image sets its own.
 _MACHINE_VARIABLES = frozenset(
     {
         *("DATA_FILE", "LISTEN_ADDRESS", "LOGS_DIR", "REPORTS_DIR", "STATE_DIR"),
@@ -39,11 +39,7 @@ _RECEIVE = 'cat >"$DATA_FILE" && exec "$@"'
 
 
 def service_of(module: str) -> str:
-    """Return the service whose container can run a module.
-
-    Raises:
-        StackError: no service has the module's code.
-    """
+    """Return the service that can run a module; raise StackError if none can."""
     for package, service in _SERVICES.items():
         if module.startswith(f"{package}."):
             return service
@@ -51,10 +47,10 @@ def service_of(module: str) -> str:
 
 
 def become(environment: str, settings: Settings, module: str, arguments: list[str]) -> None:
-    """Replace this process by the job, which takes over signals, terminal and exit code.
+    """Replace this process with the job, including signals, terminal and exit code.
 
     Raises:
-        StackError: no service has the module's code, or a file is missing.
+        StackError: no service contains the module, or a file is missing.
     """
     service = service_of(module)
     if not settings.contract_path.resolve().is_relative_to(ROOT / "contracts"):
@@ -66,12 +62,12 @@ def become(environment: str, settings: Settings, module: str, arguments: list[st
     given = {
         name: own[name] for name in environments.OWN_VARIABLES & own.keys() - _MACHINE_VARIABLES
     }
-    # The history of deployments says who it was.
+    # The deployment history records this user.
     given["LOGNAME"] = getpass.getuser()
     command = ["python", "-m", module, *arguments]
     if module == "operations.aws.init_aws" and settings.data_file is not None:
-        # Sent, not mounted: the container's user may not be allowed to read the file, and the
-        # engine may be on another machine.
+        # Send the file instead of mounting it: the container's user may lack read permission, and
+        # the engine may be remote.
         path = ROOT / settings.data_file
         if not path.is_file():
             raise StackError(f"DATA_FILE={settings.data_file}: there is no such file")
@@ -79,11 +75,11 @@ def become(environment: str, settings: Settings, module: str, arguments: list[st
         given["DATA_FILE"] = f"/tmp/{path.name}"  # noqa: S108 - the container's own
         command = ["sh", "-c", _RECEIVE, "receive", *command]
     if module == "operations.backup.restore":
-        # The account comes with the servers, which an empty stack does not have yet.
+        # The servers normally create the account, but an empty stack has none yet.
         Compose().run("run", "--rm", "mongo-account", stdin=subprocess.DEVNULL)
-    # Some versions of compose only look at standard output to find a terminal.
+    # Some versions of compose check only standard output for a terminal.
     terminal = [] if sys.stdin.isatty() else ["--no-TTY"]
-    # Names without values: everybody can read a command line.
+    # Names without values, because command lines are visible to everybody.
     variables = [word for name in given for word in ("--env", name)]
     Compose(given).become(
         "--progress", "quiet", "run", "--rm", "--no-deps", *terminal, *variables, service, *command

@@ -1,8 +1,8 @@
-"""Security figures of the running containers: `make security`.
+"""Security figures of the running containers (`make security`).
 
-Each is a number that should be 0. Where it is not, what it counts is listed below it and the exit
-code is 1. The figures come from the engine's description of the running containers, not from the
-compose files, and default passwords are really tried.
+Each is a count that should be 0. Otherwise the items are listed below it and the exit code is 1.
+The figures come from the engine's description of the running containers, not from the compose
+files. Default passwords are tried for real.
 """
 
 import ipaddress
@@ -23,20 +23,15 @@ ROOT_IMAGES: Mapping[str, str] = {
     "mongo": "starts as root to own its volume, then becomes its user mongodb",
     "localstack/localstack": "the emulator starts processes and writes system folders; env=local",
 }
-"""Public images whose containers may run as root, and why."""
+"""Public images whose containers may run as root, with the reason."""
 
 PUBLIC: Mapping[str, frozenset[int]] = {"proxy": frozenset({80, 443})}
-"""Ports that may be reached from outside, by service: only of the one that encrypts."""
+"""Ports that may be reachable from outside: those of the encrypting proxy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A count that should be 0.
-
-    Args:
-        what: What is counted.
-        found: What was found, one line each.
-    """
+    """A count that should be 0; `found` has one line per item."""
 
     what: str
     found: tuple[str, ...]
@@ -46,8 +41,8 @@ def figures(containers: Sequence[Inspected], secrets: Mapping[str, str]) -> list
     """Count what the engine's description shows.
 
     Args:
-        containers: The running ones of this project.
-        secrets: Values by name, which no environment should have.
+        containers: The running containers of this project.
+        secrets: Values, by name, that must not appear in an environment.
     """
     ours = [each for each in containers if each.is_ours]
 
@@ -89,14 +84,14 @@ def figures(containers: Sequence[Inspected], secrets: Mapping[str, str]) -> list
 
 
 def find_open_files(folder: Path) -> tuple[str, ...]:
-    """List files of secrets that others than their owner can read or write."""
+    """List secret files that users other than their owner can read or write."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     modes = ((path.relative_to(folder), path.stat().st_mode & 0o777) for path in paths)
     return tuple(f"{name}: {mode:o}" for name, mode in modes if mode & 0o077)
 
 
 def report(counted: Iterable[Figure]) -> bool:
-    """Print each figure; return whether all are 0."""
+    """Print each figure and return whether all are 0."""
     fine = True
     for figure in counted:
         say(f"  {len(figure.found):>3} {figure.what}")
@@ -121,7 +116,7 @@ def _secrets() -> dict[str, str]:
 
 
 def main() -> int:
-    """Print every figure; the exit code is 1 when one is not 0."""
+    """Print every figure; return 1 if one is not 0."""
     environment = os.environ[environments.NAME_VARIABLE]
     environments.load(environment)
     if not runs_in_containers(environment):

@@ -1,4 +1,4 @@
-"""The groups that targets start and stop; the compose files describe the services."""
+"""Groups of compose services that make targets start and stop."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -10,22 +10,22 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "serve": ("model-server-api", "model-server-streams", "send_data-api", "send_data-kinesis"),
     "monitoring": ("evidently_service", "prometheus", "grafana", "nginx", "proxy"),
 }
-"""Services by group. MongoDB and its account start with the services that depend on them."""
+"""Services by group; MongoDB starts as a dependency of others."""
 
 EMULATOR = "localstack"
-"""An environment without this service uses AWS itself."""
+"""Environments without this service use AWS itself."""
 
 PROXY = "proxy"
-"""Stands in front of everything that other machines can reach."""
+"""Handles all traffic from other machines."""
 
 OPTIONAL = ("grafana",)
-"""Only shows what others measure: the rest works without its image."""
+"""Display only: everything else works without its image."""
 
 _SCHEMES = {"mongo": "mongodb"}
 
 
 def select_services(names: Iterable[str], services: Mapping[str, Any]) -> list[str]:
-    """Return those services of the environment that groups and names stand for.
+    """Return the environment's services with these names or in these groups.
 
     Raises:
         StackError: there is no such group or service.
@@ -42,7 +42,7 @@ def select_services(names: Iterable[str], services: Mapping[str, Any]) -> list[s
 
 
 def address(name: str, service: Mapping[str, Any], public_host: str) -> str:
-    """Return what people open or clients connect to; empty: nothing is published."""
+    """Return the URL that users and clients connect to; empty if none is published."""
     if name == PROXY:
         return f"https://{public_host}"
     for port in service.get("ports", []):

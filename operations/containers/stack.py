@@ -1,4 +1,4 @@
-"""Start, stop and show the services that run in containers."""
+"""Starts, stops and shows the services that run in containers."""
 
 import json
 import os
@@ -22,9 +22,7 @@ _TAIL_LINES = "30"
 class ContainerStack:
     """The containers of this project under one environment.
 
-    Args:
-        environment: Its name.
-        settings: The settings in force; the process environment carries the same.
+    The process environment must contain the given settings.
     """
 
     def __init__(self, environment: str, settings: Settings) -> None:
@@ -32,17 +30,17 @@ class ContainerStack:
         self._compose = Compose()
 
     def start(self, names: Iterable[str]) -> None:
-        """Build changed images, start services and wait until each is ready.
+        """Build changed images, start services and wait until they are ready.
 
         Raises:
-            StackError: a service does not become ready; names it, the reason and its last log.
+            StackError: a service does not become ready; with the reason and its last log lines.
         """
         began = time.monotonic()
         if drawn := credentials.ensure():
             say(f"generated in {credentials.FOLDER.name}/: {', '.join(drawn)}")
         services = self._with_images(select_services(names, self._compose.services))
         self._build()
-        # Not compose's own --wait alone: when it fails it does not say why.
+        # compose's own --wait does not say why it failed.
         up = ("up", "--detach", "--wait", "--wait-timeout", str(_READY_SECONDS))
         if self._compose.call(*up, *services).returncode:
             raise self._failure()
@@ -82,19 +80,18 @@ class ContainerStack:
         say("\n".join(lines))
 
     def logs(self, service: str) -> None:
-        """Become `docker compose logs` of one service or, for an empty name, of all.
+        """Run `docker compose logs` for a service, or for all if the name is empty.
 
-        Raises:
-            StackError: there is no such service.
+        It replaces this process. Raises StackError if there is no such service.
         """
         names = select_services([service], self._compose.services) if service else []
         follow = ["--follow"] if sys.stdout.isatty() else []
         self._compose.become("logs", "--tail", "100" if service else "20", *follow, *names)
 
     def reset(self) -> None:
-        """Remove containers, volumes and network of this project; nothing else."""
+        """Remove this project's containers, volumes and network, and nothing else."""
         emulated = EMULATOR in self._compose.services
-        # Every profile: services that only the other environment uses go too.
+        # Every profile: also remove services that only the other environment uses.
         self._compose.run("--profile", "*", "down", "--volumes")
         if environments.active_name() == self._environment:
             environments.forget()
@@ -105,14 +102,14 @@ class ContainerStack:
 
     def _build(self) -> None:
         say("building images (some minutes the first time)")
-        # Every profile: jobs run in images whose service does not run here.
+        # Every profile: jobs use images of services that do not run here.
         build = ("--profile", "*", "build")
         if self._compose.call(*build, "--quiet", stdout=subprocess.DEVNULL).returncode:
-            # Again with its output, which says what is wrong.
+            # Build again with output, which shows the error.
             self._compose.run(*build)
 
     def _with_images(self, services: list[str]) -> list[str]:
-        """Leave out optional services whose image cannot be pulled."""
+        """Omit optional services whose image cannot be pulled."""
         available = []
         for name in services:
             image = self._compose.services[name]["image"]
@@ -142,11 +139,9 @@ class ContainerStack:
 
 
 def list_aws_resources(settings: Settings, artifacts: str) -> list[str]:
-    """List what the stack has made or filled in AWS.
+    """List the AWS resources that the stack has created or filled.
 
-    Args:
-        settings: Names of bucket and streams.
-        artifacts: Where MLflow keeps models; empty or a folder: not in AWS.
+    `artifacts` is where MLflow stores models; empty or a folder means not in AWS.
     """
     streams = (settings.predictions_stream, settings.results_stream, settings.dead_letter_stream)
     bucket = settings.feature_store_bucket
@@ -158,7 +153,7 @@ def list_aws_resources(settings: Settings, artifacts: str) -> list[str]:
 
 
 def _reason(container: Container) -> str:
-    """Return why a container is not ready, in the words of its health check."""
+    """Return why a container is not ready, as its health check reports it."""
     if container.state != "running":
         return f"{container.state} with {container.exit_code}"
     health = json.loads(docker("inspect", "--format", "{{json .State.Health}}", container.id))
@@ -168,7 +163,7 @@ def _reason(container: Container) -> str:
 
 
 def _memory_mib(containers: Iterable[Container]) -> dict[str, float]:
-    """Return the memory that running containers use, by id."""
+    """Return the memory of running containers by id."""
     running = [container.id for container in containers if container.state == "running"]
     if not running:
         return {}

@@ -1,4 +1,4 @@
-"""The demonstrations: `make demo` and `make demo-drift`.
+"""The demonstrations `make demo` and `make demo-drift`.
 
-They walk through several services, so they may import all of them.
+They use several services, so they may import all of them.
 """

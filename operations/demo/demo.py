@@ -1,7 +1,7 @@
-"""`make demo`: everything from nothing to predictions of a model that was just trained.
+"""Goes from nothing to predictions of a newly trained model (`make demo`).
 
-Every step runs the code of the target that does it alone. A second demo keeps what the first one
-has made and only starts what is down.
+Each step runs the code of the corresponding make target. A second demo keeps existing data and
+starts only what is down.
 """
 
 import hashlib
@@ -49,7 +49,7 @@ _SYNTHETIC = (
 
 
 class _Steps:
-    """Prints headings, and the time that each step took."""
+    """Prints a heading and the duration of each step."""
 
     def __init__(self) -> None:
         self.began = time.monotonic()
@@ -69,10 +69,10 @@ class _Steps:
 
 
 def demo() -> None:
-    """Start everything, train when there is no model yet, and predict.
+    """Start everything, train if there is no model yet, and predict.
 
     Raises:
-        MlstackError: a step fails; its sentence says what to do.
+        MlstackError: a step fails; the message says what to do.
     """
     steps = _Steps()
     with steps.step("Check this machine"):
@@ -84,7 +84,7 @@ def demo() -> None:
     services = EmbeddedStack(settings)
     stack = RunningStack(settings, contract)
     with steps.step("Start the services"):
-        # The HTTP server too: it is up by the time there is a model for it.
+        # Including the HTTP server, so that it is up once there is a model.
         services.start(GROUPS, wait=False)
         services.wait_until_ready(["aws"])
     with steps.step("Bring the data into the feature store"):
@@ -132,7 +132,7 @@ def demo() -> None:
 
 
 def _registered_runs(contract: Contract) -> dict[str, Run]:
-    """Return the runs of the registry's `champion` and `challenger`, by alias."""
+    """Return the runs of the aliases `champion` and `challenger`."""
     client = connect()
     return {
         alias: client.get_run(str(client.get_model_version(model.name, version).run_id))
@@ -142,7 +142,7 @@ def _registered_runs(contract: Contract) -> dict[str, Run]:
 
 
 def _needs_training(settings: Settings, contract: Contract, table: RawTable) -> bool:
-    """Return whether no run was chosen and none was trained on this data by this contract."""
+    """Return whether no run is chosen and none was trained on this data and contract."""
     if settings.run_id:
         return False
     wanted = {
@@ -154,7 +154,7 @@ def _needs_training(settings: Settings, contract: Contract, table: RawTable) -> 
 
 
 def _deploy(settings: Settings, contract: Contract, *, trained: bool) -> str:
-    """Deploy the chosen run, else keep the deployed one, else deploy the champion."""
+    """Deploy the chosen run; otherwise keep the deployed one or deploy the champion."""
     deployer = Deployer(settings, ModelStore.of(settings))
     run_id = settings.run_id
     record = deployer.state.record()
@@ -178,7 +178,7 @@ def _deploy(settings: Settings, contract: Contract, *, trained: bool) -> str:
 
 
 def _send_customers(stack: RunningStack, contract: Contract) -> list[str]:
-    """Have customers predicted in batches; return the prediction ids."""
+    """Request predictions in batches and return their ids."""
     customers = CustomerGenerator(contract, seed=2).draw(_CUSTOMERS)
     return [
         answer["prediction_id"]
@@ -188,7 +188,7 @@ def _send_customers(stack: RunningStack, contract: Contract) -> list[str]:
 
 
 def _show_stored(stack: RunningStack, contract: Contract, sent: list[str]) -> None:
-    """Wait until the predictions are in MongoDB; show the newest one of each server."""
+    """Wait until MongoDB has the predictions; show the newest one of each server."""
     wait_until(
         lambda: stack.has_predictions(*sent),
         "MongoDB does not have all of the predictions",
@@ -262,7 +262,7 @@ Next:
 
 
 def _run_target(module: str, *arguments: str) -> None:
-    """Run what a target runs, in a process of its own as there."""
+    """Run a make target's module in a separate process."""
     command = [sys.executable, "-m", module, *arguments]
     if subprocess.run(command, cwd=ROOT, check=False).returncode:
         raise StackError(f"{module} failed: see above")

@@ -1,10 +1,10 @@
-"""Show how the running stack notices a drift: `make demo-drift`.
+"""Shows how the running stack detects drift (`make demo-drift`).
 
 Usage: python -m operations.demo.drift_demo [DRIFT]
 
-Sends a window full of drifted customers and follows the first of them: answered, stored, seen in
-the gauges, alarmed about, reported. When the window is not calm before, ordinary customers are
-sent first, so the demonstration can be repeated.
+It sends a window of drifted customers and follows the first of them: answered, stored, visible in
+the gauges, alerted on and reported. If the window already shows drift, it sends ordinary customers
+first, so the demonstration is repeatable.
 """
 
 import subprocess
@@ -31,13 +31,10 @@ POLL_SECONDS = 0.2
 
 
 def demo_drift(name: str) -> None:
-    """Show how the running stack notices a drift.
-
-    Args:
-        name: The drift; empty: the first one of the contract.
+    """Show how the stack detects the named drift, or else the contract's first one.
 
     Raises:
-        MlstackError: the stack is not up, there is no such drift, or nobody notices it.
+        MlstackError: the stack is not up, there is no such drift, or it is not detected in time.
     """
     settings = Settings.load()
     contract = Contract.load(settings.contract_path)
@@ -56,7 +53,7 @@ def demo_drift(name: str) -> None:
     say(f"\n== {settings.monitor_window_rows:,} customers who have changed, one after the other")
 
     def drifted_features() -> str:
-        sender.first()  # raises when it cannot send any more
+        sender.first()  # raises if sending has failed
         gauges = stack.gauges()
         return ", ".join(gauges.features) if gauges.drifted else ""
 
@@ -78,7 +75,7 @@ def demo_drift(name: str) -> None:
 
 
 def _calm(stack: RunningStack, settings: Settings, contract: Contract, *, alerts: bool) -> None:
-    """Fill the window with ordinary customers, unless it is calm already."""
+    """Fill the window with ordinary customers, unless it shows no drift."""
 
     def is_calm() -> bool:
         return stack.gauges().drifted is False and not (alerts and stack.alert_fires())
@@ -98,10 +95,9 @@ def _calm(stack: RunningStack, settings: Settings, contract: Contract, *, alerts
 
 
 class Timeline:
-    """Prints steps with the seconds since the beginning and since the step before.
+    """Prints steps with the seconds since the start and since the previous step.
 
-    Args:
-        live: Whether the output is a terminal, where the current step counts up.
+    With `live`, for terminals, it shows a running timer for the current step.
     """
 
     def __init__(self, *, live: bool) -> None:
@@ -110,14 +106,14 @@ class Timeline:
         say(f"   {'':<40} {'after':>8} {'took':>8}")
 
     def follow(self, title: str, look: Callable[[], str]) -> None:
-        """Poll until a step has happened, and print it.
+        """Poll until a step has happened, then print it.
 
         Args:
             title: The step.
-            look: Returns what there is to see; empty: nothing yet.
+            look: Returns the text to print once the step has happened, until then an empty string.
 
         Raises:
-            Unavailable: it does not happen in time.
+            Unavailable: the step did not happen in time.
         """
 
         def poll() -> str:
@@ -138,12 +134,7 @@ class Timeline:
 
 
 class ReportRun:
-    """A run of the reporting flow, made as `make report` makes it.
-
-    Args:
-        settings: Where reports are shown.
-        stack: Where they are kept.
-    """
+    """A run of the reporting flow, started like `make report`."""
 
     def __init__(self, settings: Settings, stack: RunningStack) -> None:
         self._settings, self._stack = settings, stack
@@ -160,16 +151,16 @@ class ReportRun:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # The flow run itself belongs to Prefect and goes on.
+        # The flow run itself belongs to Prefect and continues.
         if self._process.poll() is None:
             self._process.terminate()
             self._process.communicate()
 
     def verdict(self) -> str:
-        """Return what the report says and where it is; empty: it is not made yet.
+        """Return the report's verdict and URL; empty until it is made.
 
         Raises:
-            StackError: there will be none.
+            StackError: the run ended without a report.
         """
         if self._process.poll() is None:
             return ""

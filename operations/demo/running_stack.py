@@ -1,4 +1,4 @@
-"""Ask the running stack as its users would; the addresses come from the settings."""
+"""Queries the running stack as its users would, at the addresses in the settings."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,12 +30,12 @@ _DRIFT = "evidently:data_drift:"
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """What the monitoring service says about drift.
+    """What the monitoring service reports about drift.
 
     Args:
-        drifted: The verdict; None: it has not calculated yet.
-        features: The features that have drifted.
-        rows: How many predictions its window holds.
+        drifted: The verdict; None until the first calculation.
+        features: The drifted features.
+        rows: Number of predictions in the window.
     """
 
     drifted: bool | None
@@ -44,12 +44,7 @@ class Gauges:
 
     @classmethod
     def parse(cls, exposition: str, dataset: str) -> "Gauges":
-        """Read Prometheus' text format.
-
-        Args:
-            exposition: The answer to GET /metrics.
-            dataset: The contract's name.
-        """
+        """Parse the answer of GET /metrics; `dataset` is the contract's name."""
         drifted, features, rows = None, [], 0
         for family in text_string_to_metric_families(exposition):
             for sample in family.samples:
@@ -67,21 +62,17 @@ class Gauges:
 class RunningStack:
     """The running services.
 
-    Every method but `alerts_fault` raises StackError when a service does not answer.
-
-    Args:
-        settings: Where they are.
-        contract: The contract of their customers.
+    Every method except `alerts_fault` raises StackError if a service does not answer.
     """
 
     def __init__(self, settings: Settings, contract: Contract) -> None:
         self._settings, self._contract = settings, contract
         self._session = requests.Session()
-        # Never through a proxy: the services are on this machine or its network.
+        # Bypass proxies: the services are local.
         self._session.trust_env = False
 
     def require_ready(self) -> None:
-        """Raise StackError when a service that the demonstration needs is not ready."""
+        """Raise StackError if a service that the demonstration needs is not ready."""
         for name, reason in self._faults():
             if reason:
                 raise StackError(
@@ -90,12 +81,12 @@ class RunningStack:
                 )
 
     def alerts_fault(self) -> str:
-        """Return why there will be no alert; empty: there will be one."""
+        """Return why alerts are unavailable; empty if they are available."""
         answer = url_answers(f"{self._settings.prometheus_url}/-/ready")
         return "" if answer.ready else f"prometheus {answer.detail}; see make status"
 
     def predict(self, path: str, body: object) -> Any:
-        """Return the HTTP server's answer to a POST of JSON."""
+        """POST JSON to the HTTP server and return its answer."""
         return self._request("POST", f"{self._settings.api_url}{path}", json=body).json()
 
     def has_predictions(self, *prediction_ids: str) -> bool:
@@ -105,13 +96,13 @@ class RunningStack:
             return predictions.count_documents(wanted) == len(prediction_ids)
 
     def newest_prediction(self, source: Source) -> dict[str, Any]:
-        """Return the newest prediction of one of the servers; empty: there is none."""
+        """Return the newest prediction of a server; empty if there is none."""
         newest = [(CREATED_AT, DESCENDING)]
         with self._predictions() as predictions:
             return predictions.find_one({"source": source}, sort=newest) or {}
 
     def count_predictions(self) -> int:
-        """Return how many predictions MongoDB has."""
+        """Return the number of predictions in MongoDB."""
         with self._predictions() as predictions:
             return predictions.estimated_document_count()
 
@@ -121,7 +112,7 @@ class RunningStack:
             return next(iter(store.newest(1)), None)
 
     def gauges(self) -> Gauges:
-        """Return what the monitoring service says now."""
+        """Return what the monitoring service currently reports."""
         answer = self._request("GET", f"{self._settings.monitor_url}/metrics")
         return Gauges.parse(answer.text, self._contract.name)
 
@@ -135,7 +126,7 @@ class RunningStack:
         )
 
     def _faults(self) -> Iterator[tuple[str, str]]:
-        """Yield each needed service and why it is not ready; empty: it is."""
+        """Yield each required service and why it is not ready; empty if it is."""
         served = model_is_served(self._settings.api_url)
         yield "model-server-api", "" if served.ready else served.detail
         if not self._settings.monitor_url:

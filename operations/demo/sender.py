@@ -1,4 +1,4 @@
-"""Send a window full of customers in the background."""
+"""Sends a window of customers in the background."""
 
 import threading
 from typing import Self
@@ -15,14 +15,10 @@ _SEED = 7
 
 
 class Sender:
-    """Sends as many customers as a window holds, with the simulator's own code.
+    """Sends as many customers as a window holds, using the simulator's code.
 
-    Every method raises what made sending fail.
-
-    Args:
-        settings: Where the server is, and the window's size.
-        contract: The contract of the customers.
-        drift: How they have changed; None: not at all.
+    Every method re-raises the exception that made sending fail. `drift` names a drift of the
+    contract; None means ordinary customers.
     """
 
     def __init__(self, settings: Settings, contract: Contract, drift: str | None) -> None:
@@ -46,7 +42,7 @@ class Sender:
         self._client.close()
 
     def first(self) -> str:
-        """Return the first prediction id; empty: there is none yet."""
+        """Return the first prediction id; empty if there is none yet."""
         self._raise_failure()
         return self._first
 
@@ -66,5 +62,5 @@ class Sender:
                 self._first = self._first or answer.prediction_id
         except Stopped:
             return
-        except Exception as error:  # noqa: BLE001 - raised again by the thread that asks
+        except Exception as error:  # re-raised in the calling thread
             self._failure = error

@@ -1,1 +1,1 @@
-"""The embedded environment: every service as a native process, no Docker needed."""
+"""The embedded environment: every service is a native process, without Docker."""

@@ -1,12 +1,12 @@
-"""AWS emulator: moto's server, one request at a time.
+"""Emulates AWS with moto's server, handling one request at a time.
 
 Usage: python -m operations.embedded.aws_emulator HOST PORT
 
-moto loses acknowledged Kinesis records when several are put at once. So each request is first
-read from its connection and then handled under one lock: a slow client delays nobody else.
+moto loses acknowledged Kinesis records when several are put concurrently. So each request is first
+read completely and then handled under a lock; a slow client does not delay others.
 
-For each record that is put, moto also copies all sequence numbers of the shard to find the last
-one. With 20,000 records that is half of the work, so it is replaced here.
+For each put, moto also copies all sequence numbers of the shard to find the last one. At 20,000
+records that is half of the work, so this module replaces it.
 """
 
 import sys
@@ -29,11 +29,7 @@ if TYPE_CHECKING:
 
 
 class OneAtATime:
-    """Wraps a WSGI application so that it gets one complete request at a time.
-
-    Args:
-        application: What handles the requests.
-    """
+    """A WSGI middleware that passes on one complete request at a time."""
 
     def __init__(self, application: "WSGIApplication") -> None:
         self._application = application
@@ -42,7 +38,7 @@ class OneAtATime:
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
-        """Read the request, then wait for its turn."""
+        """Read the request, then handle it under the lock."""
         environ["wsgi.input"] = BytesIO(get_input_stream(environ).read())
         environ["wsgi.input_terminated"] = True
         with self._lock:
@@ -50,12 +46,12 @@ class OneAtATime:
 
 
 def last_sequence_number(self: Shard) -> int:
-    """Return the sequence number of a shard's newest record; 0: it has none."""
+    """Return the sequence number of a shard's newest record; 0 if it has none."""
     return next(reversed(self.records), 0)
 
 
 def main() -> None:
-    """Serve until the process ends; everything is forgotten then."""
+    """Serve until the process ends; data is kept only in memory."""
     host, port = sys.argv[1], int(sys.argv[2])
     Shard.get_max_sequence_number = last_sequence_number  # type: ignore[method-assign]
     application = OneAtATime(DomainDispatcherApplication(create_backend_app))

@@ -1,4 +1,4 @@
-"""Checks of what the embedded services need of this machine, for `make doctor`."""
+"""Checks whether this machine can run the embedded services, for `make doctor`."""
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -46,7 +46,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
 
 def port_fault(service: Service, own_pids: set[int]) -> str | None:
-    """Return who else holds a service's port, and how to choose another; None: nobody."""
+    """Return who else holds a service's port and what to do; None if nobody does."""
     if ports.is_free(service.host, service.port):
         return None
     holder = ports.holding_process(service.port)
@@ -60,7 +60,7 @@ def port_fault(service: Service, own_pids: set[int]) -> str | None:
 
 
 def shared_ports_fault(services: Iterable[Service]) -> str | None:
-    """Return which services were given the same port; None: none."""
+    """Return which services have the same port; None if none do."""
     by_port: dict[int, list[str]] = {}
     for service in services:
         if service.port:
@@ -70,7 +70,7 @@ def shared_ports_fault(services: Iterable[Service]) -> str | None:
 
 
 def address_fault(address: str) -> str | None:
-    """Return why services that listen there could not find each other; None: they can."""
+    """Return why services at this address could not reach each other; None if they can."""
     if address in (HERE, EVERYWHERE):
         return None
     return (
@@ -80,11 +80,11 @@ def address_fault(address: str) -> str | None:
 
 
 def wrong_packages(lock: str, installed: Mapping[str, str]) -> list[str]:
-    """List packages of a lock that are missing or have another version, each as a sentence.
+    """List packages of a lock that are missing or have the wrong version, as sentences.
 
     Args:
         lock: Text of a requirements file with hashes.
-        installed: Versions of installed packages.
+        installed: Versions by package name.
     """
     wrong = []
     for line in lock.splitlines():

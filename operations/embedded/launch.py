@@ -1,10 +1,9 @@
-"""Start one service: supervisord runs this in place of the service's own command.
+"""Starts one service; supervisord runs this instead of the service's own command.
 
 Usage: python -m operations.embedded.launch SERVICE
 
-Supervisord restarts a service whose process was killed, but it does not know the children that
-the process left behind, which hold its port and its files. So they are ended first. Then this
-process records itself and becomes the service.
+Supervisord restarts a killed service, but does not know the children it left behind, which hold its
+port and files. So this process ends them first, records itself, and becomes the service.
 """
 
 import os
@@ -18,14 +17,14 @@ from operations.embedded import layout, processes
 from operations.embedded.orders import Order
 from operations.machine import ports
 
-# A flow run whose agent was killed needs the time to tell Prefect that it crashed.
+# Flow runs of a killed agent need time to tell Prefect that they crashed.
 _GRACE_SECONDS = 10.0
 _PORT_SECONDS = 3.0
 _WAIT_SECONDS = 180.0
 
 
 def launch(stack: Path, run: Path, service: str) -> None:
-    """Become the service, as the order of the last start says.
+    """Become the service, as its launch order says.
 
     Args:
         stack: The checkout's state folder, which marks its processes.
@@ -33,7 +32,7 @@ def launch(stack: Path, run: Path, service: str) -> None:
         service: The service's name.
 
     Raises:
-        MlstackError: its port is taken, or what it waits for does not answer.
+        MlstackError: its port is taken, or a service it depends on does not answer.
     """
     order = Order.read(run, service)
     ended = processes.end_service(stack, service, _GRACE_SECONDS)

@@ -1,4 +1,4 @@
-"""Paths of the embedded environment's state; a reset deletes all of it."""
+"""Paths of the embedded environment's state, all of which a reset deletes."""
 
 from pathlib import Path
 
@@ -10,9 +10,9 @@ RUN = STACK / "run"
 """Configuration, launch orders and pids of running processes."""
 
 FEEDBACK_TOKEN = STACK / "feedback_token"
-"""Token of `/feedback` and `/iterate` when other machines reach them; see `.env.embedded`."""
+"""Token of `/feedback` and `/iterate` if they are exposed; see `.env.embedded`."""
 
 
 def record(service: str) -> Path:
-    """Return the file that records a service's process."""
+    """Return the file that identifies a service's process."""
     return RUN / f"{service}.pid.json"

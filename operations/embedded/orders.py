@@ -1,4 +1,4 @@
-"""Launch orders: what a start decided to run, also for restarts until the next start."""
+"""Launch orders: how a service is run, including restarts, until the next start."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from operations.errors import StackError
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What the launcher runs: parts of a `Service`, and its whole environment."""
+    """What the launcher runs: parts of a `Service`, and its complete environment."""
 
     command: list[str]
     environment: dict[str, str]
@@ -23,9 +23,9 @@ class Order:
 
     @classmethod
     def of(cls, service: Service, active: Mapping[str, str]) -> Self:
-        """Make the order for a service from the active environment's variables."""
+        """Create a service's order from the active environment's variables."""
         own = dict(active) if service.follows_settings else {}
-        # The servers follow the deployment record; a start does not deploy.
+        # Servers follow the deployment record; starting them does not deploy.
         own.pop("RUN_ID", None)
         return cls(
             command=list(service.command),
@@ -37,7 +37,7 @@ class Order:
 
     @classmethod
     def read(cls, run: Path, service: str) -> Self:
-        """Read a service's order. Raises StackError: there is none."""
+        """Read a service's order; raise StackError if there is none."""
         path = _path(run, service)
         try:
             return cls(**json.loads(path.read_text()))
@@ -45,12 +45,12 @@ class Order:
             raise StackError(f"{service}: it was never started ({path} does not exist)") from error
 
     def write(self, run: Path, service: str) -> bool:
-        """Write the order; return whether it differs from the last one."""
+        """Write the order and return whether it has changed."""
         path = _path(run, service)
         text = json.dumps(asdict(self), indent=1, sort_keys=True)
         if path.exists() and path.read_text() == text:
             return False
-        # It may carry keys. It need not survive a power cut: the next start writes it again.
+        # It may contain keys. It needs no sync, because the next start rewrites it.
         write_atomically(path, text.encode(), sync=False, mode=0o600)
         return True
 

@@ -1,8 +1,8 @@
-"""Find and end the stack's own processes, which are never told by a name.
+"""Finds and ends the stack's own processes, never by name.
 
-Every process of the stack inherits two environment variables: its checkout and its service.
-Children that outlive a killed parent still carry them. The process that starts a service is also
-recorded by pid and start time, because pids are used again.
+Every process of the stack inherits two environment variables that name its checkout and its
+service. Orphaned children still have them. The process that starts a service is also recorded by
+pid and start time, because pids are reused.
 """
 
 import json
@@ -22,7 +22,7 @@ from operations.errors import StackError
 STACK_VARIABLE = "MLSTACK_STACK"
 SERVICE_VARIABLE = "MLSTACK_SERVICE"
 
-# Start times are computed from the boot time, which moves a little when the clock is set.
+# Start times depend on the boot time, which shifts slightly when the clock is set.
 _SAME_START_SECONDS = 2.0
 _ROUNDS = 5
 
@@ -30,16 +30,14 @@ _ROUNDS = 5
 def marker(stack: Path, service: str) -> dict[str, str]:
     """Return the variables that mark a process and its descendants.
 
-    Args:
-        stack: The checkout's state folder, absolute.
-        service: The service that the process is part of.
+    `stack` is the checkout's state folder, absolute.
     """
     return {STACK_VARIABLE: str(stack), SERVICE_VARIABLE: service}
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A process by pid and start time (Unix), so that a reused pid is another one."""
+    """A process by pid and start time (Unix), which tells reused pids apart."""
 
     pid: int
     started: float
@@ -51,19 +49,19 @@ class Identity:
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """Read a record; None: there is none, or it is not whole."""
+        """Read a record; None if it is missing or incomplete."""
         try:
             return cls(**json.loads(path.read_text()))
         except (FileNotFoundError, json.JSONDecodeError, TypeError):
             return None
 
     def write(self, path: Path) -> None:
-        """Record the identity; readers never see a part of it."""
-        # It need not survive a power cut: the process does not either.
+        """Record the identity atomically."""
+        # No sync, because the process does not survive a power cut either.
         write_atomically(path, json.dumps(asdict(self)).encode(), sync=False)
 
     def process(self) -> psutil.Process | None:
-        """Return the process; None: it has ended."""
+        """Return the process; None if it has ended."""
         try:
             process = psutil.Process(self.pid)
             if abs(process.create_time() - self.started) > _SAME_START_SECONDS:
@@ -74,7 +72,7 @@ class Identity:
 
 
 def find_by_service(stack: Path) -> dict[str, list[psutil.Process]]:
-    """Return the live processes of a stack by service, without the caller and its ancestors."""
+    """Return a stack's live processes by service, except the caller and its ancestors."""
     found: dict[str, list[psutil.Process]] = {}
     myself = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     for process, environment in _environments():
@@ -84,7 +82,7 @@ def find_by_service(stack: Path) -> dict[str, list[psutil.Process]]:
 
 
 def end(processes: Iterable[psutil.Process], grace_seconds: float) -> None:
-    """End processes by SIGTERM, and after the grace period by SIGKILL."""
+    """Send SIGTERM to processes, and SIGKILL after the grace period."""
     left = list(processes)
     for process in left:
         _signal(process, psutil.Process.terminate)
@@ -95,18 +93,15 @@ def end(processes: Iterable[psutil.Process], grace_seconds: float) -> None:
 
 
 def end_service(stack: Path, service: str | None, grace_seconds: float) -> int:
-    """End every process of a service; return how many there were.
+    """End every process of a service, or of the stack if None; return their number.
 
-    Args:
-        stack: The checkout's state folder.
-        service: One service; None: the whole stack.
-        grace_seconds: Time between SIGTERM and SIGKILL.
+    `grace_seconds` is the time between SIGTERM and SIGKILL.
 
     Raises:
         StackError: a process survives SIGKILL.
     """
     ended: set[int] = set()
-    # A process may have started another one since they were listed.
+    # A process may have started another one after the listing.
     for _ in range(_ROUNDS):
         left = [
             process
@@ -123,7 +118,7 @@ def end_service(stack: Path, service: str | None, grace_seconds: float) -> int:
 
 
 def outside_group(processes: Iterable[psutil.Process], leader: int) -> list[psutil.Process]:
-    """Return the processes that are not in the process group of a leader."""
+    """Return the processes outside a leader's process group."""
     outside = []
     for process in processes:
         try:
@@ -135,7 +130,7 @@ def outside_group(processes: Iterable[psutil.Process], leader: int) -> list[psut
 
 
 def memory_bytes(processes: Iterable[psutil.Process]) -> int:
-    """Return the resident memory of processes; shared pages count for each."""
+    """Return the resident memory of processes, counting shared pages repeatedly."""
     total = 0
     for process in processes:
         try:
@@ -146,7 +141,7 @@ def memory_bytes(processes: Iterable[psutil.Process]) -> int:
 
 
 def wait_until_ended(process: psutil.Process, seconds: float) -> bool:
-    """Return whether a process, which need not be our child, ends in time."""
+    """Return whether a process, which need not be a child, ends in time."""
     identity = Identity(process.pid, process.create_time())
     with suppress(Unavailable):
         return wait_until(lambda: identity.process() is None, "it runs", seconds, every=0.05)
@@ -160,7 +155,7 @@ def _environments() -> Iterator[tuple[psutil.Process, dict[str, str]]]:
             if process.uids().real == user and process.status() != psutil.STATUS_ZOMBIE:
                 yield process, process.environ()
         except (psutil.NoSuchProcess, psutil.AccessDenied):
-            # It ended, or the system hides it, which it never does with our own.
+            # It ended, or it belongs to the system, which may hide it.
             continue
 
 

@@ -1,7 +1,7 @@
-"""Run Prometheus with the project's configuration and this environment's addresses.
+"""Runs Prometheus with the project's configuration and local addresses.
 
 Configuration and rules are links to the files that the container uses. Only the targets are
-written anew at every start, with the same services at their addresses here.
+rewritten at each start, with local addresses.
 """
 
 import os
@@ -25,19 +25,18 @@ TARGETS = "targets.yml"
 
 _CONFIGURATION = "prometheus.yml"
 _LINKED = (_CONFIGURATION, "rules")
-# Whichever limit is reached first, the oldest data is dropped.
+# Prometheus drops the oldest data when it reaches either limit.
 _KEPT_DAYS = 15
 _KEPT_MB = 512
 
 
 def targets(ports: Mapping[str, int]) -> list[dict[str, Any]]:
-    """Return the project's scrape targets with their addresses on this machine.
+    """Return the project's scrape targets with local addresses.
 
-    Args:
-        ports: Of the services, by name.
+    `ports` are the services' ports by name.
 
     Raises:
-        StackError: the project names a target that is no service here.
+        StackError: a target is not a service with a port.
     """
     groups: list[dict[str, Any]] = yaml.safe_load((PROJECT / TARGETS).read_text(encoding="utf-8"))
     jobs = [group["labels"]["job"] for group in groups]
@@ -50,7 +49,7 @@ def targets(ports: Mapping[str, int]) -> list[dict[str, Any]]:
 
 
 def configure(folder: Path, settings: Settings) -> Path:
-    """Write the configuration into a folder; return the file to start Prometheus with."""
+    """Write the configuration into a folder; return Prometheus' main file."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in _LINKED:
         (folder / name).unlink(missing_ok=True)
@@ -61,7 +60,7 @@ def configure(folder: Path, settings: Settings) -> Path:
 
 
 def main() -> None:
-    """Become Prometheus. Raises StackError: it is not installed."""
+    """Become Prometheus; raise StackError if it is not installed."""
     settings = Settings.load()
     program = shutil.which("prometheus")
     if program is None:

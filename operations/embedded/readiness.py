@@ -1,4 +1,4 @@
-"""Wait until services that were started are ready."""
+"""Waits until started services are ready."""
 
 import time
 from collections import deque
@@ -16,7 +16,7 @@ from operations.errors import StackError
 _READY_SECONDS = 240.0
 _TAIL_LINES = 30
 _REMIND_SECONDS = 15.0
-# A service that died this often while it starts will not come up.
+# A service that dies this often during its start will not become ready.
 _DEATHS = 3
 
 
@@ -26,7 +26,7 @@ def wait_until_ready(
     """Wait until each service is ready, and print when it is.
 
     Raises:
-        MlstackError: one will not become ready; names it, the reason and its last log lines.
+        MlstackError: a service will not become ready; with the reason and its last log lines.
     """
     began = time.monotonic()
     starting = [_Startup(service) for service in services]
@@ -51,7 +51,7 @@ class _Startup:
     detail: str = ""
 
     def is_ready(self, state: State) -> bool:
-        """Return whether it is ready now; raise StackError when it never will be."""
+        """Return whether it is ready; raise StackError if it never will be."""
         if state.pid:
             self.pids.add(state.pid)
         answer = (

@@ -1,6 +1,6 @@
-"""Serve the reports' pages: by nginx when it is installed, otherwise by gunicorn and Flask.
+"""Serves the report pages with nginx or, if it is not installed, gunicorn and Flask.
 
-Both serve the same pages with the same headers, those of `reporting/nginx/`.
+Both serve the same pages and headers, those of `reporting/nginx/`.
 """
 
 import os
@@ -21,7 +21,7 @@ EMPTY = ROOT / "reporting" / "nginx" / "empty.html"
 _HEADER = re.compile(r'^\s*add_header (\S+) "(.*)" always;$', re.MULTILINE)
 _PAGE = re.compile(r"^[0-9]+T[0-9]+Z-[a-z0-9_]+\.html$")
 
-# Debian installs it here, which is not on every user's PATH.
+# Debian installs nginx here, which is not on every user's PATH.
 _SBIN = "/usr/sbin:/usr/local/sbin"
 
 _MAIN = """\
@@ -56,7 +56,7 @@ http {{
 
 
 def nginx() -> str | None:
-    """Return the path of nginx; None: it is not installed."""
+    """Return the path of nginx; None if it is not installed."""
     return shutil.which("nginx") or shutil.which("nginx", path=_SBIN)
 
 
@@ -64,13 +64,13 @@ def command(settings: Settings, scratch: Path, binary: str | None) -> list[str]:
     """Return the server's command line.
 
     Args:
-        settings: Where the pages are, and where to listen.
-        scratch: Folder for nginx's own files; made when missing.
-        binary: nginx; None: gunicorn takes its place.
+        settings: Page folder and listen address.
+        scratch: Folder for nginx's own files; created if missing.
+        binary: Path of nginx; None means gunicorn.
     """
     address = f"{settings.bind_address}:{settings.reports_port}"
     if binary is None:
-        # This worker frees the threads of clients that stall.
+        # This worker class frees threads from stalled clients.
         worker = ["--worker-class", "mlstack.web.http_worker.Worker", "--threads", "8"]
         gunicorn = [sys.executable, "-m", "gunicorn", "--bind", address, *worker, "--no-sendfile"]
         return [*gunicorn, "operations.embedded.report_browser:create_app()"]
@@ -88,7 +88,7 @@ def command(settings: Settings, scratch: Path, binary: str | None) -> list[str]:
 
 
 def create_app() -> Flask:
-    """Make the Flask application that serves the pages on machines without nginx."""
+    """Create the Flask application for machines without nginx."""
     settings = Settings.load()
     app = Flask(__name__, static_folder=None)
     headers = dict(_HEADER.findall(TEMPLATE.read_text(encoding="utf-8")))

@@ -1,4 +1,4 @@
-"""What a supervised service is."""
+"""Describes a supervised service."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from mlstack.probes import Probe
 
 HERE = "127.0.0.1"
-EVERYWHERE = "0.0.0.0"  # noqa: S104 - bound to only when BIND_ADDRESS says so
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - only bound if BIND_ADDRESS says so
 
 MODEL_REGISTRY = "model-registry"
 SERVE = "serve"
@@ -16,25 +16,24 @@ GROUPS = (MODEL_REGISTRY, SERVE, MONITORING)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """One supervised process and all its descendants.
+    """A supervised process and its descendants.
 
     Args:
-        name: Its name, here and in the logs.
-        group: What targets start and stop together.
-        command: What is run.
+        name: Name, also in the logs.
+        group: Group that targets start and stop together.
+        command: The command line.
         probe: Tells whether it is ready.
-        environment: Variables beside the common ones (`PATH` and the like).
-        follows_settings: Whether it is our own code, which reads the active environment.
-        address: What people open or clients connect to.
-        host: Where it listens.
-        port: Its port; 0: none.
-        port_variable: The setting that the port comes from.
-        waits_for: A URL that must answer before it is started.
-        runs_jobs: Whether it starts jobs in sessions of their own. A stop ends these first, while
-            they can still report it.
+        environment: Variables in addition to the common ones (`PATH` etc.).
+        follows_settings: Whether it is our code, which reads the active environment.
+        address: URL for users and clients.
+        host: Listen address.
+        port: Port, or 0.
+        port_variable: The setting that holds the port.
+        waits_for: A URL that must answer before the service is started.
+        runs_jobs: Whether it starts jobs in their own sessions. A stop ends these first, while they
+            can still report it.
         stop_seconds: Time between SIGTERM and SIGKILL.
-        lacks: What it needs and this machine does not have, and how to get it. Starts leave such
-            a service out: the others work without it.
+        lacks: A missing optional dependency and how to install it; such a service is not started.
     """
 
     name: str

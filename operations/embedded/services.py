@@ -1,6 +1,6 @@
-"""The services of the embedded environment: what each runs and needs, and how to probe it.
+"""Defines the services of the embedded environment.
 
-The compose files describe the same services in containers; a unit test compares the two.
+The compose files define the same services in containers; a unit test compares them.
 """
 
 import json
@@ -39,7 +39,7 @@ from operations.embedded.service import (
     Service,
 )
 
-# No telemetry, and no colour codes in log files.
+# Disable telemetry, and colour codes in log files.
 _PREFECT = {
     "DO_NOT_TRACK": "1",
     "PREFECT_HOME": str(STACK / "prefect"),
@@ -55,7 +55,7 @@ _NO_PROMETHEUS = (
 
 
 def all_services(settings: Settings) -> tuple[Service, ...]:
-    """Return every service; those that need others come after them."""
+    """Return every service, each after the ones that it depends on."""
     bind = settings.bind_address
     mlflow = _url(settings.mlflow_port)
     prefect = _url(settings.prefect_port)
@@ -72,7 +72,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
             command=(
                 *_module("mlflow", "server", "--host", bind, "--port", settings.mlflow_port),
                 *("--workers", "1", "--serve-artifacts"),
-                # Relative to the project's root, so that no path has to be quoted in a URI.
+                # Relative to the project's root, so that URIs need no quoted paths.
                 *("--backend-store-uri", settings.mlflow_backend_store_uri),
                 *("--artifacts-destination", settings.mlflow_artifacts_destination),
                 *("--default-artifact-root", "mlflow-artifacts:/"),
@@ -81,7 +81,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
             environment={
                 "DO_NOT_TRACK": "1",
                 "MLFLOW_DISABLE_TELEMETRY": "true",
-                # Eight more processes, for features that are not used here.
+                # Saves eight processes for unused features.
                 "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             },
             probe=partial(mlflow_searches, mlflow),
@@ -98,12 +98,12 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
             ),
             environment={
                 **_PREFECT,
-                # It prunes its own history.
+                # Prefect prunes its own history.
                 "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
                 "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": (
                     f"P{settings.keep_history_days}D"
                 ),
-                # Its pages call the address that they were loaded from.
+                # The UI calls the address it was loaded from.
                 "PREFECT_SERVER_UI_API_URL": "/api",
                 "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
             },
@@ -116,7 +116,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
         Service(
             name="aws",
             group=MODEL_REGISTRY,
-            # Without a login: never beyond this machine.
+            # It has no login, so it only listens on loopback.
             command=_module("operations.embedded.aws_emulator", HERE, settings.aws_port),
             probe=partial(url_answers, f"{aws}/moto-api/"),
             address=aws,
@@ -130,7 +130,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
                 str(Path(sys.executable).with_name("secantusd-py")),
                 *("--host", HERE, "--port", str(settings.mongo_port)),
                 *("--storage-path", ".embedded/mongo"),
-                # Without it a kill loses acknowledged writes.
+                # Without it, a kill loses acknowledged writes.
                 "--sync-on-commit",
             ),
             stop_seconds=30,
@@ -160,7 +160,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
             probe=partial(_worker_is_online, f"{prefect}/api"),
             waits_for=f"{prefect}/api/health",
             runs_jobs=True,
-            # Its jobs have ended by then, and it ignores SIGTERM while a request hangs.
+            # Its jobs have ended before; it ignores SIGTERM while a request hangs.
             stop_seconds=5,
         ),
         Service(
@@ -175,7 +175,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
             host=bind,
             port=settings.api_port,
             port_variable="API_PORT",
-            # Longer than a request may take, and then the log drains.
+            # Longer than a request, after which the log drains.
             stop_seconds=40,
         ),
         Service(
@@ -225,7 +225,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
             group=MONITORING,
             command=_module("operations.embedded.prometheus"),
             follows_settings=True,
-            # It answers queries; that it is up would say little.
+            # Probe a query, because being up says little.
             probe=partial(url_answers, f"{prometheus}/api/v1/query?query=up"),
             address=prometheus,
             host=bind,
@@ -249,16 +249,16 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
 
 
 def _stream_server_works(metrics: str, loops: heartbeat.Heartbeat) -> Answer:
-    """Ready when the stream server has a model and its loops turn."""
+    """Return ready if the stream server has a model and its loops are alive."""
     answer = stream_is_served(metrics)
     alive = loops.check()
     return answer if alive.ready or not answer.ready else alive
 
 
 def _worker_is_online(api: str) -> Answer:
-    """Ready when Prefect has heard of the worker since our agent was started.
+    """Return ready if Prefect has heard from the worker since our agent started.
 
-    Prefect itself counts a worker that was killed as online for minutes.
+    Prefect itself lists a killed worker as online for minutes.
     """
     agent = Identity.read(record("agent"))
     if agent is None:
@@ -273,9 +273,9 @@ def _worker_is_online(api: str) -> Answer:
 
 
 def _mlflow_names(port: int) -> tuple[str, ...]:
-    """Return the options that let MLflow answer to this machine's own names.
+    """Return the options that let MLflow answer to this machine's names.
 
-    With any name allowed, every web page that a person on this network opens could call it.
+    If any name were allowed, every web page opened on this network could call MLflow.
     """
     addresses = {
         address.address

@@ -1,4 +1,4 @@
-"""Start, stop and show the embedded services."""
+"""Starts, stops and shows the embedded services."""
 
 import fcntl
 import os
@@ -30,8 +30,7 @@ _MIB = 1024 * 1024
 class EmbeddedStack:
     """The embedded services of this checkout.
 
-    Args:
-        settings: The settings in force; the process environment carries the same.
+    The process environment must contain the given settings.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -40,21 +39,17 @@ class EmbeddedStack:
         self._supervisord = Supervisord(layout.STACK, self.services)
 
     def start(self, names: Iterable[str], *, wait: bool = True) -> None:
-        """Start services together and wait until each is ready.
+        """Start groups and services together; by default wait until they are ready.
 
-        A service that runs under other settings is restarted.
-
-        Args:
-            names: Groups and services.
-            wait: Whether to wait.
+        A service that runs with outdated settings is restarted.
 
         Raises:
-            StackError: one does not become ready; names it, the reason and its last log lines.
+            StackError: a service does not become ready; with the reason and its last log lines.
         """
         chosen = self.startable(names)
         active = environments.variables(ENVIRONMENT)
         with _lock():
-            # Spools, tables and reports are about customers.
+            # Spools, tables and reports contain customer data.
             private_folder(layout.STACK)
             private_folder(self._settings.state_path)
             if self._settings.is_exposed and draw(layout.FEEDBACK_TOKEN):
@@ -66,7 +61,7 @@ class EmbeddedStack:
                 wait_until_ready(chosen, self._supervisord.states)
 
     def startable(self, names: Iterable[str]) -> list[Service]:
-        """Return the chosen services that this machine can run; print why it cannot run others."""
+        """Return the chosen services that can run here; print why others cannot."""
         chosen = self._select(names)
         for service in chosen:
             if service.lacks:
@@ -74,19 +69,19 @@ class EmbeddedStack:
         return [service for service in chosen if not service.lacks]
 
     def wait_until_ready(self, names: Iterable[str]) -> None:
-        """Wait until each of groups and services is ready. Raises as `start`."""
+        """Wait until groups and services are ready; raises as `start` does."""
         chosen = [service for service in self._select(names) if not service.lacks]
         wait_until_ready(chosen, self._supervisord.states)
 
     def stop(self, names: Iterable[str]) -> None:
-        """Stop groups and services; when nothing runs any more, supervisord too."""
+        """Stop groups and services; if nothing runs any more, stop supervisord too."""
         chosen = self._select(names)
         with _lock():
             if not self._supervisord.is_running:
                 ended = self._supervisord.end()
                 say("nothing runs" if not ended else f"ended {ended} processes left behind")
                 return
-            # First those that need others: a flow run still reports its end to Prefect.
+            # Stop dependent services first: a flow run still reports its end to Prefect.
             for dependent in (True, False):
                 stopping = [each for each in chosen if bool(each.waits_for) == dependent]
                 if stopping:
@@ -131,10 +126,9 @@ class EmbeddedStack:
         say("\n".join(lines))
 
     def logs(self, service: str) -> None:
-        """Become `tail` on a service's log or, for an empty name, on all logs.
+        """Run `tail` on a service's log, or on all logs if the name is empty.
 
-        Raises:
-            StackError: there is no such service, or it has no log yet.
+        It replaces this process. Raises StackError if there is no such service or log.
         """
         names = [each.name for each in self.services]
         if service and service not in (*names, SUPERVISORD):
@@ -148,7 +142,7 @@ class EmbeddedStack:
         os.execvp("tail", ["tail", "-n", lines, *follow, *map(str, files)])  # noqa: S606 - no shell
 
     def reset(self) -> None:
-        """End everything of this stack and delete its state; nothing outside of it."""
+        """End every process of this stack and delete its state, and nothing else."""
         with _lock():
             self._supervisord.end()
             if left := processes.find_by_service(layout.STACK):
@@ -188,8 +182,8 @@ class EmbeddedStack:
 
 @contextmanager
 def _lock() -> Iterator[None]:
-    """Let one caller at a time start, stop or reset; the lock ends with its holder."""
-    # The folder itself, so that no lock file is left behind.
+    """Allow one caller at a time to start, stop or reset; the lock ends with its holder."""
+    # Lock the folder itself, so that no lock file remains.
     descriptor = os.open(ROOT, os.O_RDONLY)
     try:
         try:

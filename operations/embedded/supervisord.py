@@ -1,7 +1,7 @@
-"""One supervisord per checkout: started when needed, found again, ended.
+"""Manages the checkout's supervisord: starts it when needed, finds it and ends it.
 
-It is known by its recorded pid and start time. When it was killed, the processes that it left
-behind are ended and a fresh one starts.
+It is identified by its recorded pid and start time. If it was killed, its orphaned processes are
+ended and a new one starts.
 """
 
 import os
@@ -21,7 +21,7 @@ from operations.embedded.supervisord_client import DOWN, State, SupervisordClien
 from operations.errors import StackError
 
 NAME = "supervisord"
-# Unix sockets take about 100 characters; a checkout may lie much deeper than that.
+# Unix socket paths are limited to about 100 characters, but a checkout's path may be longer.
 _SOCKET_LIMIT = 90
 _START_SECONDS = 20.0
 _ANSWER_SECONDS = 5.0
@@ -29,19 +29,14 @@ _ANSWER_SECONDS = 5.0
 _PATIENCE_SECONDS = 30.0
 _GRACE_SECONDS = 5.0
 _JOB_SECONDS = 10.0
-# The pause before each retry grows, so this is months: a disk may stay full for days.
+# Retries slow down, so this lasts for months; a disk may stay full for days.
 _RETRIES = 1_000_000
-# Variables of the caller that could redirect our processes.
+# Prefixes of the caller's variables that could redirect our processes.
 _FOREIGN_PREFIXES = ("AWS_", "GUNICORN_", "MAKE", "MFLAGS", "MLFLOW_", "PREFECT_", "SUPERVISOR_")
 
 
 class Supervisord:
-    """The supervisord of one checkout.
-
-    Args:
-        stack: State folder of the checkout; with `run/` and `logs/`, made when needed.
-        services: All services that it may run.
-    """
+    """The supervisord of one checkout, whose state folder is `stack`."""
 
     def __init__(self, stack: Path, services: Iterable[Service]) -> None:
         self._stack = stack
@@ -53,18 +48,15 @@ class Supervisord:
 
     @property
     def is_running(self) -> bool:
-        """Whether its process lives; it may be too busy to answer."""
+        """Whether its process is alive; it may be too busy to answer."""
         identity = processes.Identity.read(self._record)
         return identity is not None and identity.process() is not None
 
     def ensure(self, foreign: Iterable[str]) -> bool:
-        """Start it unless it runs and answers; call this under the stack's lock.
+        """Start it unless it runs and answers; the caller must hold the stack's lock.
 
-        Args:
-            foreign: Variables of the caller that services must not inherit.
-
-        Returns:
-            Whether a fresh one was started.
+        Services do not inherit the caller's variables in `foreign`. Returns whether a new
+        supervisord was started.
 
         Raises:
             StackError: it does not start.
@@ -78,7 +70,7 @@ class Supervisord:
         return True
 
     def end(self) -> int:
-        """End it and every process of the stack; return how many it had left behind."""
+        """End it and every process of the stack; return the number of orphans."""
         identity = processes.Identity.read(self._record)
         process = identity.process() if identity else None
         if process is not None:
@@ -93,19 +85,19 @@ class Supervisord:
         return ended
 
     def states(self) -> dict[str, State]:
-        """Return the state of every service; all are down when supervisord does not run."""
+        """Return the state of every service; all are down if supervisord is not running."""
         down = {service.name: DOWN for service in self._services}
         return {**down, **self._client.states()} if self.is_running else down
 
     def start(self, service: Service) -> None:
-        """Start a service that is down; do not wait for it."""
+        """Start a service that is down, without waiting."""
         if self.states()[service.name].name == "BACKOFF":
-            # Its next try comes by itself, but only after a pause that may be long.
+            # Otherwise its next attempt might follow only after a long pause.
             self._client.stop(service)
         self._client.start(service)
 
     def stop(self, services: Iterable[Service]) -> None:
-        """Stop services together and end the processes that they leave behind."""
+        """Stop services together and end the processes they leave behind."""
         stopping = list(services)
         for service in stopping:
             if service.runs_jobs:
@@ -149,7 +141,7 @@ class Supervisord:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
-                # It outlives the terminal, and a Ctrl-C there is not for it.
+                # It must outlive the terminal and ignore Ctrl-C there.
                 start_new_session=True,
             )
         processes.Identity.of(daemon.pid).write(self._record)
@@ -159,7 +151,7 @@ class Supervisord:
             raise StackError(f"supervisord did not start: {reason}")
 
     def _answers(self) -> bool:
-        """Return whether it answers; wait long for one whose socket is still there."""
+        """Return whether it answers; wait longer while its socket exists."""
         if self._client.answers_within(_ANSWER_SECONDS, lambda: True):
             return True
         if not self._is_reachable():
@@ -171,7 +163,7 @@ class Supervisord:
         return self._client.answers_within(_PATIENCE_SECONDS, self._is_reachable)
 
     def _is_reachable(self) -> bool:
-        # Temporary folders get tidied up, and the socket with them.
+        # Cleaners of temporary folders may delete the socket.
         if not self.is_running or not self._socket_record.exists():
             return False
         return Path(self._socket_record.read_text()).exists()
@@ -179,7 +171,7 @@ class Supervisord:
     def _make_socket_folder(self) -> Path:
         parent = tempfile.gettempdir()
         if len(parent) > _SOCKET_LIMIT - len("/mlstack-12345678/control"):
-            parent = "/tmp"  # noqa: S108 - the folder in it is new and private
+            parent = "/tmp"  # noqa: S108 - the subfolder is new and private
         folder = Path(tempfile.mkdtemp(prefix="mlstack-", dir=parent))
         self._socket_record.write_text(str(folder / "control"))
         return folder
@@ -218,7 +210,7 @@ def _configuration(stack: Path, control: Path, services: Iterable[Service]) -> s
             "environment": ",".join(f'{k}="{v}"' for k, v in environment.items()),
             "autostart": "false",
             "autorestart": "true",
-            # A service that ends sooner is tried again after a pause that grows.
+            # A service that ends sooner is restarted after a growing pause.
             "startsecs": 5,
             "startretries": _RETRIES,
             "stopsignal": "TERM",
@@ -234,7 +226,7 @@ def _configuration(stack: Path, control: Path, services: Iterable[Service]) -> s
         sections[f"group:{group}"] = {"programs": ",".join(names)}
     return "\n".join(
         f"[{title}]\n"
-        # A percent sign starts an expansion there.
+        # supervisord expands percent signs.
         + "".join(f"{key}={str(value).replace('%', '%%')}\n" for key, value in values.items())
         for title, values in sections.items()
     )

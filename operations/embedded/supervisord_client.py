@@ -1,4 +1,4 @@
-"""Ask and tell a running supervisord: XML-RPC over its Unix socket."""
+"""Calls a running supervisord by XML-RPC over its Unix socket."""
 
 import socket
 import time
@@ -23,9 +23,9 @@ class State:
 
     Args:
         name: `RUNNING`, `STARTING`, `BACKOFF`, `STOPPING`, `STOPPED`, `EXITED` or `FATAL`.
-        pid: Its process; 0: none.
-        since: Unix time of its last start or, when it does not run, of its end; 0: neither.
-        reason: Why it does not run.
+        pid: Process id, or 0.
+        since: Unix time of its last start or, if it is down, of its end; 0 if neither.
+        reason: Why it is not running.
     """
 
     name: str
@@ -41,8 +41,8 @@ class SupervisordClient:
     """Calls supervisord.
 
     Args:
-        socket_record: The file that names its socket.
-        patience_seconds: What each step of a call may take.
+        socket_record: File with the path of the socket.
+        patience_seconds: Time limit of each step of a call.
     """
 
     def __init__(self, socket_record: Path, patience_seconds: float) -> None:
@@ -62,15 +62,15 @@ class SupervisordClient:
         return states
 
     def start(self, service: Service) -> None:
-        """Tell it to start a service; do not wait."""
+        """Start a service without waiting."""
         self._call("startProcess", f"{service.group}:{service.name}", False)  # noqa: FBT003 - RPC
 
     def stop(self, service: Service) -> None:
-        """Tell it to stop a service; do not wait."""
+        """Stop a service without waiting."""
         self._call("stopProcess", f"{service.group}:{service.name}", False)  # noqa: FBT003 - RPC
 
     def answers_within(self, seconds: float, is_alive: Callable[[], bool]) -> bool:
-        """Return whether it answers in time; do not wait for one that is dead."""
+        """Return whether it answers in time, without waiting for a dead one."""
         deadline = time.monotonic() + seconds
 
         def answers() -> bool:
@@ -91,7 +91,7 @@ class SupervisordClient:
             with self._proxy(self._patience_seconds) as proxy:
                 return getattr(proxy, method)(*arguments)
         except Fault as fault:
-            # The service is already in the wanted state: another caller was faster.
+            # Another caller has already brought the service into this state.
             if fault.faultString.startswith(("ALREADY_STARTED", "NOT_RUNNING")):
                 return None
             raise StackError(f"supervisord: {fault.faultString}") from fault
@@ -119,7 +119,7 @@ class _UnixConnection(HTTPConnection):
 
 
 class _UnixTransport(Transport):
-    """Like supervisor's own transport, but with time limits."""
+    """supervisor's own transport with time limits."""
 
     def __init__(self, path: str, seconds: float) -> None:
         super().__init__()
@@ -127,5 +127,5 @@ class _UnixTransport(Transport):
 
     def make_connection(self, host: Any) -> HTTPConnection:
         connection = _UnixConnection(self._path, self._seconds)
-        self._connection = host, connection  # `close` looks for it here
+        self._connection = host, connection  # `close` expects it here
         return connection

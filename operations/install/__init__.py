@@ -1,1 +1,1 @@
-"""Installs locked packages: on this machine for `make`, and in images."""
+"""Installs locked packages on this machine and in images."""

@@ -1,4 +1,4 @@
-"""Check this machine before anything is installed: `make` runs this before it makes `.venv`.
+"""Checks this machine before `make` creates `.venv` and installs packages.
 
 Usage: python operations/install/before_install.py
 """
@@ -10,14 +10,14 @@ from pathlib import Path
 
 OLDEST, NEWEST = (3, 11), (3, 13)
 RUN_GIB = 1.0
-"""Disk for models, data and logs."""
+"""Disk space for models, data and logs."""
 INSTALL_GIB = 2.0
-"""Disk for the packages and their downloads, until they are installed."""
+"""Disk space for packages and their downloads during the installation."""
 _GIB = 1024**3
 
 
 def python_fault() -> str | None:
-    """Return what is wrong with this Python; None: nothing."""
+    """Return what is wrong with this Python; None if nothing is."""
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
         running = f"{sys.version_info.major}.{sys.version_info.minor}"
         return (
@@ -33,7 +33,7 @@ def python_fault() -> str | None:
 
 
 def disk_fault(folder: Path, needed_gib: float) -> str | None:
-    """Return a sentence when the disk of a folder has too little space."""
+    """Return a fault if the disk of a folder has too little space."""
     free = shutil.disk_usage(folder).free / _GIB
     if free >= needed_gib:
         return None

@@ -1,10 +1,10 @@
-"""Install a lock into a virtual environment.
+"""Installs a lock into a virtual environment.
 
 Usage: .venv/bin/python operations/install/packages.py LOCK [PYTHON]
 
-PYTHON is that of the virtual environment, by default the one that runs this script. uv needs a
-tenth of pip's time. It does not read pip's configuration, so this script translates it. Where uv
-fails, pip installs the lock.
+PYTHON is that of the virtual environment, by default the one running this script. uv takes a tenth
+of pip's time. It does not read pip's configuration, so this script translates it. If uv fails, pip
+installs the lock.
 """
 
 import ast
@@ -26,17 +26,13 @@ _UV_VARIABLES = {
 
 
 def uv_environment(pip_configuration: str) -> dict[str, str]:
-    """Translate pip's configuration for uv.
+    """Translate `pip config list` into environment variables for uv.
 
-    Args:
-        pip_configuration: Output of `pip config list`: lines like `global.index-url='https://...'`.
-
-    Returns:
-        Environment variables for uv, without those that are set already.
+    Lines look like `global.index-url='https://...'`. Variables that are already set are omitted.
     """
-    # Like pip, uv may take a file from any index; the hash decides whether it is the right one.
+    # As in pip, any index may provide a file; the hash verifies it.
     found = {"UV_INDEX_STRATEGY": "unsafe-best-match"}
-    for origin in ("global.", "install.", ":env:."):  # a later one overrides an earlier one
+    for origin in ("global.", "install.", ":env:."):  # later ones override earlier ones
         for line in pip_configuration.splitlines():
             key, _, value = line.partition("=")
             if key.startswith(origin) and (name := _UV_VARIABLES.get(key.removeprefix(origin))):
@@ -53,7 +49,7 @@ def _uv_installs(lock: Path, python: str) -> bool:
     if not _pip_installs(_UV_LOCK):
         return False
     listing = subprocess.run([*_PIP, "config", "list"], check=True, capture_output=True, text=True)
-    # Compiled once here, instead of by each service at its first start.
+    # Compile once here instead of at the first start of each service.
     command = ["-m", "uv", "pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode"]
     done = subprocess.run(
         [sys.executable, *command, "--python", python, str(lock)],
@@ -64,15 +60,7 @@ def _uv_installs(lock: Path, python: str) -> bool:
 
 
 def main(lock: Path, python: str = sys.executable) -> None:
-    """Install a lock and print how long it took.
-
-    Args:
-        lock: Requirements with hashes.
-        python: The virtual environment's Python.
-
-    Raises:
-        SystemExit: Neither uv nor pip could install it; their messages are above.
-    """
+    """Install a lock and print how long it took; exit if uv and pip both fail."""
     began = time.monotonic()
     _say(f"installing {lock.name} into {Path(python).parents[1]} (a few minutes the first time)")
     if not _uv_installs(lock, python):

@@ -1,4 +1,4 @@
-"""What a check of this machine found, and the checks that both environments share."""
+"""Findings about this machine, and the checks that both environments share."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ class Finding:
 
     Args:
         what: What was checked.
-        fault: What is wrong and what to do; None: nothing.
-        optional: The stack runs without it.
+        fault: What is wrong and what to do; None if nothing is.
+        optional: Whether the stack runs without it.
     """
 
     what: str
@@ -28,7 +28,7 @@ class Finding:
 
 
 def report(findings: Iterable[Finding]) -> bool:
-    """Print each finding; return whether nothing stands in the way."""
+    """Print each finding and return whether no required check failed."""
     fine = True
     for finding in findings:
         verdict = "ok" if finding.fault is None else "--" if finding.optional else "NO"
@@ -40,7 +40,7 @@ def report(findings: Iterable[Finding]) -> bool:
 
 
 def contract_fault(settings: Settings) -> str | None:
-    """Return what is wrong with the files that `CONTRACT` and `DATA_FILE` name."""
+    """Return what is wrong with the files in `CONTRACT` and `DATA_FILE`."""
     if not settings.contract_path.is_file():
         return f"CONTRACT={settings.contract}: there is no such file"
     try:
@@ -53,11 +53,9 @@ def contract_fault(settings: Settings) -> str | None:
 
 
 def memory_fault(needed_gib: float, own_bytes: int = 0) -> str | None:
-    """Return a sentence when there is too little memory.
+    """Return a fault if there is too little memory.
 
-    Args:
-        needed_gib: What the stack needs.
-        own_bytes: What the stack itself uses already.
+    `own_bytes`, which the stack already uses, count as available.
     """
     available = (memory.available_bytes() + own_bytes) / _GIB
     if available >= needed_gib:

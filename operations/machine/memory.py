@@ -1,4 +1,4 @@
-"""Available memory: of the machine, and within the limits of this process's control groups."""
+"""Measures available memory, including the limits of control groups."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,17 +7,17 @@ import psutil
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN = Path("/proc/self/cgroup")
-# Version 2 has one hierarchy, which some systems mount beside those of version 1.
+# Version 2 has one hierarchy, which some systems mount together with those of version 1.
 _V2 = ("memory.max", "memory.current", "inactive_file")
 _V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
 
 def available_bytes(cgroups: Path = _CGROUPS, own: Path = _OWN) -> int:
-    """Return the bytes available without swapping or reaching a container's limit.
+    """Return the bytes available without swapping or exceeding a container's limit.
 
     Args:
         cgroups: Where control groups are mounted.
-        own: Lists the control groups of this process.
+        own: File that lists the control groups of this process.
     """
     return min([psutil.virtual_memory().available, *_left_in_groups(cgroups, own)])
 
@@ -34,7 +34,7 @@ def _left_in_groups(cgroups: Path, own: Path) -> Iterator[int]:
 
 
 def _left(hierarchy: Path, path: str, names: tuple[str, str, str]) -> Iterator[int]:
-    """Yield what each limited group has left, from the process's own up to the root."""
+    """Yield what each limited group has left, from the process's group up to the root."""
     group = hierarchy / path.strip("/")
     limit_name, usage_name, reclaimable_name = names
     # In a container the path may be the host's, of which only the root is visible.
@@ -43,7 +43,7 @@ def _left(hierarchy: Path, path: str, names: tuple[str, str, str]) -> Iterator[i
             limit = (folder / limit_name).read_text().strip()
             if limit != "max":
                 usage = int((folder / usage_name).read_text())
-                # The file cache counts as used, and is freed when memory gets short.
+                # The file cache counts as used, but is freed when memory runs short.
                 lines = map(str.split, (folder / "memory.stat").read_text().splitlines())
                 statistics = {name: int(value) for name, value in lines}
                 yield max(0, int(limit) - usage + statistics.get(reclaimable_name, 0))

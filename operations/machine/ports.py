@@ -1,4 +1,4 @@
-"""Whether a port is free, and who holds it."""
+"""Tells whether a port is free, and who holds it."""
 
 import socket
 
@@ -8,10 +8,10 @@ _ANSWER_SECONDS = 2
 
 
 def is_free(host: str, port: int) -> bool:
-    """Return whether a server could listen there now."""
+    """Return whether a server could listen on this port now."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # As servers do: old connections may linger.
+        # As servers do, because old connections may linger.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -21,7 +21,7 @@ def is_free(host: str, port: int) -> bool:
 
 
 def answers(host: str, port: int) -> bool:
-    """Return whether somebody accepts connections there."""
+    """Return whether connections to this port are accepted."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.settimeout(_ANSWER_SECONDS)
@@ -29,12 +29,12 @@ def answers(host: str, port: int) -> bool:
 
 
 def next_free(host: str, port: int) -> int | None:
-    """Return the first free port above a taken one; None: there is none."""
+    """Return the first free port above a taken one; None if there is none."""
     return next((higher for higher in range(port + 1, 65536) if is_free(host, higher)), None)
 
 
 def holder(port: int) -> str:
-    """Describe who listens on a port, as far as this user may know."""
+    """Describe who listens on a port, as far as this user may see."""
     process = holding_process(port)
     if process is None:
         return "another user's process, or a container"
@@ -45,10 +45,10 @@ def holder(port: int) -> str:
 
 
 def holding_process(port: int) -> psutil.Process | None:
-    """Return the process that listens on a port; None: none, or the system hides it."""
+    """Return the process that listens on a port; None if there is none or it is hidden."""
     try:
         connections = psutil.net_connections(kind="tcp")
-    except psutil.AccessDenied:  # macOS tells this to root only
+    except psutil.AccessDenied:  # macOS reveals this only to root
         return None
     for connection in connections:
         if (
@@ -58,6 +58,6 @@ def holding_process(port: int) -> psutil.Process | None:
         ):
             try:
                 return psutil.Process(connection.pid) if connection.pid else None
-            except psutil.NoSuchProcess:  # it ended since it was listed
+            except psutil.NoSuchProcess:  # it ended after the listing
                 return None
     return None

@@ -1,1 +1,1 @@
-"""Removes what is older than the settings keep it."""
+"""Removes data beyond its retention period."""

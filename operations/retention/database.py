@@ -1,4 +1,4 @@
-"""Prune predictions, outcomes and reports in MongoDB, and the reports' pages."""
+"""Prunes predictions, outcomes and reports in MongoDB, and the report pages."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -39,7 +39,7 @@ def prune_database(settings: Settings, now: datetime) -> list[Removal]:
 
 
 def _remove(collection: Collection[dict[str, Any]], field: str, before: datetime) -> int:
-    """Remove documents in slices of an hour of their age, so that other clients get their turn."""
+    """Remove documents in slices of an hour, so as not to block other clients."""
     count = 0
     while oldest := collection.find_one(
         {field: {"$lt": before}}, {field: 1}, sort=[(field, ASCENDING)]

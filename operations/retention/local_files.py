@@ -1,4 +1,4 @@
-"""Prune local files: copies of models and training rows, closed logs, leftovers."""
+"""Prunes local files: copies of models and training rows, closed logs, leftovers."""
 
 import re
 import shutil
@@ -14,12 +14,12 @@ _COPIES = (("copies of models", "models"), ("copies of training rows", "referenc
 
 
 def prune_copies(settings: Settings, now: datetime) -> list[Removal]:
-    """Remove old copies of what MLflow has, except those that serving or a rollback needs.
+    """Remove old copies of MLflow data, except those needed to serve or roll back.
 
-    A copy that is needed again is fetched again.
+    A removed copy is downloaded again when needed.
 
     Raises:
-        DeploymentError: the deployment record cannot be read, or deployments take too long.
+        DeploymentError: the deployment record is unreadable, or deployments take too long.
     """
     days = settings.keep_runs_days
     removed = []
@@ -37,7 +37,7 @@ def prune_copies(settings: Settings, now: datetime) -> list[Removal]:
 
 
 def prune_logs(settings: Settings, now: datetime) -> list[Removal]:
-    """Remove old log files that are closed: their names end in a number."""
+    """Remove old closed log files, whose names end in a number."""
     if settings.logs_dir is None:
         return []
     days = settings.keep_logs_days
@@ -46,7 +46,7 @@ def prune_logs(settings: Settings, now: datetime) -> list[Removal]:
 
 
 def prune_leftovers(settings: Settings, now: datetime) -> list[Removal]:
-    """Remove what killed servers and simulators have left in the state folder.
+    """Remove what killed servers and simulators left in the state folder.
 
     A new container has another name and does not reuse it.
     """
@@ -56,7 +56,7 @@ def prune_leftovers(settings: Settings, now: datetime) -> list[Removal]:
         for folder in ("stream", "simulation")
         for path in _older(state / folder, "heartbeat-*", now, days)
     ]
-    # Live servers renew their heartbeat; the age of their counts only says when they started.
+    # Live servers renew their heartbeat, but the age of their counts only tells when they started.
     hosts = {each.worker.rpartition("-")[0] for each in DeploymentState(state).statements()}
     counts = [
         folder
@@ -75,7 +75,7 @@ def _older(folder: Path, pattern: str, now: datetime, days: float) -> list[Path]
 
 
 def _remove(path: Path) -> int:
-    """Remove a file or folder; return its bytes."""
+    """Remove a file or folder and return its size in bytes."""
     if not path.is_dir():
         size = path.stat().st_size
         path.unlink()

@@ -1,4 +1,4 @@
-"""Remove what is older than the settings keep it: `make prune`, and the scheduled flow.
+"""Removes data beyond its retention period: `make prune`, and the scheduled flow.
 
 Prefect prunes its own history (see `docs/operations.md`).
 """
@@ -16,7 +16,7 @@ from operations.retention.removal import Removal
 from operations.retention.tracking import prune_tracking
 
 _PATIENCE_SECONDS = 3600.0
-"""A nightly backup may run at the same time."""
+"""Time to wait for a nightly backup."""
 
 _PARTS: tuple[Callable[[Settings, datetime], list[Removal]], ...] = (
     prune_tracking,
@@ -28,18 +28,16 @@ _PARTS: tuple[Callable[[Settings, datetime], list[Removal]], ...] = (
 
 
 class PruningFailed(MlstackError):
-    """A part could not be pruned; the others were."""
+    """Parts could not be pruned; the others were."""
 
 
 def prune(settings: Settings, say: Callable[[str], object]) -> None:
-    """Remove everything that is too old; a part that fails does not stop the others.
+    """Remove everything that is too old; a failing part does not stop the others.
 
-    Args:
-        settings: How long things are kept, and where they are.
-        say: Gets a line for each removal, and one before waiting.
+    `say` gets a line for each removal, and one before waiting for the lock.
 
     Raises:
-        PruningFailed: parts failed; says why.
+        PruningFailed: parts failed; with the reasons.
         MaintenanceError: a backup or restore takes too long.
     """
     failures = []

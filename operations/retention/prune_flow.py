@@ -1,4 +1,4 @@
-"""The retention flow, its schedule, and the command that applies it.
+"""Defines the retention flow and its schedule, and the command that applies it.
 
 Usage: python -m operations.retention.prune_flow apply
 """
@@ -15,19 +15,15 @@ FLOW = "retention"
 
 @flow(name=FLOW)
 def retention() -> None:
-    """Remove what is older than the retention periods of the settings."""
-    # MLflow takes seconds to import, and applying the schedule does not need it.
+    """Remove data beyond the retention periods in the settings."""
+    # Applying the schedule does not need MLflow, which takes seconds to import.
     from operations.retention.prune import prune  # noqa: PLC0415
 
     prune(Settings.load(), get_run_logger().info)
 
 
 def retention_schedule() -> FlowSchedule:
-    """Describe the schedule by the settings.
-
-    Raises:
-        SettingsError: a setting has no usable value.
-    """
+    """Return the schedule; raise SettingsError if a setting has an invalid value."""
     return FlowSchedule(
         flow=FLOW,
         entrypoint=f"operations/retention/prune_flow.py:{FLOW}",

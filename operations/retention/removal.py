@@ -1,4 +1,4 @@
-"""What every part of pruning shares: which runs must stay, and how removals are reported."""
+"""Shared by all parts of pruning: which runs to keep, and how to report removals."""
 
 import time
 from collections.abc import Iterator
@@ -9,21 +9,21 @@ from mlstack.deployment.record import DeploymentState
 from mlstack.settings import Settings
 
 _PATIENCE_SECONDS = 300.0
-"""A deployment takes a minute at most, and another can follow."""
+"""A deployment takes at most a minute, and another may follow."""
 
 _PAUSE_SECONDS = 0.1
-"""Who waits for a lock asks for it twice in this time."""
+"""Waiting processes poll the lock twice in this time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """How much of one kind of thing was removed.
+    """The removed items of one kind.
 
     Args:
         what: The kind, in the plural.
-        count: How many were removed.
-        kept_days: The age from which they are removed.
-        freed: Bytes freed on disk; None: not known.
+        count: Number of removed items.
+        kept_days: The retention period.
+        freed: Bytes freed on disk; None if unknown.
     """
 
     what: str
@@ -37,10 +37,10 @@ class Removal:
 
 
 def runs_in_use(settings: Settings) -> set[str]:
-    """Return runs that are deployed, served, or that a rollback would go back to.
+    """Return runs that are deployed, served, or candidates for a rollback.
 
     Raises:
-        DeploymentError: the deployment record cannot be read, so nothing may be removed.
+        DeploymentError: the deployment record is unreadable, so nothing may be removed.
     """
     state = DeploymentState(settings.state_path)
     record = state.record()
@@ -52,12 +52,12 @@ def runs_in_use(settings: Settings) -> set[str]:
 
 @contextmanager
 def deployments_paused(settings: Settings) -> Iterator[set[str]]:
-    """Keep deployments waiting, for as long as removing one run takes; yield the runs in use.
+    """Block deployments while one run is removed; yield the runs in use.
 
     Raises:
         DeploymentError: as `runs_in_use`, or deployments take too long.
     """
     with DeploymentState(settings.state_path).lock(_PATIENCE_SECONDS):
         yield runs_in_use(settings)
-    # Waiting deployments get their turn.
+    # Let waiting deployments take the lock.
     time.sleep(_PAUSE_SECONDS)

@@ -1,7 +1,8 @@
-"""Prune old searches in MLflow: registered versions, models, runs, and their artifacts.
+"""Prunes old searches in MLflow: registered versions, models, runs and artifacts.
 
-MLflow deletes in two steps. Old runs go into MLflow's trash, from where people can restore them.
-`mlflow gc` removes what has been in the trash for a while; it needs the tracking server's database.
+MLflow deletes in two steps. Old runs go into its trash, from which users can restore them. `mlflow
+gc`, which needs the tracking server's database, then removes what has been in the trash long
+enough.
 """
 
 import os
@@ -34,13 +35,12 @@ class TrackingStoreError(MlstackError):
 def prune_tracking(settings: Settings, now: datetime) -> list[Removal]:
     """Remove old searches from MLflow.
 
-    A search is a parent run with the runs of its trials. A needed run stays, and so does its
-    parent, which has the training rows; the other trials of that search go. Runs that people
-    made by hand stay.
+    A search is a parent run with a child run per trial. A needed run stays, and so does its parent,
+    which has the training rows; the other trials are removed. Runs that users created stay.
 
     Raises:
-        RegistryUnavailable: MLflow is not set, cannot be reached, or refuses.
-        DeploymentError: the deployment record cannot be read, or deployments take too long.
+        RegistryUnavailable: MLflow is not set, is unreachable, or rejects a request.
+        DeploymentError: the deployment record is unreadable, or deployments take too long.
         TrackingStoreError: `mlflow gc` fails.
     """
     try:
@@ -65,10 +65,10 @@ def _trash_runs(settings: Settings, now: datetime) -> list[Removal]:
     trashed = []
     for run_id in unneeded:
         with deployments_paused(settings) as in_use:
-            # It or a trial of it may have been deployed since.
+            # It, or one of its trials, may have been deployed in the meantime.
             if in_use & {run_id, *trials[run_id]}:
                 continue
-            # The run goes last, so that the next pruning finds what this one may not reach.
+            # The run goes last, so that an interrupted pruning can be completed by the next one.
             for version in versions[run_id]:
                 client.delete_model_version(version.name, version.version)
             client.delete_run(run_id)
@@ -81,7 +81,7 @@ def _trash_runs(settings: Settings, now: datetime) -> list[Removal]:
 
 
 def _restore_needed(settings: Settings, client: MlflowClient) -> set[str]:
-    """Return runs that stay whatever their age, and restore those that people have deleted."""
+    """Return runs that stay regardless of age; restore those that users have deleted."""
     needed = list(_get_runs(client, runs_in_use(settings) | _registered_runs(client)))
     parents = {run.data.tags[PARENT_TAG] for run in needed if PARENT_TAG in run.data.tags}
     needed += _get_runs(client, parents)
@@ -92,13 +92,13 @@ def _restore_needed(settings: Settings, client: MlflowClient) -> set[str]:
 
 
 def _trash_models(settings: Settings, now: datetime) -> int:
-    """Delete models whose run is gone for good; return how many.
+    """Delete models whose run was permanently deleted; return their number.
 
     MLflow cannot restore a model, so it goes after its run.
     """
     client, before = connect(), _milliseconds(now, settings.keep_deleted_days)
     needed = runs_in_use(settings) | _registered_runs(client)
-    # Models before runs: no model listed here belongs to a run that begins in between.
+    # List models before runs: then no listed model belongs to a run that starts in between.
     models: list[LoggedModel] = [
         model
         for experiment in _experiments(client)
@@ -147,7 +147,7 @@ def _registered_runs(client: MlflowClient) -> set[str]:
 
 
 def _get_runs(client: MlflowClient, run_ids: set[str]) -> Iterator[Run]:
-    """Get runs by id, without those that MLflow does not know."""
+    """Yield runs by id, skipping those that MLflow does not know."""
     for run_id in run_ids:
         try:
             yield client.get_run(run_id)
@@ -157,7 +157,7 @@ def _get_runs(client: MlflowClient, run_ids: set[str]) -> Iterator[Run]:
 
 
 def _pages(search: Callable[..., Any], **arguments: Any) -> Iterator[Any]:
-    """Yield everything that a search of MLflow finds, page by page."""
+    """Yield all results of an MLflow search, page by page."""
     token: str | None = None
     while True:
         page = search(page_token=token, **arguments)
@@ -187,7 +187,7 @@ def _empty_trash(settings: Settings, now: datetime) -> list[Removal]:
 
 
 def _collect_garbage(settings: Settings) -> int:
-    """Remove what has been in MLflow's trash for a while; return how many items."""
+    """Permanently delete old items in MLflow's trash; return their number."""
     done = subprocess.run(
         [
             *(sys.executable, "-m", "mlflow", "gc"),
@@ -211,7 +211,7 @@ def _milliseconds(now: datetime, days_before: float) -> int:
 
 
 def _local_folder(destination: str) -> Path | None:
-    """Return the folder of artifacts; None: they are not on this machine."""
+    """Return the local folder of artifacts; None if they are elsewhere."""
     path = ROOT / destination
     return path if destination and "://" not in destination and path.is_dir() else None
 
@@ -221,7 +221,7 @@ def _size(folder: Path | None) -> int:
 
 
 def _remove_empty_folders(folder: Path, before: datetime) -> None:
-    """Remove empty folders that MLflow leaves behind; younger ones may soon be filled."""
+    """Remove old empty folders that MLflow leaves behind; new ones may soon be filled."""
     for where, _, _ in os.walk(folder, topdown=False):
         path = Path(where)
         if path != folder and path.stat().st_mtime < before.timestamp() and not any(path.iterdir()):
