@@ -1,4 +1,4 @@
-"""Compares drift tests: false alarms, missed drifts, and cost.
+"""Compare drift tests: false alarms, missed drifts, and cost.
 
 Usage: [DATA_FILE=...] python -m benchmarks.drift_detection [windows]
 

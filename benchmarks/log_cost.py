@@ -1,4 +1,4 @@
-"""Measures the cost of the prediction log per request.
+"""Measure the cost of the prediction log per request.
 
 Usage: python -m benchmarks.log_cost [requests]
 

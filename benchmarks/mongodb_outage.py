@@ -1,4 +1,4 @@
-"""Measures latency before, during and after a MongoDB outage, and the recovery.
+"""Measure latency before, during and after a MongoDB outage, and the recovery.
 
 Usage: python -m benchmarks.mongodb_outage [minutes, 1 by default]
 

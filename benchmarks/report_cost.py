@@ -1,4 +1,4 @@
-"""Measures the cost of a large report: seconds, memory, page size.
+"""Measure the cost of a large report: seconds, memory, page size.
 
 Usage: python -m benchmarks.report_cost [PREDICTIONS]
 

@@ -1,4 +1,4 @@
-"""Compares the stream server's throughput with the limits of the emulator.
+"""Compare the stream server's throughput with the limits of the emulator.
 
 Usage: python -m benchmarks.stream_throughput [records]
 
@@ -159,11 +159,7 @@ def plain_loop(
 
 
 def stream_server(server: StreamServer, records: int) -> tuple[float, float]:
-    """Measure throughput from the first batch to the last, in records per second.
-
-    Returns:
-        Throughput until the last record is answered, and until it is stored.
-    """
+    """Return records per second until all are answered, and until all are stored."""
     with server:
         wait_until(lambda: _answered(server) > 0, "the first batch")
         first, started = _answered(server), time.monotonic()

@@ -1,4 +1,4 @@
-"""Measures the overhead of MLflow tracking: the same search with and without it.
+"""Measure the overhead of MLflow tracking: the same search with and without it.
 
 Usage: [DATA_FILE=...] python -m benchmarks.tracking_overhead [trials]
 

@@ -1,4 +1,4 @@
-"""Compares the quality of the search, nested in 5 folds, with other learners.
+"""Compare the quality of the search, nested in 5 folds, with other learners.
 
 Usage: [DATA_FILE=...] python -m benchmarks.training_quality [trials]
 

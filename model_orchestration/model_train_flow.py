@@ -26,10 +26,8 @@ from model_orchestration.tracking import SearchTracking, Winner, provenance
 def model_tuning_and_uploading(contract: str, trials: int, seed: int | None = None) -> None:
     """Train models on the raw table and register the best one in the model registry.
 
-    Args:
-        contract: Path of the dataset contract, relative to the project's root.
-        trials: Number of models to train.
-        seed: Seed of the search; if None, a random one, which the parent run records.
+    The path `contract` is relative to the project's root. Without a seed, the search draws one,
+    which the parent run records.
     """
     described = Contract.load(ROOT / contract)
     raw = load(described)

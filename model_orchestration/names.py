@@ -1,4 +1,4 @@
-"""Names in MLflow that are shared by those who write and read a search's runs."""
+"""Names in MLflow that writers and readers of a search share."""
 
 MODEL = "model"
 """Name of a run's model: `runs:/<run id>/model`."""

@@ -1,4 +1,4 @@
-"""Plots a search, without pyplot, which would keep global state."""
+"""Plot a search, without pyplot, which would keep global state."""
 
 from collections.abc import Mapping, Sequence
 
@@ -28,7 +28,7 @@ def all_plots(
 ) -> Mapping[str, Figure]:
     """Create every plot of a search, keyed by file name.
 
-    `outcomes` and `chances`, the winner's predictions, belong to the test rows.
+    `outcomes` and `chances` are those of the winner on the test rows.
     """
     assert best.booster is not None  # noqa: S101 - a winner has a model
     return {

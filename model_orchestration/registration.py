@@ -1,4 +1,4 @@
-"""Registers winners as model versions in MLflow, and names the best one champion."""
+"""Register winners as model versions in MLflow, and name the best one champion."""
 
 import tempfile
 from dataclasses import dataclass
@@ -33,13 +33,8 @@ class Registration:
 def register(contract: Contract, winner: Winner, test: pd.DataFrame) -> Registration:
     """Register a search's winner and decide whether it becomes the champion.
 
-    Winner and champion are compared on the same test rows. While the table is unchanged, neither
-    was trained or selected on these rows.
-
-    Args:
-        contract: The winner's contract, whose name is also that of the registered model.
-        winner: The winner of the search.
-        test: The clean test rows, with target.
+    Both are compared on `test`, the clean test rows with target. While the table is unchanged,
+    neither was trained or selected on these rows. The contract's name is also that of the model.
 
     Raises:
         TrackingError: MLflow is unreachable or rejects the request.

@@ -1,4 +1,4 @@
-"""Commands that apply the schedule of the training flow, or run it now.
+"""Apply the schedule of the training flow, or run the flow now.
 
 Usage: python -m model_orchestration.schedule apply|run
 """
@@ -20,12 +20,7 @@ FLOW = "model_tuning_and_uploading"
 
 
 def training_schedule() -> FlowSchedule:
-    """Return the schedule that the settings describe.
-
-    Raises:
-        SettingsError: a setting has an invalid value.
-        ContractError: the contract breaks its rules.
-    """
+    """Describe the schedule; raise SettingsError or ContractError on invalid input."""
     settings = Settings.load()
     Contract.load(settings.contract_path)
     return FlowSchedule(

@@ -1,4 +1,4 @@
-"""Searches for the best model with TPE over XGBoost's parameters."""
+"""Search for the best model with TPE over XGBoost's parameters."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -64,10 +64,7 @@ class Rows(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One of the `of` trials of a search; `number` starts at 1.
-
-    A failed trial has a `failure`, the reason, but no model and no metrics.
-    """
+    """One of `of` trials, counted from 1; a failed one has no model and no metrics."""
 
     number: int
     of: int
@@ -102,18 +99,9 @@ def search(
 ) -> Trial:
     """Search for the model with the lowest validation RMSE; return the best trial.
 
-    The same rows, number of trials, seed and library versions give the same models.
-
-    Args:
-        train: Training rows.
-        validation: Rows for early stopping and for comparing trials.
-        trials: Number of models to train.
-        seed: Seed of the search and of every model.
-        on_trial: Called after each trial; an exception it raises ends the search.
-        space: Distribution of each XGBoost parameter.
-
-    Raises:
-        SearchError: every trial failed.
+    Validation rows also stop a trial's training early. The same rows, number of trials, seed and
+    library versions give the same models. An exception in `on_trial` ends the search. Raises
+    SearchError if every trial failed.
     """
     trainer = _Trainer(train, validation)
     number = 0

@@ -1,4 +1,4 @@
-"""Tracks a search in MLflow: a parent run, and a child run with model per trial.
+"""Track a search in MLflow: a parent run, and a child run with model per trial.
 
 A failure to send ends the search, because an untracked model is useless.
 """
@@ -168,11 +168,8 @@ class SearchTracking:
     def conclude(self, best: Trial, train_table: pd.DataFrame, train: Rows, test: Rows) -> Winner:
         """Evaluate the winner on the test rows; log its metrics, reference and plots.
 
-        Args:
-            best: The search's winner; all trials must have been sent.
-            train_table: The clean training rows, with target.
-            train: The same rows encoded.
-            test: The encoded test rows.
+        All trials must have been sent. `train_table` has the clean training rows with target;
+        `train` has the same rows encoded.
         """
         run = self._runs[best.number]
         assert best.booster is not None  # noqa: S101 - a winner has a model
@@ -203,10 +200,7 @@ class SearchTracking:
 
 
 def provenance(raw: bytes, contract: Contract) -> dict[str, str]:
-    """Return tags that identify the data, contract, code and libraries of a search.
-
-    `raw` is the table as stored in the feature store.
-    """
+    """Return tags that identify a search's raw data, contract, code and libraries."""
     return {
         "data_sha256": hashlib.sha256(raw).hexdigest(),
         "contract": contract.name,
@@ -225,7 +219,7 @@ def _experiment_id(client: MlflowClient, name: str) -> str:
 
 
 def _end_abandoned_runs(client: MlflowClient, experiment_id: str) -> None:
-    """Mark runs whose process died as KILLED; only one search runs at a time."""
+    """Mark the runs of dead searches as KILLED; only one search runs at a time."""
     status = RunStatus.to_string(RunStatus.RUNNING)
     # Runs without the tag belong to users.
     running = f"attributes.status = '{status}' and tags.{SEARCH_TAG} LIKE '%'"

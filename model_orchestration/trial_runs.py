@@ -1,4 +1,4 @@
-"""Sends trials to MLflow in background threads while the next trials train."""
+"""Send trials to MLflow in background threads while the next trials train."""
 
 import tempfile
 import time
@@ -46,12 +46,7 @@ class TrialRun:
 class TrialSender:
     """Sends a search's trials; a failure raises `TrackingError` in the next call.
 
-    Args:
-        client: A client of the tracking server.
-        experiment_id: The experiment of the search.
-        contract: The models' contract.
-        contract_text: The same contract as YAML.
-        tags: Tags of every run; one of them names the search's run.
+    `contract_text` is the contract as YAML; `tags`, those of every run, include the parent run.
     """
 
     def __init__(

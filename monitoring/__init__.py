@@ -1,1 +1,1 @@
-"""Monitors the deployed model and displays the results."""
+"""Monitor the deployed model and display the results."""

@@ -1,4 +1,4 @@
-"""Checks whether this machine can run the active environment (`make doctor`).
+"""Check whether this machine can run the active environment (`make doctor`).
 
 Each line says ok or what to do. The exit code is 1 if a check fails.
 """

@@ -1,4 +1,4 @@
-"""Lets only one of pruning, backup and restore run at a time."""
+"""Let only one of pruning, backup and restore run at a time."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,12 +18,9 @@ class MaintenanceError(MlstackError):
 def maintenance(
     state: Path, patience_seconds: float = 0, say: Callable[[str], object] = say
 ) -> Iterator[None]:
-    """Hold the lock of pruning, backup and restore in a state folder.
+    """Hold the lock of pruning, backup and restore, waiting for it if asked to.
 
-    It waits up to `patience_seconds` for the lock, after passing a line to `say`.
-
-    Raises:
-        MaintenanceError: another one is still running.
+    `say` gets a line before waiting. Raises MaintenanceError if another one is still running.
     """
     state.mkdir(parents=True, exist_ok=True)
     lock = FileLock(state / "maintenance.lock")

@@ -1,4 +1,4 @@
-"""Starts, stops and shows the services of the active environment.
+"""Start, stop and show the services of the active environment.
 
 NAME is a group (`model-registry`, `serve`, `monitoring`) or a service. The environment must be
 loaded (`python -m mlstack.with_environment`).

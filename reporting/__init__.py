@@ -1,1 +1,1 @@
-"""Reports on recent predictions and publishes the reports as web pages."""
+"""Report on recent predictions and publish the reports as web pages."""

@@ -1,4 +1,4 @@
-"""Reads what a report compares: recent predictions and their reference."""
+"""Read what a report compares: recent predictions and their reference."""
 
 from dataclasses import dataclass
 
@@ -48,8 +48,8 @@ class Comparison:
 def read_comparison(settings: Settings, contract: Contract, window: Window) -> Comparison:
     """Read recent predictions and their reference.
 
-    The reference is the previous window of the same length. If that has too few predictions, it is
-    the training data.
+    The reference is the previous window of the same length or, if that has too few predictions, the
+    training data.
 
     Raises:
         TooFewRows: the window has fewer than `MIN_ROWS` predictions.

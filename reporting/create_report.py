@@ -1,4 +1,4 @@
-"""The reporting flow: compares recent predictions with a reference.
+"""The reporting flow: compare recent predictions with a reference.
 
 Prefect runs it on schedule and for `make report`, with the parameters of the schedule.
 """
@@ -23,9 +23,7 @@ from reporting.schedule import FLOW
 def evidently_data_reporting(contract: str, window_minutes: int) -> State[None]:
     """Report on recent predictions and update the report index.
 
-    Args:
-        contract: Path of the dataset contract, relative to the project's root.
-        window_minutes: Length of the time window.
+    The path `contract` is relative to the project's root.
     """
     # Evidently takes seconds to import.
     from reporting.reporter import create_report  # noqa: PLC0415
@@ -49,10 +47,7 @@ def evidently_data_reporting(contract: str, window_minutes: int) -> State[None]:
 
 
 def window_end(run: FlowRun | None, now: datetime) -> datetime:
-    """Return the end of the window, which is `now` unless the run was scheduled.
-
-    The window of a scheduled run ends when the run was due, even if it starts late.
-    """
+    """Return the end of the window: now, or when a scheduled run was due."""
     if run is not None and run.auto_scheduled and run.expected_start_time is not None:
         return run.expected_start_time
     return now

@@ -1,4 +1,4 @@
-"""Renders a comparison with Evidently as one HTML page that works offline.
+"""Render a comparison with Evidently as one HTML page that works offline.
 
 It uses the methods and thresholds of `mlstack.quality.drift`, so that both agree. Importing this
 module loads Evidently, which takes seconds.

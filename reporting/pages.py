@@ -1,4 +1,4 @@
-"""Renders the HTML pages: one per report, and the index of all reports."""
+"""Render the HTML pages: one per report, and the index of all reports."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,10 +55,9 @@ class Sparkline:
 
 
 def sparkline(reports: Sequence[Report]) -> Sparkline:
-    """Plot the share of drifted features, from 0 at the bottom to 1 at the top.
+    """Plot the share of drifted features from 0 (bottom) to 1 (top).
 
-    Args:
-        reports: Reports of one contract, newest first, at least one.
+    `reports` are those of one contract, newest first, at least one.
     """
     shown = list(reversed(reports[:_SPARKLINE_REPORTS]))
     step = (_WIDTH - 2 * _MARGIN) / max(len(shown) - 1, 1)
@@ -76,12 +75,9 @@ def sparkline(reports: Sequence[Report]) -> Sparkline:
 
 
 def index_page(reports: Sequence[Report], pages: Iterable[str], total: int) -> str:
-    """Render the list of reports.
+    """Render the list of reports, newest first, with links to the existing pages.
 
-    Args:
-        reports: Newest first.
-        pages: File names of the existing pages; other reports are not linked.
-        total: Number of stored reports.
+    `total` is the number of stored reports.
     """
     return _templates.get_template("index.html").render(
         contracts=_by_contract(reports),
@@ -104,10 +100,9 @@ def report_page(report: Report, drawn: str) -> str:
 
 
 def write_index(store: ReportStore, folder: Path) -> None:
-    """Write `index.html`, which lists the newest reports; create the folder.
+    """Write `index.html` into the folder, which is created if missing.
 
-    Raises:
-        StorageUnavailable: MongoDB does not answer.
+    Raises StorageUnavailable if MongoDB does not answer.
     """
     pages = (path.name for path in folder.glob("*.html"))
     page = index_page(store.newest(LISTED), pages, store.count())

@@ -94,8 +94,5 @@ class Report(_Document):
 
 
 def report_name(created_at: datetime, contract: str) -> str:
-    """Return a report's name, which is safe in file names and URLs and sorts by time.
-
-    `created_at` must be in UTC.
-    """
+    """Return a report's name from its UTC time: safe in URLs, and sorts by time."""
     return f"{created_at:%Y%m%dT%H%M%SZ}-{contract}"

@@ -1,4 +1,4 @@
-"""Stores reports in MongoDB, each as a document of `prediction_service.report`."""
+"""Store reports in MongoDB, each as a document of `prediction_service.report`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,10 +16,8 @@ _CALL_SECONDS = 10.0
 class ReportStore:
     """The reports of all contracts; a context manager that closes its connections.
 
-    Every method raises StorageUnavailable when MongoDB does not answer.
-
-    Raises:
-        SettingsError: the URI is invalid.
+    Every method raises StorageUnavailable when MongoDB does not answer. An invalid URI raises
+    SettingsError.
     """
 
     def __init__(self, uri: str) -> None:

@@ -1,4 +1,4 @@
-"""Creates a report: reads, compares, renders and stores it.
+"""Create a report: read, compare, render, store and list it.
 
 Importing this module loads Evidently, which takes seconds.
 """

@@ -1,4 +1,4 @@
-"""Commands that apply the schedule of the reporting flow, or run it now.
+"""Apply the schedule of the reporting flow, or run the flow now.
 
 Usage: python -m reporting.schedule apply|run
 """
@@ -17,12 +17,7 @@ FLOW = "evidently_data_reporting"
 
 
 def reporting_schedule() -> FlowSchedule:
-    """Return the schedule that the settings describe.
-
-    Raises:
-        SettingsError: a setting has an invalid value.
-        ContractError: the contract breaks its rules.
-    """
+    """Describe the schedule; raise SettingsError or ContractError on invalid input."""
     settings = Settings.load()
     Contract.load(settings.contract_path)
     return FlowSchedule(
@@ -44,8 +39,7 @@ def reporting_schedule() -> FlowSchedule:
 def show_report(run: FlowRun) -> None:
     """Print the report of a completed run, or why there is none.
 
-    Raises:
-        StorageUnavailable: MongoDB does not answer.
+    Raises StorageUnavailable if MongoDB does not answer.
     """
     settings = Settings.load()
     with ReportStore(settings.mongo_uri) as store:

@@ -1,1 +1,1 @@
-"""Compares predictions with the reference, and exports drift and quality to Prometheus."""
+"""Compare predictions with a reference; export drift and quality to Prometheus."""

@@ -1,6 +1,6 @@
 """The Evidently service's Flask application.
 
-Run it with `gunicorn -c monitoring/evidently_service/gunicorn_conf.py
+Started by `gunicorn -c monitoring/evidently_service/gunicorn_conf.py
 monitoring.evidently_service.app:app`.
 """
 

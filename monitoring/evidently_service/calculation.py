@@ -1,4 +1,4 @@
-"""Calculates drift, measured quality and estimated quality of the window."""
+"""Calculate drift, measured quality and estimated quality of the window."""
 
 import time
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class Distribution:
 class Calculation:
     """Results for one version of the window.
 
-    "Own rows" are rows that the deployed run predicted.
+    "Own rows" are rows that the deployed run predicted. Without rows of its kind, a field is None.
 
     Args:
         run_id: The deployed run, whose training rows are the reference.
@@ -39,11 +39,11 @@ class Calculation:
         at: Time of the calculation.
         seconds: Duration of the calculation.
         drift: Drift of the features over the whole window.
-        prediction: Drift of the prediction over own rows; None if there are too few.
+        prediction: Drift of the prediction over own rows; None also if there are too few.
         predictions: Number of own rows.
-        measured: Quality on own rows with an outcome; None if there are none.
-        estimated: Quality estimated from the probabilities of own rows; None if there are none.
-        chances: Distribution of the probabilities of own rows; None if there are none.
+        measured: Quality on own rows with an outcome.
+        estimated: Quality estimated from the probabilities of own rows.
+        chances: Distribution of the probabilities of own rows.
     """
 
     run_id: str
@@ -59,11 +59,7 @@ class Calculation:
 
 
 class Calculator:
-    """Compares windows with one reference, the training rows of the deployed run.
-
-    Raises:
-        TooFewRows: the reference has too few rows.
-    """
+    """Compares windows with one reference; raises TooFewRows if that is too small."""
 
     def __init__(self, reference: Reference) -> None:
         self.reference = reference
@@ -71,11 +67,7 @@ class Calculator:
         self._detector = DriftDetector(reference.contract, reference.rows)
 
     def calculate(self, window: Snapshot) -> Calculation:
-        """Compare the window with the reference.
-
-        Raises:
-            TooFewRows: the window has too few rows.
-        """
+        """Compare a window with the reference; raise TooFewRows if it has too few rows."""
         start = time.perf_counter()
         rows = window.table(self.reference.contract)
         # Rows without a run id count as the deployed run's.

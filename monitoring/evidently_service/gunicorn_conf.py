@@ -1,4 +1,4 @@
-"""Configures gunicorn for the Evidently service: one process with several threads."""
+"""Configure gunicorn for Evidently: one process whose threads share a window."""
 
 # ruff: noqa: PLC0415 - the functions' imports must run after the environment is set
 

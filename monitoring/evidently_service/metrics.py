@@ -1,4 +1,4 @@
-"""Exports the monitor's state as metrics at each scrape.
+"""Export the monitor's state as metrics at each scrape.
 
 An unknown value has no series, because a placeholder would be plotted and could trigger alerts.
 """

@@ -1,4 +1,4 @@
-"""Holds the service's state and two threads: one calculates, one reads MongoDB.
+"""Keep the service's state, calculate, and read MongoDB, in a thread each.
 
 MongoDB may be down for hours, so the calculation never waits for it.
 """
@@ -54,8 +54,7 @@ class State:
 class Monitor:
     """Periodically compares the window with the deployed run's reference.
 
-    Raises:
-        SettingsError: MongoDB's address is invalid.
+    Raises SettingsError if MongoDB's address is invalid.
     """
 
     def __init__(self, settings: Settings, contract: Contract) -> None:
@@ -103,11 +102,7 @@ class Monitor:
         self._store.close()
 
     def take(self, document: Any) -> Rows:
-        """Add posted rows to the window; see `RowReader.read`.
-
-        Raises:
-            InvalidRequest: the document is not an array of rows.
-        """
+        """Add posted rows to the window, with `RowReader.read` and its errors."""
         rows = self._reader.read(document)
         added = self.window.add(rows.accepted)
         with self._counters_lock:
@@ -122,10 +117,9 @@ class Monitor:
 
     @property
     def age_seconds(self) -> float:
-        """Seconds since the calculation was last known to be up to date.
+        """Seconds since the calculation was last up to date, or else since the start.
 
-        A calculation is up to date when it is new or nothing has changed since. Before the first
-        one, this counts from the start.
+        It is up to date when it is new or nothing has changed since.
         """
         return time.monotonic() - self._current_at
 

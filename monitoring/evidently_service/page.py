@@ -1,4 +1,4 @@
-"""Prepares the values of the status page."""
+"""Prepare the values of the status page."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""Validates posted rows; a rejected row is reported with all of its errors."""
+"""Validate posted rows; report each rejected row with all of its errors."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -41,13 +41,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows of a request.
-
-    Args:
-        accepted: Rows that fit the contract.
-        refused: Number of rejected rows.
-        faults: Errors of the rejected rows, at most `MAX_ERRORS`.
-    """
+    """The valid rows of a request, and the errors of others, at most `MAX_ERRORS`."""
 
     accepted: list[Row]
     refused: int
@@ -70,11 +64,8 @@ class RowReader:
     def read(self, document: Any) -> Rows:
         """Read an array of rows; an invalid row does not affect the others.
 
-        Args:
-            document: A parsed JSON value whose strings are all valid Unicode.
-
-        Raises:
-            InvalidRequest: it is not an array of at most `MAX_ROWS` entries.
+        Every string in `document`, a parsed JSON value, must be valid Unicode. Raises
+        InvalidRequest if it is not an array of at most `MAX_ROWS` entries.
         """
         if faults := self._schema.length_faults(document, 0, MAX_ROWS):
             raise InvalidRequest(faults)

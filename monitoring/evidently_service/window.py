@@ -1,4 +1,4 @@
-"""Holds the newest rows, without duplicates."""
+"""Keep the newest rows, without duplicates."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ class Snapshot:
     rows: Sequence[Row]
 
     def table(self, contract: Contract) -> pd.DataFrame:
-        """Return features as `customer_table` does, with `PREDICTION`, `TARGET`, `RUN_ID`."""
+        """Return `customer_table`'s features, and `PREDICTION`, `TARGET` and `RUN_ID`."""
         targets = [np.nan if row.target is None else row.target for row in self.rows]
         return customer_table([row.customer for row in self.rows], contract).assign(
             **{
@@ -92,7 +92,7 @@ class Window:
             return [key for key in self._rows if isinstance(key, str)]
 
     def snapshot(self) -> Snapshot:
-        """Copy the window as it is now."""
+        """Copy the current window."""
         with self._lock:
             return Snapshot(self._version, list(self._rows.values()))
 

@@ -1,4 +1,4 @@
-"""Draws charts that several cells share, with labels and units from the contract."""
+"""Draw charts that several cells share, with labels and units from the contract."""
 
 import math
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ def groups(feature: Feature, values: "pd.Series") -> "pd.Series":
 
     Returns:
         A categorical: the feature's labels; or, for a number, its values if there are few,
-            otherwise eight quantile ranges.
+        otherwise eight quantile ranges.
     """
     if isinstance(feature, CategoryFeature | OrdinalFeature):
         named = values.map(dict(zip(feature.values, feature.labels, strict=True)))
@@ -84,10 +84,7 @@ def shares(outcomes: "pd.Series", by: "pd.Series") -> pd.DataFrame:
 
 
 def draw_shares(axes: Axes, found: pd.DataFrame, overall: float) -> None:
-    """Draw the result of `shares` and the overall share.
-
-    Groups whose interval contains the overall share are pale.
-    """
+    """Draw the result of `shares`; groups that may equal the overall share are pale."""
     places = np.arange(len(found))[::-1]
     share = found["share"].to_numpy()
     clear = ((found["low"] > overall) | (found["high"] < overall)).to_numpy()

@@ -1,4 +1,4 @@
-"""Runs the notebooks on the synthetic sample and saves them with their output.
+"""Run the notebooks on the synthetic sample and save them with their output.
 
 Run `make notebooks` after changing a notebook or code that it calls; otherwise a test fails.
 """
@@ -44,10 +44,8 @@ def main() -> None:
 def execute(path: Path, data_file: Path | None = None) -> NotebookNode:
     """Run a notebook in its own folder, without changing the file.
 
-    Args:
-        path: The notebook.
-        data_file: The raw table. None means the synthetic sample, regardless of the settings, so
-            that no real customer gets into committed output.
+    Without a `data_file` it uses the synthetic sample, regardless of the settings, so that no real
+    customer gets into committed output.
 
     Returns:
         The notebook with its output, without anything specific to this machine.

@@ -1,4 +1,4 @@
-"""Renders Markdown with computed values, so that prose matches the data."""
+"""Render Markdown with computed values, so that prose matches the data."""
 
 from IPython.display import Markdown
 from IPython.display import display as show

@@ -1,4 +1,4 @@
-"""Loads the table that the notebooks show."""
+"""Load the table that the notebooks show."""
 
 import hashlib
 from dataclasses import dataclass
@@ -14,13 +14,7 @@ from mlstack.settings import ROOT, Settings
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A raw table and its contract.
-
-    Attributes:
-        contract: The dataset contract.
-        raw: All values as text, from `dataset.read_raw`.
-        origin: A sentence with the table's source and SHA-256.
-    """
+    """A contract, its raw table as text, and a sentence on the table's origin."""
 
     contract: Contract
     raw: pd.DataFrame

@@ -1,1 +1,1 @@
-"""Draws and evaluates the synthetic sample of the raw table."""
+"""Draw and evaluate the synthetic sample of the raw table."""

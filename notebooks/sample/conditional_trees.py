@@ -1,4 +1,4 @@
-"""Models a table's rows column by column, each given the previous columns.
+"""Model a table's rows column by column, each given the previous columns.
 
 This is sequential tree synthesis (Reiter 2005; `synthpop` in R). For each column, a decision tree
 finds real rows that are similar in the columns drawn so far, and a new value is sampled from
@@ -18,8 +18,7 @@ from notebooks.sample.real_table import Column, Numbers, RealTable, Relation
 ROWS_PER_LEAF = 40
 """Minimum number of real rows that a value is drawn from.
 
-With fewer, individual customers are memorised; with more, columns lose their relations (see the
-figures in notebooks/sample/README.md).
+With fewer, customers are memorised; with more, columns lose their relations (see the README).
 """
 
 SHARED_BY = 10

@@ -1,4 +1,4 @@
-"""Draws a synthetic sample from a model of a real raw table.
+"""Draw a synthetic sample from a model of a real raw table.
 
 The sample has the real table's columns and formats, but none of its rows. If a drawn row equals a
 real one in all columns except the id, or in a contract's features, it is redrawn.
@@ -78,10 +78,7 @@ def _draw_class(
 
 
 def _fresh(table: RealTable, rows: pd.DataFrame, taken: _Taken) -> pd.DataFrame:
-    """Keep rows that are within the real ranges, unique, and not in the real table.
-
-    Their keys are added to `taken`.
-    """
+    """Keep rows within the real ranges that are not in `taken`; add their keys to it."""
     # A computed column can leave its range in the real table.
     for name in table.relations:
         real = table.rows[name]
@@ -135,23 +132,14 @@ def parser(module: str, description: str | None) -> argparse.ArgumentParser:
 
 
 def load(real: Path, contracts: Sequence[Path]) -> RealTable:
-    """Read a real table.
-
-    Raises:
-        DataError: the file does not exist, or does not fit a contract.
-        ContractError: a contract breaks its rules.
-    """
+    """Read a real table; raise DataError or ContractError if a file is invalid."""
     if not real.is_file():
         raise DataError(DataFault(f"{real}: there is no such file"))
     return RealTable(read_raw(real), [Contract.load(path) for path in contracts])
 
 
 def sample_path(contracts: Sequence[Contract]) -> Path:
-    """Return the sample's path according to the contracts.
-
-    Raises:
-        DataError: they name no sample, or different ones.
-    """
+    """Return the contracts' sample path; raise DataError unless they agree on one."""
     named = {contract.data.sample for contract in contracts}
     if len(named) != 1 or None in named:
         raise DataError(DataFault("the contracts do not name one sample (data: sample:)"))

@@ -1,4 +1,4 @@
-"""Compares the synthetic sample with the real table that it was drawn from.
+"""Compare the synthetic sample with the real table that it was drawn from.
 
 Prints the tables of `notebooks/sample/README.md`: what a model learns from the sample, how similar
 columns and correlations are, and how far the sample's rows are from real ones.
@@ -39,7 +39,7 @@ def distances(real: RealTable, sample: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         One row per column except the id: `measure`, its `distance` (0: identical, 1: disjoint), and
-            the shares of missing or unknown values, `real_missing` and `sample_missing`.
+        the shares of missing or unknown values, `real_missing` and `sample_missing`.
     """
     unknown = {
         text
@@ -66,12 +66,9 @@ def distances(real: RealTable, sample: pd.DataFrame) -> pd.DataFrame:
 
 
 def correlation_differences(real: RealTable, sample: pd.DataFrame) -> Numbers:
-    """Compare the correlations of each pair of columns.
+    """Return the absolute differences of pairwise correlations, shape (n_pairs,).
 
     Each value of a text column, including the target, becomes a 0/1 column.
-
-    Returns:
-        Absolute differences, shape (n_pairs,).
     """
     numbers = [column.name for column in real.of_role("number")]
     texts = [column.name for column in real.of_role("target", "category")]
@@ -88,14 +85,12 @@ def correlation_differences(real: RealTable, sample: pd.DataFrame) -> Numbers:
 
 
 def transfer(real: RealTable, raw: pd.DataFrame, sample: pd.DataFrame) -> pd.DataFrame:
-    """Train models on real rows and on the sample; compute their AUC on real rows.
-
-    `sample` is text.
+    """Train models on real rows and on the sample (text); compute AUC on real rows.
 
     Returns:
         One row per contract, with means over the same folds of real rows: `real` is trained on the
-            other folds; `sample` on the sample, which was drawn from all folds; `unseen` on a
-            sample drawn from the other folds only.
+        other folds; `sample` on the sample, which was drawn from all folds; `unseen` on a sample
+        drawn from the other folds only.
     """
     names = [contract.name for contract in real.contracts]
     figures: list[pd.DataFrame] = []

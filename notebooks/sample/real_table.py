@@ -1,4 +1,4 @@
-"""Derives the roles and formats of the real table's columns."""
+"""Derive the roles and formats of the real table's columns."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""Creates the AWS resources: bucket, training data and streams."""
+"""Create the AWS resources: bucket, training data and streams."""

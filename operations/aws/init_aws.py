@@ -1,7 +1,6 @@
-"""Creates missing AWS resources: bucket, training data, streams (`make init_aws`).
+"""Create missing bucket, training data and streams in AWS (`make init_aws`).
 
-With `--keep` it runs forever and recreates lost resources, because AWS emulators lose their data
-when they restart.
+With `--keep` it recreates lost resources forever: AWS emulators lose their data at a restart.
 """
 
 import logging
@@ -25,12 +24,7 @@ _ATTEMPTS = 5
 
 
 def init_aws(settings: Settings, contract: Contract, say: Callable[[str], None]) -> RawTable:
-    """Create missing resources and store the contract's training data.
-
-    Each change is reported to `say` as a sentence.
-
-    Returns:
-        The table in the feature store.
+    """Create missing resources and store training data; return the stored table.
 
     Raises:
         SettingsError: no bucket is set, or there is no table.
@@ -66,10 +60,9 @@ def _ensure_streams(settings: Settings, say: Callable[[str], None]) -> None:
 
 
 def keep(settings: Settings) -> None:
-    """Recreate lost resources periodically, forever.
+    """Recreate lost resources forever, once `make init_aws` has created them.
 
-    It does nothing before the first `make init_aws`. It renews the heartbeat whenever nothing is
-    missing.
+    The heartbeat is renewed whenever nothing is missing.
     """
     while True:
         try:

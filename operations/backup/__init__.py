@@ -1,4 +1,4 @@
-"""Backs up and restores predictions, MLflow and the deployment record.
+"""Back up and restore predictions, MLflow and the deployment record.
 
 A backup is a `.tar.gz` file. It is written to standard output and read from standard input, so the
 caller owns the file even if the services run in containers.

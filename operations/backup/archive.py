@@ -124,10 +124,9 @@ class _Reader:
 
 
 def unpack(stream: IO[bytes], folder: Path) -> Manifest:
-    """Unpack a backup into a new folder, verify its checksums and sync it to disk.
+    """Unpack a backup into a new folder, verify it and sync it to disk.
 
-    Raises:
-        BackupError: the stream is not a backup, or is incomplete or changed.
+    Raises BackupError if the stream is not a complete, unchanged backup.
     """
     folder.mkdir(mode=0o700, parents=True)
     sha256: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Backs up everything except MLflow: MongoDB's documents and the deployment record.
+"""Back up MongoDB's documents and the deployment record.
 
 Documents are saved unchanged as BSON, about a thousand per archive member. Model copies are
 omitted, because servers download them from MLflow again.
@@ -27,8 +27,7 @@ _DEPLOYMENT_FILES = ("deployments.jsonl", "deployment.json")
 def save_documents(uri: str, archive: ArchiveWriter) -> dict[str, int]:
     """Add every collection, without indexes; return the documents per collection.
 
-    Raises:
-        StorageUnavailable: MongoDB does not answer.
+    Raises StorageUnavailable if MongoDB does not answer.
     """
     counts: dict[str, int] = {}
     with open_database(uri) as database:
@@ -54,8 +53,7 @@ def has_documents(uri: str) -> bool:
 def restore_documents(uri: str, folder: Path) -> dict[str, int]:
     """Insert a backup's documents; return the resulting count per collection.
 
-    Raises:
-        StorageUnavailable: MongoDB does not answer or rejects a document.
+    Raises StorageUnavailable if MongoDB does not answer or rejects a document.
     """
     with open_database(uri) as database:
         for path in sorted((folder / _DOCUMENTS).glob("*/*.bson")):

@@ -1,4 +1,4 @@
-"""Backs up the running stack to standard output (`make backup`)."""
+"""Back up the running stack to standard output (`make backup`)."""
 
 import importlib.metadata
 import sys

@@ -1,4 +1,4 @@
-"""Backs up and restores MLflow's database, copied live, and its artifacts."""
+"""Back up and restore MLflow's database, copied live, and its artifacts."""
 
 import shutil
 import sqlite3
@@ -54,10 +54,8 @@ class MlflowFiles:
     def save(self, archive: ArchiveWriter) -> dict[str, int]:
         """Add database and artifacts; return the number of runs and files.
 
-        The database comes first, so that the backup contains every artifact it refers to.
-
-        Raises:
-            BackupError: there is no database, or it is damaged.
+        The database comes first, so that the backup contains every artifact it refers to. Raises
+        BackupError if there is no database yet.
         """
         if not self.database.exists():
             raise BackupError("MLflow has no database yet: is it set up?")

@@ -1,4 +1,4 @@
-"""Restores a backup from standard input into an empty stack (`make restore`)."""
+"""Restore a backup from standard input into an empty stack (`make restore`)."""
 
 import shutil
 import sys

@@ -1,4 +1,4 @@
-"""Checks whether this machine can run the containers, for `make doctor`."""
+"""Check whether this machine can run the containers, for `make doctor`."""
 
 import json
 import os
@@ -73,7 +73,7 @@ def port_fault(host: str, port: int) -> str | None:
 
 
 def bucket_fault(environment: str, settings: Settings) -> str | None:
-    """Return a fault if no bucket is set; names in AWS are global, so none is given."""
+    """Return a fault if no bucket is set; AWS names are global, so none is preset."""
     if settings.feature_store_bucket:
         return None
     return f"FEATURE_STORE_BUCKET is empty: choose a name for it in .env.{environment}"

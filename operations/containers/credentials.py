@@ -1,4 +1,4 @@
-"""Generates the containers' secrets on first use, in a folder that git ignores.
+"""Generate the containers' secrets in a folder that git ignores.
 
 Containers get secrets as files (compose secrets), never as variables.
 """
@@ -28,8 +28,7 @@ def container_uid() -> int:
 def ensure() -> list[str]:
     """Generate missing secrets and return their names.
 
-    Raises:
-        StackError: a secret belongs to another user, so the containers cannot read it.
+    Raises StackError if a secret belongs to another user, so that containers cannot read it.
     """
     FOLDER.mkdir(mode=0o700, exist_ok=True)
     reader = CONTAINER_UID if os.getuid() == 0 else None

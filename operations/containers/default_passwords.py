@@ -1,4 +1,4 @@
-"""Finds logins with well-known passwords by trying them."""
+"""Find logins with well-known passwords by trying them."""
 
 import base64
 import urllib.error
@@ -19,8 +19,7 @@ _SECONDS = 5
 def find_default_passwords(containers: Sequence[Inspected]) -> tuple[str, ...]:
     """Try default passwords on every service with a login; return those that work.
 
-    Raises:
-        StackError: a service does not answer, so the result is unknown.
+    Raises StackError if a service does not answer, so that the result is unknown.
     """
     found: list[str] = []
     for each in containers:
@@ -33,7 +32,7 @@ def find_default_passwords(containers: Sequence[Inspected]) -> tuple[str, ...]:
 
 
 def _grafana_logins(host: str, port: int) -> list[str]:
-    """Try only four passwords: after five failures Grafana locks a user out for minutes."""
+    """Try only four: after five failures Grafana locks a user out for minutes."""
     working = []
     for password in ("admin", "grafana", "password", "prom-operator"):
         login = base64.b64encode(f"admin:{password}".encode()).decode()

@@ -1,4 +1,4 @@
-"""Runs Docker compose with this project's files."""
+"""Run Docker compose with this project's files."""
 
 import json
 import os
@@ -59,7 +59,7 @@ class Compose:
             raise StackError(f"docker compose {arguments[0]} failed: see above")
 
     def read(self, *arguments: str) -> str:
-        """Run compose and return its output; raise StackError with the reason if it fails."""
+        """Run compose and return its output; raise StackError with the reason on failure."""
         done = self.call(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         if done.returncode:
             raise StackError(done.stderr.strip() or f"docker compose {arguments[0]} failed")
@@ -128,7 +128,7 @@ def _has_buildx() -> bool:
 
 
 def docker(*arguments: str) -> str:
-    """Run docker and return its output; raise StackError with the reason if it fails."""
+    """Run docker and return its output; raise StackError with the reason on failure."""
     done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
         raise StackError(done.stderr.strip())

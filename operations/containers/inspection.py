@@ -1,4 +1,4 @@
-"""Reads the engine's description of a running container."""
+"""Read the engine's description of a running container."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -11,12 +11,7 @@ _OWN = "mlstack/"
 
 
 class Inspected:
-    """A running container.
-
-    Args:
-        document: The output of `docker inspect`.
-        uids: The user ids of its processes on the machine.
-    """
+    """A running container, from `docker inspect` and its processes' user ids."""
 
     def __init__(self, document: Mapping[str, Any], uids: Iterable[int]) -> None:
         self._document, self._uids = document, frozenset(uids)
@@ -96,8 +91,7 @@ class Inspected:
 def inspect_running() -> list[Inspected]:
     """Inspect every running container of this project, sorted by service.
 
-    Raises:
-        StackError: none is running, or the engine does not answer.
+    Raises StackError if none is running, or the engine does not answer.
     """
     containers = Compose().containers().values()
     ids = [each.id for each in containers if each.state == "running"]

@@ -1,4 +1,4 @@
-"""Runs a module in a container of its own, next to the services.
+"""Run a module in a container of its own, next to the services.
 
 Usage: python -m operations.containers.job MODULE ARGUMENTS...
 
@@ -49,8 +49,7 @@ def service_of(module: str) -> str:
 def become(environment: str, settings: Settings, module: str, arguments: list[str]) -> None:
     """Replace this process with the job, including signals, terminal and exit code.
 
-    Raises:
-        StackError: no service contains the module, or a file is missing.
+    Raises StackError if no service contains the module, or a file is missing.
     """
     service = service_of(module)
     if not settings.contract_path.resolve().is_relative_to(ROOT / "contracts"):

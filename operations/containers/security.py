@@ -40,9 +40,7 @@ class Figure:
 def figures(containers: Sequence[Inspected], secrets: Mapping[str, str]) -> list[Figure]:
     """Count what the engine's description shows.
 
-    Args:
-        containers: The running containers of this project.
-        secrets: Values, by name, that must not appear in an environment.
+    `secrets` are values, by name, that must not appear in an environment.
     """
     ours = [each for each in containers if each.is_ours]
 

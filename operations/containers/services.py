@@ -10,7 +10,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "serve": ("model-server-api", "model-server-streams", "send_data-api", "send_data-kinesis"),
     "monitoring": ("evidently_service", "prometheus", "grafana", "nginx", "proxy"),
 }
-"""Services by group; MongoDB starts as a dependency of others."""
+"""Services by group; MongoDB and its account start as dependencies."""
 
 EMULATOR = "localstack"
 """Environments without this service use AWS itself."""
@@ -25,10 +25,9 @@ _SCHEMES = {"mongo": "mongodb"}
 
 
 def select_services(names: Iterable[str], services: Mapping[str, Any]) -> list[str]:
-    """Return the environment's services with these names or in these groups.
+    """Return this environment's services for names of groups and services.
 
-    Raises:
-        StackError: there is no such group or service.
+    Raises StackError if there is no such group or service.
     """
     wanted = list(names)
     known = {*GROUPS, *services, *(name for group in GROUPS.values() for name in group)}

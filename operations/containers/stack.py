@@ -1,4 +1,4 @@
-"""Starts, stops and shows the services that run in containers."""
+"""Start, stop and show the services that run in containers."""
 
 import json
 import os
@@ -20,10 +20,7 @@ _TAIL_LINES = "30"
 
 
 class ContainerStack:
-    """The containers of this project under one environment.
-
-    The process environment must contain the given settings.
-    """
+    """The project's containers; the process environment must match `settings`."""
 
     def __init__(self, environment: str, settings: Settings) -> None:
         self._environment, self._settings = environment, settings
@@ -32,8 +29,7 @@ class ContainerStack:
     def start(self, names: Iterable[str]) -> None:
         """Build changed images, start services and wait until they are ready.
 
-        Raises:
-            StackError: a service does not become ready; with the reason and its last log lines.
+        Raises StackError with the reason and the last log lines of a service that fails.
         """
         began = time.monotonic()
         if drawn := credentials.ensure():
@@ -80,9 +76,9 @@ class ContainerStack:
         say("\n".join(lines))
 
     def logs(self, service: str) -> None:
-        """Run `docker compose logs` for a service, or for all if the name is empty.
+        """Become `docker compose logs` for a service, or for all if the name is empty.
 
-        It replaces this process. Raises StackError if there is no such service.
+        Raises StackError if there is no such service.
         """
         names = select_services([service], self._compose.services) if service else []
         follow = ["--follow"] if sys.stdout.isatty() else []

@@ -1,4 +1,1 @@
-"""The demonstrations `make demo` and `make demo-drift`.
-
-They use several services, so they may import all of them.
-"""
+"""The demonstrations; they use several services and may import all of them."""

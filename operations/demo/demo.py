@@ -1,4 +1,4 @@
-"""Goes from nothing to predictions of a newly trained model (`make demo`).
+"""Go from nothing to predictions of a newly trained model (`make demo`).
 
 Each step runs the code of the corresponding make target. A second demo keeps existing data and
 starts only what is down.
@@ -71,8 +71,7 @@ class _Steps:
 def demo() -> None:
     """Start everything, train if there is no model yet, and predict.
 
-    Raises:
-        MlstackError: a step fails; the message says what to do.
+    Raises MlstackError if a step fails; the message says what to do.
     """
     steps = _Steps()
     with steps.step("Check this machine"):

@@ -1,4 +1,4 @@
-"""Shows how the running stack detects drift (`make demo-drift`).
+"""Show how the running stack detects drift (`make demo-drift`).
 
 Usage: python -m operations.demo.drift_demo [DRIFT]
 
@@ -33,8 +33,7 @@ POLL_SECONDS = 0.2
 def demo_drift(name: str) -> None:
     """Show how the stack detects the named drift, or else the contract's first one.
 
-    Raises:
-        MlstackError: the stack is not up, there is no such drift, or it is not detected in time.
+    Raises MlstackError if the stack is down, the drift unknown, or not detected in time.
     """
     settings = Settings.load()
     contract = Contract.load(settings.contract_path)
@@ -95,10 +94,7 @@ def _calm(stack: RunningStack, settings: Settings, contract: Contract, *, alerts
 
 
 class Timeline:
-    """Prints steps with the seconds since the start and since the previous step.
-
-    With `live`, for terminals, it shows a running timer for the current step.
-    """
+    """Prints steps with their timing; `live` shows a running timer, for terminals."""
 
     def __init__(self, *, live: bool) -> None:
         self._live = live
@@ -106,14 +102,9 @@ class Timeline:
         say(f"   {'':<40} {'after':>8} {'took':>8}")
 
     def follow(self, title: str, look: Callable[[], str]) -> None:
-        """Poll until a step has happened, then print it.
+        """Poll `look` until it returns a text, and print it; until then it returns "".
 
-        Args:
-            title: The step.
-            look: Returns the text to print once the step has happened, until then an empty string.
-
-        Raises:
-            Unavailable: the step did not happen in time.
+        Raises Unavailable if the step does not happen in time.
         """
 
         def poll() -> str:
@@ -159,8 +150,7 @@ class ReportRun:
     def verdict(self) -> str:
         """Return the report's verdict and URL; empty until it is made.
 
-        Raises:
-            StackError: the run ended without a report.
+        Raises StackError if the run ends without a report.
         """
         if self._process.poll() is None:
             return ""

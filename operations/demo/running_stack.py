@@ -1,4 +1,4 @@
-"""Queries the running stack as its users would, at the addresses in the settings."""
+"""Query the running stack as its users would, at the addresses in the settings."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

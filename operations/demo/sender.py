@@ -1,4 +1,4 @@
-"""Sends a window of customers in the background."""
+"""Send a window of customers in the background."""
 
 import threading
 from typing import Self
@@ -62,5 +62,5 @@ class Sender:
                 self._first = self._first or answer.prediction_id
         except Stopped:
             return
-        except Exception as error:  # re-raised in the calling thread
+        except Exception as error:  # noqa: BLE001 - re-raised in the calling thread
             self._failure = error

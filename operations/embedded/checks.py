@@ -1,4 +1,4 @@
-"""Checks whether this machine can run the embedded services, for `make doctor`."""
+"""Check whether this machine can run the embedded services, for `make doctor`."""
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -70,7 +70,7 @@ def shared_ports_fault(services: Iterable[Service]) -> str | None:
 
 
 def address_fault(address: str) -> str | None:
-    """Return why services at this address could not reach each other; None if they can."""
+    """Return why services at an address cannot reach each other; None if they can."""
     if address in (HERE, EVERYWHERE):
         return None
     return (
@@ -80,11 +80,9 @@ def address_fault(address: str) -> str | None:
 
 
 def wrong_packages(lock: str, installed: Mapping[str, str]) -> list[str]:
-    """List packages of a lock that are missing or have the wrong version, as sentences.
+    """Describe packages of a lock that are missing or have the wrong version.
 
-    Args:
-        lock: Text of a requirements file with hashes.
-        installed: Versions by package name.
+    `lock` is the text of a requirements file; `installed` has versions by package name.
     """
     wrong = []
     for line in lock.splitlines():

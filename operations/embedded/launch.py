@@ -1,4 +1,4 @@
-"""Starts one service; supervisord runs this instead of the service's own command.
+"""Start one service; supervisord runs this instead of the service's own command.
 
 Usage: python -m operations.embedded.launch SERVICE
 
@@ -24,12 +24,9 @@ _WAIT_SECONDS = 180.0
 
 
 def launch(stack: Path, run: Path, service: str) -> None:
-    """Become the service, as its launch order says.
+    """Become the service, as its launch order in `run` says.
 
-    Args:
-        stack: The checkout's state folder, which marks its processes.
-        run: Folder of orders and records.
-        service: The service's name.
+    `stack`, the checkout's state folder, marks the service's processes.
 
     Raises:
         MlstackError: its port is taken, or a service it depends on does not answer.

@@ -1,4 +1,4 @@
-"""Finds and ends the stack's own processes, never by name.
+"""Find and end the stack's own processes, never by name.
 
 Every process of the stack inherits two environment variables that name its checkout and its
 service. Orphaned children still have them. The process that starts a service is also recorded by
@@ -28,10 +28,7 @@ _ROUNDS = 5
 
 
 def marker(stack: Path, service: str) -> dict[str, str]:
-    """Return the variables that mark a process and its descendants.
-
-    `stack` is the checkout's state folder, absolute.
-    """
+    """Return variables that mark a process and its descendants; `stack` is absolute."""
     return {STACK_VARIABLE: str(stack), SERVICE_VARIABLE: service}
 
 
@@ -72,7 +69,7 @@ class Identity:
 
 
 def find_by_service(stack: Path) -> dict[str, list[psutil.Process]]:
-    """Return a stack's live processes by service, except the caller and its ancestors."""
+    """Return a stack's live processes by service, without the caller and ancestors."""
     found: dict[str, list[psutil.Process]] = {}
     myself = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     for process, environment in _environments():
@@ -95,10 +92,7 @@ def end(processes: Iterable[psutil.Process], grace_seconds: float) -> None:
 def end_service(stack: Path, service: str | None, grace_seconds: float) -> int:
     """End every process of a service, or of the stack if None; return their number.
 
-    `grace_seconds` is the time between SIGTERM and SIGKILL.
-
-    Raises:
-        StackError: a process survives SIGKILL.
+    Raises StackError if a process survives SIGKILL, sent after the grace period.
     """
     ended: set[int] = set()
     # A process may have started another one after the listing.
@@ -155,7 +149,7 @@ def _environments() -> Iterator[tuple[psutil.Process, dict[str, str]]]:
             if process.uids().real == user and process.status() != psutil.STATUS_ZOMBIE:
                 yield process, process.environ()
         except (psutil.NoSuchProcess, psutil.AccessDenied):
-            # It ended, or it belongs to the system, which may hide it.
+            # It has ended, or the system hides it, which it never does with our own.
             continue
 
 

@@ -1,7 +1,7 @@
-"""Runs Prometheus with the project's configuration and local addresses.
+"""Run Prometheus with the project's configuration and local addresses.
 
 Configuration and rules are links to the files that the container uses. Only the targets are
-rewritten at each start, with local addresses.
+rewritten at each start.
 """
 
 import os
@@ -31,12 +31,9 @@ _KEPT_MB = 512
 
 
 def targets(ports: Mapping[str, int]) -> list[dict[str, Any]]:
-    """Return the project's scrape targets with local addresses.
+    """Return the project's scrape targets with local addresses, from ports by name.
 
-    `ports` are the services' ports by name.
-
-    Raises:
-        StackError: a target is not a service with a port.
+    Raises StackError if a target is not a service with a port.
     """
     groups: list[dict[str, Any]] = yaml.safe_load((PROJECT / TARGETS).read_text(encoding="utf-8"))
     jobs = [group["labels"]["job"] for group in groups]

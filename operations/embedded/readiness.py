@@ -1,4 +1,4 @@
-"""Waits until started services are ready."""
+"""Wait until started services are ready."""
 
 import time
 from collections import deque
@@ -25,8 +25,7 @@ def wait_until_ready(
 ) -> None:
     """Wait until each service is ready, and print when it is.
 
-    Raises:
-        MlstackError: a service will not become ready; with the reason and its last log lines.
+    Raises MlstackError with the reason and the last log lines of a service that fails.
     """
     began = time.monotonic()
     starting = [_Startup(service) for service in services]

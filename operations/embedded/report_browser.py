@@ -1,4 +1,4 @@
-"""Serves the report pages with nginx or, if it is not installed, gunicorn and Flask.
+"""Serve the report pages with nginx or, without it, gunicorn and Flask.
 
 Both serve the same pages and headers, those of `reporting/nginx/`.
 """
@@ -61,12 +61,9 @@ def nginx() -> str | None:
 
 
 def command(settings: Settings, scratch: Path, binary: str | None) -> list[str]:
-    """Return the server's command line.
+    """Return the server's command line; without an nginx `binary`, gunicorn's.
 
-    Args:
-        settings: Page folder and listen address.
-        scratch: Folder for nginx's own files; created if missing.
-        binary: Path of nginx; None means gunicorn.
+    nginx keeps its own files in `scratch`, which is created if missing.
     """
     address = f"{settings.bind_address}:{settings.reports_port}"
     if binary is None:

@@ -1,4 +1,4 @@
-"""Describes a supervised service."""
+"""Describe a supervised service."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Defines the services of the embedded environment.
+"""Define the services of the embedded environment.
 
 The compose files define the same services in containers; a unit test compares them.
 """

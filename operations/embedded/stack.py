@@ -1,4 +1,4 @@
-"""Starts, stops and shows the embedded services."""
+"""Start, stop and show the embedded services."""
 
 import fcntl
 import os
@@ -28,10 +28,7 @@ _MIB = 1024 * 1024
 
 
 class EmbeddedStack:
-    """The embedded services of this checkout.
-
-    The process environment must contain the given settings.
-    """
+    """This checkout's services; the process environment must match `settings`."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -41,10 +38,8 @@ class EmbeddedStack:
     def start(self, names: Iterable[str], *, wait: bool = True) -> None:
         """Start groups and services together; by default wait until they are ready.
 
-        A service that runs with outdated settings is restarted.
-
-        Raises:
-            StackError: a service does not become ready; with the reason and its last log lines.
+        A service that runs with outdated settings is restarted. Raises StackError with the reason
+        and the last log lines of a service that fails.
         """
         chosen = self.startable(names)
         active = environments.variables(ENVIRONMENT)
@@ -126,9 +121,9 @@ class EmbeddedStack:
         say("\n".join(lines))
 
     def logs(self, service: str) -> None:
-        """Run `tail` on a service's log, or on all logs if the name is empty.
+        """Become `tail` of a service's log, or of all logs if the name is empty.
 
-        It replaces this process. Raises StackError if there is no such service or log.
+        Raises StackError if there is no such service, or no log yet.
         """
         names = [each.name for each in self.services]
         if service and service not in (*names, SUPERVISORD):
@@ -182,7 +177,7 @@ class EmbeddedStack:
 
 @contextmanager
 def _lock() -> Iterator[None]:
-    """Allow one caller at a time to start, stop or reset; the lock ends with its holder."""
+    """Hold the lock of start, stop and reset, which ends with this process."""
     # Lock the folder itself, so that no lock file remains.
     descriptor = os.open(ROOT, os.O_RDONLY)
     try:

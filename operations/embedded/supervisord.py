@@ -1,4 +1,4 @@
-"""Manages the checkout's supervisord: starts it when needed, finds it and ends it.
+"""Manage the checkout's supervisord.
 
 It is identified by its recorded pid and start time. If it was killed, its orphaned processes are
 ended and a new one starts.
@@ -53,13 +53,10 @@ class Supervisord:
         return identity is not None and identity.process() is not None
 
     def ensure(self, foreign: Iterable[str]) -> bool:
-        """Start it unless it runs and answers; the caller must hold the stack's lock.
+        """Start it unless it answers; return whether a new one was started.
 
-        Services do not inherit the caller's variables in `foreign`. Returns whether a new
-        supervisord was started.
-
-        Raises:
-            StackError: it does not start.
+        The caller must hold the stack's lock. Services do not inherit the variables in `foreign`.
+        Raises StackError if it does not start.
         """
         if self.is_running and self._answers():
             return False

@@ -1,4 +1,4 @@
-"""Calls a running supervisord by XML-RPC over its Unix socket."""
+"""Call a running supervisord by XML-RPC over its Unix socket."""
 
 import socket
 import time
@@ -38,12 +38,7 @@ DOWN = State("STOPPED", 0, 0, "")
 
 
 class SupervisordClient:
-    """Calls supervisord.
-
-    Args:
-        socket_record: File with the path of the socket.
-        patience_seconds: Time limit of each step of a call.
-    """
+    """Calls supervisord, with a time limit for each step of a call."""
 
     def __init__(self, socket_record: Path, patience_seconds: float) -> None:
         self._socket_record, self._patience_seconds = socket_record, patience_seconds

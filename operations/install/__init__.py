@@ -1,1 +1,1 @@
-"""Installs locked packages on this machine and in images."""
+"""Install locked packages on this machine and in images."""

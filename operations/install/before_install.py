@@ -1,4 +1,4 @@
-"""Checks this machine before `make` creates `.venv` and installs packages.
+"""Check this machine before `make` creates `.venv` and installs packages.
 
 Usage: python operations/install/before_install.py
 """

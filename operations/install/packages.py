@@ -1,4 +1,4 @@
-"""Installs a lock into a virtual environment.
+"""Install a lock into a virtual environment.
 
 Usage: .venv/bin/python operations/install/packages.py LOCK [PYTHON]
 

@@ -1,4 +1,4 @@
-"""Measures available memory, including the limits of control groups."""
+"""Measure available memory, including the limits of control groups."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +15,7 @@ _V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 def available_bytes(cgroups: Path = _CGROUPS, own: Path = _OWN) -> int:
     """Return the bytes available without swapping or exceeding a container's limit.
 
-    Args:
-        cgroups: Where control groups are mounted.
-        own: File that lists the control groups of this process.
+    `cgroups` is where control groups are mounted; the file `own` lists those of this process.
     """
     return min([psutil.virtual_memory().available, *_left_in_groups(cgroups, own)])
 
@@ -34,7 +32,7 @@ def _left_in_groups(cgroups: Path, own: Path) -> Iterator[int]:
 
 
 def _left(hierarchy: Path, path: str, names: tuple[str, str, str]) -> Iterator[int]:
-    """Yield what each limited group has left, from the process's group up to the root."""
+    """Yield what each limited group has left, from this process's up to the root."""
     group = hierarchy / path.strip("/")
     limit_name, usage_name, reclaimable_name = names
     # In a container the path may be the host's, of which only the root is visible.

@@ -1,4 +1,4 @@
-"""Tells whether a port is free, and who holds it."""
+"""Tell whether a port is free, and who holds it."""
 
 import socket
 
@@ -45,7 +45,7 @@ def holder(port: int) -> str:
 
 
 def holding_process(port: int) -> psutil.Process | None:
-    """Return the process that listens on a port; None if there is none or it is hidden."""
+    """Return the process listening on a port; None if there is none or it is hidden."""
     try:
         connections = psutil.net_connections(kind="tcp")
     except psutil.AccessDenied:  # macOS reveals this only to root

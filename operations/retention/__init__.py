@@ -1,1 +1,1 @@
-"""Removes data beyond its retention period."""
+"""Remove data beyond its retention period."""

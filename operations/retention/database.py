@@ -1,4 +1,4 @@
-"""Prunes predictions, outcomes and reports in MongoDB, and the report pages."""
+"""Prune predictions, outcomes and reports in MongoDB, and the report pages."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,9 +18,7 @@ def prune_database(settings: Settings, now: datetime) -> list[Removal]:
     """Remove old predictions, outcomes and reports.
 
     An outcome's age counts from when it was reported, which may be shortly before its prediction.
-
-    Raises:
-        StorageUnavailable: MongoDB does not answer.
+    Raises StorageUnavailable if MongoDB does not answer.
     """
     predictions, reports = settings.keep_predictions_days, settings.keep_reports_days
     with open_database(settings.mongo_uri) as database:

@@ -1,4 +1,4 @@
-"""Prunes local files: copies of models and training rows, closed logs, leftovers."""
+"""Prune local files: copies of models and training rows, closed logs, leftovers."""
 
 import re
 import shutil
@@ -16,10 +16,8 @@ _COPIES = (("copies of models", "models"), ("copies of training rows", "referenc
 def prune_copies(settings: Settings, now: datetime) -> list[Removal]:
     """Remove old copies of MLflow data, except those needed to serve or roll back.
 
-    A removed copy is downloaded again when needed.
-
-    Raises:
-        DeploymentError: the deployment record is unreadable, or deployments take too long.
+    A removed copy is downloaded again when needed. Raises DeploymentError if the deployment record
+    is unreadable, or deployments take too long.
     """
     days = settings.keep_runs_days
     removed = []

@@ -1,4 +1,4 @@
-"""Removes data beyond its retention period: `make prune`, and the scheduled flow.
+"""Remove data beyond its retention period: `make prune`, and the scheduled flow.
 
 Prefect prunes its own history (see `docs/operations.md`).
 """

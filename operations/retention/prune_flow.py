@@ -1,4 +1,4 @@
-"""Defines the retention flow and its schedule, and the command that applies it.
+"""Define the retention flow and its schedule, and the command that applies it.
 
 Usage: python -m operations.retention.prune_flow apply
 """
@@ -23,7 +23,7 @@ def retention() -> None:
 
 
 def retention_schedule() -> FlowSchedule:
-    """Return the schedule; raise SettingsError if a setting has an invalid value."""
+    """Describe the schedule; raise SettingsError if a setting has an invalid value."""
     return FlowSchedule(
         flow=FLOW,
         entrypoint=f"operations/retention/prune_flow.py:{FLOW}",

@@ -39,8 +39,7 @@ class Removal:
 def runs_in_use(settings: Settings) -> set[str]:
     """Return runs that are deployed, served, or candidates for a rollback.
 
-    Raises:
-        DeploymentError: the deployment record is unreadable, so nothing may be removed.
+    Raises DeploymentError if the deployment record is unreadable; then remove nothing.
     """
     state = DeploymentState(settings.state_path)
     record = state.record()
@@ -54,8 +53,7 @@ def runs_in_use(settings: Settings) -> set[str]:
 def deployments_paused(settings: Settings) -> Iterator[set[str]]:
     """Block deployments while one run is removed; yield the runs in use.
 
-    Raises:
-        DeploymentError: as `runs_in_use`, or deployments take too long.
+    Raises DeploymentError as `runs_in_use` does, or if deployments take too long.
     """
     with DeploymentState(settings.state_path).lock(_PATIENCE_SECONDS):
         yield runs_in_use(settings)

@@ -1,4 +1,4 @@
-"""Prunes old searches in MLflow: registered versions, models, runs and artifacts.
+"""Prune old searches in MLflow: registered versions, models, runs and artifacts.
 
 MLflow deletes in two steps. Old runs go into its trash, from which users can restore them. `mlflow
 gc`, which needs the tracking server's database, then removes what has been in the trash long
@@ -221,7 +221,7 @@ def _size(folder: Path | None) -> int:
 
 
 def _remove_empty_folders(folder: Path, before: datetime) -> None:
-    """Remove old empty folders that MLflow leaves behind; new ones may soon be filled."""
+    """Remove old empty folders of MLflow; new ones may soon be filled."""
     for where, _, _ in os.walk(folder, topdown=False):
         path = Path(where)
         if path != folder and path.stat().st_mtime < before.timestamp() and not any(path.iterdir()):
