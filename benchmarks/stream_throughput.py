@@ -159,7 +159,10 @@ def plain_loop(
 
 
 def stream_server(server: StreamServer, records: int) -> tuple[float, float]:
-    """Return records per second until all are answered, and until all are stored."""
+    """Return records per second until all are answered, and until all are stored.
+
+    Records and time count from the end of the first batch.
+    """
     with server:
         wait_until(lambda: _answered(server) > 0, "the first batch")
         first, started = _answered(server), time.monotonic()

@@ -46,7 +46,7 @@ class TrialRun:
 class TrialSender:
     """Sends a search's trials; a failure raises `TrackingError` in the next call.
 
-    `contract_text` is the contract as YAML; `tags`, those of every run, include the parent run.
+    `contract_text` is the contract as YAML; `tags` are set on every run and name the parent run.
     """
 
     def __init__(

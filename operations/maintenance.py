@@ -18,7 +18,7 @@ class MaintenanceError(MlstackError):
 def maintenance(
     state: Path, patience_seconds: float = 0, say: Callable[[str], object] = say
 ) -> Iterator[None]:
-    """Hold the lock of pruning, backup and restore, waiting for it if asked to.
+    """Hold the lock of pruning, backup and restore; wait up to `patience_seconds`.
 
     `say` gets a line before waiting. Raises MaintenanceError if another one is still running.
     """

@@ -108,7 +108,7 @@ def _too_few(contract: Contract, window: Window, count: int) -> str:
 
 
 def _rescore(rows: pd.DataFrame, run_id: str, models: ModelStore) -> tuple[pd.DataFrame, int]:
-    """Score other runs' rows with this run: a model change is not customer drift."""
+    """Rescore other runs' rows, because a model change is not customer drift."""
     others = rows[RUN_ID] != run_id
     if not others.any():
         return rows, 0

@@ -82,7 +82,7 @@ class Routes:
         return _json({"accepted": accepted, "refused": 0, "window_rows": window_rows})
 
     def metrics(self) -> Response:
-        """Show the metrics to Prometheus."""
+        """Return the metrics for Prometheus."""
         return Response(self._metrics.render(), content_type=CONTENT_TYPE)
 
     def live(self) -> Response:

@@ -31,7 +31,7 @@ class Distribution:
 class Calculation:
     """Results for one version of the window.
 
-    "Own rows" are rows that the deployed run predicted. Without rows of its kind, a field is None.
+    "Own rows" are rows that the deployed run predicted. A result without rows is None.
 
     Args:
         run_id: The deployed run, whose training rows are the reference.
@@ -39,7 +39,7 @@ class Calculation:
         at: Time of the calculation.
         seconds: Duration of the calculation.
         drift: Drift of the features over the whole window.
-        prediction: Drift of the prediction over own rows; None also if there are too few.
+        prediction: Drift of the prediction over own rows; None if there are too few.
         predictions: Number of own rows.
         measured: Quality on own rows with an outcome.
         estimated: Quality estimated from the probabilities of own rows.

@@ -1,4 +1,4 @@
-"""Keep the service's state, calculate, and read MongoDB, in a thread each.
+"""Keep the service's state; calculate in one thread, read MongoDB in another.
 
 MongoDB may be down for hours, so the calculation never waits for it.
 """
@@ -102,7 +102,7 @@ class Monitor:
         self._store.close()
 
     def take(self, document: Any) -> Rows:
-        """Add posted rows to the window, with `RowReader.read` and its errors."""
+        """Validate posted rows and add them to the window; raises as `RowReader.read`."""
         rows = self._reader.read(document)
         added = self.window.add(rows.accepted)
         with self._counters_lock:

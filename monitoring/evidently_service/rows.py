@@ -41,7 +41,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The valid rows of a request, and the errors of others, at most `MAX_ERRORS`."""
+    """A request's valid rows, the number of rejected ones, and their first errors."""
 
     accepted: list[Row]
     refused: int

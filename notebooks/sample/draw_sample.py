@@ -78,7 +78,7 @@ def _draw_class(
 
 
 def _fresh(table: RealTable, rows: pd.DataFrame, taken: _Taken) -> pd.DataFrame:
-    """Keep rows within the real ranges that are not in `taken`; add their keys to it."""
+    """Keep distinct rows in the real ranges that are not in `taken`; add them to it."""
     # A computed column can leave its range in the real table.
     for name in table.relations:
         real = table.rows[name]

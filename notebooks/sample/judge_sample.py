@@ -142,8 +142,8 @@ def nearest(real: RealTable, rows: pd.DataFrame, others: pd.DataFrame, *, skip: 
     """Compute the distance of each row to its nearest row in `others`.
 
     The distance is the mean over all columns except the id. A number contributes the difference of
-    its ranks in the real table (0 to 1); text contributes 0 when equal, else 1. Ignores the `skip`
-    nearest rows: pass 1 if `others` contains `rows`.
+    its ranks in the real table (0 to 1); text contributes 0 when equal, else 1. The
+    `skip` nearest rows are ignored: pass 1 if `others` contains `rows`.
     """
     search = NearestNeighbors(n_neighbors=1 + skip, metric="manhattan", n_jobs=1)
     search.fit(_positions(real, others))

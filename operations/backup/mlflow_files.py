@@ -54,8 +54,8 @@ class MlflowFiles:
     def save(self, archive: ArchiveWriter) -> dict[str, int]:
         """Add database and artifacts; return the number of runs and files.
 
-        The database comes first, so that the backup contains every artifact it refers to. Raises
-        BackupError if there is no database yet.
+        The database comes first, so that the backup contains every artifact that the saved database
+        refers to. Raises BackupError if there is no database yet.
         """
         if not self.database.exists():
             raise BackupError("MLflow has no database yet: is it set up?")

@@ -1,4 +1,4 @@
-"""Generate the containers' secrets in a folder that git ignores.
+"""Generate the containers' secrets on first use, in a folder that git ignores.
 
 Containers get secrets as files (compose secrets), never as variables.
 """

@@ -33,7 +33,7 @@ POLL_SECONDS = 0.2
 def demo_drift(name: str) -> None:
     """Show how the stack detects the named drift, or else the contract's first one.
 
-    Raises MlstackError if the stack is down, the drift unknown, or not detected in time.
+    Raises MlstackError if the stack is down, or the drift is unknown or not detected in time.
     """
     settings = Settings.load()
     contract = Contract.load(settings.contract_path)

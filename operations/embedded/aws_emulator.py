@@ -5,7 +5,7 @@ Usage: python -m operations.embedded.aws_emulator HOST PORT
 moto loses acknowledged Kinesis records when several are put concurrently. So each request is first
 read completely and then handled under a lock; a slow client does not delay others. For each put,
 moto also copies all sequence numbers of the shard to find the last one. At 20,000 records that is
-half of the work, so this module replaces it.
+half of the work, so this module replaces that code.
 """
 
 import sys

@@ -90,7 +90,7 @@ def end(processes: Iterable[psutil.Process], grace_seconds: float) -> None:
 
 
 def end_service(stack: Path, service: str | None, grace_seconds: float) -> int:
-    """End every process of a service, or of the stack if None; return their number.
+    """End the processes of a service (None: of the stack); return their number.
 
     Raises StackError if a process survives SIGKILL, sent after the grace period.
     """
@@ -124,7 +124,7 @@ def outside_group(processes: Iterable[psutil.Process], leader: int) -> list[psut
 
 
 def memory_bytes(processes: Iterable[psutil.Process]) -> int:
-    """Return the resident memory of processes, counting shared pages repeatedly."""
+    """Return the resident memory of processes, with shared pages once per process."""
     total = 0
     for process in processes:
         try:

@@ -1,4 +1,4 @@
-"""Describe a supervised service."""
+"""The description of a supervised service."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -160,7 +160,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
             probe=partial(_worker_is_online, f"{prefect}/api"),
             waits_for=f"{prefect}/api/health",
             runs_jobs=True,
-            # Its jobs have ended before; it ignores SIGTERM while a request hangs.
+            # Its jobs have already ended, and it ignores SIGTERM while a request hangs.
             stop_seconds=5,
         ),
         Service(
@@ -175,7 +175,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
             host=bind,
             port=settings.api_port,
             port_variable="API_PORT",
-            # Longer than a request, after which the log drains.
+            # Leaves time for the longest request, and then for draining the log.
             stop_seconds=40,
         ),
         Service(

@@ -121,7 +121,7 @@ class EmbeddedStack:
         say("\n".join(lines))
 
     def logs(self, service: str) -> None:
-        """Become `tail` of a service's log, or of all logs if the name is empty.
+        """Become `tail` on a service's log, or on all logs if the name is empty.
 
         Raises StackError if there is no such service, or no log yet.
         """

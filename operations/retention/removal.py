@@ -1,4 +1,4 @@
-"""Shared by all parts of pruning: which runs to keep, and how to report removals."""
+"""Find the runs that pruning must keep, and report what it removes."""
 
 import time
 from collections.abc import Iterator
