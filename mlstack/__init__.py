@@ -1,4 +1,4 @@
-"""The library that every service shares: contract, data, encoder, model, deployment, settings.
+"""Library that all services share.
 
-Knows no Flask, no Prefect and no Kinesis.
+It does not depend on Flask, Prefect or Kinesis.
 """

@@ -1,4 +1,4 @@
-"""What every entry point shares: parse arguments, print lines, end with an exit code."""
+"""Parse arguments, print lines and set exit codes for every entry point."""
 
 import argparse
 import logging
@@ -15,12 +15,12 @@ _INTERRUPTED = 130
 def run(main: Callable[[], int | None], prefix: str = "") -> NoReturn:
     """Run an entry point and end the process with its exit code (None counts as 0).
 
-    An `MlstackError` becomes its sentence on stderr and exit code 1, Ctrl-C exit code 130.
-    Anything else is a defect and keeps its stack trace.
+    An `MlstackError` is printed to stderr as one sentence and gives exit code 1; Ctrl-C gives 130.
+    Any other exception is a defect and keeps its stack trace.
 
     Args:
-        main: The entry point, without arguments.
-        prefix: Put before the sentence of an error, such as `"serve_kinesis: "`.
+        main: The entry point.
+        prefix: Precedes the error message, for example `"serve_kinesis: "`.
     """
     try:
         code = main() or 0
@@ -33,12 +33,12 @@ def run(main: Callable[[], int | None], prefix: str = "") -> NoReturn:
 
 
 def say(line: object = "", stream: TextIO | None = None) -> None:
-    """Print a line at once, to stdout unless another stream is given."""
+    """Print a line to stdout, or to another stream, and flush it."""
     print(line, file=stream, flush=True)
 
 
 def argument_parser(module: str, description: str | None) -> argparse.ArgumentParser:
-    """Make a parser whose help shows the command (`python -m MODULE`) and the description."""
+    """Make a parser whose help shows `python -m MODULE` and the description."""
     return argparse.ArgumentParser(
         prog=f"python -m {module}",
         description=description,
@@ -47,7 +47,7 @@ def argument_parser(module: str, description: str | None) -> argparse.ArgumentPa
 
 
 def log_to_stderr() -> None:
-    """Send the logs of a service, from the level INFO on, to stderr."""
+    """Log to stderr from level INFO."""
     logging.basicConfig(
         level=logging.INFO,
         stream=sys.stderr,

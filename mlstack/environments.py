@@ -1,10 +1,10 @@
-"""Environments: people edit `.env.<name>`; `.env` is in force.
+"""Load environments: you edit `.env.<name>`; `.env` is the active one.
 
-`.env` is a copy of the chosen environment's file with the settings that were given to make
-at set-up. This project's settings are taken from the process environment first, so that
-`make train TRAIN_TRIALS=5` wins. Everything else (`MLFLOW_TRACKING_URI`, `PREFECT_API_URL`) is
-taken from the file first, and `AWS_*` from the file alone: the emulated environment must never
-reach a developer's own AWS account.
+`.env` is a copy of the chosen environment's file, plus the settings that were passed to make at
+set-up. This project's settings come from the process environment first, so that `make train
+TRAIN_TRIALS=5` takes precedence. Other variables (`MLFLOW_TRACKING_URI`, `PREFECT_API_URL`) come
+from the file first. `AWS_*` come only from the file: the emulated environment must never reach a
+developer's own AWS account.
 """
 
 import os
@@ -21,30 +21,25 @@ from mlstack.settings import ROOT, Settings
 NAMES = ("embedded", "local", "cloud")
 ACTIVE_FILE = ROOT / ".env"
 NAME_VARIABLE = "MLSTACK_ENV"
-# Lists the settings in `.env` that were given to make; all others follow the environment's file.
+# Names the settings in `.env` that were passed to make; the others come from the environment's
+# file.
 _GIVEN_VARIABLE = "MLSTACK_GIVEN"
 
-# Values that read the same with and without quotes.
+# Values that need no quotes.
 _BARE = re.compile(r"[\w./:@%+,=-]*", re.ASCII)
 
 OWN_VARIABLES = frozenset(name.upper() for name in Settings.model_fields)
-# A kept RUN_ID would be deployed again at every start.
+# RUN_ID is not kept: it would be deployed again at every start.
 _KEPT_VARIABLES = OWN_VARIABLES - {"RUN_ID", "DEPLOYED_BY"}
 
 
 def active_name() -> str | None:
-    """Return the environment that was last set up; None: none is."""
+    """Return the active environment's name, or None."""
     return _read(ACTIVE_FILE).get(NAME_VARIABLE) if ACTIVE_FILE.exists() else None
 
 
 def load(name: str) -> Settings:
-    """Load an environment into the process environment.
-
-    Args:
-        name: One of `NAMES`.
-
-    Returns:
-        The settings in force.
+    """Load an environment (one of `NAMES`) into the process environment.
 
     Raises:
         SettingsError: The environment does not exist, or a setting is invalid.
@@ -53,9 +48,9 @@ def load(name: str) -> Settings:
 
 
 def set_up(name: str) -> Settings:
-    """Load an environment as `load` does, and make it the active one by writing `.env`.
+    """Load an environment as `load` does, and make it active by writing `.env`.
 
-    Settings in the process environment that differ from the file are kept in `.env` until the
+    Settings in the process environment that differ from the file stay in `.env` until the
     environment is reset, except `RUN_ID` and `DEPLOYED_BY`.
     """
     given = _kept(name) | _given()
@@ -77,13 +72,16 @@ def set_up(name: str) -> Settings:
 
 
 def variables(name: str) -> dict[str, str]:
-    """Return a loaded environment's variables, for processes that must inherit no others."""
+    """Return the variables of a loaded environment.
+
+    Pass them to processes that must not inherit any others.
+    """
     names = _read(_path(name)).keys() | OWN_VARIABLES | {NAME_VARIABLE}
     return {key: os.environ[key] for key in sorted(names & os.environ.keys())}
 
 
 def forget() -> None:
-    """Remove `.env`: no environment is set up any more."""
+    """Remove `.env`, so that no environment is active."""
     ACTIVE_FILE.unlink(missing_ok=True)
 
 
@@ -100,7 +98,7 @@ def _read(path: Path) -> dict[str, str]:
 
 
 def _kept(name: str) -> dict[str, str]:
-    """Settings that were given when the environment was set up."""
+    """Settings that were passed to make at set-up."""
     if active_name() != name:
         return {}
     active = _read(ACTIVE_FILE)
@@ -109,7 +107,7 @@ def _kept(name: str) -> dict[str, str]:
 
 
 def _given() -> dict[str, str]:
-    """Settings that are given now."""
+    """Settings in the process environment."""
     return {key: os.environ[key] for key in OWN_VARIABLES & os.environ.keys()}
 
 
@@ -124,7 +122,10 @@ def _load(name: str, kept: dict[str, str]) -> Settings:
 
 
 def _expanded(name: str, given: dict[str, str]) -> dict[str, str]:
-    """Values of an environment's file, which may refer to each other and to given settings."""
+    """Values of an environment's file, with references expanded.
+
+    They may refer to each other and to the settings in `given`.
+    """
     file = _read(_path(name))
     known = file | given | {NAME_VARIABLE: name, "PROJECT_ROOT": str(ROOT)}
     try:
@@ -138,7 +139,7 @@ def _expanded(name: str, given: dict[str, str]) -> dict[str, str]:
 
 
 def _quoted(value: str) -> str:
-    """Quote a value for `.env`; Docker Compose expands nothing within single quotes."""
+    """Quote a value for `.env`; Docker Compose does not expand single-quoted text."""
     if _BARE.fullmatch(value):
         return value
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")

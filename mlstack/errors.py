@@ -1,7 +1,7 @@
-"""Errors that people can fix, and how they quote the input that caused them.
+"""Errors that users can fix, and how to quote the input that caused them.
 
-An entry point prints an `MlstackError` as one sentence and exits with 1. Any other exception
-is a defect and keeps its stack trace.
+An entry point prints an `MlstackError` as one sentence and exits with 1. Any other exception is a
+defect and keeps its stack trace.
 """
 
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 MAX_ERRORS = 20
-"""Faults reported for one request."""
+"""Maximum number of errors reported for one request."""
 
 MAX_ECHO = 64
-"""Characters of a request that an error repeats."""
+"""Maximum number of request characters quoted in an error."""
 
 
 class MlstackError(Exception):
-    """Base of every error that a person can fix."""
+    """Base of all errors that a user can fix."""
 
 
 class SettingsError(MlstackError):
@@ -25,11 +25,10 @@ class SettingsError(MlstackError):
 
 
 class FileError(MlstackError):
-    """A file that people edit breaks its rules.
+    """A file that users edit is invalid.
 
     Args:
-        path: The file.
-        line: 1-based line of the fault; None when the whole file is at fault.
+        line: 1-based line of the error; None if it concerns the whole file.
         reason: What is wrong, as a sentence.
     """
 
@@ -40,20 +39,20 @@ class FileError(MlstackError):
 
 
 class ContractError(FileError):
-    """A dataset contract breaks its own rules."""
+    """A dataset contract is invalid."""
 
 
 class DriftError(FileError):
-    """A drift file breaks its rules, or has no drift of the given name."""
+    """A drift file is invalid, or has no drift of the given name."""
 
 
 @dataclass(frozen=True, slots=True)
 class DataFault:
-    """One fault of a raw table.
+    """One error in a raw table.
 
     Args:
         reason: What is wrong, as a sentence.
-        column: The raw column at fault; None: the table as a whole.
+        column: The raw column; None means the whole table.
         rows: The first bad rows as (1-based row number without the header, value).
         count: Number of bad rows.
     """
@@ -73,10 +72,10 @@ class DataFault:
 
 
 class DataError(MlstackError):
-    """Raw data does not fit the contract; training does not start.
+    """Raw data does not match the contract, so training does not start.
 
     Args:
-        faults: All faults of the table, at least one.
+        faults: All errors found, at least one.
     """
 
     def __init__(self, *faults: DataFault) -> None:
@@ -89,15 +88,15 @@ class FeatureStoreError(MlstackError):
 
 
 class ModelError(MlstackError):
-    """A model is unknown, incomplete, altered, or gives a wrong answer."""
+    """A model is unknown, incomplete, modified, or gives a wrong result."""
 
 
 class RegistryUnavailable(ModelError):
-    """MLflow cannot be reached; the same call may succeed later."""
+    """MLflow cannot be reached; a retry may succeed."""
 
 
 class ModelNotKept(ModelError):
-    """This machine cannot store or try a model now; the model itself may be fine."""
+    """This machine cannot store or test a model now; the model may be fine."""
 
 
 class NoReference(MlstackError):
@@ -109,17 +108,17 @@ class TooFewRows(MlstackError):
 
 
 class DeploymentError(MlstackError):
-    """A deployment was refused or rolled back."""
+    """A deployment was rejected or rolled back."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One fault of one field of a request.
+    """One error in one field of a request.
 
     Args:
         pointer: JSON pointer (RFC 6901) to the field, from the request's root.
-        code: Stable name of the kind of fault: `missing`, `unknown_field`, `wrong_type`,
-            `out_of_range`, `unknown_category`, `wrong_format`, `too_few`, `too_many`.
+        code: Stable code of the error: `missing`, `unknown_field`, `wrong_type`, `out_of_range`,
+            `unknown_category`, `wrong_format`, `too_few`, `too_many`.
         detail: What is wrong and what is allowed, as a sentence.
     """
 
@@ -129,10 +128,10 @@ class FieldError:
 
 
 class InvalidRequest(MlstackError):
-    """A request does not fit the contract.
+    """A request does not match the contract.
 
     Args:
-        errors: Its faults, from one to `MAX_ERRORS`.
+        errors: From one to `MAX_ERRORS`.
     """
 
     def __init__(self, errors: tuple[FieldError, ...]) -> None:
@@ -149,7 +148,7 @@ class InvalidFeedback(InvalidRequest):
 
 
 def echo(value: Any) -> str:
-    """Shorten a value of a request to what an error may repeat."""
+    """Format a request value for an error, shortened to `MAX_ECHO`."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, dict | list):
@@ -176,6 +175,6 @@ def json_kind(value: Any) -> str:
 
 
 def json_pointer(path: Sequence[str | int]) -> str:
-    """Build a JSON pointer (RFC 6901); long parts are cut."""
+    """Build a JSON pointer (RFC 6901); long parts are truncated."""
     parts = (str(part)[:MAX_ECHO].replace("~", "~0").replace("/", "~1") for part in path)
     return "".join(f"/{part}" for part in parts)

@@ -1,6 +1,6 @@
-"""Places where a test may kill a process: between any two steps of keeping a promise.
+"""Mark places where a test may kill the process.
 
-Inert unless `FAIL_POINT` was in the environment when the process started.
+Does nothing unless `FAIL_POINT` was set when the process started.
 """
 
 import os
@@ -8,7 +8,7 @@ import signal
 import threading
 
 VARIABLE = "FAIL_POINT"
-"""`name` or `name:n`: the process is killed when it reaches that place for the nth time."""
+"""`name` or `name:n`: kill the process when it reaches that place for the nth time."""
 
 _name, _, _count = os.environ.get(VARIABLE, "").partition(":")
 _left = int(_count or 1)
@@ -16,7 +16,7 @@ _lock = threading.Lock()
 
 
 def reached(name: str) -> None:
-    """Mark a place; kill the process (SIGKILL) here if a test asked for it."""
+    """Kill the process (SIGKILL) here if a test requested it."""
     if name != _name:
         return
     global _left  # noqa: PLW0603 - a countdown of the process

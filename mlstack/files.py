@@ -1,17 +1,17 @@
-"""Write files so that nobody sees them half-written."""
+"""Write files atomically and durably."""
 
 import os
 from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes, *, sync: bool = True, mode: int = 0o666) -> None:
-    """Replace a file atomically.
+    """Replace a file atomically, creating its folder if needed.
 
     Args:
-        path: The file; its folder is created.
+        path: The file.
         content: Its whole content.
-        sync: Whether it must survive a power cut.
-        mode: Its permissions from the first byte on, less the umask.
+        sync: Whether it must survive a power failure.
+        mode: Its permissions from the first byte on, minus the umask.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f"{path.name}.{os.getpid()}.new")
@@ -30,7 +30,7 @@ def write_atomically(path: Path, content: bytes, *, sync: bool = True, mode: int
 
 
 def sync_names(folder: Path) -> None:
-    """Sync a folder's entries: without it a power cut may undo a rename in it."""
+    """Sync a folder's entries: otherwise a power failure may undo a rename."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -45,7 +45,7 @@ def private_folder(path: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Sync a folder and everything in it to disk, but not its own name in its parent."""
+    """Sync a folder and everything in it, but not its name in its parent."""
     for path in sorted(folder.rglob("*")):
         if path.is_dir():
             sync_names(path)

@@ -1,7 +1,7 @@
-"""Heartbeat files: proof that the loop of a service without a port still turns.
+"""Heartbeat files: proof that the main loop of a service without a port runs.
 
-`python -m mlstack.heartbeat NAME` exits with 0 while the heartbeat of that service is fresh: a
-container's health check.
+`python -m mlstack.heartbeat NAME` is the container health check: it exits with 0 while that
+service's heartbeat is fresh.
 """
 
 import logging
@@ -25,9 +25,8 @@ class Heartbeat:
     """The heartbeat file of one process.
 
     Args:
-        path: The file.
-        stale_seconds: A file that is older means that the loop is stuck. It must be longer than
-            the longest sequence of blocking calls between two beats.
+        stale_seconds: Age at which the loop counts as stuck. It must exceed the longest sequence of
+            blocking calls between two beats.
     """
 
     def __init__(self, path: Path, stale_seconds: float) -> None:
@@ -35,7 +34,7 @@ class Heartbeat:
         self._written = 0.0
 
     def beat(self) -> None:
-        """Renew the file, once a second at most."""
+        """Renew the file, at most once a second."""
         now = time.monotonic()
         if now - self._written < _WRITE_SECONDS:
             return
@@ -43,11 +42,11 @@ class Heartbeat:
         try:
             write_atomically(self.path, f"{time.time():.0f}\n".encode(), sync=False)
         except OSError as error:
-            # A full disk, say. The old file turns stale, which is its purpose.
+            # Perhaps the disk is full. The old file turns stale, as it should.
             log.warning("the heartbeat cannot be written: %s", error)
 
     def check(self) -> Answer:
-        """Ready while the file is fresh."""
+        """Return whether the file is fresh."""
         try:
             age = time.time() - self.path.stat().st_mtime
         except FileNotFoundError:
@@ -56,23 +55,23 @@ class Heartbeat:
         return Answer(ready=fresh, detail="" if fresh else f"no heartbeat for {age:.0f} s")
 
     def remove(self) -> None:
-        """Remove the file: the service ends in order, it is not stuck."""
+        """Remove the file when the service shuts down cleanly."""
         self.path.unlink(missing_ok=True)
 
 
 def aws_keeper(settings: Settings) -> Heartbeat:
-    """Return the heartbeat of the AWS keeper, renewed whenever nothing is missing."""
+    """Return the heartbeat of the AWS keeper, renewed while nothing is missing."""
     return Heartbeat(settings.state_path / "aws" / "heartbeat", 15)
 
 
 def stream_server(settings: Settings) -> Heartbeat:
-    """Return the heartbeat of the stream server of this machine or container."""
+    """Return the heartbeat of this host's stream server."""
     name = f"heartbeat-{os.uname().nodename}-{settings.stream_metrics_port}"
     return Heartbeat(settings.state_path / "stream" / name, 60)
 
 
 def simulator(name: str, settings: Settings) -> Heartbeat:
-    """Return the heartbeat of a simulator of this machine or container."""
+    """Return the heartbeat of a simulator on this host."""
     name = f"heartbeat-{name}-{os.uname().nodename}"
     return Heartbeat(settings.state_path / "simulation" / name, 90)
 

@@ -1,8 +1,8 @@
-"""Probe whether services are ready, by asking for something that only a working one can do.
+"""Check service readiness by requests that only a working service can answer.
 
-`python -m mlstack.probes PROBE TARGET ...` is a container's health check: it exits with 0 when
-every probe succeeds, otherwise it prints why not. It needs only the standard library, because
-two images have no other module of this project.
+`python -m mlstack.probes PROBE TARGET ...` is the container health check: it exits with 0 if every
+probe succeeds, otherwise it prints the reasons. It needs only the standard library, because two
+images contain no other module of this project.
 """
 
 import http.client
@@ -26,8 +26,7 @@ class Answer:
     """The result of a probe.
 
     Args:
-        ready: Whether the service is ready.
-        detail: What it serves, or why it is not ready.
+        detail: What the service serves, or why it is not ready.
     """
 
     ready: bool
@@ -38,24 +37,27 @@ Probe = Callable[[], Answer]
 
 
 def url_answers(url: str) -> Answer:
-    """Ready when a GET answers 200."""
+    """Ready if a GET returns 200."""
     status, body = ask(url, None)
     return Answer(ready=status == OK, detail="" if status == OK else why(status, body))
 
 
 def mlflow_searches(address: str) -> Answer:
-    """Ready when experiments can be read; `/health` is green even when every call is refused."""
+    """Ready if experiments can be read.
+
+    `/health` is no use: it is green even if every call is rejected.
+    """
     status, body = ask(f"{address}/api/2.0/mlflow/experiments/search", {"max_results": 1})
     return Answer(ready=status == OK, detail="" if status == OK else why(status, body))
 
 
 def model_is_served(address: str) -> Answer:
-    """Ready when the server has a model; the detail is its run id, or why there is none."""
+    """Ready if the server has a model; the detail is its run id or the reason."""
     return _said_by(f"{address}/health/ready", "model_run_id")
 
 
 def stream_is_served(address: str) -> Answer:
-    """Ready when the stream server has a model; the detail is its run id."""
+    """Ready if the stream server has a model; the detail is its run id."""
     status, body = ask(f"{address}/metrics", None)
     if status != OK:
         return Answer(ready=False, detail=why(status, body))
@@ -66,12 +68,12 @@ def stream_is_served(address: str) -> Answer:
 
 
 def monitor_watches(address: str) -> Answer:
-    """Ready when the monitoring service takes rows; the detail is its verdict, or its wait."""
+    """Ready if the monitoring service accepts rows; the detail is its status."""
     return _said_by(f"{address}/health/ready", "detail")
 
 
 def mongo_answers(host: str, port: int) -> Answer:
-    """Ready when MongoDB answers `hello` with ok."""
+    """Ready if MongoDB answers `hello` with ok."""
     fields = (
         b"\x10hello\0" + struct.pack("<i", 1) + b"\x02$db\0" + struct.pack("<i", 6) + b"admin\0"
     )
@@ -91,13 +93,16 @@ def mongo_answers(host: str, port: int) -> Answer:
 
 
 def ask(url: str, data: dict[str, Any] | None) -> tuple[int, bytes]:
-    """Return status and body of a GET or a POST of JSON; status 0: the body says why not."""
+    """Send a GET, or a POST of JSON, and return status and body.
+
+    Status 0 means no answer; the body is then the reason.
+    """
     request = urllib.request.Request(  # noqa: S310 - our own addresses, always http
         url,
         data=None if data is None else json.dumps(data).encode(),
         headers={"Content-Type": "application/json"},
     )
-    # Never through a proxy: it would not reach our 127.0.0.1.
+    # A proxy could not reach our 127.0.0.1.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=_SECONDS) as answer:
@@ -112,7 +117,7 @@ def ask(url: str, data: dict[str, Any] | None) -> tuple[int, bytes]:
 
 
 def why(status: int, body: bytes) -> str:
-    """Describe an answer other than 200."""
+    """Describe a response other than 200."""
     text = body.decode(errors="replace")
     if status == 0:
         return f"no answer yet ({text})"
@@ -121,7 +126,7 @@ def why(status: int, body: bytes) -> str:
 
 
 def _said_by(url: str, key: str) -> Answer:
-    """Ready when a GET answers 200 and JSON with a text at a key, which is the detail."""
+    """Ready if a GET returns 200 and JSON with text at `key`, the detail."""
     status, body = ask(url, None)
     if status != OK:
         return Answer(ready=False, detail=why(status, body))
@@ -134,7 +139,7 @@ def _said_by(url: str, key: str) -> Answer:
 
 
 def _text_in(body: bytes, key: str) -> str | None:
-    """Return the text that a JSON object has at a key; None: it has none."""
+    """Return the text at a key of a JSON object, or None."""
     try:
         document = json.loads(body)
     except ValueError:
@@ -150,7 +155,7 @@ _HEALTH_CHECKS: dict[str, Callable[[str], Answer]] = {
 
 
 def main(arguments: list[str]) -> int:
-    """Entry point of a health check."""
+    """Run the health check and return its exit code."""
     answers = [
         _HEALTH_CHECKS[name](target)
         for name, target in zip(arguments[::2], arguments[1::2], strict=True)

@@ -7,7 +7,10 @@ from mlstack.settings import ROOT
 
 
 def git_revision() -> str:
-    """Return `GIT_REVISION` (images have no git), else git's revision, else `unknown`."""
+    """Return `GIT_REVISION` (set in images, which have no git), or git's revision.
+
+    Returns `unknown` if neither is available.
+    """
     given = os.environ.get("GIT_REVISION")
     if given:
         return given

@@ -1,4 +1,4 @@
-"""Secrets, each in a file of its own: generated on first use, and read."""
+"""Secrets, each in its own file: generate and read them."""
 
 import os
 import secrets
@@ -11,22 +11,22 @@ _BYTES = 24
 
 
 def draw(path: Path, owner: int | None = None) -> bool:
-    """Generate a secret unless its file has one; only the file's owner can read it.
+    """Generate a secret unless its file already has one; only the owner can read it.
 
     Args:
-        path: The file, in an existing folder. An empty one is replaced.
-        owner: User and group that the file is given to; None: whoever runs this.
+        path: The file, in an existing folder. An empty file is replaced.
+        owner: User and group to give the file to; None keeps the current user.
 
     Returns:
         Whether a secret was generated.
     """
     if _has_secret(path):
         return False
-    # The file gets its name when it is complete: nobody would notice half a secret.
+    # The file gets its name once it is complete: half a secret would go unnoticed.
     descriptor, new = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            # Without a newline, which some readers would take as part of the secret.
+            # No newline: some readers would take it as part of the secret.
             file.write(secrets.token_urlsafe(_BYTES))
             file.flush()
             os.fsync(file.fileno())
@@ -34,7 +34,7 @@ def draw(path: Path, owner: int | None = None) -> bool:
             os.chown(new, owner, owner)
         if not _has_secret(path):
             path.unlink(missing_ok=True)
-        # Unlike a rename, a link never replaces the file of a faster process.
+        # Unlike a rename, a link never replaces a file that another process created first.
         os.link(new, path)
     except FileExistsError:
         return False
@@ -44,14 +44,14 @@ def draw(path: Path, owner: int | None = None) -> bool:
 
 
 def read_secret(setting: str, path: Path) -> str:
-    """Read a secret; whitespace around it does not belong to it.
+    """Read a secret, without surrounding whitespace.
 
     Args:
-        setting: The setting that names the file, for messages.
+        setting: The setting that names the file, for error messages.
         path: The file.
 
     Raises:
-        SettingsError: The file cannot be read or is empty. The secret is in no message.
+        SettingsError: The file cannot be read or is empty. The message never contains the secret.
     """
     try:
         secret = path.read_text(encoding="utf-8").strip()

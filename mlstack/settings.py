@@ -1,6 +1,6 @@
-"""Settings, read from the process environment and nowhere else.
+"""Read settings from the process environment and nowhere else.
 
-What differs between environments is in `.env.embedded`, `.env.local` and `.env.cloud`;
+The files `.env.embedded`, `.env.local` and `.env.cloud` define each environment;
 `mlstack.environments` loads one of them into the process environment.
 """
 
@@ -20,47 +20,47 @@ from mlstack.secret_files import read_secret
 ROOT = Path(__file__).resolve().parent.parent
 
 RUN_ID_PATTERN = "^[0-9a-f]{32}$"
-"""Regular expression for the id of an MLflow run."""
+"""Regular expression for an MLflow run id."""
 
 NO_RUN_ID = "is not a run id: copy one from MLflow (32 digits and letters a to f)"
-"""Ends the message about a text that `is_run_id` refuses."""
+"""End of the error message for a value that `is_run_id` rejects."""
 
 _Port = Annotated[int, Field(ge=1, le=65535)]
 _Url = Annotated[str, Field(pattern=r"^https?://[^/]")]
 
 
 def is_run_id(value: Any) -> bool:
-    """Return whether a value has the form of an MLflow run id."""
+    """Return whether a value looks like an MLflow run id."""
     return isinstance(value, str) and re.fullmatch(RUN_ID_PATTERN, value) is not None
 
 
 class Settings(BaseModel):
-    """This project's settings; each is the environment variable of the same name in capitals.
+    """This project's settings; the environment variables are their upper-case names.
 
-    boto3, MLflow and Prefect read their own (`AWS_*`, `MLFLOW_TRACKING_URI`,
-    `PREFECT_API_URL`) from the same environment.
+    boto3, MLflow and Prefect read their own (`AWS_*`, `MLFLOW_TRACKING_URI`, `PREFECT_API_URL`)
+    from the same environment.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     run_id: str = ""
-    """MLflow run whose model to deploy; empty: none was chosen."""
+    """MLflow run whose model to deploy; empty if none was chosen."""
 
     deployed_by: str = Field(default="", pattern=r"^([0-9A-Za-z][\[\]0-9A-Za-z:._-]{0,63})?$")
-    """Who deploys, for the history; empty: the user that the process runs as."""
+    """Who deploys, for the history; empty means the user of the process."""
 
     contract: Path = Path("contracts/credit_card_churn.yaml")
     """Dataset contract for training and simulators."""
 
     data_file: Path | None = None
-    """Raw training table; unset: the feature store's, else the public file, else the synthetic
-    sample."""
+    """Raw training table. If unset: the feature store's table, else the public file, else the
+    synthetic sample."""
 
     state_dir: Path = Path(".embedded/state")
-    """Files that outlive a process: deployment record, verified models, worker statements."""
+    """Folder of persistent files: deployment record, verified models, worker statements."""
 
     feature_store_bucket: str = ""
-    """S3 bucket of the training data; empty: none was chosen."""
+    """S3 bucket of the training data; empty if none was chosen."""
 
     predictions_stream: str = "predictions"
     results_stream: str = "results"
@@ -68,30 +68,30 @@ class Settings(BaseModel):
     predictions_shards: int = Field(default=2, ge=1)
 
     stream_engine: Literal["polling", "kcl"] = "polling"
-    """How the stream server reads: alone, or sharing the shards with others."""
+    """`polling` reads all shards in one instance; `kcl` shares them among instances."""
 
     train_trials: int = Field(default=50, ge=1, le=10_000)
-    """Models per search."""
+    """Number of models per search."""
 
     train_every_minutes: int = Field(default=180, ge=1)
     """Period of the training schedule."""
 
     train_seed: int | None = None
-    """Seed of the search; unset: a new one for each search, logged in MLflow."""
+    """Seed of the search; if unset, each search draws a new one and logs it in MLflow."""
 
     bind_address: str = "127.0.0.1"
-    """Address that ports are published on."""
+    """Address on which ports are published."""
 
     listen_address: str = ""
-    """Address that a process listens on; empty: `BIND_ADDRESS`. Containers listen everywhere, and
-    the engine publishes their ports on `BIND_ADDRESS`."""
+    """Address on which processes listen; empty means `BIND_ADDRESS`. Containers listen on all
+    addresses, and the container engine publishes their ports on `BIND_ADDRESS`."""
 
     public_host: str = "127.0.0.1"
-    """Name or address by which people open the pages."""
+    """Host name or address in the URLs of web pages."""
 
     feedback_token_file: Path | None = None
-    """File with the token that `/feedback` and the monitoring service's `/iterate` require when
-    they can be reached from other machines."""
+    """File with the token for `/feedback` and the monitoring service's `/iterate`, required if
+    other machines can reach them."""
 
     api_port: _Port = 9696
     mlflow_port: _Port = 5051
@@ -104,41 +104,41 @@ class Settings(BaseModel):
     reports_port: _Port = 8888
 
     mongo_uri: str = Field(default="mongodb://127.0.0.1:27018", repr=False)
-    """Database of the predictions; `load` adds the password of `MONGO_PASSWORD_FILE`."""
+    """MongoDB URI of the prediction log; `load` adds the password from `MONGO_PASSWORD_FILE`."""
 
     mongo_password_file: Path | None = None
-    """File with the password of the user in `MONGO_URI`; unset: the database needs none."""
+    """File with the password of the user in `MONGO_URI`; unset if the database needs none."""
 
     monitor_url: str = ""
-    """Address of the monitoring service; empty: none runs."""
+    """URL of the monitoring service; empty if none runs."""
 
     prometheus_url: _Url = "http://127.0.0.1:9090"
-    """Address of Prometheus, which is asked for its alerts."""
+    """URL of Prometheus, which is queried for alerts."""
 
     monitor_window_rows: int = Field(default=1000, ge=30, le=100_000)
-    """Number of newest predictions that monitoring compares."""
+    """Number of most recent predictions that monitoring compares."""
 
     monitor_min_rows: int = Field(default=100, ge=30)
-    """With fewer predictions, monitoring reports nothing."""
+    """Minimum number of predictions for monitoring to report anything."""
 
     monitor_period_seconds: float = Field(default=15, ge=0.1, le=3600)
-    """Period of calculating drift and quality."""
+    """Seconds between two calculations of drift and quality."""
 
     report_time_window_minutes: int = Field(default=180, ge=1, le=525_600)
-    """Time window of a report, and period of the reporting schedule."""
+    """Time window of a report, and period of the report schedule."""
 
     reports_dir: Path = Path(".embedded/reports")
-    """Folder of the reports' pages."""
+    """Folder of the reports' HTML pages."""
 
     mlflow_backend_store_uri: str = "sqlite:///.embedded/mlflow/mlflow.db"
-    """The tracking server's database, as the server gets it; empty: out of reach."""
+    """Database URI as the tracking server gets it; empty if it is not accessible here."""
 
     mlflow_artifacts_destination: str = ".embedded/mlflow/artifacts"
-    """Where the tracking server stores models and plots: a folder or an address."""
+    """Where the tracking server stores models and plots: a folder or a URI."""
 
     keep_runs_days: float = Field(default=30, gt=0)
-    """Retention of searches in MLflow and local copies of models; runs that are deployed or have
-    an alias are kept."""
+    """Retention of searches in MLflow and of local model copies. Runs that are deployed or have an
+    alias are kept."""
 
     keep_deleted_days: float = Field(default=7, ge=0)
     """How long deleted runs can be restored in MLflow."""
@@ -156,13 +156,13 @@ class Settings(BaseModel):
     """Retention of Prefect's history: flow runs, their logs and events."""
 
     keep_logs_days: float = Field(default=14, gt=0)
-    """Retention of rotated log files and of files left by killed servers."""
+    """Retention of rotated logs and of files that killed servers left behind."""
 
     prune_every_minutes: int = Field(default=1440, ge=1)
     """Period of the retention schedule."""
 
     logs_dir: Path | None = None
-    """Folder of the services' log files; unset: something else keeps them."""
+    """Folder of the services' log files; unset if something else stores them."""
 
     api_workers: int = Field(default=2, ge=1)
     """Worker processes of the HTTP server."""
@@ -171,10 +171,10 @@ class Settings(BaseModel):
     """Concurrent requests per worker."""
 
     api_url: _Url = "http://127.0.0.1:9696"
-    """Address at which simulators reach the HTTP server."""
+    """URL at which simulators reach the HTTP server."""
 
     simulation_seconds: float = Field(default=60, gt=0, le=86_400)
-    """Seconds between two batches of a simulator."""
+    """Seconds between two batches that a simulator sends."""
 
     simulation_outcome_share: float = Field(default=0.5, ge=0, le=1)
     """Share of predictions whose outcome the simulators report."""
@@ -213,22 +213,22 @@ class Settings(BaseModel):
 
     @cached_property
     def contract_path(self) -> Path:
-        """The contract's file; relative names start at the project's root."""
+        """The contract's file; relative paths start at the project root."""
         return ROOT / self.contract
 
     @cached_property
     def state_path(self) -> Path:
-        """The state folder; relative names start at the project's root."""
+        """The state folder; relative paths start at the project root."""
         return ROOT / self.state_dir
 
     @cached_property
     def reports_path(self) -> Path:
-        """The reports' folder; relative names start at the project's root."""
+        """The reports' folder; relative paths start at the project root."""
         return ROOT / self.reports_dir
 
     @property
     def listens_on(self) -> str:
-        """Address that this project's processes listen on."""
+        """Address on which this project's processes listen."""
         return self.listen_address or self.bind_address
 
     @property
@@ -238,7 +238,7 @@ class Settings(BaseModel):
 
     @property
     def feedback_token(self) -> str:
-        """Token that `/feedback` and `/iterate` require; empty: none, only this machine calls.
+        """Token for `/feedback` and `/iterate`; empty if only this machine can call them.
 
         Raises:
             SettingsError: A token is required and cannot be read.
@@ -254,41 +254,41 @@ class Settings(BaseModel):
 
     @property
     def mlflow_url(self) -> str:
-        """Where people open MLflow."""
+        """URL of the MLflow UI."""
         return self._page(self.mlflow_port, "mlflow")
 
     @property
     def prefect_url(self) -> str:
-        """Where people open Prefect."""
+        """URL of the Prefect UI."""
         return self._page(self.prefect_port, "prefect")
 
     @property
     def monitor_page(self) -> str:
-        """Where people open the monitoring service."""
+        """URL of the monitoring service's page."""
         return self._page(self.evidently_port)
 
     @property
     def prometheus_page(self) -> str:
-        """Where people open Prometheus."""
+        """URL of the Prometheus UI."""
         return self._page(self.prometheus_port)
 
     @property
     def reports_url(self) -> str:
-        """Where people open the reports."""
+        """URL of the reports."""
         return self._page(self.reports_port, "reports")
 
     def _page(self, port: int, subdomain: str = "") -> str:
-        """Return a page's address; `subdomain` is its name at the proxy, empty if it has none."""
+        """Return a page's URL; `subdomain` is its name at the proxy, empty if none."""
         if not _is_loopback(self.bind_address) or _is_loopback(self.public_host):
             return f"http://{self.public_host}:{port}"
-        # Only the proxy is open to others.
+        # Only the proxy is reachable from other machines.
         return (
             f"https://{subdomain}.{self.public_host}" if subdomain else f"http://127.0.0.1:{port}"
         )
 
 
 def _with_password(uri: str, password: str) -> str:
-    """Return an address of MongoDB with the password of the user that it names."""
+    """Return a MongoDB URI with the password of its user."""
     user, at, rest = uri.partition("@")
     if not at or user.count(":") != 1:
         raise SettingsError(

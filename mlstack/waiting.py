@@ -1,4 +1,4 @@
-"""Waiting and retrying: the order to stop, retries with backoff, polling with a deadline."""
+"""Stop requests, retries with backoff, and polling with a deadline."""
 
 import logging
 import math
@@ -31,20 +31,19 @@ _NEWS_SECONDS = 5.0
 
 
 class Stopped(Exception):
-    """The order to stop came before the work was done; like a cancellation, it is no error."""
+    """A stop request came before the work was done; like a cancellation, not an error."""
 
 
 class Unavailable(MlstackError):
-    """Something did not work for as long as we wanted to wait."""
+    """An operation did not succeed within its time limit."""
 
 
 class RetryLater(MlstackError):
     """Asks a `Retry` to call again.
 
     Args:
-        reason: Why.
-        after: The least wait, seconds.
-        quiet: Not worth a line in the log.
+        after: Minimum wait in seconds.
+        quiet: Do not log this failure.
     """
 
     def __init__(self, reason: object, after: float = 0.0, *, quiet: bool = False) -> None:
@@ -53,11 +52,12 @@ class RetryLater(MlstackError):
 
 
 class Stop:
-    """The order to stop: work in hand may finish within a grace period, waits end at once.
+    """A stop request: waits end at once, running work has a grace period.
 
     Args:
-        grace: Seconds.
-        beat: Called before each wait and every few seconds of it: a thread that waits is alive.
+        grace: Length of the grace period in seconds.
+        beat: Called before each wait and every few seconds during it, to show that a waiting thread
+            is alive.
     """
 
     def __init__(self, grace: float = 0.0, beat: Callable[[], None] = lambda: None) -> None:
@@ -66,15 +66,19 @@ class Stop:
         self._event = threading.Event()
 
     def order(self) -> None:
-        """Give the order; safe in a signal handler of a main thread that waits for nothing here."""
+        """Request the stop.
+
+        Safe in a signal handler, as long as the interrupted main thread does not wait on this
+        object.
+        """
         if self._deadline < math.inf:
-            return  # a second signal, perhaps while the handler of the first one still runs
+            return
         self._deadline = time.monotonic() + self._grace
         self._event.set()
 
     @property
     def ordered(self) -> bool:
-        """Whether the order was given."""
+        """Whether the stop was requested."""
         return self._event.is_set()
 
     @property
@@ -84,11 +88,11 @@ class Stop:
 
     @property
     def remaining(self) -> float:
-        """Seconds left of the grace period."""
+        """Remaining seconds of the grace period."""
         return max(0.0, self._deadline - time.monotonic())
 
     def wait(self, seconds: float) -> bool:
-        """Wait, or until the order; return whether it was given."""
+        """Wait for a time or until the stop request; return whether it was made."""
         deadline = time.monotonic() + seconds
         while True:
             self.beat()
@@ -99,17 +103,17 @@ class Stop:
                 return False
 
     def sleep(self, seconds: float) -> None:
-        """Wait. Raises Stopped on the order to stop."""
+        """Wait; raise Stopped on a stop request."""
         if self.wait(seconds):
             raise Stopped
 
 
 class Outage:
-    """Logs that something fails: at once, then once a minute, and when it works again.
+    """Logs a failure at once, then once a minute, and when it is over.
 
     Args:
         log: The logger.
-        what: What is being tried, as in "what: error; trying again".
+        what: What is being tried; the log line is "what: error; trying again".
     """
 
     def __init__(self, log: logging.Logger, what: str) -> None:
@@ -118,33 +122,33 @@ class Outage:
         self._logged_at, self._open = -math.inf, False
 
     def failed(self, error: object, *, traceback: bool = False) -> None:
-        """Note a failure."""
+        """Record a failure."""
         now = time.monotonic()
-        # What fails, works and fails again within seconds is one outage.
+        # Failures within seconds of each other are one outage.
         if now - self._logged_at >= (_REPORT_SECONDS if self._open else _NEWS_SECONDS):
             cause = error if traceback and isinstance(error, BaseException) else None
             self._log.warning("%s: %s; trying again", self.what, error, exc_info=cause)
             self._logged_at, self._open = now, True
 
     def succeeded(self) -> None:
-        """Note a success."""
+        """Record a success."""
         if self._open:
             self._log.info("%s: works again", self.what)
             self._open = False
 
 
 class Retry:
-    """Calls functions until they succeed, with growing random waits; safe from several threads.
+    """Calls functions until they succeed, with random backoff; thread-safe.
 
     Args:
-        log: Where failures are logged, see `Outage`.
+        log: Logger for failures, see `Outage`.
         what: What is being tried.
-        on: Exceptions that are retried, beside `RetryLater`.
+        on: Exceptions to retry, in addition to `RetryLater`.
         stop: Ends the wait for the next attempt.
-        first: The first wait at most, seconds; each may be twice as long as the one before.
-        longest: The longest wait.
+        first: Upper bound of the first wait in seconds; it doubles with every attempt.
+        longest: Upper bound of every wait in seconds.
         give_up: Seconds after which a failure is final.
-        defects: Retry every other exception too, and log it with its traceback.
+        defects: Retry all other exceptions too, and log them with their tracebacks.
     """
 
     def __init__(
@@ -161,10 +165,10 @@ class Retry:
         self.outage = Outage(log, what)
         self._on: tuple[type[Exception], ...] = (RetryLater, *on)
         self._defects, self._give_up = defects, give_up
-        # Full jitter: clients that failed together do not come back together.
+        # Full jitter: clients that failed together do not retry together.
         self._backoff = wait_random_exponential(multiplier=first, max=longest, min=first / 10)
         self._retrying = Retrying(
-            # Raises on the order to stop; `sleep_using_event` would begin one more attempt.
+            # Raises on a stop request; `sleep_using_event` would start one more attempt.
             sleep=(stop or Stop()).sleep,
             wait=self._wait,
             stop=stop_after_delay(give_up),
@@ -177,7 +181,7 @@ class Retry:
         """Call a function until it succeeds.
 
         Raises:
-            Stopped: the order to stop came after a failure.
+            Stopped: the stop request came after a failure.
             Unavailable: it failed for too long.
         """
         result = self._retrying.copy()(function, *args, **kwargs)
@@ -206,18 +210,18 @@ class Retry:
 def run_until_stopped(
     work: Callable[[], _T], stop: Stop, abandon_after: float | None = None
 ) -> _T | None:
-    """Run work in a thread; SIGTERM and SIGINT give the order to stop. For the main thread.
+    """Run work in a thread, with SIGTERM and SIGINT as stop requests.
 
-    The main thread only handles signals: a handler that interrupts a thread inside the lock of
-    an event could never set that event.
+    Call it from the main thread, which then only handles signals: a handler that interrupts a
+    thread holding the lock of an event could never set that event.
 
     Args:
-        work: Has to end soon after the order; what it raises is raised here.
-        stop: The order to stop.
-        abandon_after: Seconds after the order when work is left alone; None: never.
+        work: Must end soon after the request; its exceptions are raised here.
+        stop: The stop request.
+        abandon_after: Seconds after the request when the work is abandoned; None means never.
 
     Returns:
-        What the work returned; None: it was abandoned.
+        The result of the work; None if it was abandoned.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.order())
@@ -244,16 +248,16 @@ def wait_until(
     *,
     every: float = 0.2,
 ) -> _T:
-    """Poll until a condition returns something true; return that.
+    """Poll until a condition returns a true value, and return that value.
 
     Args:
-        condition: Exceptions that it raises end the wait.
-        failure: What is wrong as long as the condition is false.
+        condition: Its exceptions end the wait.
+        failure: What is wrong while the condition is false.
         seconds: How long to wait.
         every: Seconds between two polls.
 
     Raises:
-        Unavailable: the time is over; says `failure`.
+        Unavailable: the time is over; the message is `failure`.
     """
 
     def fail(_: RetryCallState) -> None:

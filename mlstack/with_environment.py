@@ -1,10 +1,10 @@
-"""Run Python with an environment loaded: every make target starts its module this way.
+"""Run Python with an environment loaded, as every make target does.
 
 Usage: python -m mlstack.with_environment [--set-up] NAME ARGUMENTS...
 
-NAME is `embedded`, `local` or `cloud`; empty: the environment that was last set up, else `local`.
-ARGUMENTS are Python's own, such as `-m operations.aws.init_aws`. With --set-up the environment
-becomes the active one first. In a container the environment is given, so modules start directly.
+NAME is `embedded`, `local` or `cloud`; if empty, the active environment, else `local`.
+ARGUMENTS are Python's own, such as `-m operations.aws.init_aws`. --set-up makes the environment
+the active one first. Containers set their environment themselves and start modules directly.
 """
 
 import os
@@ -19,13 +19,7 @@ DEFAULT = "local"
 
 
 def prepare(arguments: list[str]) -> list[str]:
-    """Load the environment.
-
-    Args:
-        arguments: The command line after the module's name.
-
-    Returns:
-        The arguments to start Python with.
+    """Load the environment and return the arguments to start Python with.
 
     Raises:
         SettingsError: The environment does not exist, or there is nothing to run.
@@ -43,7 +37,7 @@ def prepare(arguments: list[str]) -> list[str]:
 
 
 def main() -> NoReturn:
-    """Load the environment and become the module, which gets signals and the terminal."""
+    """Load the environment and replace this process, so that it gets the signals."""
     os.execv(sys.executable, [sys.executable, *prepare(sys.argv[1:])])  # noqa: S606 - no shell
 
 

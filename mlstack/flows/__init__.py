@@ -1,1 +1,1 @@
-"""Schedules flows in Prefect, and runs and follows them."""
+"""Schedule flows in Prefect, run them and follow the runs."""

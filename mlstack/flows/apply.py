@@ -1,6 +1,6 @@
-"""Applies a flow's schedule to Prefect: work pool, Prefect deployment, crash detection.
+"""Apply a flow's schedule to Prefect: work pool, deployment, crash detection.
 
-Only what differs is changed, so applying can be repeated.
+Only differences are changed, so it can be repeated.
 """
 
 from datetime import timedelta
@@ -35,7 +35,7 @@ _SILENCE = timedelta(seconds=3 * HEARTBEAT_SECONDS)
 
 
 def apply_schedule(client: SyncPrefectClient, schedule: FlowSchedule) -> None:
-    """Make Prefect's state match the schedule, and print what was changed."""
+    """Make Prefect's state match the schedule, and print the changes."""
     say(f"work pool {WORK_POOL}: {_apply_work_pool(client)}")
     say(f"schedule {schedule.prefect_name}: {_apply_deployment(client, schedule)}")
     say(f"automation '{_CRASH_AUTOMATION}': {_apply_automation(client)}")
@@ -54,7 +54,7 @@ def _apply_deployment(client: SyncPrefectClient, schedule: FlowSchedule) -> str:
     interval = timedelta(minutes=schedule.every_minutes)
     wanted: dict[str, Any] = {
         "entrypoint": schedule.entrypoint,
-        # The worker may have been started anywhere, and modules are found from the root.
+        # The worker may run in any folder, and modules are found from the root.
         "pull_steps": [
             {"prefect.deployments.steps.set_working_directory": {"directory": str(ROOT)}}
         ],
@@ -64,7 +64,7 @@ def _apply_deployment(client: SyncPrefectClient, schedule: FlowSchedule) -> str:
             str(ROOT / schedule.entrypoint)
         ).model_dump_for_openapi(),
         "work_pool_name": WORK_POOL,
-        # A run that comes due during another one would find nothing new.
+        # A run due during another run would find nothing new.
         "concurrency_options": ConcurrencyOptions(
             collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW
         ),

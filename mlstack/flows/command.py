@@ -17,18 +17,18 @@ def schedule_command(
     show_result: Callable[[FlowRun], None] | None = None,
     arguments: list[str] | None = None,
 ) -> int:
-    """Run the command; the arguments are those of the process unless others are given.
+    """Run the command and return its exit code.
 
     Args:
         describe: Returns the flow's schedule.
         show_result: Called with the completed run.
-        arguments: `["apply"]` or `["run"]`.
+        arguments: `["apply"]` or `["run"]`; None means those of the process.
 
     Returns:
-        The exit code: 130 when a person stops following the run, which goes on; else 0.
+        130 if the user stops following the run, which continues; otherwise 0.
 
     Raises:
-        MlstackError: Prefect cannot be reached or refuses, or the run failed.
+        MlstackError: Prefect cannot be reached or rejects a request, or the run failed.
     """
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("action", choices=["apply", "run"])

@@ -1,4 +1,4 @@
-"""Connects to Prefect's server."""
+"""Connect to Prefect's server."""
 
 import os
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from mlstack.settings import Settings
 
 
 class PrefectError(MlstackError):
-    """Prefect's server cannot be reached, or refuses a request."""
+    """Prefect's server cannot be reached, or rejects a request."""
 
 
 @contextmanager
@@ -23,13 +23,13 @@ def prefect_client() -> Iterator[SyncPrefectClient]:
 
     Raises:
         SettingsError: the variable is not set.
-        PrefectError: the server cannot be reached or refuses, now or while the client is used.
+        PrefectError: the server cannot be reached or rejects a request, now or within the block.
     """
     address = os.environ.get("PREFECT_API_URL")
     if not address:
         raise SettingsError("PREFECT_API_URL is not set: there is no Prefect server to talk to")
     try:
-        # Not `get_client`: without an address it silently starts a private server.
+        # Not `get_client`: without a URL it silently starts a private server.
         with SyncPrefectClient(
             address,
             auth_string=PREFECT_API_AUTH_STRING.value(),
@@ -46,5 +46,5 @@ def prefect_client() -> Iterator[SyncPrefectClient]:
 
 
 def run_address(flow_run_id: object) -> str:
-    """Return the address of a flow run's page, for people."""
+    """Return the URL of a flow run in the Prefect UI."""
     return f"{Settings.load().prefect_url}/runs/flow-run/{flow_run_id}"

@@ -1,4 +1,4 @@
-"""Starts a flow run, or finds the active one, and follows it to its end."""
+"""Start a flow run, or find the active one, and follow it to its end."""
 
 import time
 from collections.abc import Iterator
@@ -35,9 +35,9 @@ _LOG_PAGE = 200
 _STEP_ENDED = "Finished in state Completed()"
 # Log lines arrive in batches, the last ones after the final state.
 _LAST_LINES_POLLS = 3
-# A line may reach the server some seconds after its timestamp.
+# A line may reach the server seconds after its timestamp.
 _LOG_DELAY = timedelta(seconds=30)
-# A restart of the server takes less.
+# Longer than a restart of the server takes.
 _UNREACHABLE_SECONDS = 120
 
 
@@ -46,11 +46,10 @@ class RunFailed(MlstackError):
 
 
 def require_runnable(schedule: FlowSchedule) -> None:
-    """Check that the flow could run now.
+    """Check that the flow can run now.
 
     Raises:
-        PrefectError: the schedule was not applied, no worker is online, or Prefect does
-            not answer.
+        PrefectError: the schedule is not applied, no worker is online, or Prefect does not answer.
     """
     with prefect_client() as client:
         _prefect_id(client, schedule)
@@ -58,10 +57,9 @@ def require_runnable(schedule: FlowSchedule) -> None:
 
 
 def find_active_run(client: SyncPrefectClient, schedule: FlowSchedule) -> FlowRun | None:
-    """Find the run that is going on; while it does, no other run may start.
+    """Find the active run; no other run can start before it ends.
 
-    Raises:
-        PrefectError: the schedule was not applied.
+    Raises PrefectError if the schedule is not applied.
     """
     runs = client.read_flow_runs(
         deployment_filter=DeploymentFilter(
@@ -82,8 +80,7 @@ def find_active_run(client: SyncPrefectClient, schedule: FlowSchedule) -> FlowRu
 def start(client: SyncPrefectClient, schedule: FlowSchedule) -> FlowRun:
     """Start a run.
 
-    Raises:
-        PrefectError: the schedule was not applied, or no worker is online.
+    Raises PrefectError if the schedule is not applied or no worker is online.
     """
     _require_worker(client)
     run = client.create_flow_run_from_deployment(
@@ -97,8 +94,7 @@ def follow(client: SyncPrefectClient, schedule: FlowSchedule, run: FlowRun) -> F
     """Print a run's log until it ends.
 
     Returns:
-        The completed run: the given one or, if that was cancelled for another active run,
-        the other one.
+        The completed run. If the run was cancelled because another run is active, that run.
 
     Raises:
         RunFailed: it failed, crashed or was cancelled.
@@ -150,7 +146,7 @@ def _require_worker(client: SyncPrefectClient) -> None:
 
 
 def _cancel_without_worker(client: SyncPrefectClient, run: FlowRun) -> None:
-    """Cancel a run that no worker takes: it would start unexpectedly later."""
+    """Cancel a run that no worker takes, because it would start unexpectedly later."""
     try:
         _require_worker(client)
     except PrefectError:
@@ -167,19 +163,19 @@ class _LogReader:
         self._newest: datetime | None = None
 
     def print_new(self, client: SyncPrefectClient) -> None:
-        """Print the lines that were not printed yet."""
+        """Print lines that were not printed yet."""
         for line in self._read(client):
             if line.id in self._printed:
                 continue
             self._printed.add(line.id)
             if line.message != _STEP_ENDED:
-                # The rest, such as a stack trace, is on Prefect's pages.
+                # The rest, such as a stack trace, is in the Prefect UI.
                 first, *_ = line.message.splitlines() or [""]
                 say(f"{line.timestamp.astimezone():%H:%M:%S} {first}")
             self._newest = max(self._newest or line.timestamp, line.timestamp)
 
     def print_rest(self, client: SyncPrefectClient) -> None:
-        """Print the last lines, which may arrive after the end of the run."""
+        """Print the last lines, which may arrive after the run's end."""
         for _ in range(_LAST_LINES_POLLS):
             time.sleep(_POLL_SECONDS)
             self.print_new(client)

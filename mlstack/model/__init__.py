@@ -1,1 +1,1 @@
-"""Models: the encoder, scoring, files on disk, local copies, and the way to MLflow."""
+"""Models: encoding, scoring, files on disk, local copies, and access to MLflow."""

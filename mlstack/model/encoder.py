@@ -1,4 +1,4 @@
-"""Encode features as the float32 matrix that models see, for training and serving alike."""
+"""Encode features as the float32 matrix for training and serving."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,11 +15,8 @@ Matrix = NDArray[np.float32]
 class Encoder:
     """Encodes customers by a contract.
 
-    Numbers and ordinals take one column each, categories one column per value (one-hot). A
-    missing value is NaN in every column of its feature.
-
-    Args:
-        contract: Names, kinds and order of the features.
+    Numbers and ordinals take one column each, categories one column per value (one-hot). A missing
+    value is NaN in every column of its feature.
     """
 
     def __init__(self, contract: Contract) -> None:
@@ -36,7 +33,7 @@ class Encoder:
                 columns.append(feature.name)
                 self._numeric.append((feature.name, start))
         self.columns = tuple(columns)
-        """Names of the matrix's columns, in order."""
+        """Column names of the matrix, in order."""
 
     def encode(self, customers: Sequence[Mapping[str, Any]]) -> Matrix:
         """Encode validated customers; an absent or null feature is missing.
@@ -61,7 +58,7 @@ class Encoder:
         return np.array(matrix, dtype=np.float32).reshape(len(matrix), width)
 
     def encode_frame(self, frame: pd.DataFrame) -> Matrix:
-        """Encode a clean table, as `encode` does (see `dataset.clean`).
+        """Encode a clean table (see `dataset.clean`) as `encode` does.
 
         Returns:
             Matrix of shape (n_rows, n_columns).

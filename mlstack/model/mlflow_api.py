@@ -1,7 +1,7 @@
-"""The one way to MLflow's tracking server: a client, runs and their files.
+"""Access MLflow's tracking server: client, runs and their files.
 
-MLflow takes seconds to import, so every function imports it when it is first needed: a service
-that has local copies of its models starts without it.
+MLflow takes seconds to import, so each function imports it on first use: a service with local
+copies of its models starts without it.
 """
 
 import logging
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PARENT_TAG = "mlflow.parentRunId"
-"""MLflow's tag that leads from a trial's run to its search's run."""
+"""MLflow's tag that links a trial's run to its search's run."""
 
 SEARCH_TAG = "search"
-"""Tag of every run of a search: the search's name."""
+"""Tag of all runs of a search; its value is the search's name."""
 
 _ADDRESS = "MLFLOW_TRACKING_URI"
 _NO_SUCH_RUN = "RESOURCE_DOES_NOT_EXIST"
@@ -33,7 +33,7 @@ _NO_SUCH_RUN = "RESOURCE_DOES_NOT_EXIST"
 def shorten_timeouts() -> None:
     """Let this process's MLflow client give up after 20 s.
 
-    By default it retries for minutes, during which nobody learns what is wrong.
+    By default it retries for minutes without saying what is wrong.
     """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "8")
@@ -53,7 +53,7 @@ def connect() -> "MlflowClient":
 
 
 def run_address(experiment_id: str, run_id: str) -> str:
-    """Return the address of a run's page."""
+    """Return the URL of a run's page."""
     return f"{Settings.load().mlflow_url}/#/experiments/{experiment_id}/runs/{run_id}"
 
 
@@ -61,8 +61,8 @@ def find_run(run_id: str) -> "Run":
     """Look up a run.
 
     Raises:
-        RegistryUnavailable: MLflow cannot be asked.
-        ModelError: MLflow knows no such run.
+        RegistryUnavailable: the query to MLflow failed.
+        ModelError: MLflow has no such run.
     """
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - see the module
 
@@ -79,8 +79,8 @@ def download(run_id: str, path: str, folder: Path) -> Path:
     """Download a file or folder of a run into a folder; return its path there.
 
     Raises:
-        RegistryUnavailable: MLflow cannot give it. MLflow reports every failed download as a
-            missing file, so a file that does not exist cannot be told apart.
+        RegistryUnavailable: the download failed. MLflow reports every failed download as a missing
+            file, so a file that does not exist cannot be told apart.
     """
     import mlflow.artifacts  # noqa: PLC0415 - see the module
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
@@ -96,10 +96,10 @@ def download(run_id: str, path: str, folder: Path) -> Path:
 
 
 def _unavailable(what: str, error: "MlflowException") -> RegistryUnavailable:
-    """Build an error that clients may see; log the libraries' own words."""
+    """Build an error that clients may see, and log the original message."""
     log.warning("MLflow cannot %s: %s", what, error)
     address = urlsplit(os.environ.get(_ADDRESS, ""))
-    # Exceptions of requests are OSErrors: there was no answer at all.
+    # Exceptions of requests are OSErrors: there was no response.
     reason = (
         f"it does not answer at {address.scheme}://{address.netloc.rpartition('@')[2]}"
         if isinstance(error.__context__, OSError)

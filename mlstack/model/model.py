@@ -1,7 +1,7 @@
-"""A model on disk and in memory: native XGBoost file, contract and manifest; never a pickle.
+"""Models on disk and in memory: native XGBoost file, contract and manifest.
 
-In an MLflow run the files are part of a normal MLflow XGBoost model, which MLflow's own tools
-can load. Servers read only these three.
+No pickles. In an MLflow run the files are part of a normal MLflow XGBoost model, which MLflow's own
+tools can load; servers read only these three.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from mlstack.model.encoder import Encoder, Matrix
 
 MODEL_FILE = "model.ubj"
 EXTRA_FOLDER = "extra_files"
-"""Folder of an MLflow model that holds files which are not MLflow's own."""
+"""Folder of an MLflow model for files that are not MLflow's own."""
 CONTRACT_FILE = "contract.yaml"
 MANIFEST_FILE = "manifest.json"
 
@@ -29,17 +29,17 @@ _TEST_ROW_TOLERANCE = 1e-5
 
 
 class Manifest(BaseModel):
-    """Describes a model, so that a damaged one can be recognised."""
+    """Describes a model, to detect damage."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
     columns: tuple[str, ...]
-    """Columns of the training matrix, in order."""
+    """Column names of the training matrix, in order."""
     model_sha256: str
     contract_sha256: str
     test_row: Mapping[str, Value]
-    """A customer; `test_row_chance` is what the model predicted for it after training."""
+    """A customer; `test_row_chance` is the model's prediction for it after training."""
     test_row_chance: float
 
 
@@ -48,7 +48,7 @@ def write_extra_files(
 ) -> list[Path]:
     """Write the contract and the manifest of a trained model; return their paths.
 
-    `contract_text` is the contract as YAML; the folder is created if missing.
+    `contract_text` is the contract as YAML. The folder is created if missing.
     """
     encoder = Encoder(contract)
     manifest = Manifest(
@@ -66,22 +66,22 @@ def write_extra_files(
 
 
 class Model:
-    """The verified model of a run in memory. Several threads may score at the same time."""
+    """The verified model of a run, in memory; scoring is thread-safe."""
 
     def __init__(self, run_id: str, contract: Contract, booster: xgboost.Booster) -> None:
         self.run_id, self.contract = run_id, contract
         self.encoder = Encoder(contract)
         self._booster = booster
-        booster.set_param({"nthread": 1})  # a row is too little work to share
+        booster.set_param({"nthread": 1})  # one row is too little work for several threads
 
     @classmethod
     def load(cls, folder: Path, run_id: str) -> Self:
         """Load a model and verify it: checksums before parsing, test row after.
 
-        `folder` holds an MLflow XGBoost model, with our files in `EXTRA_FOLDER`.
+        `folder` contains an MLflow XGBoost model, with our files in `EXTRA_FOLDER`.
 
         Raises:
-            ModelError: a file is missing or changed, or the model contradicts its manifest.
+            ModelError: a file is missing or modified, or the model contradicts its manifest.
         """
         model_bytes = _read(folder / MODEL_FILE)
         contract_bytes = _read(folder / EXTRA_FOLDER / CONTRACT_FILE)
@@ -106,12 +106,12 @@ class Model:
         return model
 
     def score(self, customers: Sequence[Mapping[str, Any]]) -> list[float]:
-        """Predict the chance of the positive class for customers valid by the contract."""
+        """Predict the probability of the positive class for valid customers."""
         chances: list[float] = self.score_matrix(self.encoder.encode(customers)).tolist()
         return chances
 
     def score_matrix(self, matrix: Matrix) -> NDArray[np.float32]:
-        """Predict the probabilities of encoded rows, shape (n_rows,)."""
+        """Predict the probabilities for encoded rows, shape (n_rows,)."""
         return _score(self._booster, matrix)
 
     def check_contract(self, contract: Contract) -> None:

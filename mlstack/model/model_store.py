@@ -1,4 +1,4 @@
-"""Keep verified local copies of MLflow's models, so that a restart needs no MLflow."""
+"""Keep verified local copies of models, so that a restart does not need MLflow."""
 
 import shutil
 import subprocess
@@ -18,11 +18,11 @@ from mlstack.settings import ROOT, Settings
 
 _CHECK_SECONDS = 120
 _READY = ".ready"
-"""Suffix of a tried model that is about to replace a copy."""
+"""Suffix of a tested model that is about to replace a copy."""
 
 
 class ModelStore:
-    """Models by run id; each is downloaded and tried once.
+    """Models by run id, each downloaded and tested once.
 
     All serving processes share the folder of the copies.
     """
@@ -31,11 +31,11 @@ class ModelStore:
         self._folder = folder
 
     def load(self, run_id: str) -> Model:
-        """Load a model, downloading it first if there is no copy.
+        """Load a model, downloading it if there is no copy.
 
         Raises:
             RegistryUnavailable: there is no copy, and MLflow cannot be reached.
-            ModelNotKept: the copy cannot be stored, or trying it takes too long.
+            ModelNotKept: the copy cannot be stored, or testing it takes too long.
             ModelError: the run is unknown or unfinished, or its model is missing or broken.
         """
         copy = self._folder / run_id
@@ -48,7 +48,7 @@ class ModelStore:
                 try:
                     return Model.load(copy, run_id)
                 except ModelError as broken:
-                    # A copy that a disk or a power cut has damaged is intact in MLflow.
+                    # A copy that was damaged by a disk or a power failure is intact in MLflow.
                     try:
                         self._fetch(run_id, copy)
                     except ModelError as error:
@@ -61,11 +61,11 @@ class ModelStore:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Return the models in the state folder."""
+        """Return the store in the state folder."""
         return cls(settings.state_path / "models")
 
     def _fetch(self, run_id: str, copy: Path) -> None:
-        """Download a model, try it, and replace the copy with it."""
+        """Download a model, test it, and replace the copy with it."""
         fresh = copy.with_suffix(".new")
         shutil.rmtree(fresh, ignore_errors=True)
         try:
@@ -79,7 +79,7 @@ class ModelStore:
 
 
 def _replace_copy(copy: Path) -> None:
-    """Replace a copy by its tried successor; a kill at any time leaves one intact."""
+    """Replace a copy by its tested successor; a kill at any time leaves one intact."""
     ready = copy.with_suffix(_READY)
     if ready.exists():
         shutil.rmtree(copy, ignore_errors=True)
@@ -95,7 +95,7 @@ def _download(run_id: str, folder: Path) -> None:
         raise ModelError(f"run {run_id} is {run.info.status}: only a finished run can be deployed")
     if not (run.outputs and run.outputs.model_outputs):
         raise ModelError(f"run {run_id} has no model: choose a trial of the search")
-    # MLflow creates a folder of its own choice inside the given one.
+    # MLflow creates its own folder inside the given one.
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         download(run_id, "model", Path(scratch)).rename(folder)
 
@@ -123,7 +123,7 @@ def _try_in_own_process(folder: Path, run_id: str) -> None:
 
 
 def main() -> None:
-    """Try a model: `python -m mlstack.model.model_store FOLDER RUN_ID`."""
+    """Test a model: `python -m mlstack.model.model_store FOLDER RUN_ID`."""
     folder, run_id = sys.argv[1:]
     Model.load(Path(folder), run_id)
 

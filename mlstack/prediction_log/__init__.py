@@ -1,1 +1,1 @@
-"""The prediction log: stored predictions and outcomes, the spool, and MongoDB."""
+"""The prediction log: predictions, outcomes, the spool, and MongoDB."""

@@ -1,4 +1,4 @@
-"""Moves spooled entries to MongoDB, and tells the monitoring service."""
+"""Move spooled entries to MongoDB, and forward predictions to monitoring."""
 
 import json
 import logging
@@ -21,7 +21,7 @@ PREDICTION, OUTCOME = "prediction", "outcome"
 
 _BATCH = 500
 _IDLE_SECONDS = 0.5
-# One large insert costs little more than a small one, and leaves the processor to requests.
+# One large insert costs little more than a small one and leaves the CPU to requests.
 _GATHER_SECONDS = 0.2
 _ADOPT_SECONDS = 5.0
 _FIRST_RETRY_SECONDS = 0.5
@@ -30,9 +30,9 @@ _REPORT_SECONDS = 60.0
 
 
 class Sink(Protocol):
-    """Stores entries for good: `MongoSink`, or memory in tests.
+    """Stores entries permanently: `MongoSink`, or memory in tests.
 
-    Storing an entry again must change nothing; each call may raise StorageUnavailable.
+    Storing an entry again must change nothing. Each call may raise StorageUnavailable.
     """
 
     def prepare(self) -> None:
@@ -46,10 +46,10 @@ class Sink(Protocol):
 
 
 class Monitor(Protocol):
-    """Gets stored predictions, at best effort."""
+    """Receives stored predictions, on a best-effort basis."""
 
     def tell(self, predictions: Sequence[dict[str, Any]]) -> None:
-        """Take predictions; must return at once and never raise."""
+        """Accept predictions; must return at once and never raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,7 @@ class Backlog:
     """The entries that are not stored yet.
 
     Args:
-        records: Number of entries.
-        oldest_seconds: Age of the oldest; 0 when there is none.
+        oldest_seconds: Age of the oldest entry; 0 if there is none.
     """
 
     records: int
@@ -67,12 +66,7 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class _Rest:
-    """The pause of a spool that could not be drained.
-
-    Args:
-        seconds: How long.
-        until: Until when, by the monotonic clock.
-    """
+    """The pause of a spool that could not be drained; `until` is monotonic time."""
 
     seconds: float
     until: float
@@ -82,9 +76,8 @@ class Drainer:
     """Drains this process's spool and those of ended processes, in its own thread.
 
     Args:
-        spool: This process's spool.
         sink: Where entries are stored.
-        monitor: Gets predictions after they were stored.
+        monitor: Receives predictions once they are stored.
         observe: Called after each step with the backlog and the number of entries stored.
     """
 
@@ -107,11 +100,11 @@ class Drainer:
         self._reported = 0.0
 
     def start(self) -> None:
-        """Start to drain; returns at once."""
+        """Start draining; return at once."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; entries that are left stay in the spools for other processes."""
+        """Stop the thread; other processes drain the remaining entries."""
         self._stopping.set()
         self._thread.join()
         for spool in self._adopted:
@@ -129,7 +122,7 @@ class Drainer:
                 self._stopping.wait(self._retry_seconds * jitter)
                 self._retry_seconds = min(2 * self._retry_seconds, _LAST_RETRY_SECONDS)
             except Exception:
-                # Only this thread drains, so it logs a defect and goes on.
+                # Only this thread drains, so it logs a defect and continues.
                 stored = 0
                 log.exception("draining the prediction log failed; trying again")
                 self._stopping.wait(_LAST_RETRY_SECONDS)
@@ -140,7 +133,7 @@ class Drainer:
     def _step(self) -> int:
         stored = 0
         try:
-            # First, so that entries of dead processes are counted even while MongoDB is down.
+            # First, so that entries of dead processes are counted even if MongoDB is down.
             self._adopt()
             if not self._prepared:
                 self._sink.prepare()
@@ -152,7 +145,7 @@ class Drainer:
         return stored
 
     def _adopt(self) -> None:
-        """Close adopted spools that are empty, and adopt those of processes that ended."""
+        """Close empty adopted spools, and adopt those of ended processes."""
         for spool in [spool for spool in self._adopted if spool.pending == 0]:
             spool.close()
             self._adopted.remove(spool)
@@ -164,7 +157,7 @@ class Drainer:
             try:
                 self._adopted.append(Spool(path, adopted=True))
             except SpoolOwnedError:
-                continue  # its process lives, or another one has adopted it
+                continue  # its process is alive, or another one has adopted it
             except SpoolError as error:
                 if path not in self._unreadable:
                     self._unreadable.add(path)
@@ -173,7 +166,7 @@ class Drainer:
                 self._unreadable.discard(path)
 
     def _try(self, spool: Spool) -> int:
-        """Drain a spool unless it is paused; one that cannot be drained delays no other."""
+        """Drain a spool unless it is paused; its failure does not delay other spools."""
         rest = self._rests.get(spool.path)
         if rest and time.monotonic() < rest.until:
             return 0
@@ -214,16 +207,16 @@ class Drainer:
         return Backlog(sum(spool.pending for spool in spools), age)
 
     def _report(self, error: Exception) -> None:
-        """Log at most once a minute that nothing drains."""
+        """Log a failure to drain, at most once a minute."""
         if time.monotonic() - self._reported > _REPORT_SECONDS or not self._reported:
             self._reported = time.monotonic()
             log.warning("%s; predictions wait in the spool and drain by themselves", error)
 
 
 def _oldest_at(spool: Spool) -> float | None:
-    """Return when a spool's oldest entry was written; None: it is empty or unreadable.
+    """Return when a spool's oldest entry was written; None if empty or unreadable.
 
-    That it is unreadable is logged where it is drained.
+    The drain step logs an unreadable spool.
     """
     try:
         return spool.oldest_at()

@@ -1,4 +1,4 @@
-"""Outcomes of customers as a client reports them, checked against the contract."""
+"""Read outcomes that a client reports, and check them against the contract."""
 
 from functools import lru_cache
 from typing import Any
@@ -11,11 +11,11 @@ from mlstack.errors import InvalidFeedback
 from mlstack.prediction_log.prediction import PREDICTION_ID_PATTERN, Outcome
 
 MAX_FEEDBACK = 1000
-"""Most outcomes of one request."""
+"""Maximum number of outcomes per request."""
 
 
 def feedback_schema(target: Target) -> dict[str, Any]:
-    """Make the JSON schema (draft 2020-12) of one outcome."""
+    """Build the JSON schema (draft 2020-12) of one outcome."""
     return {
         "type": "object",
         "title": "outcome",
@@ -34,14 +34,14 @@ def feedback_schema(target: Target) -> dict[str, Any]:
 
 
 def read_feedback(request: Any, contract: Contract) -> list[Outcome]:
-    """Read one outcome or an array of 1 to `MAX_FEEDBACK`; one fault fails them all.
+    """Read one outcome or an array of 1 to `MAX_FEEDBACK`, all or none.
 
     Args:
-        request: A parsed JSON value whose texts are all valid Unicode.
+        request: A parsed JSON value whose strings are all valid Unicode.
         contract: Names the outcome.
 
     Raises:
-        InvalidFeedback: carries every fault, at most `MAX_ERRORS`.
+        InvalidFeedback: has every error, at most `MAX_ERRORS`.
     """
     validator = _validator(contract.target)
     if isinstance(request, list):
@@ -54,7 +54,7 @@ def read_feedback(request: Any, contract: Contract) -> list[Outcome]:
     return [Outcome(item[PREDICTION_ID], item[contract.target.name]) for item in items]
 
 
-@lru_cache(maxsize=8)  # to compile the schema takes longer than to check a request
+@lru_cache(maxsize=8)  # compiling the schema takes longer than checking a request
 def _validator(target: Target) -> SchemaValidator:
     return SchemaValidator(
         feedback_schema(target),

@@ -7,15 +7,14 @@ from mlstack.prediction_log.prediction import Source
 
 
 class LogMetrics:
-    """Counts what waits in the spools and what was stored.
+    """Exports how many entries are spooled and how many were stored.
 
     Args:
-        registry: Where the metrics are registered.
-        source: The server.
+        source: Name of the server, used as a label.
     """
 
     def __init__(self, registry: CollectorRegistry, source: Source) -> None:
-        # The modes apply where several worker processes share a folder of metrics.
+        # The multiprocess modes matter only if workers share a metrics folder.
         spool = Gauge(
             "mlstack_spool_records",
             "Predictions and outcomes that are not stored yet.",
@@ -39,7 +38,7 @@ class LogMetrics:
         self._source, self._spool, self._oldest = source, spool, oldest
 
     def set_backlog(self, backlog: Backlog, stored: int) -> None:
-        """Set what waits, and count what was stored since the last call."""
+        """Update the backlog gauges and count entries stored since the last call."""
         self._spool.labels(self._source).set(backlog.records)
         self._oldest.labels(self._source).set(backlog.oldest_seconds)
         self._stored.labels("mongodb").inc(stored)

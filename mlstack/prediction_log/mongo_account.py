@@ -1,8 +1,8 @@
-"""Creates the MongoDB account of the services, with access to their database alone.
+"""Create the services' MongoDB account, which can access only their database.
 
-Run by `python -m mlstack.prediction_log.mongo_account`, once MongoDB runs. `MONGO_URI` and
-`MONGO_PASSWORD_FILE` name the account, `MONGO_ROOT_USER` and `MONGO_ROOT_PASSWORD_FILE` the one
-that may create it. If the account exists, its password is set to the file's.
+Run `python -m mlstack.prediction_log.mongo_account` once MongoDB is up. `MONGO_URI` and
+`MONGO_PASSWORD_FILE` define the account, `MONGO_ROOT_USER` and `MONGO_ROOT_PASSWORD_FILE` the
+account that creates it. If the account exists, its password is updated.
 """
 
 import logging
@@ -47,7 +47,7 @@ def main() -> None:
         timeoutMS=5000,
     )
     with client:
-        # On its first start MongoDB answers for a while and then restarts.
+        # On its first start MongoDB answers briefly and then restarts.
         retry = Retry(log, "MongoDB's account", PyMongoError, first=0.5, give_up=_WAIT_SECONDS)
         retry(_create, client, user, password)
     say(f"MongoDB's account {user} can read and write {DATABASE}, and nothing else")

@@ -1,4 +1,4 @@
-"""The services' database in MongoDB: its client, its collections, its errors."""
+"""The services' MongoDB database: client, collections and errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,20 +12,20 @@ from mlstack.errors import MlstackError, SettingsError
 
 DATABASE = "prediction_service"
 PREDICTIONS = "data"
-"""Collection with one document a prediction, its outcome included once that is known."""
+"""Collection with one document per prediction, including its outcome once known."""
 OUTCOMES = "outcome"
-"""Collection with one document an outcome, by the id of its prediction."""
+"""Collection with one document per outcome, by prediction id."""
 
 _CONNECT_MS = 5000
 
 
 class StorageUnavailable(MlstackError):
-    """MongoDB does not answer, or refuses; the same call may succeed later."""
+    """MongoDB does not answer or rejects a call; a retry may succeed."""
 
 
 @contextmanager
 def mongo_errors() -> Iterator[None]:
-    """Raise StorageUnavailable for every error of MongoDB's inside the block."""
+    """Convert every MongoDB error inside the block to StorageUnavailable."""
     try:
         yield
     except PyMongoError as error:
@@ -33,15 +33,16 @@ def mongo_errors() -> Iterator[None]:
 
 
 def mongo_client(uri: str, seconds: float | None = None) -> MongoClient[dict[str, Any]]:
-    """Make a client; it opens no connection and looks up no name before its first call.
+    """Create a client, without connecting or resolving names before the first call.
+
+    A MongoDB that is down is detected after 5 s, regardless of `seconds`.
 
     Args:
-        uri: MongoDB's address.
-        seconds: Time limit of MongoDB's answer to one call; None: no limit. A MongoDB that is
-            down is noticed after 5 s in either case.
+        uri: MongoDB URI.
+        seconds: Time limit for the response to one call; None means no limit.
 
     Raises:
-        SettingsError: the address can never work.
+        SettingsError: the URI can never work.
     """
     try:
         return MongoClient(
@@ -49,7 +50,7 @@ def mongo_client(uri: str, seconds: float | None = None) -> MongoClient[dict[str
             connect=False,
             connectTimeoutMS=_CONNECT_MS,
             serverSelectionTimeoutMS=_CONNECT_MS,
-            # Not timeoutMS: that would replace the server selection timeout as well.
+            # Not timeoutMS: it would also replace the server selection timeout.
             socketTimeoutMS=None if seconds is None else int(seconds * 1000),
             # Our writers retry; a standalone server does not support retryable writes.
             retryWrites=False,
@@ -62,14 +63,9 @@ def mongo_client(uri: str, seconds: float | None = None) -> MongoClient[dict[str
 
 @contextmanager
 def open_database(uri: str) -> Iterator[Database[dict[str, Any]]]:
-    """Open the database for a block, with no time limit for a single call.
+    """Open the database for a block, without a time limit for single calls.
 
-    Args:
-        uri: MongoDB's address.
-
-    Raises:
-        SettingsError: the address can never work.
-        StorageUnavailable: MongoDB does not answer, or refuses.
+    Raises SettingsError if the URI can never work, and StorageUnavailable.
     """
     with mongo_errors(), mongo_client(uri) as client:
         yield client[DATABASE]

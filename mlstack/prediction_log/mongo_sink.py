@@ -1,6 +1,6 @@
-"""Stores predictions and their outcomes in MongoDB.
+"""Store predictions and outcomes in MongoDB.
 
-An outcome is copied into its prediction by whichever of the two arrives later.
+Whichever of the two arrives later copies the outcome into its prediction.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ from mlstack.prediction_log.prediction import ID
 
 _DUPLICATE_KEY = 11000
 _CALL_SECONDS = 5.0
-# Each update is a disk write of its own: even a slow disk makes this many in time.
+# Each update is a separate disk write; even a slow disk can do this many in time.
 _UPDATES = 50
 
 Document = Mapping[str, Any]
@@ -32,11 +32,7 @@ Document = Mapping[str, Any]
 class MongoSink:
     """Stores predictions and outcomes; storing one again changes nothing.
 
-    Args:
-        uri: MongoDB's address.
-
-    Raises:
-        SettingsError: the address can never work.
+    Raises SettingsError if the MongoDB URI can never work.
     """
 
     def __init__(self, uri: str) -> None:
@@ -51,10 +47,11 @@ class MongoSink:
             self._outcomes.create_index([(TARGET_AT, ASCENDING)])
 
     def store_predictions(self, documents: Sequence[Document]) -> None:
-        """Store predictions (`Prediction.document`); one that is stored already is kept.
+        """Store predictions (`Prediction.document`); existing ones are kept.
 
-        The newer one replaces it only if another model made it: a stream record whose answer was
-        kept but not published is answered again, and the published answer is the one to keep.
+        A newer one replaces an older one only if another model made it: a stream record whose
+        answer was kept but not published is answered again, and the published answer must be
+        stored.
 
         Raises:
             StorageUnavailable: not all of them are stored; store them again.
@@ -69,7 +66,7 @@ class MongoSink:
             self._copy_outcomes(self._outcomes.find({ID: {"$in": ids}}))
 
     def store_outcomes(self, documents: Sequence[Document]) -> None:
-        """Store outcomes (`Outcome.document`); the later of two for one prediction wins.
+        """Store outcomes (`Outcome.document`); the latest one per prediction wins.
 
         Raises:
             StorageUnavailable: not all of them are stored; store them again.
@@ -91,7 +88,7 @@ class MongoSink:
         self._client.close()
 
     def _insert(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Insert new predictions; return those that are stored already."""
+        """Insert new predictions; return those that already exist."""
         try:
             self._predictions.insert_many(rows, ordered=False)
         except BulkWriteError as error:
@@ -117,10 +114,10 @@ def _replace_other_model(row: Document) -> UpdateOne:
 
 
 def _set_if_later(outcome: Document, *, upsert: bool = False) -> UpdateOne:
-    """Set an outcome unless a later one is stored; safe against concurrent writers.
+    """Set an outcome unless a later one is stored; safe for concurrent writers.
 
-    With `upsert`, a later one shows up as a duplicate key: no document matches, and no other
-    document with this id can be added.
+    With `upsert`, a later one causes a duplicate key error: no document matches, and no other
+    document with this id can be inserted.
     """
     earlier = {ID: outcome[ID], TARGET_AT: {"$not": {"$gte": outcome[TARGET_AT]}}}
     fields = {name: outcome[name] for name in (TARGET, TARGET_AT)}
@@ -128,9 +125,9 @@ def _set_if_later(outcome: Document, *, upsert: bool = False) -> UpdateOne:
 
 
 def _raise_unless_duplicates(error: BulkWriteError) -> None:
-    """Raise the error again unless it only says that documents are stored already."""
+    """Raise the error again unless all failures are duplicate keys."""
     failures = error.details["writeErrors"]
-    # A write that too few members of a cluster acknowledged does not count as stored.
+    # A write that too few cluster members acknowledged does not count as stored.
     if error.details["writeConcernErrors"] or any(f["code"] != _DUPLICATE_KEY for f in failures):
         raise error
 

@@ -1,4 +1,4 @@
-"""Posts predictions to the monitoring service: best effort, bounded, never in the way."""
+"""Post predictions to the monitoring service, best-effort and bounded."""
 
 import logging
 import threading
@@ -21,14 +21,14 @@ from mlstack.waiting import Outage, Stop
 log = logging.getLogger(__name__)
 
 MAX_WAITING = 10_000
-"""Most predictions that wait for the monitor; beyond that the oldest are dropped."""
+"""Maximum number of queued predictions; beyond that the oldest are dropped."""
 
 _BATCH = 1000
 _TIMEOUT_SECONDS = 5
 _RETRY_SECONDS = 5.0
 
-# The monitor takes features, prediction and run, and the id that it finds repetitions and the
-# outcome by.
+# The monitor takes features, prediction and run, and the id, by which it detects repetitions and
+# finds the outcome.
 _NOT_MONITORED = {ID, *RESERVED_NAMES} - {PREDICTION, RUN_ID}
 _SERVER_ERROR = 500
 
@@ -37,9 +37,9 @@ class MonitorSink:
     """Posts predictions to `<url>/iterate/<contract name>` from its own thread.
 
     Args:
-        url: The monitoring service's address.
+        url: URL of the monitoring service.
         count_accepted: Called with the number of predictions that the service accepted.
-        token: Sent with each request; empty: none is needed.
+        token: Sent with each request; empty if none is needed.
     """
 
     def __init__(self, url: str, count_accepted: Callable[[int], None], token: str = "") -> None:
@@ -58,14 +58,14 @@ class MonitorSink:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; predictions that still wait are dropped."""
+        """Stop the thread and drop queued predictions."""
         self._stop.order()
         self._given.set()
         self._thread.join()
         self._session.close()
 
     def tell(self, predictions: Sequence[dict[str, Any]]) -> None:
-        """Queue stored predictions; returns at once."""
+        """Queue stored predictions; return at once."""
         self._waiting.extend(predictions)
         self._given.set()
 
@@ -76,13 +76,13 @@ class MonitorSink:
             while self._waiting and not self._stop.ordered:
                 batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
                 if not self._post(batch):
-                    # Queue them again, in front, as far as newer ones have left room.
+                    # Put them back at the front, as far as there is room.
                     free = MAX_WAITING - len(self._waiting)
                     self._waiting.extendleft(reversed(batch[-free:] if free else []))
                     self._stop.wait(_RETRY_SECONDS)
 
     def _post(self, predictions: list[dict[str, Any]]) -> bool:
-        """Post predictions by contract; return False if they have to be posted again."""
+        """Post predictions by contract; return False if they must be posted again."""
         by_contract: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for prediction in predictions:
             row = {key: value for key, value in prediction.items() if key not in _NOT_MONITORED}
@@ -102,13 +102,13 @@ class MonitorSink:
             self._outage.succeeded()
             self._count_accepted(_accepted(answer, len(rows)))
             if not answer.ok:
-                # It would refuse them again, so they are not sent again.
+                # They are not sent again: it would reject them again.
                 log.warning("the monitoring service refuses rows: %s", answer.text[:300])
         return True
 
 
 def _accepted(answer: requests.Response, sent: int) -> int:
-    """Return how many rows the service accepted; it may refuse some of them."""
+    """Return how many rows the service accepted; it may reject some of them."""
     if answer.ok:
         return sent
     try:

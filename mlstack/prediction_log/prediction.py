@@ -1,4 +1,4 @@
-"""A prediction and an outcome, as they are answered, spooled and stored."""
+"""Predictions and outcomes, as they are returned, spooled and stored."""
 
 import re
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from mlstack.contract.prediction_fields import (
 )
 
 ID = "_id"
-"""A stored prediction's and outcome's field for the prediction id."""
+"""Field for the prediction id in stored predictions and outcomes."""
 
 PREDICTION_ID_PATTERN = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 """Regular expression for a prediction id: a UUID in its usual form."""
@@ -36,9 +36,9 @@ class Origin:
     """Where a customer came from.
 
     Args:
-        source: The server that it was sent to.
-        shard_id: Shard of its record, when it came from a stream.
-        sequence_number: Number of its record in the shard, when it came from a stream.
+        source: The server that received it.
+        shard_id: Shard of its record, if it came from a stream.
+        sequence_number: Its record's number in the shard, if it came from a stream.
     """
 
     source: Source
@@ -48,15 +48,14 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a model says of one customer.
+    """A model's prediction for one customer.
 
     Args:
-        prediction_id: A UUID; a repeated request may have the same one.
+        prediction_id: A UUID; repeated requests may share one.
         customer: The validated features.
         chance: Probability of the positive class.
         run_id: MLflow run of the model.
         contract: The model's contract.
-        origin: Where the customer came from.
         created_at: When it was made, with a time zone.
     """
 
@@ -69,7 +68,7 @@ class Prediction:
     created_at: datetime
 
     def answer(self) -> dict[str, Any]:
-        """Return what the caller is answered."""
+        """Return the response for the caller."""
         return {
             self.contract.answer: self.chance,
             RUN_ID: self.run_id,
@@ -98,7 +97,6 @@ class Outcome:
     """What became of a customer.
 
     Args:
-        prediction_id: The prediction that was made of the customer.
         positive: Whether the outcome is the positive class.
     """
 
@@ -106,10 +104,10 @@ class Outcome:
     positive: bool
 
     def document(self, reported_at: datetime) -> dict[str, Any]:
-        """Return the JSON document that is spooled; MongoDB keeps its time as a date.
+        """Return the spooled JSON document; MongoDB stores its time as a date.
 
         Args:
-            reported_at: When it was reported, with a time zone.
+            reported_at: With a time zone.
         """
         return {
             ID: self.prediction_id,
@@ -122,14 +120,14 @@ class PredictionSink(Protocol):
     """Keeps predictions and outcomes: `PredictionLog`, or memory in tests."""
 
     def keep(self, predictions: Sequence[Prediction]) -> None:
-        """Keep all of them or none; raise SpoolError if they must not be answered."""
+        """Keep all or none; raise SpoolError if they must not be returned."""
 
     def keep_outcomes(self, outcomes: Sequence[Outcome]) -> None:
-        """Keep all of them or none; raise SpoolError if they must not be acknowledged."""
+        """Keep all or none; raise SpoolError if they must not be acknowledged."""
 
 
 def contract_label(contract: Contract) -> dict[str, str]:
-    """Return how a stored prediction names its contract."""
+    """Return the contract's name and hash, as stored with a prediction."""
     return {"name": contract.name, "hash": contract.digest}
 
 

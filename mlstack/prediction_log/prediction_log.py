@@ -1,7 +1,8 @@
-"""The prediction log: a prediction is kept before it is answered.
+"""The prediction log: a prediction is kept before it is returned.
 
-It is written to the local spool first; the drainer moves it to MongoDB from there. So an answer
-never waits for a database, and no answered prediction is lost when a process is killed.
+Predictions are first written to the local spool, from which the drainer moves them to MongoDB. A
+response therefore never waits for a database, and no returned prediction is lost when a process is
+killed.
 """
 
 import json
@@ -24,18 +25,18 @@ from mlstack.waiting import Unavailable, wait_until
 log = logging.getLogger(__name__)
 
 _DRAIN_SECONDS = 2.0
-"""How long a process that ends waits for its spool to empty."""
+"""How long a stopping process waits for its spool to empty."""
 
 
 class PredictionLog:
-    """Keeps the predictions and outcomes of this process; safe for several threads.
+    """Keeps the predictions and outcomes of this process; thread-safe.
 
-    It opens nothing before `start`, so each child of a process that forks starts its own.
+    It opens nothing before `start`, so that each child of a forking process starts its own.
 
     Args:
-        settings: State folder, addresses of MongoDB and of the monitoring service.
+        settings: State folder, URIs of MongoDB and of the monitoring service.
         source: The server; part of the spool's file name.
-        metrics: Where the log's state is shown.
+        metrics: Receives the state of the log.
     """
 
     def __init__(self, settings: Settings, source: Source, metrics: LogMetrics) -> None:
@@ -50,10 +51,9 @@ class PredictionLog:
         self._monitor: Monitor = NoMonitor()
 
     def start(self) -> None:
-        """Open the spool and start to drain it; if it cannot be opened, `keep` tries again.
+        """Open the spool and start draining; `keep` retries if opening fails.
 
-        Raises:
-            SettingsError: MongoDB's address can never work.
+        Raises SettingsError if the MongoDB URI can never work.
         """
         self._sink = MongoSink(self._mongo_uri)
         if self._monitor_url:
@@ -68,7 +68,7 @@ class PredictionLog:
             log.error("no prediction can be kept, so none is answered: %s", error)  # noqa: TRY400 - a sentence
 
     def stop(self) -> None:
-        """Drain for a moment, then close; another process's log adopts what is left."""
+        """Drain briefly, then close; another process's log adopts the rest."""
         if self._spool is not None and self._drainer is not None:
             spool = self._spool
             with suppress(Unavailable):
@@ -83,18 +83,16 @@ class PredictionLog:
             self._sink.close()
 
     def keep(self, predictions: Sequence[Prediction]) -> None:
-        """Keep predictions, all or none; they may be answered when this returns.
+        """Keep predictions, all or none; they may be returned afterwards.
 
-        Raises:
-            SpoolError: they cannot be kept: answer none of them.
+        Raises SpoolError if they cannot be kept: return none of them.
         """
         self._append(PREDICTION, [prediction.document() for prediction in predictions])
 
     def keep_outcomes(self, outcomes: Sequence[Outcome]) -> None:
         """Keep outcomes, all or none; their predictions need not be in MongoDB yet.
 
-        Raises:
-            SpoolError: they cannot be kept.
+        Raises SpoolError if they cannot be kept.
         """
         now = datetime.now(UTC)
         self._append(OUTCOME, [outcome.document(now) for outcome in outcomes])

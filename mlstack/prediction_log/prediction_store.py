@@ -1,4 +1,4 @@
-"""Reads predictions back from MongoDB, as tables."""
+"""Read predictions from MongoDB as tables."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -25,22 +25,19 @@ from mlstack.prediction_log.mongo_database import (
 )
 from mlstack.prediction_log.prediction import ID, contract_label
 
-# A report reads 100,000 documents, at about 10,000 a second on a busy machine.
+# A report reads 100,000 documents, about 10,000 a second on a busy machine.
 _READ_SECONDS = 120.0
 
 
 class PredictionStore:
-    """A contract's predictions in MongoDB, each with its outcome once that is known.
+    """A contract's predictions in MongoDB, each with its outcome once known.
 
-    Predictions of another version of the contract are left out: it may have other features.
+    Predictions of other versions of the contract are left out: they may have other features.
 
     Args:
-        uri: MongoDB's address.
-        contract: What a customer is.
+        uri: MongoDB URI; SettingsError if it can never work.
+        contract: Dataset contract.
         seconds: Time limit of one call.
-
-    Raises:
-        SettingsError: the address can never work.
     """
 
     def __init__(self, uri: str, contract: Contract, seconds: float = _READ_SECONDS) -> None:
@@ -52,25 +49,21 @@ class PredictionStore:
         }
 
     def newest(self, count: int) -> pd.DataFrame:
-        """Return the newest `count` predictions, oldest first, as `between` does.
-
-        Raises:
-            StorageUnavailable: MongoDB does not answer.
-        """
+        """Return the newest `count` predictions as `between` does, oldest first."""
         return self._read(self._filter, limit=count)
 
     def between(self, start: datetime, end: datetime, most: int = 0) -> pd.DataFrame:
         """Return the predictions of a time window, oldest first.
 
         Args:
-            start: Begin of the window, with a time zone; included.
+            start: Start of the window, with a time zone; included.
             end: End of the window, with a time zone; excluded.
-            most: Return only this many of the newest ones; 0: all of them.
+            most: Return only this many of the newest ones; 0 means all.
 
         Returns:
-            The features as `customer_table` gives them, `PREDICTION` (float64), `TARGET`
-            (float64; NaN: unknown), `PREDICTION_ID` and `RUN_ID` (text), `CREATED_AT` (UTC).
-            No rows if the window has no predictions.
+            The features as `customer_table` returns them, `PREDICTION` (float64), `TARGET`
+                (float64; NaN if unknown), `PREDICTION_ID` and `RUN_ID` (text), `CREATED_AT` (UTC).
+                May have no rows.
 
         Raises:
             StorageUnavailable: MongoDB does not answer.
@@ -85,8 +78,7 @@ class PredictionStore:
     def outcomes(self, prediction_ids: Sequence[str]) -> Mapping[str, int]:
         """Return the known outcomes by prediction id: 1 for the positive class, else 0.
 
-        Raises:
-            StorageUnavailable: MongoDB does not answer.
+        Raises StorageUnavailable.
         """
         wanted = {ID: {"$in": list(prediction_ids)}, TARGET: {"$exists": True}}
         with mongo_errors():
@@ -116,11 +108,9 @@ class PredictionStore:
 
 
 def prediction_table(documents: Sequence[Mapping[str, Any]], contract: Contract) -> pd.DataFrame:
-    """Make a table of stored predictions, as `PredictionStore.between` returns it.
+    """Convert MongoDB documents to a table as `PredictionStore.between` returns it.
 
-    Args:
-        documents: As MongoDB has them; unknown fields may be absent.
-        contract: What a customer is.
+    Unknown fields may be absent from the documents.
     """
 
     def column(field: str, dtype: Any) -> pd.Series:

@@ -1,8 +1,8 @@
-"""The local spool: entries written to it survive a kill of any process.
+"""The local spool: its entries survive the kill of any process.
 
-A spool is one SQLite file of one process. A write is handed to the kernel before it
-returns and synced to disk within `SYNC_SECONDS`: a SIGKILL loses nothing, a power cut at most
-the entries of those seconds. SQLite's write-ahead log keeps the file intact in both cases.
+A spool is one SQLite file of one process. A write reaches the kernel before it returns and is
+synced to disk within `SYNC_SECONDS`: a SIGKILL loses nothing, a power failure at most the entries
+of those seconds. SQLite's write-ahead log keeps the file intact in both cases.
 """
 
 import logging
@@ -22,11 +22,11 @@ from mlstack.errors import MlstackError
 log = logging.getLogger(__name__)
 
 SYNC_SECONDS = 0.1
-"""Longest time that a written entry is in the kernel's memory only."""
+"""Maximum time that an entry is only in the kernel's memory."""
 
 _SUFFIX = ".spool"
 _LOG_BYTES = 16 * 1024 * 1024
-"""Size at which the write-ahead log is moved into the spool's file."""
+"""Size at which the write-ahead log is moved into the spool file."""
 _INSERT = "INSERT INTO entry (kind, body, written_at) VALUES (?, ?, ?)"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entry (
@@ -39,11 +39,11 @@ CREATE TABLE IF NOT EXISTS entry (
 
 
 class SpoolError(MlstackError):
-    """The spool cannot be written, so its entries must not be acknowledged."""
+    """The spool cannot be used, so its entries must not be acknowledged."""
 
 
 class SpoolOwnedError(SpoolError):
-    """The spool belongs to a living process, or is gone."""
+    """The spool belongs to a running process, or no longer exists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,7 @@ class Entry:
 
     Args:
         number: Its position; later entries have higher numbers.
-        kind: Kind of the document.
-        body: The document.
-        written_at: When it was written, seconds since the epoch.
+        written_at: Seconds since the epoch.
     """
 
     number: int
@@ -64,21 +62,21 @@ class Entry:
 
 
 class Spool:
-    """The spool of a process, which holds a file lock; safe for several threads.
+    """The spool of a process, protected by a file lock; thread-safe.
 
     Args:
         path: The spool's file, ending in `.spool`.
         adopted: The process that wrote it has ended; a missing file is not created.
 
     Raises:
-        SpoolOwnedError: it belongs to a living process, or is gone.
+        SpoolOwnedError: it belongs to a running process, or no longer exists.
         SpoolError: it cannot be opened.
     """
 
     def __init__(self, path: Path, *, adopted: bool = False) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Another thread than this one may release it.
+        # A thread other than this one may release it.
         self._owner = FileLock(path.with_suffix(".lock"), thread_local=False)
         try:
             self._owner.acquire(timeout=0)
@@ -105,20 +103,19 @@ class Spool:
 
     @classmethod
     def of_this_process(cls, folder: Path, name: str) -> Self:
-        """Create the spool of this process, under a name that is never used again."""
+        """Create this process's spool, under a name that is never reused."""
         unique = f"{os.uname().nodename}-{os.getpid()}-{time.time_ns()}"
         return cls(folder / f"{name}-{unique}{_SUFFIX}")
 
     @staticmethod
     def paths(folder: Path) -> list[Path]:
-        """List the spools of a folder; to adopt one whose process has ended, open it."""
+        """List the spools in a folder; to adopt one whose process has ended, open it."""
         return sorted(folder.glob(f"*{_SUFFIX}"))
 
     def append(self, kind: str, bodies: Sequence[bytes]) -> None:
-        """Write entries, all or none; no kill can lose them when this returns.
+        """Write entries, all or none; afterwards no kill can lose them.
 
-        Raises:
-            SpoolError: they could not be written (the disk is full, for example).
+        Raises SpoolError if they cannot be written, for example because the disk is full.
         """
         now = time.time()
         rows = [(kind, body, now) for body in bodies]
@@ -129,7 +126,7 @@ class Spool:
                     self._writer.executemany(_INSERT, rows)
                     self._writer.execute("COMMIT")
                 except BaseException:
-                    # SQLite rolls back by itself after some errors only.
+                    # SQLite rolls back by itself only after some errors.
                     if self._writer.in_transaction:
                         self._writer.execute("ROLLBACK")
                     raise
@@ -146,8 +143,7 @@ class Spool:
     def remove(self, entries: Sequence[Entry]) -> None:
         """Remove stored entries: the oldest ones, as `read` returned them.
 
-        Raises:
-            SpoolError: they could not be removed; they will be read again.
+        Raises SpoolError if they could not be removed; they will be read again.
         """
         try:
             with self._lock:
@@ -162,10 +158,9 @@ class Spool:
         return self._pending
 
     def oldest_at(self) -> float | None:
-        """Return when the oldest entry was written, seconds since the epoch; None: it is empty.
+        """Return when the oldest entry was written (epoch seconds), or None if empty.
 
-        Raises:
-            SpoolError: the spool cannot be read.
+        Raises SpoolError if the spool cannot be read.
         """
         rows = self._oldest("written_at", 1)
         return float(rows[0][0]) if rows else None
@@ -178,12 +173,12 @@ class Spool:
             raise SpoolError(f"the spool {self.path} cannot be read: {error}") from error
 
     def wait_for_entries(self, seconds: float) -> None:
-        """Wait until something was written since the last call, or the time is over."""
+        """Wait until an entry was written since the last call, or for the given time."""
         self._written.wait(seconds)
         self._written.clear()
 
     def close(self) -> None:
-        """Close the spool, and remove its file if it is empty."""
+        """Close the spool; remove its file if it is empty."""
         self._closing.set()
         self._syncing.join()
         with self._lock:
@@ -198,7 +193,7 @@ class Spool:
             self._owner.release()
 
     def _release(self) -> None:
-        # A process that waits for this lock then finds the spool gone.
+        # A process that waits for this lock then sees that the spool no longer exists.
         Path(self._owner.lock_file).unlink(missing_ok=True)
         self._owner.release()
 
@@ -216,13 +211,13 @@ class Spool:
                     _sync_file(log_path)
                     synced = changed
                     if log_path.stat().st_size > _LOG_BYTES:
-                        # Most of it while others write, the rest while none does: the log is
-                        # only reset when it was moved completely.
+                        # Move most of it while others write, the rest while none does: the log is
+                        # reset only when all of it was moved.
                         checkpoints.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
                         with self._lock:
                             checkpoints.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
                 except (OSError, sqlite3.Error):
-                    # For example a full disk: `append` fails by itself, and we try again.
+                    # Perhaps the disk is full: `append` reports it, and this is tried again.
                     log.exception("the spool %s cannot be synced", self.path)
         finally:
             checkpoints.close()
@@ -230,8 +225,8 @@ class Spool:
 
 def _open(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
-    # NORMAL syncs only at checkpoints, and only the syncing thread makes them, so a request
-    # never waits for the disk.
+    # NORMAL syncs only at checkpoints, which only the syncing thread makes: requests never wait for
+    # the disk.
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "wal_autocheckpoint=0"):
         connection.execute(f"PRAGMA {pragma}")
     return connection

@@ -1,1 +1,1 @@
-"""Detects drift against a reference, and measures and estimates model quality."""
+"""Detect drift against a reference, and measure and estimate model quality."""

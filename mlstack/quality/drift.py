@@ -1,12 +1,12 @@
-"""Detects drift: compares current rows with a reference, and judges by the number of rows.
+"""Detect drift by comparing current rows with a reference.
 
-Evidently measures distances: for numbers the Wasserstein distance in standard deviations of
-the reference, for categories and ordinals the Jensen-Shannon distance of their shares, with a
-missing value as a category of its own. A distance tells how large a difference is. The p-value
-of a test tells how certain it is, and with enough rows any two samples differ with certainty;
-figures in docs/monitoring.md.
+Evidently measures distances: the Wasserstein distance in standard deviations of the reference for
+numbers, and the Jensen-Shannon distance of the shares for categories and ordinals, where a missing
+value is its own category. A distance measures the size of a difference; a test's p-value measures
+certainty, and with enough rows any two samples differ with certainty. Thresholds therefore depend
+on the number of rows; see docs/monitoring.md.
 
-Imports Evidently, which takes seconds.
+Importing Evidently takes seconds.
 """
 
 from collections.abc import Mapping
@@ -26,13 +26,13 @@ from mlstack.errors import TooFewRows
 from mlstack.quality.results import ColumnDrift, Method
 
 MIN_ROWS: Final = 30
-"""Rows that either side needs: with fewer, thresholds would exceed any real drift."""
+"""Minimum rows on either side: with fewer, thresholds would exceed any real drift."""
 
 MISSING: Final = "<missing>"
-"""Label of a missing value of a category or ordinal; no real label looks like it."""
+"""Label of a missing category or ordinal; no real label looks like it."""
 
-# For each method the smallest difference that matters, and how far apart two samples of the
-# same customers are, in units of sqrt(1/n + 1/m). Measured: benchmarks/drift_detection.py.
+# The smallest difference that matters for each method, and the distance between two samples of the
+# same customers in units of sqrt(1/n + 1/m). Measured by benchmarks/drift_detection.py.
 _SMALLEST: Mapping[Method, float] = {"wasserstein": 0.1, "jensenshannon": 0.05}
 _NOISE = 2.5
 
@@ -44,7 +44,7 @@ class DriftResult:
     Args:
         features: One for each feature, in the contract's order.
         rows: Number of current rows.
-        reference_rows: Number of rows of the reference.
+        reference_rows: Number of reference rows.
     """
 
     features: tuple[ColumnDrift, ...]
@@ -65,32 +65,32 @@ class DriftResult:
     def drifted(self) -> bool:
         """Whether the data set has drifted: one feature is enough.
 
-        The thresholds leave little to chance, so features need not confirm each other, and a
-        real change may well be about a single one.
+        The thresholds make false alarms rare, so features need not confirm each other, and a real
+        change may affect only one feature.
         """
         return bool(self.drifted_features)
 
 
 def threshold(method: Method, rows: int, reference_rows: int) -> float:
-    """Return the smallest distance that counts as drift for samples of these sizes."""
+    """Return the smallest distance that counts as drift for these sample sizes."""
     return _SMALLEST[method] + _NOISE * sqrt(1 / rows + 1 / reference_rows)
 
 
 def comparison_method(feature: Feature) -> Method:
-    """Return the distance that a feature is compared by."""
+    """Return the distance used to compare a feature."""
     categorical = isinstance(feature, CategoryFeature | OrdinalFeature)
     return "jensenshannon" if categorical else "wasserstein"
 
 
 def with_labels(rows: pd.DataFrame, contract: Contract) -> pd.DataFrame:
-    """Convert features to what Evidently compares and people read.
+    """Convert features to the types that Evidently compares and reports show.
 
     Args:
         rows: The features as `customer_table` returns them; other columns are kept.
         contract: Dataset contract.
 
     Returns:
-        Numbers as float64, categories and ordinals as labels, `MISSING` for a missing one.
+        Numbers as float64; categories and ordinals as labels, `MISSING` for a missing value.
     """
     columns = {}
     for feature in contract.features:
@@ -123,10 +123,7 @@ class DriftDetector:
         )
 
     def compare_features(self, current: pd.DataFrame) -> DriftResult:
-        """Compare the features.
-
-        Args:
-            current: The features as `customer_table` returns them.
+        """Compare the features, given as `customer_table` returns them.
 
         Raises:
             TooFewRows: there are fewer than `MIN_ROWS` rows.
@@ -142,13 +139,10 @@ class DriftDetector:
         )
 
     def compare_prediction(self, chances: "pd.Series[float]") -> ColumnDrift:
-        """Compare the predictions.
-
-        Args:
-            chances: Of the positive class, by the model that scored the reference.
+        """Compare the predicted probabilities of the model that scored the reference.
 
         Raises:
-            TooFewRows: there are fewer than `MIN_ROWS` of them.
+            TooFewRows: there are fewer than `MIN_ROWS` predictions.
         """
         rows = pd.DataFrame({PREDICTION: chances.to_numpy(dtype="float64")})
         _check_rows(rows, "there are only")
@@ -159,7 +153,7 @@ class DriftDetector:
         self, rows: pd.DataFrame, methods: Mapping[str, Method]
     ) -> tuple[ColumnDrift, ...]:
         reference = self._reference[list(methods)]
-        # Evidently ignores missing values, and refuses a column that has no others.
+        # Evidently ignores missing values, and rejects a column that has only missing values.
         measurable = [
             name for name in methods if rows[name].notna().any() and reference[name].notna().any()
         ]

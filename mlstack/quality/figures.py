@@ -1,7 +1,7 @@
-"""How well predictions match outcomes, and how well they should while outcomes are missing.
+"""Measure quality with known outcomes, and estimate it without.
 
-A prediction is the chance of the positive class. What scikit-learn has comes from there; it
-has no expected calibration error.
+A prediction is the probability of the positive class. Metrics come from scikit-learn, except the
+expected calibration error, which it lacks.
 """
 
 import numpy as np
@@ -22,17 +22,17 @@ def measure_quality(outcomes: NDArray[np.float64], chances: Chances) -> Quality 
     """Measure the quality on the rows whose outcome is known.
 
     Args:
-        outcomes: 1 for the positive class, 0 for the other, NaN: not known; shape (n_rows,).
+        outcomes: 1 for the positive class, 0 for the other, NaN if unknown; shape (n_rows,).
         chances: Shape (n_rows,).
 
     Returns:
-        None when no outcome is known.
+        None if no outcome is known.
     """
     known = ~np.isnan(outcomes)
     if not known.any():
         return None
     truth = outcomes[known].astype(np.int64)
-    # Sums over float32 lose digits.
+    # Summing in float32 loses precision.
     predicted = chances[known].astype(np.float64)
     return Quality(
         rmse=float(root_mean_squared_error(truth, predicted)),
@@ -44,29 +44,30 @@ def measure_quality(outcomes: NDArray[np.float64], chances: Chances) -> Quality 
 
 
 def estimate_quality(chances: Chances, rows: int) -> Quality | None:
-    """Estimate the quality without outcomes, assuming that the chances are calibrated.
+    """Estimate the quality without outcomes, assuming calibrated probabilities.
 
-    Each figure is its expected value over the outcomes that the chances predict; that of the
-    calibration error is what chance alone does to so many rows. This is confidence-based
-    performance estimation (CBPE) as in NannyML; see arXiv:2401.08348 for its successor.
+    Each metric is its expected value over the outcomes that the probabilities predict; the
+    calibration error is the one that randomness alone causes for that many rows. This is
+    confidence-based performance estimation (CBPE) as in NannyML; see arXiv:2401.08348 for its
+    successor.
 
-    Calibration holds while only the customers change and not how they behave (covariate shift,
-    no concept drift). So the estimate never shows that a model has become wrong about the same
-    customers. The chances are not recalibrated: the reference has only training rows, on which
-    a model is more certain than anywhere else.
+    Calibration holds while only the customers change and not how they behave (covariate shift, no
+    concept drift), so the estimate never shows that a model has become wrong about the same
+    customers. The probabilities are not recalibrated: the reference has only training rows, on
+    which a model is more certain than anywhere else.
 
     Args:
         chances: Shape (n_rows,).
-        rows: Number of rows that the chances are a part of.
+        rows: Number of rows of which `chances` are a part.
 
     Returns:
-        None without chances. `coverage` is their share of `rows`.
+        None without probabilities. `coverage` is their share of `rows`.
     """
     if len(chances) == 0:
         return None
     p = chances.astype(np.float64)
     variance = p * (1 - p)
-    # Each row counts as a positive one with weight p, and as a negative one with weight 1 - p.
+    # Each row counts as positive with weight p and as negative with weight 1 - p.
     weights = np.concatenate([p, 1 - p])
     classes = np.repeat([1, 0], len(p))
     return Quality(
@@ -85,8 +86,8 @@ def estimate_quality(chances: Chances, rows: int) -> Quality | None:
 def calibration_error(outcomes: Outcomes, chances: Chances) -> float:
     """Compute the expected calibration error over ten bins of equal width.
 
-    The distance between mean chance and share of positive outcomes in each bin, weighted by
-    the bin's share of the rows (Guo et al., 2017, for the positive class).
+    It is the distance between mean probability and share of positive outcomes in each bin, weighted
+    by the bin's share of the rows (Guo et al., 2017, for the positive class).
     """
     mean_chances, shares, counts = calibration_bins(outcomes, chances)
     return float(np.abs(mean_chances - shares) @ counts / len(outcomes))
@@ -95,11 +96,11 @@ def calibration_error(outcomes: Outcomes, chances: Chances) -> float:
 def calibration_bins(
     outcomes: Outcomes, chances: Chances
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Group the rows by chance into ten bins of equal width, and drop the empty bins.
+    """Group the rows by probability into ten bins of equal width, without empty bins.
 
     Returns:
-        Mean chance, share of positive outcomes and number of rows of each bin, each of
-        shape (n_bins,).
+        Mean probability, share of positive outcomes and number of rows of each bin, each of shape
+            (n_bins,).
     """
     chances = chances.astype(np.float64)
     bins = _bins(chances)
@@ -116,6 +117,6 @@ def _bins(chances: NDArray[np.float64]) -> NDArray[np.int64]:
 def _expected_calibration_error(
     chances: NDArray[np.float64], variance: NDArray[np.float64]
 ) -> float:
-    """Expect a normally distributed number of positive outcomes in each bin."""
+    """Compute the expectation for normally distributed positive counts in each bin."""
     by_bin = np.bincount(_bins(chances), variance, CALIBRATION_BINS)
     return float(np.sqrt(2 / np.pi * by_bin).sum() / len(chances))

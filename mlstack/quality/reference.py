@@ -1,4 +1,4 @@
-"""The reference: training rows of a run, scored by its model, that drift is measured against."""
+"""The reference for drift: training rows of a run, scored by its model."""
 
 import hashlib
 import io
@@ -21,7 +21,7 @@ from mlstack.model.model_store import ModelStore
 from mlstack.quality.results import Quality
 
 REFERENCE_FILE = "reference/training_rows.csv"
-"""Artifact of the parent run of a search: clean training rows with the target."""
+"""Artifact of a search's parent run: clean training rows with the target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +29,11 @@ class Reference:
     """Training rows of a run, scored by its model.
 
     Args:
-        run_id: The run.
         contract: Contract that the run was trained with.
-        rows: The features as `customer_table` returns them, `PREDICTION` (float64) and
-            `TARGET` (int64).
-        quality: The run's figures on its validation rows, which it has not seen in training;
-            None: MLflow does not have them.
+        rows: The features as `customer_table` returns them, `PREDICTION` (float64) and `TARGET`
+            (int64).
+        quality: The run's metrics on its validation rows, which were not used in training; None if
+            MLflow does not have them.
     """
 
     run_id: str
@@ -48,7 +47,6 @@ class ReferenceStore:
 
     Args:
         folder: Folder of verified copies, so that a restart does not need MLflow.
-        models: Store of the runs' models.
     """
 
     def __init__(self, folder: Path, models: ModelStore) -> None:
@@ -57,10 +55,10 @@ class ReferenceStore:
     def load(self, run_id: str) -> Reference:
         """Load the training rows of a run's search and score them with the run's model.
 
-        The run need not be the winner of its search.
+        The run need not be the best of its search.
 
         Raises:
-            NoReference: the run has no training rows, or they do not fit its contract.
+            NoReference: the run has no training rows, or they do not match its contract.
             RegistryUnavailable: there is no copy, and MLflow cannot be reached.
             ModelError: as `ModelStore.load`.
         """
@@ -88,25 +86,25 @@ class ReferenceStore:
         return Reference(run_id, contract, scored, _quality(json.loads(figures)))
 
     def _load_cached(self, run_id: str, suffix: str, fetch: Callable[[str], bytes]) -> bytes:
-        """Return the copy if its content matches the checksum in its name, else a new one."""
+        """Return the copy if it matches the checksum in its name, else fetch a new one."""
         for path in self._folder.glob(f"{run_id}-*{suffix}"):
             content = path.read_bytes()
             if path.stem == f"{run_id}-{_checksum(content)}":
                 return content
-            path.unlink()  # damaged; MLflow has it whole
+            path.unlink()  # damaged; MLflow has an intact one
         content = fetch(run_id)
         write_atomically(self._folder / f"{run_id}-{_checksum(content)}{suffix}", content)
         return content
 
 
 def _fetch_rows(run_id: str) -> bytes:
-    # A trial has its search as parent; the search itself has none.
+    # A trial has its search as its parent; the search has none.
     parent = find_run(run_id).data.tags.get(PARENT_TAG, run_id)
     with tempfile.TemporaryDirectory() as scratch:
         try:
             return download(parent, REFERENCE_FILE, Path(scratch)).read_bytes()
         except RegistryUnavailable as error:
-            find_run(parent)  # raises if MLflow does not answer; else the file is missing
+            find_run(parent)  # raises if MLflow does not answer; otherwise the file is missing
             raise NoReference(
                 f"there are no training rows to compare with: {error}; only runs of this "
                 "project's training flow have them"
@@ -118,7 +116,7 @@ def _fetch_figures(run_id: str) -> bytes:
 
 
 def _quality(figures: Mapping[str, float]) -> Quality | None:
-    """Read the figures by the names that `model_orchestration.metrics` logs."""
+    """Read the metrics under the names that `model_orchestration.metrics` logs."""
     if not {"rmse", "logloss", "auc", "ece"} <= figures.keys():
         return None
     return Quality(
@@ -135,7 +133,7 @@ def _checksum(content: bytes) -> str:
 
 
 def _parse(content: bytes, run_id: str, contract: Contract) -> pd.DataFrame:
-    """Read every value as text; an empty one is missing."""
+    """Read all values as text; an empty one is missing."""
     try:
         rows = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:

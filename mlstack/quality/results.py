@@ -1,4 +1,4 @@
-"""What drift detection and quality figures result in: plain types that import nothing heavy."""
+"""Result types of drift detection and quality; importing them is cheap."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,17 +15,18 @@ METHOD_TITLES: Final[Mapping[Method, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class ColumnDrift:
-    """How far a feature, or the prediction, is from the reference. Stored in reports as it is.
+    """Distance of a feature, or of the prediction, from the reference.
+
+    Reports store these fields unchanged.
 
     Args:
-        column: Name of the column.
         method: Distance used.
-        score: The distance. For a number: of its values or of its missing share, whichever
-            is larger relative to its threshold.
+        score: The distance. For a number, of its values or of its missing share, whichever is
+            larger relative to its threshold.
         threshold: Smallest score that counts as drift.
         drifted: Whether the score reaches the threshold.
-        missing_share: Share of the current rows without a value.
-        reference_missing_share: Share of the reference rows without a value.
+        missing_share: Share of current rows without a value.
+        reference_missing_share: Share of reference rows without a value.
     """
 
     column: str
@@ -39,14 +40,14 @@ class ColumnDrift:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """How well predictions match outcomes. Stored in reports as it is.
+    """How well predictions match outcomes; reports store these fields unchanged.
 
     Args:
         rmse: Root of the Brier score.
         logloss: Natural logarithm.
-        auc: Area under the ROC curve; None: all outcomes are of one class.
+        auc: Area under the ROC curve; None if all outcomes are of one class.
         calibration_error: Expected calibration error; see `figures.calibration_error`.
-        coverage: Share of the rows that the figures are based on.
+        coverage: Share of the rows that the metrics are based on.
     """
 
     rmse: float

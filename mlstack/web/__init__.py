@@ -1,1 +1,1 @@
-"""What every HTTP service shares: strict JSON, request bodies, limits, bearer tokens."""
+"""Code shared by HTTP services: strict JSON, request checks, limits, tokens."""

@@ -1,4 +1,4 @@
-"""What gunicorn is told in every HTTP service.
+"""gunicorn settings shared by all HTTP services.
 
 A service's `gunicorn_conf.py` imports this module first and takes over all of its settings.
 """
@@ -6,8 +6,8 @@ A service's `gunicorn_conf.py` imports this module first and takes over all of i
 import os
 import sys
 
-# Before NumPy and XGBoost are loaded: one row is too little work for several threads, and
-# threads of the parent process would not exist in its workers.
+# Set before NumPy and XGBoost are loaded: one row is too little work for several threads, and the
+# parent's threads would not exist in its workers.
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 from mlstack.errors import MlstackError
@@ -28,21 +28,21 @@ __all__ = [
 
 chdir = pythonpath = str(ROOT)
 worker_class = "mlstack.web.http_worker.Worker"
-# A file that the kernel sends would have no deadline; ours are small.
+# A file sent by the kernel would have no deadline; our files are small.
 sendfile = False
-# Longer than Nginx keeps an idle connection (60 s): the side that opened a connection has to
-# close it, or a request can meet a connection that is just being closed.
+# Longer than Nginx keeps an idle connection (60 s): the client must close it first, or a request
+# may arrive on a connection that is being closed.
 keepalive = 75
 limit_request_fields = 64
 # No header may move the application to another path.
 forwarder_headers = ""
-# Nothing of ours uses it, and its thread would exist at the fork.
+# We do not use it, and its thread would exist at the fork.
 control_socket_disable = True
 
 
 def load_settings() -> Settings:
-    """Load the settings of a service; end the process if one of them can never work."""
-    # The service asks MLflow again by itself, and meanwhile says why there is no model.
+    """Load a service's settings; end the process if they can never work."""
+    # The service retries MLflow by itself, and reports why there is no model.
     shorten_timeouts()
     try:
         settings = Settings.load()
@@ -54,6 +54,6 @@ def load_settings() -> Settings:
 
 
 def listen_address(settings: Settings, port: int) -> str:
-    """Return what gunicorn binds to."""
+    """Return the address that gunicorn binds to."""
     host = settings.listens_on
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

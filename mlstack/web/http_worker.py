@@ -1,13 +1,13 @@
 """gunicorn's threaded worker, with a time limit for every wait.
 
-A thread of gunicorn's own worker waits forever for a slow body, so as many stalled clients as
-there are threads would stop the server. It also does not tell how long a request waited, so an
-overloaded server could only answer later and later. This worker further
+A thread of gunicorn's own worker waits forever for a slow body, so a few stalled clients could stop
+the server. It also does not report how long a request waited, so an overloaded server could only
+answer later and later. In addition, this worker
 
-- gives a connection a thread only when it has sent something,
-- answers requests that a client sends before it has its last answer (pipelining),
+- gives a connection a thread only once it has sent something,
+- answers requests that a client sends before it has received its last answer (pipelining),
 - lets a closing connection block its own thread instead of the whole worker,
-- accepts no new connections and waits for no idle ones once it is told to stop.
+- accepts no new connections and does not wait for idle ones once it must stop.
 """
 
 import errno
@@ -24,21 +24,21 @@ from gunicorn.http.message import Request
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 WAITED = "mlstack.waited_seconds"
-"""Key of the WSGI environment: how long the request waited for its turn."""
+"""WSGI environment key: how long the request waited for its turn."""
 
 CLOSE = "mlstack.close_connection"
-"""Key of the WSGI environment: the rest of the body is not read, so close the connection."""
+"""WSGI environment key: close the connection, because the rest of the body is not read."""
 
 EXCHANGE_SECONDS = 20.0
 """Time limit for receiving a request and sending its answer."""
 
 STALL_SECONDS = 5.0
-"""Time limit for a client that sends nothing at all."""
+"""Time limit for a client that sends nothing."""
 
 _SEND_SECONDS = 5.0
-"""Least time limit for sending, however long receiving and scoring took."""
+"""Minimum time limit for sending, however long receiving and scoring took."""
 
-# A client has to finish sending, or it never reads why it was refused.
+# A client must be able to finish sending, or it never reads the rejection.
 _LINGER_SECONDS = 1.0
 _LINGER_BYTES = 4 * 1024 * 1024
 
@@ -47,7 +47,7 @@ class _TooSlow(TimeoutError):
     """The client is too slow."""
 
     def __init__(self) -> None:
-        # gunicorn treats it as a broken connection, which it does not log.
+        # gunicorn treats this as a broken connection, which it does not log.
         super().__init__(errno.ECONNRESET, "the client is too slow")
 
 
@@ -76,7 +76,7 @@ class _Socket(socket.socket):
         super().sendall(data, flags)
 
     def linger(self) -> None:
-        """Announce the end, and read what the client still sends."""
+        """Shut down sending, and read what the client still sends."""
         self._lingered = True
         self.deadline = time.monotonic() + _LINGER_SECONDS
         received = 0
@@ -89,7 +89,7 @@ class _Socket(socket.socket):
 
     def shutdown(self, how: int, /) -> None:
         if self._lingered:
-            # gunicorn would linger once more, in the thread that accepts connections.
+            # gunicorn would linger again, in the thread that accepts connections.
             raise OSError(errno.ENOTCONN, "shut down already")
         super().shutdown(how)
 
@@ -104,14 +104,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._exchange = threading.local()
 
     def load_wsgi(self) -> None:
-        """Tell the application how long a request waited, and learn when to close."""
+        """Pass on how long a request waited, and whether to close the connection."""
         super().load_wsgi()
         app = self.wsgi
 
         def wsgi(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
             environ[WAITED] = self._exchange.waited
             answer = app(environ, start_response)
-            # If told to stop meanwhile: the client has to know that this was the last answer.
+            # The client must know that this was the last answer, even if the stop request came just
+            # now.
             if environ.get(CLOSE) or not self.alive:
                 self._exchange.request.force_close()
             return answer
@@ -128,7 +129,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().enqueue_req(conn)
 
     def _wait_for_first_byte(self, conn: TConn) -> None:
-        """Watch a new connection without a thread: browsers open some that they never use."""
+        """Watch a new connection without a thread: browsers open unused ones."""
         conn.sock.settimeout(0.0)
         conn.timeout = time.monotonic() + EXCHANGE_SECONDS
         self.pending_conns.append(conn)
@@ -153,7 +154,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         return result
 
     def finish_request(self, conn: TConn, fs: "Future[Any]") -> None:
-        """Continue with the connection's next request if it has arrived already."""
+        """Continue with the connection's next request if it has already arrived."""
         answered = not fs.cancelled() and fs.exception() is None and fs.result() is True
         if answered and self.alive and _has_more(conn):
             self.enqueue_req(conn)
@@ -167,7 +168,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().handle_exit(sig, frame)
 
     def is_parent_alive(self) -> bool:
-        """Whether the master lives; without it the port is freed for the next one."""
+        """Whether the master is alive; if not, free the port for the next one."""
         if super().is_parent_alive():
             return True
         self.alive = False
@@ -182,7 +183,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             while taken != self.nr_conns:
                 taken = self.nr_conns
                 self.accept(listener)
-            # gunicorn would keep it open to the end, and new clients would wait in vain.
+            # gunicorn would keep it open until the end, and new clients would wait in vain.
             listener.close()
         # A request that has just arrived on an idle connection is still answered.
         self.wait_for_and_dispatch_events(timeout=0)
@@ -193,6 +194,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
 
 def _has_more(conn: TConn) -> bool:
-    """Whether bytes of the next request came together with the last one."""
+    """Whether part of the next request has already been received."""
     more: bool = conn.parser is not None and conn.parser.unreader.buf.getbuffer().nbytes > 0
     return more

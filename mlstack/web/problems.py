@@ -1,4 +1,4 @@
-"""Errors over HTTP: `application/problem+json` (RFC 9457), for every service."""
+"""HTTP errors as `application/problem+json` (RFC 9457), for all services."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -19,10 +19,8 @@ class Kind:
     """A kind of problem; clients may rely on code and status.
 
     Args:
-        code: Its stable name.
-        status: HTTP status of the answer.
-        title: The same sentence for every problem of the kind.
-        type: URI of its description; `about:blank` if the status says it all.
+        title: The same sentence for all problems of the kind.
+        type: URI of its description; `about:blank` if the status is sufficient.
     """
 
     code: str
@@ -32,13 +30,12 @@ class Kind:
 
 
 class Problem(MlstackError):
-    """A request that is not answered as it asked.
+    """A request that cannot be answered as requested.
 
     Args:
-        kind: Which kind of problem it is.
-        detail: This very problem as a sentence.
-        headers: Further headers of the answer.
-        members: Further members of the document.
+        detail: Describes this problem, as a sentence.
+        headers: Additional headers of the response.
+        members: Additional members of the document.
     """
 
     def __init__(
@@ -49,7 +46,7 @@ class Problem(MlstackError):
         super().__init__(detail)
 
     def response(self) -> Response:
-        """Make the answer."""
+        """Build the response."""
         document = {
             "type": self.kind.type,
             "title": self.kind.title,
@@ -64,13 +61,13 @@ class Problem(MlstackError):
 
 
 def http_kind(status: int, code: str = "") -> Kind:
-    """Make a kind with HTTP's name for the status as title, and as code unless one is given."""
+    """Build a kind from HTTP's name for a status; `code` replaces the default code."""
     phrase = HTTPStatus(status).phrase
     return Kind(code or phrase.lower().replace(" ", "_").replace("-", "_"), status, phrase)
 
 
 def http_problem(error: HTTPException, kind: Kind) -> Problem:
-    """Make the problem of a request that HTTP itself refuses: its path, method or range."""
+    """Build the problem for an HTTP error: wrong path, method or range."""
     headers = {
         name: value
         for name, value in error.get_headers(request.environ)
@@ -81,12 +78,7 @@ def http_problem(error: HTTPException, kind: Kind) -> Problem:
 
 
 def answer_errors(app: Flask, problem_of: Callable[[Exception], Problem]) -> None:
-    """Answer every exception of an application's requests.
-
-    Args:
-        app: The application.
-        problem_of: Returns the problem that an exception is.
-    """
+    """Answer every exception in an application with the problem for it."""
 
     @app.errorhandler(Exception)
     def answer(error: Exception) -> Response:

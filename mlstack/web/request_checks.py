@@ -1,4 +1,4 @@
-"""Checks of a request before its content counts: token, declaration, size, strict JSON."""
+"""Check a request before using its content: token, headers, size, strict JSON."""
 
 import hmac
 from collections.abc import Mapping
@@ -16,14 +16,14 @@ _JSON = "application/json"
 
 
 class RequestRefused(MlstackError):
-    """A request whose body is not read, or not to its end.
+    """A request whose body is not read, or not completely.
 
     Args:
-        status: Status of the answer.
-        code: Stable name of the fault: `unauthorized`, `unsupported_content_encoding`,
+        status: HTTP status of the response.
+        code: Stable code: `unauthorized`, `unsupported_content_encoding`,
             `unsupported_content_type`, `body_too_slow`, `incomplete_body`, `body_too_large`.
-        detail: The fault as a sentence.
-        headers: Headers of the answer.
+        detail: The error as a sentence.
+        headers: Headers of the response.
     """
 
     def __init__(
@@ -35,18 +35,18 @@ class RequestRefused(MlstackError):
 
 
 def check_token(request: Request, token: str, realm: str) -> None:
-    """Refuse a request without the token (`Authorization: Bearer ...`).
+    """Reject a request without the token (`Authorization: Bearer ...`).
 
     Args:
         request: The request.
-        token: The token; empty: everyone may call.
+        token: The token; empty means that anyone may call.
         realm: What the token is for.
 
     Raises:
         RequestRefused: the token is missing or wrong.
     """
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    # The time that this comparison takes says nothing about the token.
+    # Constant time: the duration reveals nothing about the token.
     same = hmac.compare_digest(given.strip().encode(errors="replace"), token.encode())
     if token and not (same and scheme.lower() == "bearer"):
         detail = "send the token that the server was given: Authorization: Bearer ..."
@@ -55,14 +55,11 @@ def check_token(request: Request, token: str, realm: str) -> None:
 
 
 def check_declaration(request: Request) -> None:
-    """Refuse a body that is compressed or not declared as JSON in UTF-8.
+    """Reject a body that is compressed or not declared as JSON in UTF-8.
 
-    A body without a Content-Type is refused too: its type would be a guess.
-
-    Raises:
-        RequestRefused: says which declaration is expected.
+    A body without a Content-Type is rejected too: its type would be a guess. Raises RequestRefused.
     """
-    # The environment is read directly because every prediction comes through here.
+    # Read the environment directly: every prediction passes through here.
     encoding = request.environ.get("HTTP_CONTENT_ENCODING", "").strip()
     if encoding.lower() not in {"", "identity"}:
         detail = f"send the body as it is, without Content-Encoding {echo(encoding)}"
@@ -77,15 +74,12 @@ def check_declaration(request: Request) -> None:
 
 
 def read_json(request: Request, limit: int) -> Any:
-    """Read and parse the body.
+    """Read and parse the body, see `strict_json.parse`.
 
     Args:
         request: The request.
-        limit: Most bytes of the body. A body that declares more is not read at all; one that
-            declares no length (chunked) is read no further than this.
-
-    Returns:
-        The JSON value, see `strict_json.parse`.
+        limit: Maximum size in bytes. A body that declares more is not read at all; one that
+            declares no length (chunked) is not read further.
 
     Raises:
         RequestRefused: the body is too large, too slow or incomplete.

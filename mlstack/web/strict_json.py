@@ -1,4 +1,4 @@
-"""Strict JSON: refuses what other parsers accept silently.
+"""Parse JSON strictly, rejecting what other parsers accept silently.
 
 A duplicate key, NaN or Infinity, half a surrogate pair or a number of a thousand digits is a
 mistake of the sender, and a prediction based on a guess would look like any other.
@@ -11,10 +11,10 @@ from typing import Any
 from mlstack.errors import MlstackError
 
 MAX_DEPTH = 16
-"""Most levels of objects and arrays inside each other."""
+"""Maximum number of nested objects and arrays."""
 
 MAX_NUMBER_LENGTH = 64
-"""Most characters of a number."""
+"""Maximum length of a number in characters."""
 
 _TOO_DEEP = f"the body nests deeper than {MAX_DEPTH} levels"
 
@@ -23,9 +23,9 @@ class InvalidJson(MlstackError):
     """The text is not acceptable JSON.
 
     Args:
-        code: Stable name of the fault: `empty_body`, `not_utf8`, `malformed_json`,
-            `duplicate_key`, `not_a_number`, `too_deep`, `number_too_long`.
-        detail: The fault as a sentence.
+        code: Stable code: `empty_body`, `not_utf8`, `malformed_json`, `duplicate_key`,
+            `not_a_number`, `too_deep`, `number_too_long`.
+        detail: The error as a sentence.
     """
 
     def __init__(self, code: str, detail: str) -> None:
@@ -34,13 +34,10 @@ class InvalidJson(MlstackError):
 
 
 def parse(body: bytes) -> Any:
-    """Parse a JSON document.
-
-    Args:
-        body: The document, in UTF-8.
+    """Parse a JSON document in UTF-8.
 
     Returns:
-        The value; its texts are all valid Unicode, its numbers finite.
+        The value; its strings are all valid Unicode, its numbers finite.
 
     Raises:
         InvalidJson: says what is wrong and where.
@@ -60,7 +57,7 @@ def parse(body: bytes) -> Any:
         ) from None
     except RecursionError:
         raise InvalidJson("too_deep", _TOO_DEEP) from None
-    # Each level opens with a bracket, so a text with few brackets need not be checked.
+    # Each level opens with a bracket, so text with few brackets need not be checked.
     if text.count("{") + text.count("[") > MAX_DEPTH and _is_too_deep(value):
         raise InvalidJson("too_deep", _TOO_DEEP)
     if "\\u" in text:
