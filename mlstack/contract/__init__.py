@@ -1,4 +1,4 @@
-"""The dataset contract: one strict YAML file that says what a customer is."""
+"""The dataset contract: a strict YAML file that defines a customer."""
 
 from mlstack.contract.contract import Contract, contract_files
 from mlstack.contract.features import (

@@ -1,7 +1,7 @@
 """The dataset contract: one YAML file that describes a tabular data set.
 
-Everything that depends on a column (cleaning, request validation, encoder, simulators,
-API schema, monitoring) is derived from it.
+Everything that depends on a column (cleaning, request validation, encoder, simulators, API schema,
+monitoring) is derived from it.
 """
 
 import hashlib
@@ -37,23 +37,23 @@ class Data(StrictModel):
     key: Text
     """S3 key in the feature store's bucket."""
     sample: str | None = None
-    """Synthetic raw table in this repository; simulated customers are drawn from it."""
+    """Synthetic raw table in this repository, from which simulators draw customers."""
     public: PublicData | None = None
 
 
 class CleanUp(StrictModel):
-    """What happens to raw rows before they are validated."""
+    """How raw rows are cleaned before validation."""
 
     void_row_values: tuple[str, ...] = Field(default=(), strict=False)
-    """A row with one of these in a used column is dropped."""
+    """Values that cause a row to be dropped if they occur in a used column."""
     missing_values: tuple[str, ...] = Field(default=(), strict=False)
-    """Texts that mean 'missing', besides the empty text."""
+    """Values that mean 'missing', in addition to the empty string."""
     drop_columns: tuple[str, ...] = Field(default=(), strict=False)
-    """Columns known to be useless; training warns about columns that are neither used nor here."""
+    """Columns known to be useless; training warns about unused columns that are not listed here."""
 
 
 class SplitShares(StrictModel):
-    """Shares of the rows for each use; the split is stratified by the target."""
+    """Share of the rows for each use; the split is stratified by the target."""
 
     train: Annotated[float, Field(gt=0)]
     validation: Annotated[float, Field(gt=0)]
@@ -69,7 +69,7 @@ class SplitShares(StrictModel):
 
 
 class Target(StrictModel):
-    """What is predicted: 1 for the positive class, 0 for the negative."""
+    """The predicted target: 1 for the positive class, 0 for the negative."""
 
     name: Name
     raw: Text
@@ -90,7 +90,7 @@ class Contract(StrictModel):
     name: Name
     description: Text
     answer: Text
-    """Key of the probability of the positive class in an answer."""
+    """Key of the positive class's probability in a response."""
     data: Data
     clean_up: CleanUp
     split: SplitShares
@@ -133,21 +133,20 @@ class Contract(StrictModel):
     def load(cls, path: Path) -> Self:
         """Read a contract from a file.
 
-        Raises:
-            ContractError: the file breaks a rule; carries file, line and reason.
+        Raises ContractError, with file, line and reason, if it is invalid.
         """
         return YamlFile.read(path, ContractError).validate(cls, FEATURE_KINDS)
 
     @classmethod
     def parse(cls, text: str, path: Path | str = "contract") -> Self:
-        """Read a contract from its text, as `load` does; errors name `path`."""
+        """Parse a contract as `load` does; errors name `path`."""
         return YamlFile(text, path, ContractError).validate(cls, FEATURE_KINDS)
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of everything that decides what a model learns and a request may carry.
+        """SHA-256 of everything that affects a model or the validity of a request.
 
-        Texts for people, examples and data locations are left out.
+        Descriptions, examples and data locations are left out.
         """
         for_people = {"meaning", "unit", "example"}
         document = self.model_dump(
@@ -169,5 +168,5 @@ class Contract(StrictModel):
 
 
 def contract_files(folder: Path) -> list[Path]:
-    """List the contracts in a folder; its drift files are YAML too."""
+    """List the contract files in a folder, without its drift files."""
     return [file for file in sorted(folder.glob("*.yaml")) if "." not in file.stem]

@@ -1,7 +1,4 @@
-"""Validate customers by a JSON schema of the contract, with faults as sentences.
-
-Requests are checked against the very schema that OpenAPI publishes.
-"""
+"""Validate customers by the contract's JSON schema, which OpenAPI publishes too."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -19,7 +16,7 @@ from mlstack.contract.schema_validator import FieldRule, SchemaValidator
 from mlstack.errors import InvalidCustomer
 
 Customer = dict[str, Value | None]
-"""A valid customer: every feature in the contract's order; None means missing."""
+"""A valid customer: all features in the contract's order; None means missing."""
 
 
 def customer_schema(contract: Contract) -> dict[str, Any]:
@@ -53,7 +50,7 @@ def _feature_schema(feature: Feature) -> dict[str, Any]:
 
 
 def describe(feature: Feature) -> str:
-    """Say which values a feature allows, to complete 'must be ...'."""
+    """Describe a feature's allowed values, to complete 'must be ...'."""
     unit = f" ({feature.unit})" if feature.unit else ""
     if isinstance(feature, CategoryFeature):
         text = "one of " + ", ".join(f'"{value}"' for value in feature.values)
@@ -67,16 +64,12 @@ def describe(feature: Feature) -> str:
 
 
 def customer_rules(contract: Contract) -> dict[str, FieldRule]:
-    """Returns how the faults of a customer's features are worded."""
+    """Return the rules for wording the errors of a customer's features."""
     return {f.name: FieldRule(describe(f), partial(_code, f)) for f in contract.features}
 
 
 class CustomerValidator:
-    """Checks requests against a contract.
-
-    Args:
-        contract: What a customer is.
-    """
+    """Checks requests against a contract."""
 
     def __init__(self, contract: Contract) -> None:
         self._names = contract.feature_names
@@ -92,16 +85,13 @@ class CustomerValidator:
         )
 
     def validate(self, request: Any) -> Customer:
-        """Check one customer.
+        """Check one customer, and return it with whole floats as ints.
 
         Args:
-            request: A parsed JSON value whose texts are all valid Unicode.
-
-        Returns:
-            The customer, with whole floats as ints.
+            request: A parsed JSON value whose strings are all valid Unicode.
 
         Raises:
-            InvalidCustomer: carries every fault, at most `MAX_ERRORS`.
+            InvalidCustomer: has every error, at most `MAX_ERRORS`.
         """
         if faults := self._schema.faults(request):
             raise InvalidCustomer(faults)
@@ -111,14 +101,14 @@ class CustomerValidator:
         """Check an array of 1 to `most` customers; one bad customer fails all.
 
         Raises:
-            InvalidCustomer: as in `validate`; pointers begin with the position in the array.
+            InvalidCustomer: as `validate`; pointers begin with the position in the array.
         """
         if faults := self._schema.array_faults(request, most):
             raise InvalidCustomer(faults)
         return [self.customer(customer) for customer in request]
 
     def customer(self, request: Mapping[str, Any]) -> Customer:
-        """Makes the customer of an object whose features are valid; other fields are left out."""
+        """Convert an object with valid features to a customer, without other fields."""
         customer: Customer = {name: request.get(name) for name in self._names}
         for name in self._whole:
             value = customer[name]

@@ -1,7 +1,7 @@
-"""Drifts: ways in which the business may change, in `<name>.drifts.yaml` beside the contract.
+"""Drifts: simulated changes in the business, from `<name>.drifts.yaml`.
 
-A simulator with a drift sends customers as they would be after the change, which gives
-monitoring and reports something to find.
+A simulator with a drift sends customers as they would be after the change, so that monitoring and
+reports have something to detect.
 """
 
 import random
@@ -31,14 +31,14 @@ _CHANGE_KINDS = ("add", "multiply", "clip", "replace", "fix")
 
 
 class Replacement(StrictModel):
-    """Values that are replaced, and the one that replaces them."""
+    """Values to replace, and their replacement."""
 
     from_: tuple[Value, ...] = Field(alias="from", min_length=1, strict=False)
     to: Value
 
 
 class Change(StrictModel):
-    """One change of a feature, and the probability that it happens.
+    """One change to a feature, and its probability.
 
     A missing value stays missing, except with `fix`. The result stays in the feature's range.
     """
@@ -56,10 +56,10 @@ class Change(StrictModel):
     """For categories and ordinals."""
 
     fix: Value | None = None
-    """For any feature: the value that everyone gets."""
+    """For any feature: the value that affected customers get."""
 
     chance: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Probability of the change for a customer who drifts."""
+    """Probability of the change for an affected customer."""
 
     @model_validator(mode="after")
     def _check_one(self) -> Self:
@@ -74,11 +74,11 @@ class Change(StrictModel):
 
 
 class Drift(StrictModel):
-    """A change of the business."""
+    """A change in the business, as changes to features."""
 
     meaning: Text
     share: Annotated[float, Field(gt=0, le=1)]
-    """Share of the customers who drift."""
+    """Share of customers affected."""
     features: dict[Name, Change] = Field(min_length=1)
 
 
@@ -88,9 +88,9 @@ class _DriftFile(StrictModel):
 
 
 class DriftingCustomers:
-    """Changes customers by a drift of their contract; they stay valid.
+    """Applies a drift to customers, which stay valid.
 
-    The same seed changes the same customers.
+    Results are reproducible for a given seed.
     """
 
     def __init__(self, contract: Contract, drift: Drift, seed: int) -> None:
@@ -113,16 +113,15 @@ class DriftingCustomers:
 
 
 def drifts_path(contract_path: Path) -> Path:
-    """Return the path of the drift file that belongs to a contract file."""
+    """Return the path of a contract's drift file."""
     return contract_path.with_suffix(".drifts.yaml")
 
 
 def load_drifts(contract: Contract, path: Path) -> Mapping[str, Drift]:
-    """Read the drifts of a contract, by name.
+    """Read a contract's drifts, by name.
 
     Raises:
-        DriftError: the file breaks a rule or does not fit the contract; carries file, line
-            and reason.
+        DriftError: the file is invalid or does not match the contract; has file, line and reason.
     """
     file = YamlFile.read(path, DriftError)
     content = file.validate(_DriftFile, _UNION_MEMBERS)
@@ -143,8 +142,7 @@ def load_drifts(contract: Contract, path: Path) -> Mapping[str, Drift]:
 def load_drift(contract: Contract, path: Path, name: str) -> Drift:
     """Read one drift of a contract.
 
-    Raises:
-        DriftError: as in `load_drifts`, or there is no such drift.
+    Raises DriftError as `load_drifts`, or if there is no such drift.
     """
     drifts = load_drifts(contract, path)
     if name not in drifts:
@@ -154,7 +152,7 @@ def load_drift(contract: Contract, path: Path, name: str) -> Drift:
 
 
 def _fault(feature: Feature, change: Change) -> str | None:
-    """Say why a change does not fit a feature; None when it does."""
+    """Return why a change does not suit a feature, or None if it does."""
     allowed: tuple[str, ...] = ("add", "multiply", "clip", "fix")
     if isinstance(feature, OrdinalFeature):
         allowed = ("add", "clip", "replace", "fix")
@@ -180,7 +178,7 @@ def _fault(feature: Feature, change: Change) -> str | None:
 
 def _is_value(feature: Feature, value: Value) -> bool:
     if isinstance(feature, CategoryFeature | OrdinalFeature):
-        # Types are compared too: 1.0 equals level 1 but is not a level.
+        # Compare types too: 1.0 equals level 1 but is not a level.
         return (type(value), value) in [(type(known), known) for known in feature.values]
     if isinstance(value, str) or (isinstance(value, float) and feature.kind == "integer"):
         return False

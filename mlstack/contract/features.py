@@ -1,4 +1,4 @@
-"""The four kinds of feature that a contract may describe."""
+"""The four kinds of features in a contract."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Self
@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from mlstack.contract.strict_yaml import StrictModel
 
 Value = int | float | str
-"""A feature's value as a request carries it."""
+"""A feature's value in a request."""
 
 # Names become keys of JSON and BSON documents, metric labels and parts of file names.
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
@@ -26,7 +26,7 @@ class _FeatureBase(StrictModel):
     meaning: Text
     unit: Text | None = None
     raw: Text
-    """Column of the raw table that the feature is read from."""
+    """Column of the raw table."""
 
     @property
     def may_be_missing(self) -> bool:
@@ -35,7 +35,7 @@ class _FeatureBase(StrictModel):
 
 
 class IntegerFeature(_FeatureBase):
-    """A whole number. The float 50.0 counts as one, true does not."""
+    """A whole number. The float 50.0 is accepted, `true` is not."""
 
     kind: Literal["integer"]
     range: tuple[int, int] = Field(strict=False)
@@ -61,13 +61,13 @@ class NumberFeature(_FeatureBase):
 
 
 class CategoryFeature(_FeatureBase):
-    """One of several texts that have no order."""
+    """One of several unordered values."""
 
     kind: Literal["category"]
     values: tuple[Annotated[Text, Field(pattern=r"^[^\[\]<]+$")], ...] = Field(strict=False)
-    """They become part of column names, in which XGBoost allows no bracket and no '<'."""
+    """They become part of column names, where XGBoost rejects '[', ']' and '<'."""
     raw_values: dict[str, str]
-    """Maps each raw text to one of `values`."""
+    """Maps each raw value to one of `values`."""
     example: str
 
     @property
@@ -87,12 +87,12 @@ class OrdinalFeature(_FeatureBase):
     kind: Literal["ordinal"]
     levels: tuple[Text, ...] = Field(strict=False)
     raw_values: dict[str, int]
-    """Maps each raw text to the position of a level."""
+    """Maps each raw value to the position of a level."""
     example: int
 
     @property
     def values(self) -> tuple[int, ...]:
-        """Every value that a request may carry: the positions of the levels."""
+        """All values that a request may contain: the positions of the levels."""
         return tuple(range(len(self.levels)))
 
     @property

@@ -1,7 +1,7 @@
-"""Names of the fields that a prediction has beside its features, in every document and table.
+"""Names of a prediction's fields besides its features.
 
-They are written only here. They stand below the prediction log because a contract must not
-give them to a feature.
+All documents and tables use them. They are separate from the prediction log because a contract must
+not use them as feature names.
 """
 
 PREDICTION = "prediction"
@@ -14,20 +14,20 @@ RUN_ID = "model_run_id"
 """MLflow run of the model."""
 
 CONTRACT = "contract"
-"""Name and hash of the contract that the customer was validated with."""
+"""Name and hash of the contract that validated the customer."""
 
 SOURCE = "source"
-"""The server that answered: `api` or `kinesis`."""
+"""The server that made the prediction: `api` or `kinesis`."""
 
 CREATED_AT = "created_at"
 """When the prediction was made."""
 
 SHARD_ID = "shard_id"
 SEQUENCE_NUMBER = "sequence_number"
-"""Position of the record, for a prediction that came from a stream."""
+"""Position of the record, if the prediction came from a stream."""
 
 TARGET = "target"
-"""The outcome: 1 for the positive class, else 0; absent or NaN while it is unknown."""
+"""The outcome: 1 for the positive class, else 0; absent or NaN while unknown."""
 
 TARGET_AT = "target_at"
 """When the outcome was reported."""
@@ -38,4 +38,4 @@ RESERVED_NAMES = frozenset(
         *(SHARD_ID, SEQUENCE_NUMBER, TARGET, TARGET_AT),
     }
 )
-"""No feature, target or answer may have one of these names."""
+"""Names that no feature, target or response key may have."""

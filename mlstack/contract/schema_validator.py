@@ -1,4 +1,4 @@
-"""Checks JSON values against a JSON schema and words each fault as a sentence."""
+"""Check JSON values against a JSON schema, and describe each error in a sentence."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FieldRule:
-    """How the faults of a field are worded.
+    """How to report the errors of a field.
 
     Args:
-        wanted: Which values are allowed, to complete 'must be ...'.
-        code: Returns the code of the fault that a value has.
+        wanted: The allowed values, to complete 'must be ...'.
+        code: Returns the error code for a value.
     """
 
     wanted: str
@@ -24,14 +24,14 @@ class FieldRule:
 
 
 class SchemaValidator:
-    """Finds the faults of JSON objects, and of arrays of them.
+    """Finds errors in JSON objects and in arrays of them.
 
     Args:
         schema: JSON schema (draft 2020-12) of one object.
-        fields: A rule for each of the schema's properties.
+        fields: A rule for each property of the schema.
         item: What one object is, to complete 'must be a JSON object with ...'.
-        items: What several of them are called.
-        unknown: What is wrong with a field that the schema does not have.
+        items: Plural noun for the objects.
+        unknown: What is wrong with a field that the schema lacks.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class SchemaValidator:
         items: str,
         unknown: str,
     ) -> None:
-        # A large extension module: programs that only draw or send customers do without it.
+        # A large extension module that programs which only draw or send customers do not need.
         import jsonschema_rs  # noqa: PLC0415
 
         self._kinds = jsonschema_rs.ValidationErrorKind
@@ -53,20 +53,20 @@ class SchemaValidator:
         self._many = jsonschema_rs.Draft202012Validator({"type": "array", "items": schema})
 
     def faults(self, value: Any, *path: int) -> tuple[FieldError, ...]:
-        """Return the faults of one object, at most `MAX_ERRORS`; none if it is valid.
+        """Return the errors of one object, at most `MAX_ERRORS`; none if it is valid.
 
         Args:
-            value: A parsed JSON value whose texts are all valid Unicode.
+            value: A parsed JSON value whose strings are all valid Unicode.
             path: Position of the object in the request.
         """
         return self._collect(self._one, value, path)
 
     def array_faults(self, value: Any, most: int) -> tuple[FieldError, ...]:
-        """Return the faults of an array of 1 to `most` objects; none if it is valid."""
+        """Return the errors of an array of 1 to `most` objects; none if it is valid."""
         return self.length_faults(value, 1, most) or self._collect(self._many, value, ())
 
     def length_faults(self, value: Any, least: int, most: int) -> tuple[FieldError, ...]:
-        """Return what is wrong if a value is no array of `least` to `most` entries."""
+        """Return an error unless a value is an array of `least` to `most` entries."""
         if not isinstance(value, list):
             detail = f"must be a JSON array of {self._items}, is {json_kind(value)}"
             return (FieldError("", "wrong_type", detail),)

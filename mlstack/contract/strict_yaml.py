@@ -1,4 +1,4 @@
-"""Read YAML files strictly: every mistake is an error with file, line and reason."""
+"""Read YAML strictly: every mistake is an error with file, line and reason."""
 
 import re
 from collections.abc import Collection
@@ -11,17 +11,17 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from mlstack.errors import FileError
 
 Location = tuple[str | int, ...]
-"""Keys and positions that lead from the document's root to a node."""
+"""Keys and positions from the document's root to a node."""
 
 
 class StrictModel(BaseModel):
-    """Base of what a file may hold: no unknown keys, no conversions, immutable."""
+    """Base of file models: no unknown keys, no conversions, immutable."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class FaultAt(ValueError):
-    """A fault of a single node that only a check across nodes can find."""
+    """An error at a single node, found by a check across nodes."""
 
     def __init__(self, location: Location, reason: str) -> None:
         self.location = location
@@ -35,7 +35,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses aliases, so that no node can contain itself."""
+    """Rejects aliases, so that no node can contain itself."""
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -55,7 +55,7 @@ class YamlFile:
         error: Type of the errors raised.
 
     Raises:
-        FileError: the text is not YAML, a key is not a text, or a key appears twice.
+        FileError: the text is not YAML, a key is not a string, or a key appears twice.
     """
 
     def __init__(self, text: str, path: Path | str, error: type[FileError]) -> None:
@@ -65,11 +65,7 @@ class YamlFile:
 
     @classmethod
     def read(cls, path: Path, error: type[FileError]) -> Self:
-        """Read a file.
-
-        Raises:
-            FileError: as for the class, or the file cannot be read.
-        """
+        """Read a file. Raises FileError as the class, or if it cannot be read."""
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as fault:
@@ -77,12 +73,12 @@ class YamlFile:
         return cls(text, path, error)
 
     def validate(self, model: type[_Model], tags: Collection[str] = ()) -> _Model:
-        """Turn the document into a model.
+        """Convert the document to a model.
 
         `tags` are union members and discriminator values, which pydantic puts among the keys.
 
         Raises:
-            FileError: the document does not fit; carries the first fault.
+            FileError: the document does not match; has the first error.
         """
         try:
             return model.model_validate(self._document)
@@ -97,7 +93,7 @@ class YamlFile:
             raise self.fault(location, fault["msg"].removeprefix("Value error, ")) from error
 
     def fault(self, location: Location, reason: str) -> FileError:
-        """Build the error for a node, with its line or that of its nearest parent."""
+        """Build an error for a node, with its line or that of its nearest parent."""
         where = ".".join(map(str, location))
         while location and location not in self._lines:
             location = location[:-1]
@@ -144,7 +140,7 @@ class YamlFile:
         try:
             value = loader.construct_object(node)
         except ValueError as error:
-            # YAML takes `2020-13-45` for a date and `!!int abc` for a number.
+            # YAML reads `2020-13-45` as a date and `!!int abc` as a number.
             raise self.fault(location, f"{node.value!r} cannot be read: {error}") from error
         if isinstance(value, int | float) and not isinstance(value, bool):
             written = _DECIMAL.fullmatch(node.value) or node.value.lstrip("+-.").isalpha()

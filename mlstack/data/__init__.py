@@ -1,1 +1,1 @@
-"""Training tables: store, read, clean and split them, and draw customers from them."""
+"""Training tables: store, read, clean, split; and customers drawn from them."""

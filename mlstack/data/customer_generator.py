@@ -1,7 +1,7 @@
-"""Draws customers as the business would send them.
+"""Draw customers as the business would send them.
 
-`python -m mlstack.data.customer_generator` writes the customers of every contract's sample as
-JSON. The simulators' images are built with these files, so that they need no pandas.
+`python -m mlstack.data.customer_generator` writes the customers of each contract's sample as JSON.
+The simulators' images are built with these files, so that they do not need pandas.
 """
 
 import json
@@ -26,9 +26,9 @@ from mlstack.settings import ROOT
 class CustomerGenerator:
     """Draws valid customers.
 
-    A contract with a sample draws from the sample's customers, so that features are related
-    as in the real table. Otherwise each feature is drawn uniformly from its allowed values.
-    The same seed draws the same customers.
+    If the contract has a sample, customers are drawn from it, so that features are related as in
+    the real table. Otherwise each feature is drawn uniformly from its allowed values. Results are
+    reproducible for a given seed.
     """
 
     def __init__(self, contract: Contract, seed: int) -> None:
@@ -56,10 +56,9 @@ class CustomerGenerator:
 
 
 def sample_customers(contract: Contract) -> list[Customer]:
-    """Read the clean customers of the sample; empty when the contract has no sample.
+    """Read the clean customers of the sample; empty if the contract has no sample.
 
-    Raises:
-        DataError: the sample does not fit the contract.
+    Raises DataError if the sample does not match the contract.
     """
     if contract.data.sample is None:
         return []
@@ -79,7 +78,7 @@ def _clean_customers(contract: Contract, sample: Path) -> list[Customer]:
     features = rows[list(contract.feature_names)].astype(object)
     whole = {f.name for f in contract.features if not isinstance(f, NumberFeature)}
     return [
-        # pandas turns whole numbers into floats in columns that have missing values.
+        # pandas converts integers to floats in columns with missing values.
         {
             str(name): int(value) if name in whole and isinstance(value, float) else value
             for name, value in row.items()
@@ -89,7 +88,7 @@ def _clean_customers(contract: Contract, sample: Path) -> list[Customer]:
 
 
 def main() -> None:
-    """Write the customers of every contract that has a sample."""
+    """Write the sample customers of all contracts."""
     for file in contract_files(ROOT / "contracts"):
         contract = Contract.load(file)
         if customers := sample_customers(contract):

@@ -1,4 +1,4 @@
-"""Customers as a table: one column per feature, in the contract's order."""
+"""Convert customers to a table: one column per feature, in the contract's order."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,17 +11,17 @@ from mlstack.contract import CategoryFeature, Contract, NumberFeature
 def customer_table(
     customers: Sequence[Mapping[str, Any]] | pd.DataFrame, contract: Contract
 ) -> pd.DataFrame:
-    """Put customers into columns of the types that `dataset.clean` gives them.
+    """Convert customers to columns of the same types as `dataset.clean`.
 
     Args:
-        customers: Valid customers. Anything besides the features is left out, and an absent
-            feature counts as missing.
-        contract: What a customer is.
+        customers: Valid customers. Other fields are left out, and an absent feature counts as
+            missing.
+        contract: Dataset contract.
 
     Returns:
-        The features, indexed as `customers`. Whole numbers are int64 (float64 where a value
-        is missing), numbers float64, categories text; a missing value is NaN in a number
-        and None in a category.
+        The features, indexed as `customers`. Integers are int64 (float64 if a value is missing),
+            numbers float64, categories text; a missing value is NaN in a number and None in a
+            category.
     """
     names = list(contract.feature_names)
     if isinstance(customers, pd.DataFrame):

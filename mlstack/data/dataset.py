@@ -17,7 +17,7 @@ _SHOWN_CHARACTERS = 64
 
 
 def read_raw(source: Path | bytes) -> pd.DataFrame:
-    """Read a raw CSV table; every value stays the text that is in the file.
+    """Read a raw CSV table, with every value as text.
 
     Returns:
         One row per customer, indexed by its 1-based row number without the header.
@@ -46,7 +46,7 @@ def read_raw(source: Path | bytes) -> pd.DataFrame:
     # A row that ends early has NaN in its last columns.
     rows = table.iloc[1:].fillna("").set_axis(header, axis="columns")
     stripped: pd.DataFrame = rows.apply(lambda column: column.str.strip())
-    # Blank rows go last, so that row numbers match the file.
+    # Blank rows are dropped last, so that row numbers match the file.
     filled: pd.DataFrame = stripped[(stripped != "").any(axis=1)]
     if filled.empty:
         raise DataError(DataFault("the table has a header but no rows"))
@@ -63,16 +63,16 @@ def clean(raw: pd.DataFrame, contract: Contract) -> pd.DataFrame:
     """Clean raw rows by the contract.
 
     Args:
-        raw: Texts, from `read_raw`.
-        contract: What a customer is.
+        raw: Values as text, from `read_raw`.
+        contract: Dataset contract.
 
     Returns:
-        The features in the contract's order and the target (1: positive class), indexed as
-        `raw`. Whole numbers are int64 (float64 where a value is missing), categories text;
-        a missing value is NaN in a number and None in a category.
+        The features in the contract's order and the target (1 for the positive class), indexed as
+            `raw`. Integers are int64 (float64 if a value is missing), categories text; a missing
+            value is NaN in a number and None in a category.
 
     Raises:
-        DataError: carries every way in which the table does not fit the contract.
+        DataError: has every error in the table.
     """
     absent = [column for column in _used_columns(contract) if column not in raw.columns]
     if absent:
@@ -119,7 +119,7 @@ def _clean_feature(
             return values.astype(object).where(values.notna(), None)
         return _as_whole(values)
     numbers = pd.to_numeric(raw.where(given), errors="coerce").astype("float64")
-    # pandas reads 'inf' and 'nan' as numbers; here they are faults.
+    # pandas reads 'inf' and 'nan' as numbers; here they are errors.
     no_number = given & ~np.isfinite(numbers)
     _note(faults, raw, no_number, "is not a number")
     low, high = feature.range
@@ -150,7 +150,7 @@ def _note(
 
 
 class SplitRows(NamedTuple):
-    """Clean rows by their use; each row is in one table."""
+    """Clean rows by use; each row is in one table."""
 
     train: pd.DataFrame
     validation: pd.DataFrame
@@ -160,11 +160,11 @@ class SplitRows(NamedTuple):
 def split(rows: pd.DataFrame, contract: Contract) -> SplitRows:
     """Split clean rows by the contract's shares and seed, stratified by the target.
 
-    The content of a row decides its part. Adding or removing rows moves few others, so that
-    a later model is rarely judged on rows that an earlier one was trained on.
+    A row's content determines its part. Adding or removing rows moves few others, so that a later
+    model is rarely evaluated on rows that an earlier one was trained on.
 
     Raises:
-        DataError: a class has too few rows to be in each part.
+        DataError: a class has too few rows for all parts.
     """
     shares = contract.split
     order = _hashes(rows, shares.seed)

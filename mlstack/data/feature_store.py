@@ -1,7 +1,7 @@
 """The feature store: raw training tables in an S3 bucket.
 
-boto3 reads its own settings (`AWS_ENDPOINT_URL` for an emulator, the machine's role in AWS),
-so the same code works with moto, LocalStack and AWS.
+boto3 reads its own settings (`AWS_ENDPOINT_URL` for an emulator, the machine's role in AWS), so the
+same code works with moto, LocalStack and AWS.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from mlstack.errors import FeatureStoreError, SettingsError
 
 _SHA256 = "sha256"
-"""Metadata key of a table's digest; the ETag of a multipart upload is not one."""
+"""Metadata key of a table's digest; for multipart uploads the ETag is not a digest."""
 
 AWS_CONFIG = Config(
     connect_timeout=5, read_timeout=60, retries={"mode": "standard", "max_attempts": 5}
@@ -25,15 +25,15 @@ AWS_CONFIG = Config(
 
 
 class FeatureStore:
-    """Raw tables by key; every method raises `FeatureStoreError` when S3 fails or refuses.
+    """Raw tables by key.
 
-    Raises:
-        SettingsError: the name of the bucket is empty.
+    Every method raises FeatureStoreError if S3 fails or rejects a request. An empty bucket name
+    raises SettingsError.
     """
 
     def __init__(self, bucket: str) -> None:
         if not bucket:
-            # Bucket names are global in AWS: a default would belong to somebody else.
+            # Bucket names are global in AWS: a default would already be taken.
             raise SettingsError(
                 "FEATURE_STORE_BUCKET is empty: choose a bucket name in the environment file "
                 "(.env.<env>)"
@@ -63,11 +63,11 @@ class FeatureStore:
             return True
 
     def address(self, key: str) -> str:
-        """Return the address of a table, for people."""
+        """Return the URI of a table."""
         return f"s3://{self._bucket}/{key}"
 
     def has(self, key: str) -> bool:
-        """Return whether there is a table under a key."""
+        """Return whether a key has a table."""
         with self._failures(key):
             return self._metadata(key) is not None
 
@@ -81,11 +81,11 @@ class FeatureStore:
             except ClientError as error:
                 if _status(error) != HTTPStatus.PRECONDITION_FAILED:
                     raise
-                return False  # another process was faster
+                return False  # another process uploaded it first
             return True
 
     def replace(self, key: str, path: Path) -> bool:
-        """Upload a table unless the store has the same one; return whether it was uploaded."""
+        """Upload a table unless it is already stored; return whether it was uploaded."""
         with self._failures(key):
             if (self._metadata(key) or {}).get(_SHA256) == _digest(path):
                 return False
@@ -98,7 +98,7 @@ class FeatureStore:
             return self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
 
     def _metadata(self, key: str) -> dict[str, str] | None:
-        """Return the metadata of a table; None when there is no table."""
+        """Return a table's metadata, or None if there is no table."""
         try:
             return self._s3.head_object(Bucket=self._bucket, Key=key)["Metadata"]
         except ClientError as error:

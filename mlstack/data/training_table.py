@@ -1,6 +1,6 @@
-"""Choose the raw training table and put it into the feature store.
+"""Choose the raw training table and upload it to the feature store.
 
-The state folder keeps a copy, because the AWS emulators forget everything when they restart.
+The state folder keeps a copy, because the AWS emulators lose everything on a restart.
 """
 
 import hashlib
@@ -36,26 +36,26 @@ class RawTable(BaseModel):
     key: str
     """S3 key of the table in the feature store."""
     origin: str
-    """Where the table came from, for people."""
+    """Where the table came from, for messages."""
     synthetic: bool
-    """Whether it is the project's own sample, good only for a demonstration."""
+    """Whether it is the project's synthetic sample, suitable only for demonstrations."""
 
 
 def ensure_table(
     settings: Settings, contract: Contract, store: FeatureStore, say: Callable[[str], None]
 ) -> RawTable:
-    """Make sure that the feature store has a contract's raw table, and keep a copy of it.
+    """Ensure that the feature store has a contract's raw table, and keep a copy.
 
-    `DATA_FILE` replaces the table in the store. Without it a table in the store stays. An
-    empty store gets the copy, else the public file, else the synthetic sample. Contracts with
-    the same key share a table. `say` is told which table the store has.
+    `DATA_FILE` replaces the table in the store. Otherwise an existing table stays, and an empty
+    store gets the copy, else the public file, else the synthetic sample. Contracts with the same
+    key share a table. `say` is called with a message about the table in the store.
 
     Returns:
-        The table that the store has now; `path` is the copy.
+        The table that is now in the store; `path` is the copy.
 
     Raises:
-        SettingsError: `DATA_FILE` does not exist, or no table can be found at all.
-        FeatureStoreError: S3 cannot be reached or refuses.
+        SettingsError: `DATA_FILE` does not exist, or no table is available.
+        FeatureStoreError: S3 cannot be reached or rejects a request.
     """
     key = contract.data.key
     address = store.address(key)
@@ -87,10 +87,9 @@ def has_table(settings: Settings) -> bool:
 
 
 def restore_tables(settings: Settings, store: FeatureStore, say: Callable[[str], None]) -> None:
-    """Upload every table that the feature store had and has lost.
+    """Upload every table that the feature store has lost.
 
-    Raises:
-        FeatureStoreError: S3 cannot be reached or refuses.
+    Raises FeatureStoreError if S3 cannot be reached or rejects a request.
     """
     for path in sorted(_folder(settings).glob("*.json")):
         table = RawTable.model_validate_json(path.read_bytes())
@@ -162,7 +161,7 @@ def _fetch(public: PublicData, contract: Contract, folder: Path) -> Path:
 
     def download(url: str, output: str, _: object) -> None:
         pooch.HTTPDownloader(timeout=timeout)(url, output, None)
-        # Checked before pooch gives the file its name, so that a wrong table is never kept.
+        # Check before pooch renames the file, so that a wrong table is never kept.
         _check_public(Path(output).read_bytes(), public, contract)
 
     # Published copies differ byte for byte, so there is no known hash; see `_check_public`.

@@ -1,1 +1,1 @@
-"""What is deployed: the deployment record, the watcher that follows it, and the predictor."""
+"""Deployment: the record, the watcher that follows it, and the predictor."""

@@ -1,4 +1,4 @@
-"""Deploys models: checks one, replaces the record, and waits until every worker follows."""
+"""Deploy models: check, replace the record, and wait for all workers."""
 
 import getpass
 from datetime import UTC, datetime
@@ -18,15 +18,15 @@ from mlstack.settings import Settings
 from mlstack.waiting import Unavailable, wait_until
 
 _FOLLOW_SECONDS = 60.0
-"""How long the workers may take to load a new model."""
+"""Time limit for the workers to load a new model."""
 
 
 class Deployer:
     """Deploys models.
 
     Args:
-        settings: Names the state folder, the contract of requests, and who deploys.
-        models: Where models come from.
+        settings: State folder, contract of requests, and who deploys.
+        models: Source of the models.
     """
 
     def __init__(self, settings: Settings, models: ModelStore) -> None:
@@ -37,14 +37,14 @@ class Deployer:
         self.state = DeploymentState(settings.state_path)
 
     def deploy(self, run_id: str) -> None:
-        """Deploy a run's model: check it, replace the record, wait for every worker.
+        """Deploy a run's model: check it, replace the record, wait for all workers.
 
-        If no worker runs, only the record is replaced; workers start with it.
+        If no worker runs, only the record is replaced; workers read it when they start.
 
         Raises:
-            ModelError: the model is unknown or does not verify; nothing was changed.
-            DeploymentError: another deployment is under way, or a worker could not follow
-                and the old model is deployed again.
+            ModelError: the model is unknown or fails its checks; nothing was changed.
+            DeploymentError: another deployment is in progress, or a worker could not load the model
+                and the old model was restored.
         """
         with self.state.lock():
             self._replace(run_id, "deploy")
@@ -52,8 +52,7 @@ class Deployer:
     def rollback(self) -> str:
         """Deploy the model that was deployed before this one; return its run id.
 
-        Raises:
-            DeploymentError: there is none; or as in `deploy`.
+        Raises DeploymentError if there is none, or as `deploy`.
         """
         with self.state.lock():
             run_id = self._previous_run()
@@ -61,16 +60,13 @@ class Deployer:
             return run_id
 
     def ensure(self, run_id: str) -> str:
-        """Make sure that a model is deployed: the chosen one, or the last one that was.
+        """Ensure that a model is deployed, and return its run id.
 
-        A choice is carried out once: a model that people deploy after it stays until the choice
-        itself changes.
+        A chosen run is deployed once: a model that is deployed after it stays until the choice
+        itself changes. Without a new choice, the deployed model stays.
 
         Args:
             run_id: `Settings.run_id`; empty if no model is chosen.
-
-        Returns:
-            The run id that is deployed.
 
         Raises:
             DeploymentError: no model is chosen and none was ever deployed.
@@ -89,15 +85,14 @@ class Deployer:
         return record.run_id
 
     def check(self, run_id: str) -> None:
-        """Check that a model could be served: known, finished, intact, of this contract.
+        """Check that a model can be served: known, finished, intact, of this contract.
 
-        Raises:
-            ModelError: says what is wrong with it.
+        Raises ModelError with what is wrong.
         """
         self._models.load(run_id).check_contract(Contract.load(self._contract_path))
 
     def _was_deployed(self, run_id: str) -> bool:
-        """Whether a run was deployed, now or at any time since the last `follow`."""
+        """Whether a run was deployed since the last `follow`, or is deployed now."""
         record = self.state.record()
         if record is not None and record.run_id == run_id:
             return True
@@ -111,11 +106,11 @@ class Deployer:
         return False
 
     def _previous_run(self) -> str:
-        """Return the run before the present one, without those that were rolled back from."""
+        """Return the previous run, without runs that were rolled back."""
         runs = self.state.deployed_runs()
         record = self.state.record()
         if runs and record is not None and record.run_id != runs[-1]:
-            # A deploy was killed half-way: the history has what was deployed before it.
+            # A deploy was killed halfway: the history's last run was deployed before it.
             return runs[-1]
         if len(runs) < 2:  # noqa: PLR2004 - the present one and one before
             raise DeploymentError("there is no earlier deployment to go back to")
@@ -157,7 +152,7 @@ class Deployer:
         note(DEPLOYED)
 
     def _wait_for_workers(self, record: Record) -> None:
-        """Wait until every living worker serves the model; one that dies is not waited for."""
+        """Wait until all running workers serve the model, except those that die."""
 
         def behind() -> list[str]:
             statements = self.state.statements()

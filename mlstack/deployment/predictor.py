@@ -1,4 +1,4 @@
-"""Turns a request into a kept prediction; the HTTP and the stream server both use it."""
+"""Turn a request into a kept prediction, for both servers."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -10,15 +10,18 @@ from mlstack.model.model import Model
 from mlstack.prediction_log.prediction import Origin, Prediction, PredictionSink
 
 MAX_BATCH = 1000
-"""Most customers of one batch."""
+"""Maximum number of customers per batch."""
 
 
 class ModelSource(Protocol):
-    """Has the model in use: `ModelWatcher`, or a double in tests."""
+    """Provides the model in use: `ModelWatcher`, or a test double."""
 
     @property
     def predictor(self) -> "Predictor | None":
-        """In use. Read it once a request or batch, so that one model makes the whole answer."""
+        """The predictor in use.
+
+        Read it once per request or batch, so that one model makes the whole response.
+        """
 
     @property
     def reason(self) -> str:
@@ -26,10 +29,10 @@ class ModelSource(Protocol):
 
 
 class Predictor:
-    """Validates, scores and keeps customers with one model.
+    """Validates and scores customers with one model, and keeps the predictions.
 
     Args:
-        model: A verified model; its contract decides what a customer is.
+        model: A verified model; its contract defines a customer.
         log: Where predictions are kept.
     """
 
@@ -51,18 +54,18 @@ class Predictor:
         prediction_ids: Sequence[str],
         origins: Sequence[Origin],
     ) -> list[Prediction]:
-        """Score validated customers and keep the predictions, so they may be answered.
+        """Score validated customers and keep the predictions, so that they may be returned.
 
         Args:
             customers: As `validate` and `validate_batch` return them.
-            prediction_ids: One for each of them.
-            origins: One for each of them.
+            prediction_ids: One per customer.
+            origins: One per customer.
 
         Returns:
             The predictions, in the same order.
 
         Raises:
-            SpoolError: they cannot be kept; nothing may be answered.
+            SpoolError: they cannot be kept; none may be returned.
         """
         chances = self.model.score(customers)
         now = datetime.now(UTC)

@@ -1,6 +1,6 @@
-"""The deployment record, its history, and the workers' statements of what they serve.
+"""The deployment record, its history, and the workers' statements.
 
-They are files in the state folder that all servers of a machine share.
+They are files in the state folder, shared by all servers of a machine.
 """
 
 import time
@@ -17,10 +17,10 @@ from mlstack.errors import DeploymentError
 from mlstack.files import write_atomically
 
 STATEMENT_SECONDS = 1.0
-"""How often a worker renews its statement."""
+"""Seconds after which a worker renews its statement."""
 
 _STALE_SECONDS = 10.0
-"""A worker whose statement is older is gone."""
+"""Age of a statement at which its worker counts as gone."""
 
 _LOCK_SECONDS = 10.0
 DEPLOYED = "deployed"
@@ -31,7 +31,7 @@ class _Document(BaseModel):
 
 
 class Record(_Document):
-    """What is deployed."""
+    """The deployed model."""
 
     run_id: str
     deployed_at: datetime
@@ -39,7 +39,7 @@ class Record(_Document):
 
 
 Action = Literal["deploy", "follow", "rollback"]
-"""`follow`: because the environment's file names the run; the others are commands."""
+"""`follow` means that the environment's file names the run; the others are commands."""
 
 
 class HistoryEntry(_Document):
@@ -51,7 +51,7 @@ class HistoryEntry(_Document):
     from_run_id: str | None
     to_run_id: str
     result: str
-    """`DEPLOYED`, or why not."""
+    """`DEPLOYED`, or the reason of the failure."""
 
     @property
     def succeeded(self) -> bool:
@@ -65,10 +65,9 @@ class Statement(_Document):
     server: str
     worker: str
     run_id: str | None
-    """The model in use; None: none yet."""
+    """The model in use; None if there is none yet."""
     refused: Record | None = None
-    """The record that the worker could not follow, which tells it from one before it for the
-    same model."""
+    """The record that the worker could not follow. An earlier record of the same model differs."""
     reason: str | None = None
     """Why the worker could not follow it."""
 
@@ -87,10 +86,9 @@ class DeploymentState:
         self._lock = folder / "deploy.lock"
 
     def record(self) -> Record | None:
-        """Return what is deployed; None if nothing ever was.
+        """Return the record; None if nothing was ever deployed.
 
-        Raises:
-            DeploymentError: the file is not a record (somebody edited it).
+        Raises DeploymentError if the file is not a record (it was edited).
         """
         try:
             return Record.model_validate_json(self._record.read_text(encoding="utf-8"))
@@ -112,10 +110,9 @@ class DeploymentState:
         self._record.unlink(missing_ok=True)
 
     def history(self) -> list[HistoryEntry]:
-        """Return every attempt to deploy, oldest first.
+        """Return all deployment attempts, oldest first.
 
-        Raises:
-            DeploymentError: a line is not an entry (somebody edited it).
+        Raises DeploymentError if a line is not an entry (the file was edited).
         """
         if not self._history.exists():
             return []
@@ -132,16 +129,16 @@ class DeploymentState:
         return entries
 
     def deployed_runs(self) -> list[str]:
-        """Return the runs that a rollback steps through, the present one last.
+        """Return the runs that a rollback steps through, the current one last.
 
-        Runs that were rolled back from are not among them.
+        Runs that were rolled back are left out.
         """
         stack: list[str] = []
         for entry in self.history():
             if not entry.succeeded:
                 continue
             if entry.action == "rollback" and entry.to_run_id in stack:
-                # After a deploy that was killed, a rollback goes back by no step.
+                # After a killed deploy, a rollback goes back by no step.
                 while stack[-1] != entry.to_run_id:
                     stack.pop()
             elif stack[-1:] != [entry.to_run_id]:
@@ -157,15 +154,15 @@ class DeploymentState:
     def write_statement(self, statement: Statement) -> None:
         """Write or renew a worker's statement."""
         path = self._statements / f"{statement.server}-{statement.worker}.json"
-        # Not synced: after a power cut the worker is gone too.
+        # Not synced: after a power failure the worker is gone too.
         write_atomically(path, statement.model_dump_json().encode(), sync=False)
 
     def remove_statement(self, server: str, worker: str) -> None:
-        """Remove the statement of a worker that ends."""
+        """Remove the statement of a stopping worker."""
         (self._statements / f"{server}-{worker}.json").unlink(missing_ok=True)
 
     def statements(self) -> list[Statement]:
-        """Return the statements of living workers; remove those of dead ones."""
+        """Return the statements of running workers; remove those of dead ones."""
         living = []
         for path in sorted(self._statements.glob("*.json")):
             try:
@@ -174,16 +171,16 @@ class DeploymentState:
                 else:
                     living.append(Statement.model_validate_json(path.read_text(encoding="utf-8")))
             except FileNotFoundError:
-                continue  # its worker ended meanwhile
+                continue  # its worker has just ended
         return living
 
     @contextmanager
     def lock(self, seconds: float = _LOCK_SECONDS) -> Iterator[None]:
-        """Keep other processes from deploying, restoring or pruning models meanwhile.
+        """Prevent other processes from deploying, restoring or pruning models.
 
         Args:
-            seconds: How long to wait for another process that holds the lock; pruning holds it
-                much shorter than the default for one run.
+            seconds: How long to wait for the lock. Pruning holds it for one run at a time, much
+                shorter than the default.
 
         Raises:
             DeploymentError: another process held the lock for longer.

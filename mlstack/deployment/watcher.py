@@ -1,4 +1,4 @@
-"""Follows the deployment record while a server's worker runs."""
+"""Follow the deployment record while a server's worker runs."""
 
 import logging
 import os
@@ -18,15 +18,15 @@ from mlstack.settings import Settings
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 30.0
-"""Wait before a model that could not be loaded is tried again."""
+"""Seconds until a model that could not be loaded is tried again."""
 
 _STOP_SECONDS = 2.0
-"""How long `stop` waits for each thread."""
+"""Maximum time that `stop` waits for each thread."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    """A model that could not be loaded, and is not tried again for a while."""
+    """A model that could not be loaded, and is not retried for a while."""
 
     run_id: str
     record: Record | None
@@ -34,19 +34,19 @@ class _Refusal:
     until: float
 
     def holds(self, run_id: str, record: Record | None) -> bool:
-        """Whether not to try a model; a new record of the same model asks for another try."""
+        """Whether to skip this model for now; a new record of it allows a retry."""
         return (self.run_id, self.record) == (run_id, record) and time.monotonic() < self.until
 
 
 class ModelWatcher:
-    """Loads each model that is deployed beside the one in use, then swaps them.
+    """Loads each newly deployed model while the current one serves, then swaps them.
 
     Args:
-        settings: State folder, contract and, when nothing is deployed, the run id.
-        server: Name of the server, as deploys show it.
+        settings: State folder, contract and, if nothing is deployed, the run id.
+        server: Name of the server, as shown by deploys.
         prediction_log: Where predictions are kept.
-        on_swap: Called with the run id of each model that comes into use, or with None when no
-            model is in use any more.
+        on_swap: Called with the run id of each model that comes into use, or None when no model is
+            in use any more.
     """
 
     def __init__(
@@ -68,9 +68,10 @@ class ModelWatcher:
         ]
         self._refused: _Refusal | None = None
         self.predictor: Predictor | None = None
-        """In use. Read it once a request, so that one model makes the whole answer."""
+        """The predictor in use. Read it once per request, so that one model makes the whole
+        response."""
         self.reason = "the model is being loaded"
-        """Why there is no predictor, or why it is not the deployed one."""
+        """Why there is no predictor, or why it does not have the deployed model."""
 
     @property
     def run_id(self) -> str | None:
@@ -80,11 +81,11 @@ class ModelWatcher:
 
     @property
     def _worker(self) -> str:
-        # Not stored: a watcher may be made before the worker is forked.
+        # Not stored: a watcher may be created before the worker is forked.
         return f"{os.uname().nodename}-{os.getpid()}"
 
     def start(self) -> None:
-        """Start to follow the record; returns at once."""
+        """Start following the record; return at once."""
         for thread in self._threads:
             thread.start()
 
@@ -93,9 +94,9 @@ class ModelWatcher:
         self._looked.wait(seconds)
 
     def stop(self) -> None:
-        """End the threads and remove the worker's statement."""
+        """Stop the threads and remove the worker's statement."""
         self._stopping.set()
-        # A download that is under way ends with the process.
+        # A running download ends with the process.
         for thread in self._threads:
             thread.join(_STOP_SECONDS)
         self._state.remove_statement(self._server, self._worker)
@@ -105,14 +106,14 @@ class ModelWatcher:
             try:
                 self._look_at_record()
             except Exception:
-                # Only this thread can ever make the worker ready again.
+                # Only this thread can make the worker ready again.
                 log.exception("the deployed model could not be looked for; trying again")
             self._looked.set()
             if self._stopping.wait(STATEMENT_SECONDS / 2):
                 return
 
     def _renew_statement(self) -> None:
-        """Renew the statement from its own thread: loading a model may take long."""
+        """Renew the statement in its own thread, because loading a model may take long."""
         while True:
             try:
                 self._make_statement()
@@ -122,16 +123,17 @@ class ModelWatcher:
                 return
 
     def _look_at_record(self) -> None:
-        """Load the deployed model and swap it in, if another one is in use."""
+        """Load the deployed model and swap it in, unless it is already in use."""
         try:
             record = self._state.record()
         except MlstackError as error:
             self.reason = str(error)
             return
-        # RUN_ID is for a server that is started by hand; `make start` passes it to none.
+        # RUN_ID is for servers started by hand; `make start-serve` does not pass it on.
         wanted = record.run_id if record else self._settings.run_id
         if not wanted:
-            # Also after a first deploy that this worker could follow and another one could not.
+            # This also happens when a first deploy is undone because another worker could not load
+            # the model.
             had_one = self.predictor is not None
             self.predictor, self._refused = None, None
             self.reason = "no model is deployed; run: make deploy RUN_ID=..."

@@ -1,1 +1,1 @@
-"""Kinesis: streams and their identity, reading shards, publishing records."""
+"""Kinesis: identity of streams, reading of shards, publishing of records."""

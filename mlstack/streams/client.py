@@ -1,4 +1,4 @@
-"""The client of Kinesis."""
+"""Create Kinesis clients."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -17,23 +17,23 @@ CONNECT_SECONDS, READ_SECONDS = 3, 20
 
 
 class StreamError(MlstackError):
-    """Kinesis cannot be reached, or refuses what cannot be retried."""
+    """Kinesis cannot be reached, or rejects a call that cannot be retried."""
 
 
 def kinesis_client(attempts: int = 1) -> "KinesisClient":
-    """Make a client of Kinesis.
+    """Create a Kinesis client.
 
     Args:
-        attempts: How often botocore makes a call. Readers and publishers retry by themselves:
-            botocore would hide that a stream was made anew in between, and put a whole batch
-            again for a single entry.
+        attempts: Number of attempts that botocore makes per call. Readers and publishers retry by
+            themselves: botocore would hide that a stream was recreated in between, and would put a
+            whole batch again because of a single entry.
 
     Raises:
-        StreamError: boto3 misses a setting.
+        StreamError: boto3 lacks a setting.
     """
     session = botocore.session.get_session()
-    # Kinesis sends seconds since the epoch. botocore's own parser tries several formats and
-    # asks for the local time zone for each record: half of the time that GetRecords takes.
+    # Kinesis sends seconds since the epoch. botocore's own parser tries several formats and looks
+    # up the local time zone for each record, which is half of the time of GetRecords.
     parsers = session.get_component("response_parser_factory")
     parsers.set_parser_defaults(
         timestamp_parser=lambda seconds: datetime.fromtimestamp(seconds, UTC)
@@ -42,8 +42,8 @@ def kinesis_client(attempts: int = 1) -> "KinesisClient":
         connect_timeout=CONNECT_SECONDS,
         read_timeout=READ_SECONDS,
         max_pool_connections=50,
-        # Requests are made in this package, of parts that were checked. Validating each of 500
-        # entries again takes a third of the time of making a PutRecords.
+        # Requests are built in this package from checked parts. Validating each of 500 entries
+        # again takes a third of the time of building a PutRecords request.
         parameter_validation=False,
         retries={"mode": "standard", "total_max_attempts": attempts},
     )

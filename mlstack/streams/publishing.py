@@ -1,4 +1,4 @@
-"""Publishing records to a stream until every one of them is in."""
+"""Publish records to a stream until all of them are accepted."""
 
 import logging
 import math
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# What one PutRecords takes: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html
-# (a stream can be set to take more; these hold for every one).
+# Limits of one PutRecords call:
+# https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html
+# (a stream can be configured for more; these hold for all streams).
 MAX_RECORDS = 500
 MAX_BYTES = 5 * 1024 * 1024
 MAX_RECORD_BYTES = 1024 * 1024
@@ -34,7 +35,7 @@ class Message:
 
     Args:
         key: Partition key.
-        data: The record; with the key `MAX_RECORD_BYTES` at most.
+        data: The record; together with the key at most `MAX_RECORD_BYTES`.
     """
 
     key: str
@@ -42,18 +43,17 @@ class Message:
 
     @property
     def size(self) -> int:
-        """What it counts for in Kinesis' limits."""
+        """Size in bytes as counted by Kinesis' limits."""
         return len(self.key.encode()) + len(self.data)
 
 
 class Publisher:
-    """Publishes to one stream; safe from several threads.
+    """Publishes to one stream; thread-safe.
 
     Args:
-        client: Of Kinesis, without retries of its own.
-        stream_name: The stream.
+        client: Kinesis client without retries.
         stop: Ends waits at once, and everything when its grace period is over.
-        give_up: How long Kinesis may be away, seconds.
+        give_up: Maximum outage of Kinesis in seconds.
     """
 
     def __init__(
@@ -69,11 +69,11 @@ class Publisher:
         )
 
     def publish(self, messages: Sequence[Message]) -> None:
-        """Put all messages, in order as long as none has to be put again.
+        """Put all messages, in order unless some must be put again.
 
         Raises:
-            Stopped: the process has to stop; some messages may be in the stream.
-            Unavailable: Kinesis has been away for too long.
+            Stopped: the process must stop; some messages may be in the stream.
+            Unavailable: Kinesis has been unavailable for too long.
         """
         for batch in _batches(messages):
             if self._stop.overdue:
@@ -81,7 +81,7 @@ class Publisher:
             self._retry(self._put_rest, batch)
 
     def _put_rest(self, messages: list[Message]) -> None:
-        """Put messages and remove those that were taken. Raises RetryLater while some are left."""
+        """Put messages and remove the accepted ones; raise RetryLater if some remain."""
         entries = self._put(messages)
         refused = [(m, e) for m, e in zip(messages, entries, strict=True) if not is_taken(e)]
         if refused:
@@ -100,7 +100,7 @@ class Publisher:
 
 
 def is_taken(entry: "PutRecordsResultEntryTypeDef") -> bool:
-    """Whether Kinesis has taken the record of an entry."""
+    """Whether Kinesis has accepted the record of an entry."""
     return bool(entry.get("SequenceNumber") and entry.get("ShardId"))
 
 

@@ -1,4 +1,4 @@
-"""Reading a shard: iterators, positions, and what became of them."""
+"""Read a shard: iterators, positions, and lost positions."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _THROTTLED = "ProvisionedThroughputExceededException"
 _EVERYDAY = (_THROTTLED, "ExpiredIteratorException")
-"""A shard that others read too and an iterator that aged are not worth a line in the log."""
+"""Errors that are not logged: other readers use the shard too, or the iterator has expired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,7 @@ class Record:
 
     Args:
         sequence_number: Its number in the shard.
-        data: What was put.
-        arrived_at: When Kinesis took it.
+        arrived_at: When Kinesis accepted it.
     """
 
     sequence_number: str
@@ -35,12 +34,12 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one read of a shard returned.
+    """The result of one read of a shard.
 
     Args:
         records: In order; may be empty although there are more.
         behind_seconds: How far they are behind the newest record.
-        ended: The shard is closed, and nothing comes after them.
+        ended: The shard is closed, and no records follow.
     """
 
     records: list[Record]
@@ -54,17 +53,15 @@ class Batch:
 
 
 class PositionLost(MlstackError):
-    """The shard no longer has the record that reading stood at."""
+    """The shard no longer has the last record that was read."""
 
 
 class ShardCursor:
-    """Reads one shard from a position on; for one thread.
+    """Reads one shard from a position; not thread-safe.
 
     Args:
-        client: Of Kinesis, without retries of its own.
-        stream_name: The stream.
-        shard_id: The shard.
-        position: Sequence number of the last record that was read before; None: none was.
+        client: Kinesis client without retries.
+        position: Sequence number of the last record that was read before; None if none was.
         start: Where to begin without a position.
     """
 
@@ -80,17 +77,17 @@ class ShardCursor:
         self._position, self._start = position, start
         self._iterator: str | None = None
         self.is_verified = position is None
-        """Whether the record of the position was seen in the shard."""
+        """Whether the position's record was seen in the shard."""
         self.ended = False
 
     def read(self, limit: int) -> Batch:
         """Read once.
 
         Raises:
-            PositionLost: the shard has been trimmed, or never had the position's record. The
-                next read begins with the oldest record that it has.
-            RetryLater: reads were too many, or the iterator had expired.
-            BotoCoreError, ClientError: Kinesis cannot be reached or refuses.
+            PositionLost: the shard has been trimmed, or never had the position's record. The next
+                read begins with the oldest available record.
+            RetryLater: reads were throttled, or the iterator had expired.
+            BotoCoreError, ClientError: Kinesis cannot be reached or rejects the call.
         """
         try:
             iterator = self._iterator or self.open()
@@ -124,18 +121,18 @@ class ShardCursor:
             self.is_verified = False
         else:
             iterator = self._iterator_from(self._start)
-            # Should it expire before anything was read: records that came meanwhile count.
+            # If it expires before the first read, records that arrived since then still count.
             self._start = "TRIM_HORIZON"
         self._iterator = iterator
         return iterator
 
     def _verify(self, batch: Batch) -> Batch:
-        """Take the position's own record, which was read before, out of the first records.
+        """Check that the first record is the position's own, and drop it.
 
-        Kinesis continues with the next record that it has when this one is gone.
+        It was read before. If it is gone, Kinesis continues with the next available record.
         """
         if not batch.records and not batch.ended and not batch.is_empty_at_tip:
-            return batch  # it may take several reads to come to a record
+            return batch  # it may take several reads to reach a record
         if batch.records and batch.records[0].sequence_number == self._position:
             self.is_verified = True
             return replace(batch, records=batch.records[1:])
@@ -153,7 +150,7 @@ class ShardCursor:
         )["ShardIterator"]
 
     def _iterator_at(self, position: str) -> str | None:
-        """Get an iterator at a record; None: the stream says that it has no such record."""
+        """Get an iterator at a record; None if the stream reports no such record."""
         errors = self._client.exceptions
         try:
             return self._client.get_shard_iterator(
@@ -165,12 +162,15 @@ class ShardCursor:
         except errors.InvalidArgumentException:
             return None
         except errors.ResourceNotFoundException:
-            # What was not found: stream, shard or, with some emulators, the record?
+            # What was not found: the stream, the shard or (on some emulators) the record?
             self._iterator_from("TRIM_HORIZON")
             return None
 
 
 def list_shards(client: "KinesisClient", stream_name: str) -> dict[str, "ShardTypeDef"]:
-    """List the shards that a stream still has, by id. Raises BotoCoreError, ClientError."""
+    """List the shards that a stream still has, by id.
+
+    Raises BotoCoreError or ClientError.
+    """
     pages = client.get_paginator("list_shards").paginate(StreamName=stream_name)
     return {shard["ShardId"]: shard for page in pages for shard in page["Shards"]}

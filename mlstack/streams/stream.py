@@ -1,4 +1,4 @@
-"""A stream: its identity, the prediction ids of its records, and its creation."""
+"""Identify a stream, derive prediction ids from its records, and create it."""
 
 import logging
 import math
@@ -20,36 +20,31 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.2
-"""Least time between two looks of a process: AWS allows an account 20 a second."""
+"""Minimum time between two looks of a process: AWS allows 20 a second per account."""
 
 _CREATE_SECONDS = 60.0
 _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.1, 2.0
 
 _NAMESPACE = uuid.UUID("0b6b1f0e-52a7-5d0f-8f0a-6f1d5a0c3e21")
-"""Keeps prediction ids apart from other UUIDs of version 5; must never change."""
+"""Separates prediction ids from other version 5 UUIDs; must never change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A stream as it was created: a later one of the same name is another stream.
-
-    Args:
-        name: Its name.
-        created_at: When it was created.
-    """
+    """A stream as it was created: a later one of the same name is another stream."""
 
     name: str
     created_at: datetime
 
     def prediction_id(self, shard_id: str, sequence_number: str) -> str:
-        """Name the prediction of a record: read twice, it is the same prediction."""
+        """Return the id of a record's prediction; reading the record again gives the same."""
         created = int(self.created_at.astimezone(UTC).timestamp())
         record = f"{self.name}/{created}/{shard_id}/{sequence_number}"
         return str(uuid.uuid5(_NAMESPACE, record))
 
 
 def find_stream(client: "KinesisClient", name: str) -> Stream:
-    """Return the stream that has a name now.
+    """Return the stream that currently has a name.
 
     Raises:
         RetryLater: it is being created or deleted.
@@ -63,17 +58,16 @@ def find_stream(client: "KinesisClient", name: str) -> Stream:
 
 
 class StreamIdentity:
-    """Tells whether a stream is still the same; threads that ask together share a call.
+    """Tells whether a stream is still the same; concurrent callers share a request.
 
-    Emulators forget their streams, and people create one anew. A new stream of the same name
-    accepts the old one's iterators and sequence numbers, at least on an emulator: records that
-    are read with them are skipped or named wrongly.
+    Emulators forget their streams, and users recreate them. A new stream of the same name accepts
+    the old one's iterators and sequence numbers, at least on an emulator: records read with them
+    are skipped or get wrong ids.
 
     Args:
-        client: Of Kinesis, without retries of its own.
-        name: The stream's name.
+        client: Kinesis client without retries.
         stop: Ends waits.
-        give_up: How long Kinesis may be away, seconds.
+        give_up: Maximum outage of Kinesis in seconds.
     """
 
     def __init__(
@@ -92,7 +86,7 @@ class StreamIdentity:
         self._seen: Stream | None = None
 
     def look(self) -> Stream | None:
-        """Return the stream as it is now; None: it cannot be read just now."""
+        """Return the current stream; None if it cannot be read at the moment."""
         try:
             with self._lock:
                 stream = self._look()
@@ -106,21 +100,21 @@ class StreamIdentity:
         """Return the stream as soon as it can be read.
 
         Raises:
-            Stopped: the order to stop came first.
-            Unavailable: Kinesis has been away for too long.
+            Stopped: the process must stop.
+            Unavailable: Kinesis has been unavailable for too long.
         """
         return self._retry(self._look_since, time.monotonic())
 
     def confirm(self, stream: Stream) -> bool:
-        """Make sure that what has been read or put up to now was this stream's.
+        """Confirm that everything read or put until now was in this stream.
 
-        A stream does not come back once it is gone: if it is there now, it was there then.
+        A stream never comes back once it is gone: if it exists now, it existed then.
 
         Returns:
-            False: another one has its name now, or the process has to stop.
+            False if another stream has its name now, or the process must stop.
 
         Raises:
-            Unavailable: Kinesis has been away for too long.
+            Unavailable: Kinesis has been unavailable for too long.
         """
         try:
             return self.wait() == stream
@@ -144,13 +138,13 @@ class StreamIdentity:
 
 
 def ensure_stream(client: "KinesisClient", name: str, shards: int) -> bool:
-    """Create a stream unless it is there, and wait until it is active.
+    """Create a stream unless it exists, and wait until it is active.
 
     Returns:
         Whether it was created here.
 
     Raises:
-        StreamError: Kinesis cannot be reached or refuses.
+        StreamError: Kinesis cannot be reached or rejects a call.
         Unavailable: the stream does not become active.
     """
 
@@ -160,7 +154,7 @@ def ensure_stream(client: "KinesisClient", name: str, shards: int) -> bool:
 
     created = False
     try:
-        # Asked first: an account that may not create streams can use those that are there.
+        # Check first: an account that may not create streams can use existing ones.
         try:
             status()
         except client.exceptions.ResourceNotFoundException:
@@ -168,7 +162,7 @@ def ensure_stream(client: "KinesisClient", name: str, shards: int) -> bool:
                 client.create_stream(StreamName=name, ShardCount=shards)
                 created = True
             except client.exceptions.ResourceInUseException:
-                pass  # `make init_aws` and the keeper may both be at it
+                pass  # `make init_aws` and the keeper may run at the same time
         wait_until(
             lambda: status() == "ACTIVE", f"stream {name} does not become active", _CREATE_SECONDS
         )
