@@ -1,1 +1,1 @@
-"""The HTTP server: a thin door to `mlstack.deployment.predictor`."""
+"""The servers: thin layers over `mlstack.deployment.predictor`."""

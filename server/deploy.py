@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     commands.add_parser("history", help="list all deployments")
     options = parser.parse_args(arguments)
     for number in (signal.SIGTERM, signal.SIGHUP):
-        # Unlike the signal itself, an exception lets a deploy put the old model back.
+        # Unlike the signal itself, an exception lets a deploy restore the old model.
         signal.signal(number, _stop)
     shorten_timeouts()
     if answer := _carry_out(options, Settings.load()):

@@ -1,4 +1,4 @@
-"""How gunicorn runs the HTTP server."""
+"""gunicorn configuration of the HTTP server."""
 
 # ruff: noqa: PLC0415 - what the functions import must be loaded after the environment is set
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _settings = load_settings()
 
-# One folder for each server: replicas may share a state folder.
+# One folder per server: replicas may share a state folder.
 _metrics_folder = (
     _settings.state_path / "metrics" / f"predict-api-{socket.gethostname()}-{_settings.api_port}"
 )
@@ -34,7 +34,7 @@ graceful_timeout = 30
 
 
 def when_ready(_: "Arbiter") -> None:
-    """Reset the metrics, once the port is ours and before the first worker runs."""
+    """Reset the metrics once the port is ours, before the first worker runs."""
     for file in _metrics_folder.iterdir():
         file.unlink()
 
@@ -45,19 +45,19 @@ def on_exit(_: "Arbiter") -> None:
 
 
 def post_worker_init(_: "Worker") -> None:
-    """Start the worker's threads, after the fork: no thread survives one."""
+    """Start the worker's threads after the fork, because threads do not survive it."""
     from server import logs
     from server.predict_api_server import prediction_log, watcher
 
     logs.set_up()
     prediction_log.start()
     watcher.start()
-    # A worker that replaces another one should not refuse what that one would have answered.
+    # A replacement worker should not reject what the old one would have answered.
     watcher.wait_for_first_look(_FIRST_MODEL_SECONDS)
 
 
 def worker_exit(_: "Arbiter", __: "Worker") -> None:
-    """Withdraw the worker's statement and drain its log for a moment."""
+    """Remove the worker's statement and drain its log briefly."""
     from server.predict_api_server import prediction_log, watcher
 
     watcher.stop()

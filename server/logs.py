@@ -1,4 +1,4 @@
-"""The server's logs: one line a request on stdout, everything else on stderr."""
+"""Logs: one line per request on stdout, everything else on stderr."""
 
 import json
 import logging
@@ -10,7 +10,7 @@ _access = logging.getLogger("server.access")
 
 
 def set_up() -> None:
-    """Direct the process's logs."""
+    """Set up the process's logs."""
     log_to_stderr()
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(logging.Formatter('{"time":"%(asctime)s",%(message)s}'))
@@ -19,14 +19,14 @@ def set_up() -> None:
 
 
 def request(request_id: str, method: str, route: str, status: int, seconds: float) -> None:
-    """Log an answered request as one JSON object.
+    """Log a completed request as one JSON object.
 
     Args:
         request_id: Letters, digits and `._-` only.
-        method: As the client sent it.
+        method: As sent by the client.
         route: The route's template.
-        status: Status of the answer.
-        seconds: From the request's head to the answer.
+        status: Status of the response.
+        seconds: Time from the request's head to the response.
     """
     _access.info(
         '"request_id":"%s","method":%s,"route":"%s","status":%d,"ms":%.2f',

@@ -1,4 +1,4 @@
-"""The HTTP server's metrics, added up over all worker processes, dead ones included."""
+"""The HTTP server's metrics, summed over all worker processes, even dead ones."""
 
 import os
 import struct
@@ -15,10 +15,10 @@ from mlstack.prediction_log.metrics import LogMetrics
 __all__ = ["CONTENT_TYPE", "FOLDER_VARIABLE", "Metrics"]
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-"""Names the folder with the counts of all worker processes; prometheus_client reads it when it
-is imported."""
+"""Variable that names the folder with the counts of all worker processes. prometheus_client reads
+it when it is imported."""
 
-# A prediction takes half a millisecond, a full batch some ten, a waiting request up to a second.
+# A prediction takes half a millisecond, a full batch about ten, a waiting request up to a second.
 _BUCKETS = (
     *(0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075),
     *(0.01, 0.02, 0.03, 0.05, 0.075),
@@ -30,7 +30,7 @@ _LOADED = "mlstack_model_loaded"
 class Metrics:
     """The HTTP server's metrics.
 
-    If `FOLDER_VARIABLE` is set, they cover all processes that share the folder, else this one.
+    If `FOLDER_VARIABLE` is set they cover all processes that share the folder, otherwise this one.
     """
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class Metrics:
         self._children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
 
     def request(self, route: str, status: int, seconds: float) -> None:
-        """Count an answered request."""
+        """Count a completed request."""
         children = self._children.get((route, status))
         if children is None:
             labels = (route, str(status))
@@ -77,11 +77,11 @@ class Metrics:
         children[1].observe(seconds)
 
     def predictions(self, count: int, run_id: str) -> None:
-        """Count answered predictions."""
+        """Count returned predictions."""
         self._predictions.labels("api", run_id).inc(count)
 
     def model_loaded(self, run_id: str | None) -> None:
-        """Set the model that this process has in use; None: none."""
+        """Set the model that this process uses; None means no model."""
         if self._loaded_run_id is not None:
             # Otherwise the old series would stay at 1 in the shared files.
             self._loaded.labels(self._loaded_run_id).set(0)
@@ -98,7 +98,7 @@ class Metrics:
 
 
 class _InProcess:
-    """A registry's metrics, without models that are not in use any more."""
+    """A registry's metrics, without models that are no longer in use."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
@@ -120,7 +120,7 @@ class _Workers(MultiProcessCollector):
 
 
 def _has_content(file: Path) -> bool:
-    """Whether a file can be read; it is empty for a moment after it was created."""
+    """Whether a file is readable; new files are empty for a moment."""
     try:
         return file.stat().st_size >= struct.calcsize("i")
     except FileNotFoundError:

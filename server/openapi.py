@@ -1,4 +1,4 @@
-"""The API's description (OpenAPI 3.1), made from the contract of the model in use."""
+"""Build the API's description (OpenAPI 3.1) from the contract in use."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from mlstack.web.problems import CONTENT_TYPE
 from server.problems import KINDS
 
 VERSION = "1"
-"""Version of the routes and their answers; the customer's schema follows the model."""
+"""Version of the routes and their responses; the customer's schema follows the model."""
 
 _CUSTOMER = {"$ref": "#/components/schemas/Customer"}
 _PREDICTION = {"$ref": "#/components/schemas/Prediction"}
@@ -22,11 +22,9 @@ _EXAMPLE_PREDICTION_ID = "8d3f4a52-6a0e-4c0c-9d3b-0b0f3e1a7c11"
 
 
 def openapi_document(contract: Contract, run_id: str | None) -> dict[str, Any]:
-    """Describe every route, answer and problem.
+    """Describe all routes, responses and problems.
 
-    Args:
-        contract: What a customer is.
-        run_id: Run of the model in use; None: none yet.
+    `run_id` is the run of the model in use; None if there is none yet.
     """
     served = f"Model in use: MLflow run `{run_id}`." if run_id else "No model is in use yet."
     return {
@@ -271,12 +269,12 @@ def _problem_response(status: int) -> dict[str, Any]:
 
 _UNAUTHORIZED = 401
 _UNAVAILABLE = 503
-# Paths and methods that the document does not have answer 404 and 405; 500 is a defect.
+# Undocumented paths and methods return 404 and 405; 500 is a defect.
 _UNDOCUMENTED = {404, 405, 500}
 
 
 def _body_statuses() -> list[int]:
-    """Return the statuses of all problems that the body of a request can cause."""
+    """Return the statuses of all problems that a request body can cause."""
     return sorted({kind.status for kind in KINDS.values()} - {_UNAUTHORIZED, *_UNDOCUMENTED})
 
 

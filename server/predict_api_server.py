@@ -1,6 +1,6 @@
 """The HTTP server's application.
 
-Started by `gunicorn -c server/gunicorn_conf.py server.predict_api_server:app`.
+Start it with `gunicorn -c server/gunicorn_conf.py server.predict_api_server:app`.
 """
 
 import re
@@ -27,7 +27,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ID, _BEGUN = "mlstack.request_id", "mlstack.begun"
 _NO_ROUTE = "unmatched"
 
-# Pages load nothing from other servers and cannot be framed. Swagger UI sets styles of single
+# Pages load nothing from other servers and cannot be framed. Swagger UI sets styles on single
 # elements and has its icons in its style sheet.
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
@@ -43,9 +43,9 @@ def create_app(
 
     Args:
         settings: `CONTRACT` describes the API until a model is loaded.
-        models: The model in use.
-        metrics: Where requests and predictions are counted.
-        prediction_log: Where outcomes are kept.
+        models: Provides the model in use.
+        metrics: Counts requests and predictions.
+        prediction_log: Keeps outcomes.
     """
     app = Flask(__name__)
     # Flask would redirect a path with two slashes, and the redirect would lose the body.

@@ -1,4 +1,4 @@
-"""Prediction ids: new ones, and the same one again for a repeated request."""
+"""Create prediction ids; a repeated request gets the same ids."""
 
 import json
 import re
@@ -10,17 +10,17 @@ from server.problems import KINDS
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _NAMESPACE = uuid.UUID("6f0c3a52-6a0e-5c0c-9d3b-0b0f3e1a7c11")
-"""Separates our ids from other UUIDs of version 5; must never change."""
+"""Separates our ids from other version 5 UUIDs; must never change."""
 
 
 class PredictionIds:
-    """Makes the ids for the predictions of one request.
+    """Creates the ids for the predictions of one request.
 
     Args:
-        key: The request's Idempotency-Key; None: it has none, so every id is new.
+        key: The request's Idempotency-Key. None means that every id is new.
 
     Raises:
-        Problem: the key cannot be used.
+        Problem: the key is invalid.
     """
 
     def __init__(self, key: str | None) -> None:
@@ -36,7 +36,7 @@ class PredictionIds:
         return self._make(customer, run_id, None)
 
     def batch(self, customers: list[Customer], run_id: str) -> list[str]:
-        """Return the ids of a batch; the position in the batch counts too."""
+        """Return the ids of a batch; they also depend on the position in the batch."""
         return [self._make(customer, run_id, i) for i, customer in enumerate(customers)]
 
     def _make(self, customer: Customer, run_id: str, position: int | None) -> str:

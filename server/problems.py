@@ -1,4 +1,4 @@
-"""The HTTP server's kinds of problem, and the problem that each exception is."""
+"""The HTTP server's kinds of problems, and the problem for each exception."""
 
 import logging
 import re
@@ -17,7 +17,7 @@ from mlstack.web.strict_json import InvalidJson
 log = logging.getLogger(__name__)
 
 RETRY_SOON = {"Retry-After": "5"}
-"""Header of problems that should be over in some seconds."""
+"""Header of problems that should be over within seconds."""
 
 
 def _kind(code: str, status: int, title: str) -> Kind:
@@ -53,17 +53,17 @@ KINDS = {
         _kind("overloaded", 503, "More requests came than can be answered in time."),
     )
 }
-"""Every kind of problem by its code."""
+"""All kinds of problems by code."""
 
 
 def problem_of(  # noqa: PLR0911 - one return for each class of exceptions
     error: Exception, request_id: str, settings: Settings
 ) -> Problem:
-    """Return the problem that an exception is; log it if operators need to know.
+    """Return the problem for an exception; log it if operators need to know.
 
     Args:
-        error: Raised by a route, or by Flask.
-        request_id: Names the request in the log.
+        error: Raised by a route or by Flask.
+        request_id: Identifies the request in the log.
         settings: See `without_folders`.
     """
     match error:
@@ -99,15 +99,9 @@ def _kind_of_status(status: int) -> Kind:
 
 
 def without_folders(sentence: str, settings: Settings) -> str:
-    """Remove the server's folders from a sentence: clients need not know them.
+    """Remove the server's folders from a sentence, as clients need not know them.
 
-    Args:
-        sentence: May name files.
-        settings: Name the folders.
-
-    Returns:
-        The sentence with paths that begin at the project's root or, outside of it, at the
-        folder that a setting names.
+    Paths then start at the project root or, outside of it, at the folder that a setting names.
     """
     for folder in (ROOT, settings.state_path, settings.contract_path.parent):
         sentence = re.sub(rf"(?<![\w./-]){re.escape(str(folder))}/", "", sentence)

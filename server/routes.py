@@ -23,13 +23,13 @@ from server.openapi import openapi_document
 from server.prediction_ids import PredictionIds
 
 MAX_BODY = 64 * 1024
-"""Most bytes of one customer's body."""
+"""Maximum body size of one customer in bytes."""
 
 MAX_BATCH_BODY = 1024 * 1024
-"""Most bytes of a batch's body."""
+"""Maximum body size of a batch in bytes."""
 
 MAX_WAIT = 1.0
-"""Seconds after which a waiting request is refused: serving it would delay all behind it more."""
+"""Seconds after which a waiting request is rejected: serving it would delay all later ones."""
 
 _ORIGIN = Origin("api")
 _SWAGGER_UI = Path(flask_swagger_ui.__file__).parent / "dist"
@@ -37,16 +37,16 @@ _OVERLOADED_RETRY = "1"
 
 
 class Routes:
-    """The routes' functions.
+    """The routes' handlers.
 
     Args:
         settings: `CONTRACT` describes the API until a model is loaded.
-        models: The model in use.
-        metrics: Where requests and predictions are counted.
-        prediction_log: Where outcomes are kept.
+        models: Provides the model in use.
+        metrics: Counts requests and predictions.
+        prediction_log: Keeps outcomes.
 
     Raises:
-        SettingsError: other machines can reach `/feedback`, and there is no token.
+        SettingsError: other machines can reach `/feedback`, but there is no token.
     """
 
     def __init__(
@@ -98,9 +98,9 @@ class Routes:
         return _json([prediction.answer() for prediction in predictions])
 
     def feedback(self) -> Response:
-        """Keep outcomes of customers; no model needs to be in service."""
+        """Keep outcomes of customers; works without a model."""
         self._refuse_when_overloaded()
-        # Outcomes decide how the model is judged.
+        # Outcomes decide how the model is evaluated.
         check_token(request, self._feedback_token, "feedback")
         check_declaration(request)
         contract = self._contract(self._models.predictor)
@@ -109,15 +109,15 @@ class Routes:
         return _json({"accepted": len(outcomes)}, HTTPStatus.ACCEPTED)
 
     def live(self) -> Response:
-        """Say that the process answers."""
+        """Report that the process responds."""
         return _json({"status": "alive"})
 
     def ready(self) -> Response:
-        """Say whether a verified model is in use."""
+        """Report whether a verified model is in use."""
         return _json({"status": "ready", RUN_ID: self._predictor().model.run_id})
 
     def show_metrics(self) -> Response:
-        """Show the metrics to Prometheus."""
+        """Return the metrics for Prometheus."""
         return Response(self._metrics.render(), content_type=metrics_module.CONTENT_TYPE)
 
     def openapi(self) -> Response:
@@ -130,7 +130,7 @@ class Routes:
         return Response(self._openapi[1], content_type="application/json")
 
     def docs(self) -> Response:
-        """Show the API's description with Swagger UI, from local files."""
+        """Show the API's description in Swagger UI, from local files."""
         return _page("docs.html", kinds=problems.KINDS.values())
 
     def docs_file(self, name: str) -> Response:
@@ -148,7 +148,7 @@ class Routes:
         )
 
     def _accept(self) -> Predictor:
-        """Refuse a request whose body need not be read; return the predictor."""
+        """Reject a request whose body need not be read; return the predictor."""
         self._refuse_when_overloaded()
         check_declaration(request)
         return self._predictor()

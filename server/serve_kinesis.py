@@ -1,4 +1,4 @@
-"""The stream server: answers records of the stream `predictions` on `results`.
+"""The stream server: answers records of `predictions` on `results`.
 
 Entry point: `python -m server.serve_kinesis`.
 """
@@ -32,23 +32,24 @@ SERVER_NAME = "predict-kinesis"
 
 log = logging.getLogger(__name__)
 
-# For batches in hand. Then the watcher ends and the log drains, with its last calls to MongoDB
-# and the monitor: 25 s in all when both hang. Whoever starts this server has to wait so long.
+# For running batches. After that the watcher stops and the log drains, with its last calls to
+# MongoDB and the monitor: 25 s in total if both hang. The process that starts this server must wait
+# that long.
 _GRACE_SECONDS = 4.0
 
 
 class Engine(Protocol):
-    """Brings the records of every shard to the processor."""
+    """Passes the records of all shards to the processor."""
 
     def run(self) -> None:
-        """Return when the server has to stop."""
+        """Read until the server must stop."""
 
 
 def serve(settings: Settings, stop: Stop, liveness: Liveness) -> None:
-    """Serve until the order to stop.
+    """Serve until the stop request.
 
     Raises:
-        MlstackError: a port is taken, or a file of the state folder cannot be used.
+        MlstackError: a port is in use, or a file in the state folder cannot be used.
     """
     metrics = StreamMetrics()
     client = kinesis_client()
@@ -82,7 +83,7 @@ def _engine(settings: Settings, context: EngineContext) -> Engine:
     if settings.stream_engine == "polling":
         folder = settings.state_path / "stream"
         return PollingEngine(context, settings.predictions_stream, folder)
-    # A native extension of several megabytes: only for those who asked for it.
+    # A native extension of several megabytes, imported only on request.
     from server.stream.kcl import KclEngine  # noqa: PLC0415
 
     return KclEngine(context, settings.predictions_stream)
@@ -108,7 +109,7 @@ def _exposed(settings: Settings, metrics: StreamMetrics) -> Iterator[None]:
 
 
 def main() -> None:
-    """Entry point."""
+    """Run the server."""
     logs.set_up()
     logging.getLogger("botocore").setLevel(logging.WARNING)
     settings = Settings.load()

@@ -1,1 +1,1 @@
-"""The simulators: send customers to both servers regularly, and log how they were answered."""
+"""Simulators that send customers to both servers regularly and log the responses."""

@@ -1,4 +1,4 @@
-"""Checks and figures of what servers answer."""
+"""Check responses of the servers, and compute statistics of them."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ def mean(values: Sequence[float]) -> float:
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
-    """Return the value that `percent` of the values do not exceed; NaN without values."""
+    """Return a percentile, interpolated; NaN without values."""
     if len(values) < 2:  # noqa: PLR2004 - nothing to interpolate
         return values[0] if values else math.nan
     return quantiles(values, n=100, method="inclusive")[percent - 1]

@@ -1,4 +1,4 @@
-"""A client of the HTTP server that retries until it is answered, and checks every answer."""
+"""HTTP client that retries until it gets a response, and checks every response."""
 
 import json
 import logging
@@ -33,18 +33,17 @@ _MAX_RETRY_AFTER = 30.0
 _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.2, 10.0
 
 _COME_BACK = frozenset({408, 425, 429, 502, 503, 504})
-"""Statuses of a server that is not ready yet, or has too much to do."""
+"""Statuses of a server that is not ready yet or is overloaded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A prediction as it was answered.
+    """A prediction as returned by the server.
 
     Args:
-        prediction_id: Its name.
         chance: Probability of the positive class.
-        seconds: How long the try took that was answered.
-        tries: How often the server was asked.
+        seconds: Duration of the successful attempt.
+        tries: Number of attempts.
     """
 
     prediction_id: str
@@ -54,21 +53,21 @@ class Answer:
 
 
 class Refused(MlstackError):
-    """The server refuses the request, or its answer is invalid every time."""
+    """The server rejects the request, or its response is invalid every time."""
 
 
 class _InvalidAnswer(RetryLater):
-    """An answer that a sound server does not give."""
+    """A response that a working server does not send."""
 
 
 class ApiClient:
-    """Asks for predictions and reports outcomes; for one thread.
+    """Requests predictions and reports outcomes; not thread-safe.
 
     Args:
-        settings: Address of the server, and the token that it wants with outcomes.
-        contract: Names the keys of the chance and of the outcome.
+        settings: The server's URL, and the token for outcomes.
+        contract: Names the keys of the probability and of the outcome.
         stop: Ends waits.
-        give_up: How long the server may be away, seconds.
+        give_up: Maximum outage of the server in seconds.
     """
 
     def __init__(
@@ -85,18 +84,18 @@ class ApiClient:
             give_up=give_up,
         )
         self._session = requests.Session()
-        # The server is a neighbour: no proxy of the machine, no password of its user.
+        # The server is local: use neither the machine's proxy nor its user's password.
         self._session.trust_env = False
         token = settings.feedback_token
         self._reporting = {"Authorization": f"Bearer {token}"} if token else {}
 
     def predict(self, customer: Customer) -> Answer:
-        """Ask for one prediction; it stays the same one however often the server is asked.
+        """Request one prediction; retries return the same prediction.
 
         Raises:
-            Refused: the server does not answer this customer.
-            Stopped: the order to stop came first.
-            Unavailable: the server has been away for too long.
+            Refused: the server rejects this customer.
+            Stopped: the process must stop.
+            Unavailable: the server has been unavailable for too long.
         """
         body, key = json.dumps(customer).encode(), uuid.uuid4().hex
         tries = invalid = 0
@@ -121,13 +120,13 @@ class ApiClient:
         return self._retry(ask)
 
     def report(self, outcomes: Sequence[Outcome]) -> bool:
-        """Report outcomes, with one try; a repetition changes nothing.
+        """Report outcomes in one attempt; a repetition changes nothing.
 
         Returns:
-            False: the server cannot take them just now, or the process has to stop.
+            False if the server cannot accept them now, or the process must stop.
 
         Raises:
-            Refused: the server will never take them.
+            Refused: the server will never accept them.
         """
         if self._stop.ordered:
             return False
@@ -150,12 +149,12 @@ class ApiClient:
         self._session.close()
 
     def _post(self, path: str, body: bytes, headers: dict[str, str]) -> Any:
-        """Send JSON once; return the JSON of a success.
+        """Send JSON once, and return the JSON of a successful response.
 
         Raises:
-            RetryLater: there was no complete answer, or the server asks to come back.
-            _InvalidAnswer: the answer makes no sense.
-            Refused: the server refuses the request.
+            RetryLater: there was no complete response, or the server asks to retry.
+            _InvalidAnswer: the response makes no sense.
+            Refused: the server rejects the request.
         """
         try:
             response = self._session.post(
@@ -191,7 +190,7 @@ class ApiClient:
 
 
 def _read(response: requests.Response) -> bytes:
-    """Read a body that may be neither too large nor too slow."""
+    """Read a body, limiting its size and duration."""
     deadline = time.monotonic() + _READ_SECONDS
     content = b""
     while piece := response.raw.read1(_MAX_BYTES, decode_content=True):
@@ -204,7 +203,7 @@ def _read(response: requests.Response) -> bytes:
 
 
 def _problem(status: int, content: bytes) -> str:
-    """Say why a request was refused, in the server's own words if it has any."""
+    """Return why a request was rejected, in the server's own words if possible."""
     try:
         document = parse(content)
     except InvalidJson:

@@ -1,4 +1,4 @@
-"""Draws batches of customers: as many as come at that time of the day, drifting if asked to."""
+"""Draw batches of customers that vary by time of day, with drift if requested."""
 
 import math
 import random
@@ -16,15 +16,15 @@ _SWING = 0.7
 """The busiest hour has 1 + this times the average, the quietest 1 - this."""
 
 _EVENNESS = 4.0
-"""Shape of the gamma distribution of how busy a minute is: the larger, the more even."""
+"""Shape of the gamma distribution of the load per minute: larger is more even."""
 
 
 class Rhythm:
-    """Draws how many customers come: more by day than by night, and no minute like the other.
+    """Draws numbers of customers: more by day than by night, with random variation.
 
     Args:
-        per_minute: Customers a minute, averaged over a day.
-        seed: The same seed draws the same numbers at the same times.
+        per_minute: Customers per minute, averaged over a day.
+        seed: Makes the numbers reproducible for the same times.
     """
 
     def __init__(self, per_minute: float, seed: int) -> None:
@@ -32,10 +32,10 @@ class Rhythm:
         self._random = random.Random(seed)  # noqa: S311 - simulation, no secret
 
     def draw(self, at: datetime, seconds: float) -> int:
-        """Draw the customers of a batch that covers `seconds` around a time of the day."""
+        """Draw the size of a batch that covers `seconds` around a time of day."""
         busyness = self._random.gammavariate(_EVENNESS, 1 / _EVENNESS)
         expected = self.average(seconds) * day_curve(at) * busyness
-        # Customers come independently: the times between two are exponential.
+        # Customers come independently: the times between them are exponential.
         count, passed = 0, self._random.expovariate(1.0)
         while passed < expected:
             count += 1
@@ -43,12 +43,12 @@ class Rhythm:
         return count
 
     def average(self, seconds: float) -> float:
-        """Return how many customers come in `seconds` on average."""
+        """Return the average number of customers in `seconds`."""
         return self._per_minute * seconds / 60
 
 
 def day_curve(at: datetime) -> float:
-    """Return how busy a time of the day is; 1 on the day's average."""
+    """Return the load at a time of day, relative to the day's average."""
     hour = at.hour + at.minute / 60 + at.second / 3600
     return 1 + _SWING * math.cos((hour - _BUSIEST_HOUR) / 24 * 2 * math.pi)
 
@@ -57,18 +57,18 @@ class Business:
     """Draws batches of customers.
 
     Args:
-        contract: Describes a customer.
-        settings: How often a batch is due; the path of the contract, whose drifts lie beside it.
+        contract: Dataset contract.
+        settings: Period of the batches, and the contract's path, next to which its drifts are.
         options: Rate, drift and seed.
 
     Raises:
-        DriftError: there is no such drift, or the file of drifts is at fault.
+        DriftError: there is no such drift, or the drift file is invalid.
     """
 
     def __init__(self, contract: Contract, settings: Settings, options: Options) -> None:
         draws = random.Random(options.seed)  # noqa: S311 - simulation, no secret
         seeds = [draws.getrandbits(32) for _ in range(3)]
-        # Before the sample is read: a wrong name should not have to wait for it.
+        # Before the sample is read, so that a wrong name fails at once.
         self._drifting = None
         if options.drift is not None:
             drift = load_drift(contract, drifts_path(settings.contract_path), options.drift)
@@ -78,11 +78,11 @@ class Business:
         self._customers = CustomerGenerator(contract, seeds[2])
 
     def next_batch(self) -> list[Customer]:
-        """Draw the customers who come now; perhaps none."""
+        """Draw the customers who come now; may be empty."""
         return self._draw(self._rhythm.draw(datetime.now(UTC), self._seconds))
 
     def average_batch(self) -> list[Customer]:
-        """Draw as many customers as come on average, at least one."""
+        """Draw an average number of customers, at least one."""
         return self._draw(max(1, round(self._rhythm.average(self._seconds))))
 
     def _draw(self, count: int) -> list[Customer]:

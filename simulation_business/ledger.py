@@ -1,16 +1,16 @@
-"""Records on the stream that wait for their results."""
+"""Track records on the stream that wait for their results."""
 
 from collections.abc import Iterable
 
 MAX_MISSING = 200_000
-"""Missing records that may still be answered; beyond that the oldest are forgotten."""
+"""Maximum number of missing records; beyond that the oldest are forgotten."""
 
 
 class Ledger:
-    """Knows which records wait for a result, and which are missing one.
+    """Tracks which records wait for a result, and which have none in time.
 
     Args:
-        missing_seconds: A record without a result for so long is missing.
+        missing_seconds: Time without a result after which a record counts as missing.
     """
 
     def __init__(self, missing_seconds: float) -> None:
@@ -20,7 +20,7 @@ class Ledger:
 
     @property
     def waiting(self) -> int:
-        """Number of records without a result that are not missing yet."""
+        """Number of records that wait for a result and are not missing yet."""
         return len(self._waiting)
 
     @property
@@ -29,15 +29,15 @@ class Ledger:
         return len(self._missing)
 
     def put(self, prediction_ids: Iterable[str], at: float) -> None:
-        """Note records that were acknowledged at a time, monotonic seconds."""
+        """Add records that were acknowledged at a monotonic time."""
         for prediction_id in prediction_ids:
             self._waiting[prediction_id] = at
 
     def settle(self, prediction_id: str, at: float) -> float | None:
-        """Note a result or a dead letter.
+        """Remove a record that has a result or a dead letter.
 
         Returns:
-            Seconds since its record was put; None: the record is another sender's, or settled.
+            Seconds since the record was put; None if it is another sender's or already removed.
         """
         for records in (self._waiting, self._missing):
             if (put_at := records.pop(prediction_id, None)) is not None:
@@ -45,7 +45,7 @@ class Ledger:
         return None
 
     def overdue(self, at: float) -> list[str]:
-        """Return prediction ids of records that have become missing since the last call."""
+        """Return the prediction ids of records that became missing since the last call."""
         overdue = [
             prediction_id
             for prediction_id, put_at in self._waiting.items()

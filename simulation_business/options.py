@@ -15,10 +15,10 @@ class Options:
     """Options of a simulator.
 
     Args:
-        once: Send one batch of average size, wait for its answers, report its outcomes, end.
-        rate: Customers a minute on average.
-        drift: Name of a drift in the file beside the contract; None: none.
-        seed: The same seed draws the same customers.
+        once: Send one batch of average size, wait for the responses, report outcomes, exit.
+        rate: Average number of customers per minute.
+        drift: Name of a drift in the file next to the contract; None means no drift.
+        seed: Makes the customers reproducible.
     """
 
     once: bool = False
@@ -28,12 +28,12 @@ class Options:
 
     @property
     def give_up(self) -> float:
-        """Seconds that a server may be away: a run that sends one batch does not wait forever."""
+        """Maximum server outage in seconds; a run with `--once` does not wait forever."""
         return _ONCE_SECONDS if self.once else math.inf
 
 
 def parse_options(description: str, arguments: Sequence[str] | None = None) -> Options:
-    """Read the command line; a wrong one ends the process with a sentence."""
+    """Parse the command line; exit with a message if it is invalid."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument(
         "--once",

@@ -1,4 +1,4 @@
-"""Delayed outcomes: what became of customers, on average as the model predicted."""
+"""Simulate delayed outcomes that match the predictions on average."""
 
 import logging
 import math
@@ -16,7 +16,7 @@ from simulation_business.api_client import Refused
 log = logging.getLogger(__name__)
 
 MAX_WAITING = 200_000
-"""Outcomes that may wait for their time or for the server; beyond that the oldest are dropped."""
+"""Maximum number of unreported outcomes; beyond that the oldest are dropped."""
 
 _BATCH = 500
 _RETRY_SECONDS = 5.0
@@ -30,15 +30,15 @@ class _Waiting(NamedTuple):
 class Outcomes:
     """Draws outcomes of predictions and reports them when they are due.
 
-    A customer is positive with the predicted probability: by these outcomes the model is
+    A customer is positive with the predicted probability, so these outcomes make the model
     calibrated.
 
     Args:
         report: Reports outcomes, see `ApiClient.report`.
-        share: Share of the predictions that have one.
+        share: Share of the predictions that get an outcome.
         delay: Seconds from a prediction to its outcome.
-        seed: The same seed draws the same outcomes.
-        clock: Monotonic seconds.
+        seed: Makes the outcomes reproducible.
+        clock: Returns monotonic seconds.
     """
 
     def __init__(
@@ -59,17 +59,17 @@ class Outcomes:
     def of(
         cls, settings: Settings, report: Callable[[Sequence[Outcome]], bool], seed: int
     ) -> "Outcomes":
-        """Make the outcomes that the settings ask for."""
+        """Create the outcomes according to the settings."""
         share, delay = settings.simulation_outcome_share, settings.simulation_outcome_seconds
         return cls(report, share, delay, seed)
 
     @property
     def waiting(self) -> int:
-        """Number of outcomes that are not reported yet."""
+        """Number of unreported outcomes."""
         return len(self._waiting)
 
     def note(self, prediction_id: str, chance: float) -> None:
-        """Draw whether a prediction will have an outcome, and which."""
+        """Draw whether a prediction gets an outcome, and which."""
         if self._random.random() >= self._share:
             return
         outcome = Outcome(prediction_id, self._random.random() < chance)
@@ -79,17 +79,17 @@ class Outcomes:
         self._waiting.append(_Waiting(self._clock() + self._delay, outcome))
 
     def report_due(self) -> None:
-        """Report what is due; what the server cannot take now waits."""
+        """Report due outcomes; keep those that the server cannot accept now."""
         now = self._clock()
         if now >= self._try_at and not self._report_until(now):
             self._try_at = now + _RETRY_SECONDS
 
     def report_all(self) -> bool:
-        """Report everything, due or not; return whether the server was there to take it."""
+        """Report all outcomes, due or not; return whether the server was available."""
         return self._report_until(math.inf)
 
     def take_reported(self) -> int:
-        """Return how many outcomes the server took since the last call."""
+        """Return how many outcomes the server accepted since the last call."""
         reported, self._reported = self._reported, 0
         return reported
 
@@ -102,7 +102,7 @@ class Outcomes:
                     return False
                 self._reported += len(batch)
             except Refused as error:
-                # The server would not take them later either.
+                # The server would reject them later too.
                 log.warning("%d outcomes are refused: %s", len(batch), error)
             for _ in batch:
                 self._waiting.popleft()

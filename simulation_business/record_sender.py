@@ -1,4 +1,4 @@
-"""Puts customers on a stream and computes the ids of their predictions."""
+"""Put customers on a stream and compute the ids of their predictions."""
 
 import json
 import logging
@@ -24,8 +24,8 @@ class Sent:
     """Records that were acknowledged together.
 
     Args:
-        prediction_ids: Of their predictions.
-        at: When, monotonic seconds.
+        prediction_ids: Ids of their predictions.
+        at: When, in monotonic seconds.
     """
 
     prediction_ids: tuple[str, ...]
@@ -33,16 +33,10 @@ class Sent:
 
 
 class RecordSender(Publisher):
-    """Puts customers until each one of them is acknowledged.
+    """Puts customers until all of them are acknowledged.
 
-    A call that breaks off may have put its records all the same. They are put again, so that a
-    customer may be predicted twice, under two ids; Kinesis knows no key that prevents it.
-
-    Args:
-        client: Of Kinesis, without retries of its own.
-        stream_name: The stream.
-        stop: Ends waits.
-        give_up: How long Kinesis may be away, seconds.
+    A failed call may still have put its records. They are put again, so a customer may be predicted
+    twice, under two ids; Kinesis has no idempotency key.
     """
 
     def __init__(
@@ -54,15 +48,15 @@ class RecordSender(Publisher):
         self._note: Callable[[Sent], None] = lambda _: None
 
     def send(self, customers: Sequence[Customer], note: Callable[[Sent], None]) -> None:
-        """Put customers.
+        """Put customers in order.
 
         Args:
-            customers: In order.
-            note: Is given the records that are on the stream, after each call.
+            customers: The customers.
+            note: Called after each request with the records that are on the stream.
 
         Raises:
-            Stopped: the order to stop came first.
-            Unavailable: Kinesis has been away for too long.
+            Stopped: the process must stop.
+            Unavailable: Kinesis has been unavailable for too long.
         """
         self._note = note
         self.publish(
@@ -73,7 +67,7 @@ class RecordSender(Publisher):
         )
 
     def prediction_id(self, shard_id: str, sequence_number: str) -> str | None:
-        """Name the prediction of a record; None: the stream is not known just now."""
+        """Return the prediction id of a record; None if the stream is currently unknown."""
         return self._stream.prediction_id(shard_id, sequence_number) if self._stream else None
 
     def _put(self, messages: Sequence[Message]) -> Sequence["PutRecordsResultEntryTypeDef"]:
@@ -82,8 +76,8 @@ class RecordSender(Publisher):
         stream, self._stream = self._stream or self._identity.wait(), None
         entries = super()._put(messages)
         at = time.monotonic()
-        # Only a stream that was there before and after the call has surely taken the records,
-        # and its time of creation is part of their ids.
+        # Only a stream that existed before and after the call certainly has the records, and its
+        # creation time is part of their ids.
         if not self._identity.confirm(stream):
             raise RetryLater("the stream was made anew")
         self._stream = stream

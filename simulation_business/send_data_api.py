@@ -1,9 +1,9 @@
-"""Sends customers to the HTTP server: a batch every minute, each customer a request.
+"""Send customers to the HTTP server: a batch every minute, one request each.
 
 Entry point: `python -m simulation_business.send_data_api [--once] [--rate N] [--drift NAME]
-[--seed N]`. A request is repeated under the same Idempotency-Key until it is answered, so that
-none is lost while the server restarts, and none is predicted twice. A share of the predictions
-gets its outcome some time later (`SIMULATION_OUTCOME_SHARE`, `_SECONDS`).
+[--seed N]`. A request is repeated with the same Idempotency-Key until it gets a response, so that
+no customer is lost or predicted twice while the server restarts. A share of the predictions gets
+an outcome some time later (`SIMULATION_OUTCOME_SHARE`, `_SECONDS`).
 """
 
 import logging
@@ -27,19 +27,14 @@ _OUTCOME_SECONDS = 1.0
 
 
 class ApiSimulator:
-    """Sends customers, one after the other; see `service.Simulator`.
-
-    Args:
-        client: Of the HTTP server.
-        outcomes: Draws and reports what becomes of the customers.
-    """
+    """Sends customers one at a time; see `service.Simulator`."""
 
     def __init__(self, client: ApiClient, outcomes: Outcomes) -> None:
         self._client, self._outcomes = client, outcomes
         self._unanswered = 0
 
     def send(self, customers: Sequence[Customer]) -> None:
-        """Send a batch and log how it was answered."""
+        """Send a batch and log the responses."""
         answers, sent, refused = list[Answer](), 0, 0
         for customer in customers:
             sent += 1
@@ -67,7 +62,7 @@ class ApiSimulator:
         )
 
     def between(self) -> float:
-        """Report outcomes that are due."""
+        """Report due outcomes."""
         self._outcomes.report_due()
         return _OUTCOME_SECONDS
 
@@ -83,7 +78,7 @@ class ApiSimulator:
 
 
 def build(settings: Settings, contract: Contract, options: Options, stop: Stop) -> ApiSimulator:
-    """Make the simulator."""
+    """Create the simulator."""
     client = ApiClient(settings, contract, stop, options.give_up)
     return ApiSimulator(client, Outcomes.of(settings, client.report, options.seed))
 

@@ -1,9 +1,9 @@
-"""Puts customers on the stream `predictions` and reads their answers from `results`.
+"""Put customers on the stream `predictions` and read responses from `results`.
 
 Entry point: `python -m simulation_business.send_data_kinesis [--once] [--rate N] [--drift NAME]
-[--seed N]`. It knows the prediction id of each record, so it can tell which records were
-answered, how fast, and which are missing. A share of the predictions gets its outcome some time
-later, through the HTTP server (`SIMULATION_OUTCOME_SHARE`, `_SECONDS`).
+[--seed N]`. It knows the prediction id of each record, so it can tell which records got a result,
+how fast, and which are missing. A share of the predictions gets an outcome some time later,
+through the HTTP server (`SIMULATION_OUTCOME_SHARE`, `_SECONDS`).
 """
 
 import logging
@@ -34,7 +34,7 @@ NAME = "send_data_kinesis"
 log = logging.getLogger(f"simulation_business.{NAME}")  # not `__main__`
 
 MISSING_SECONDS = 60.0
-"""A record without a result for so long counts as missing; a late result is still noticed."""
+"""Seconds without a result after which a record counts as missing. Later results still count."""
 
 _BUSY_SECONDS = 0.25
 _IDLE_SECONDS = 2.0
@@ -43,7 +43,7 @@ _IDS_PER_LINE = 20
 
 @dataclass(slots=True)
 class _Batch:
-    """What happened since the last line of the log."""
+    """Statistics since the last line of the log."""
 
     sent: int = 0
     refused: int = 0
@@ -52,15 +52,15 @@ class _Batch:
 
 
 class StreamSimulator:
-    """Puts customers on the stream and follows them; see `service.Simulator`.
+    """Puts customers on the stream and tracks them; see `service.Simulator`.
 
     Args:
-        sender: Of `predictions`.
-        results: Of `results`.
-        dead_letters: Of `predictions-dead-letter`.
-        answer: Key of the chance in a result.
-        outcomes: Draws and reports what becomes of the customers.
-        stop: The order to stop.
+        sender: Writes to `predictions`.
+        results: Reads `results`.
+        dead_letters: Reads `predictions-dead-letter`.
+        answer: Key of the probability in a result.
+        outcomes: Draws and reports outcomes of the customers.
+        stop: The stop request.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class StreamSimulator:
         self._failed = 0
 
     def send(self, customers: Sequence[Customer]) -> None:
-        """Put a batch; by now the line about the batch before is written."""
+        """Put a batch, after logging the previous one."""
         if not self._began:
             self._results.begin()
             self._dead_letters.begin()
@@ -93,7 +93,7 @@ class StreamSimulator:
         self._sender.send(customers, self._note_sent)
 
     def between(self) -> float:
-        """Read results, report outcomes and missing records."""
+        """Read results; report due outcomes and missing records."""
         self._read()
         self._outcomes.report_due()
         self._log_missing()
@@ -102,7 +102,7 @@ class StreamSimulator:
         return _BUSY_SECONDS if self._ledger.waiting else _IDLE_SECONDS
 
     def finish(self) -> bool:
-        """Wait until each record has a result or is missing; report the outcomes at once."""
+        """Wait until each record has a result or is missing; report outcomes at once."""
         while not self._stop.ordered:
             self._read()
             self._log_missing()
@@ -115,7 +115,7 @@ class StreamSimulator:
         return self._began and reported and not unanswered
 
     def close(self) -> None:
-        """Log what was not logged yet."""
+        """Log the last batch if it was not logged yet."""
         self._log_batch()
 
     def _note_sent(self, sent: Sent) -> None:
@@ -124,13 +124,13 @@ class StreamSimulator:
         self._read()
 
     def _read(self) -> None:
-        """Read what is new on both streams."""
+        """Read new records of both streams."""
         for data in self._results.read():
             result = _document(data)
             chance, prediction_id = result.get(self._answer), result.get(PREDICTION_ID)
             if is_chance(chance) and is_prediction_id(prediction_id):
                 self._settle(prediction_id, chance)
-        # Without waiting records all letters are those of other senders.
+        # If no records wait, all letters belong to other senders.
         for data in self._dead_letters.read() if self._ledger.waiting else ():
             letter = _document(data)
             place = str(letter.get(SHARD_ID)), str(letter.get(SEQUENCE_NUMBER))
@@ -159,7 +159,7 @@ class StreamSimulator:
             )
 
     def _log_batch(self) -> None:
-        """Write the line about a batch, once; later results count for the next one."""
+        """Log a batch, once; later results count for the next one."""
         if self._is_logged:
             return
         batch, self._batch, self._is_logged = self._batch, _Batch(), True
@@ -174,7 +174,7 @@ class StreamSimulator:
 
 
 def build(settings: Settings, contract: Contract, options: Options, stop: Stop) -> StreamSimulator:
-    """Make the simulator. Raises StreamError when boto3 misses a setting."""
+    """Create the simulator. Raises StreamError if boto3 lacks a setting."""
     client, give_up = kinesis_client(), options.give_up
     api = ApiClient(settings, contract, stop, give_up)
     return StreamSimulator(
@@ -188,7 +188,10 @@ def build(settings: Settings, contract: Contract, options: Options, stop: Stop) 
 
 
 def _document(data: bytes) -> dict[str, Any]:
-    """Parse a record's JSON object; an empty one when it has none, for anybody may put records."""
+    """Parse a record's JSON object; return an empty one if it has none.
+
+    Anyone may put records on the stream.
+    """
     try:
         value = parse(data)
     except InvalidJson:

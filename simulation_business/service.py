@@ -1,4 +1,4 @@
-"""What both simulators run in: command line, log, order to stop, and a batch every minute."""
+"""Shared runtime of both simulators: command line, logging, shutdown, batches."""
 
 import logging
 import sys
@@ -16,7 +16,7 @@ from simulation_business.options import Options, parse_options
 
 log = logging.getLogger(__name__)
 
-# Together with the rest below the ten seconds that Docker and supervisord give a process to end.
+# With the other shutdown steps this stays under the ten seconds that Docker and supervisord allow.
 _GRACE_SECONDS = 4.0
 
 
@@ -27,10 +27,10 @@ class Simulator(Protocol):
         """Send a batch."""
 
     def between(self) -> float:
-        """Do what is due between two batches; return in how many seconds to be called again."""
+        """Do periodic work between batches; return the seconds until the next call."""
 
     def finish(self) -> bool:
-        """See the last batch through; return whether every customer was answered."""
+        """Wait for the last batch; return whether every customer got a response."""
 
     def close(self) -> None:
         """Close connections."""
@@ -40,19 +40,19 @@ Build = Callable[[Settings, Contract, Options, Stop], Simulator]
 
 
 def main(name: str, description: str, build: Build, arguments: Sequence[str] | None = None) -> int:
-    """Run a simulator.
+    """Run a simulator, and return its exit code.
 
     Args:
-        name: Of its heartbeat.
-        description: For its help.
-        build: Makes the simulator.
-        arguments: The command line; None: the process's own.
+        name: Name of the heartbeat.
+        description: Text for `--help`.
+        build: Creates the simulator.
+        arguments: The command line; None means that of the process.
 
     Returns:
-        The exit code: 1 when `--once` has left customers unanswered.
+        1 if `--once` has left customers without a response, otherwise 0.
 
     Raises:
-        MlstackError: a fault that a person can correct.
+        MlstackError: a fault that the user can correct.
     """
     options = parse_options(description, arguments)
     logging.basicConfig(
@@ -80,7 +80,7 @@ def run(name: str, description: str, build: Build) -> None:
 
 
 def _simulate(settings: Settings, options: Options, stop: Stop, build: Build) -> bool:
-    """Simulate until the order to stop; with `--once` return whether the batch was answered."""
+    """Simulate until the stop request; with `--once`, return whether all succeeded."""
     stop.beat()
     contract = Contract.load(settings.contract_path)
     business = Business(contract, settings, options)
@@ -102,7 +102,7 @@ def _simulate(settings: Settings, options: Options, stop: Stop, build: Build) ->
 
 
 def _send_batches(business: Business, simulator: Simulator, stop: Stop, seconds: float) -> None:
-    """Send each batch when it is due; batches that an outage held up are not made up for."""
+    """Send each batch when it is due; batches missed in an outage are not sent later."""
     due_at = time.monotonic()
     while not stop.ordered:
         simulator.send(business.next_batch())

@@ -1,4 +1,4 @@
-"""Reads new records of all shards of a stream, through restarts of Kinesis' emulator."""
+"""Read new records from all shards of a stream, even if an emulator restarts."""
 
 import logging
 import math
@@ -18,23 +18,22 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 5.0
-"""How often to check whether the stream is still the same, and which shards it has."""
+"""Seconds between two checks of the stream's identity and shards."""
 
 _RECORDS = 1000
 _MAX_READS = 5
-"""Reads of a shard at a time: AWS allows five a second."""
+"""Maximum consecutive reads of a shard: AWS allows five a second."""
 
 _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.2, 10.0
 
 
 class StreamReader:
-    """Reads records from the moment of `begin` on; for one thread.
+    """Reads records that arrive after `begin`; not thread-safe.
 
     Args:
-        client: Of Kinesis, without retries of its own.
-        stream_name: The stream.
+        client: Kinesis client without retries.
         stop: Ends waits.
-        give_up: How long Kinesis may be away, seconds.
+        give_up: Maximum outage of Kinesis in seconds.
     """
 
     def __init__(
@@ -53,19 +52,18 @@ class StreamReader:
         self._look_at = 0.0
 
     def begin(self) -> None:
-        """Note where each shard ends now; what comes later will be read.
+        """Record where each shard ends now; later records will be read.
 
         Raises:
-            Stopped: the order to stop came first.
-            Unavailable: Kinesis has been away for too long.
+            Stopped: the process must stop.
+            Unavailable: Kinesis has been unavailable for too long.
         """
         self._retry(self._begin)
 
     def read(self) -> list[bytes]:
-        """Read what is new. While Kinesis is away this waits, until the order to stop.
+        """Read new records; wait while Kinesis is unavailable, until the stop request.
 
-        Raises:
-            Unavailable: Kinesis has been away for too long.
+        Raises Unavailable if that takes too long.
         """
         found = list[bytes]()
         with suppress(Stopped):
@@ -87,18 +85,18 @@ class StreamReader:
             for cursor in self._cursors.values():
                 self._read_shard(cursor, found)
         except (RetryLater, BotoCoreError, ClientError):
-            # Positions are kept, but another stream of that name may be there next time.
+            # Positions are kept, but the name may belong to another stream next time.
             self._look_at = 0.0
             raise
 
     def _look(self, start: Literal["LATEST", "TRIM_HORIZON"]) -> None:
-        """Look at the stream and list its shards."""
+        """Check the stream's identity and list its shards."""
         stream = find_stream(self._client, self._stream_name)
         if stream != self._stream:
             if self._stream is not None:
                 log.warning("%s was made anew: reading it from its start", self._stream_name)
             self._stream, self._cursors = stream, {}
-        # A shard that is no longer listed has been closed for so long that it is empty.
+        # A shard that is no longer listed was closed so long ago that it is empty.
         self._cursors = {
             shard_id: self._cursors.get(shard_id)
             or ShardCursor(self._client, self._stream_name, shard_id, start=start)

@@ -1,5 +1,5 @@
 """The stream server: records of one Kinesis stream, answered on another.
 
-`processor` turns records into kept and published answers and knows no engine; `polling` and
-`kcl` are the engines that bring it the records of every shard.
+`processor` turns records into kept and published results and does not depend on an engine; the
+engines `polling` and `kcl` pass it the records of all shards.
 """

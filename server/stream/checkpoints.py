@@ -1,4 +1,4 @@
-"""Checkpoints: a file that says how far each shard of a stream has been answered."""
+"""Checkpoints: a file that stores how far each shard has been answered."""
 
 import logging
 import threading
@@ -15,16 +15,16 @@ log = logging.getLogger(__name__)
 
 
 class CheckpointError(MlstackError):
-    """The file of checkpoints cannot be read."""
+    """The checkpoint file cannot be read."""
 
 
 class _Shard(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     sequence_number: str | None = None
-    """Of the last answered record; None: there is none."""
+    """Sequence number of the last answered record; None if there is none."""
     ended: bool = False
-    """The shard was closed, and all of it is answered."""
+    """Whether the shard is closed and completely answered."""
 
 
 class _Document(BaseModel):
@@ -36,11 +36,11 @@ class _Document(BaseModel):
 
 
 class Checkpoints:
-    """The checkpoints of one stream; safe from several threads.
+    """The checkpoints of one stream; thread-safe.
 
     Args:
         path: The file.
-        stream: The stream. Checkpoints of an earlier one of that name are void, see `void`.
+        stream: The stream. Checkpoints of an earlier stream of that name are void, see `void`.
 
     Raises:
         CheckpointError: the file was edited or is broken.
@@ -51,7 +51,8 @@ class Checkpoints:
         self._document = _Document(stream=stream.name, created_at=stream.created_at, shards={})
         found = _read(path)
         self.void: tuple[datetime, int] | None = None
-        """When the file's stream was created, and its number of checkpoints, if it is another."""
+        """If the file belongs to an earlier stream: its creation time and its number of
+        checkpoints."""
         if found is None:
             return
         if (found.stream, found.created_at) == (stream.name, stream.created_at):
@@ -62,16 +63,16 @@ class Checkpoints:
 
     @property
     def shard_ids(self) -> list[str]:
-        """The shards that have a checkpoint."""
+        """Ids of the shards that have a checkpoint."""
         with self._lock:
             return list(self._document.shards)
 
     def position(self, shard_id: str) -> str | None:
-        """Return the sequence number of the last answered record; None: there is none."""
+        """Return the sequence number of the last answered record, or None."""
         return self._shard(shard_id).sequence_number
 
     def ended(self, shard_id: str) -> bool:
-        """Return whether the shard was closed and all of it is answered."""
+        """Return whether the shard is closed and completely answered."""
         return self._shard(shard_id).ended
 
     def move(self, shard_id: str, sequence_number: str | None) -> None:
@@ -79,7 +80,7 @@ class Checkpoints:
         self._put(shard_id, _Shard(sequence_number=sequence_number))
 
     def end(self, shard_id: str) -> None:
-        """Note that all of a closed shard is answered."""
+        """Record that a closed shard is completely answered."""
         last = self._shard(shard_id).sequence_number
         self._put(shard_id, _Shard(sequence_number=last, ended=True))
 
@@ -102,8 +103,8 @@ class Checkpoints:
         try:
             write_atomically(self._path, self._document.model_dump_json(indent=1).encode())
         except OSError:
-            # A full disk, say. At worst records are read again after a restart and answered
-            # with the same ids; the next checkpoint writes this one too.
+            # Perhaps the disk is full. At worst, records are read again after a restart and
+            # answered with the same ids; the next checkpoint also writes this one.
             log.exception("the checkpoints cannot be written to %s", self._path)
 
 

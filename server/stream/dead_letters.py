@@ -1,4 +1,4 @@
-"""Dead letters: records that cannot be answered, with all their bytes and the reason."""
+"""Build dead letters: records that cannot be answered, complete and with reasons."""
 
 import base64
 import json
@@ -11,7 +11,7 @@ from mlstack.streams.reading import Record
 from mlstack.web.strict_json import InvalidJson
 
 PART_BYTES = 600 * 1024
-"""Raw bytes of one letter: in base64, with the reason, they stay below Kinesis' 1 MiB."""
+"""Raw bytes per letter: in base64 and with the reason, they stay below Kinesis' 1 MiB."""
 
 
 class InternalError(MlstackError):
@@ -21,7 +21,7 @@ class InternalError(MlstackError):
 def dead_letters(
     stream_name: str, shard_id: str, record: Record, error: MlstackError
 ) -> Iterator[bytes]:
-    """Write the letter of a record; the bytes of a large record take several parts."""
+    """Build the letters for a record; a large record takes several parts."""
     pieces = [
         record.data[start : start + PART_BYTES]
         for start in range(0, max(1, len(record.data)), PART_BYTES)
@@ -42,7 +42,7 @@ def dead_letters(
 
 
 def _reason(error: MlstackError) -> str:
-    """Name the kind of fault as the HTTP server does."""
+    """Return the code that the HTTP server uses for the error."""
     if isinstance(error, InvalidJson):
         return error.code
     return "invalid_customer" if isinstance(error, InvalidCustomer) else "internal_error"

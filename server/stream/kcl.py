@@ -1,8 +1,8 @@
-"""The engine for several instances: they share the shards by leases in DynamoDB.
+"""Engine for several instances, which share the shards by leases in DynamoDB.
 
-kcl-rs, a port of the Amazon Kinesis Client Library with its tables and rules, takes the leases,
-balances them, and takes over those of a dead instance. It starts slower than the polling engine
-(half a minute), and needs DynamoDB and CloudWatch beside Kinesis.
+kcl-rs, a port of the Amazon Kinesis Client Library with its tables and rules, takes and balances
+leases, and takes over those of a dead instance. It starts more slowly than the polling engine (half
+a minute), and needs DynamoDB and CloudWatch in addition to Kinesis.
 """
 
 import logging
@@ -44,18 +44,13 @@ _LEASE_IS_GONE = "ShutdownException"
 
 
 class KclEngine:
-    """Brings the records of the shards that this instance holds to the processor.
-
-    Args:
-        context: What its processors work with.
-        stream_name: The stream.
-    """
+    """Passes the records of the shards that this instance holds to the processor."""
 
     def __init__(self, context: EngineContext, stream_name: str) -> None:
         self._context, self._name = context, stream_name
 
     def run(self) -> None:
-        """Read until the order to stop.
+        """Read until the stop request.
 
         Raises:
             RuntimeError: kcl-rs ended by itself, or one of our processors has a defect.
@@ -69,11 +64,11 @@ class KclEngine:
                 self._read(stream)
 
     def _read(self, stream: Stream) -> None:
-        """Read a stream until another one has its name, or the order to stop."""
+        """Read a stream until its name belongs to another one, or the stop request."""
         in_hand = _BatchesInHand()
         scheduler = Scheduler(
             stream_name=stream.name,
-            # Also names the table of leases: a stream made anew has another one.
+            # Also names the lease table: a recreated stream has its own.
             application_name=f"mlstack-{stream.name}-{stream.created_at.timestamp():.0f}",
             record_processor_factory=lambda: _ShardProcessor(stream, self._context, in_hand),
             worker_identifier=f"{os.uname().nodename}-{os.getpid()}",
@@ -88,7 +83,7 @@ class KclEngine:
         thread = threading.Thread(target=scheduler.run, name="kcl", daemon=True)
         thread.start()
         self._oversee(stream, thread, in_hand)
-        # kcl-rs takes no checkpoint after shutdown: batches in hand have to be finished before.
+        # kcl-rs accepts no checkpoints after shutdown, so running batches must finish first.
         in_hand.close()
         while in_hand.busy and not self._context.stop.overdue:
             self._context.liveness.renew()
@@ -99,7 +94,7 @@ class KclEngine:
         shutdown.start()
         shutdown.join(_SHUTDOWN_SECONDS)
         if shutdown.is_alive():
-            # It waits for answers from AWS that do not come. The leases expire by themselves.
+            # It waits for responses from AWS that do not come. The leases expire by themselves.
             log.warning("kcl-rs does not end in order; ending without it")
 
     def _oversee(self, stream: Stream, thread: threading.Thread, in_hand: "_BatchesInHand") -> None:
@@ -123,7 +118,7 @@ class KclEngine:
 
 
 class _BatchesInHand:
-    """Counts batches in hand; takes no more once it is closed."""
+    """Counts running batches; accepts no more once it is closed."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -132,7 +127,7 @@ class _BatchesInHand:
 
     @contextmanager
     def take(self) -> Iterator[bool]:
-        """Take a batch in hand; yields False when it is closed."""
+        """Register a batch; yield False if this is closed."""
         with self._changed:
             taken = not self.closed
             self.busy += taken
@@ -144,28 +139,28 @@ class _BatchesInHand:
                 self._changed.notify_all()
 
     def close(self) -> None:
-        """Take no more."""
+        """Accept no more batches."""
         with self._changed:
             self.closed = True
 
     def wait(self, seconds: float) -> None:
-        """Wait until nothing is in hand, so long at most."""
+        """Wait until no batch is running, at most for the given time."""
         with self._changed:
             self._changed.wait_for(lambda: not self.busy, seconds)
 
 
 class _ShardProcessor(RecordProcessorBase):
-    """Processes one shard. Nothing may be raised into kcl-rs: it drops the batch for it."""
+    """Processes one shard. Must not raise into kcl-rs, which would drop the batch."""
 
     def __init__(self, stream: Stream, context: EngineContext, in_hand: _BatchesInHand) -> None:
         self._stream, self._context, self._in_hand = stream, context, in_hand
         self._shard_id = ""
         self._behind = False
-        """A batch was not answered or not checkpointed: nothing after it may be."""
+        """Whether a batch was not answered or checkpointed, so that no later one may be."""
         self._ending = ExitStack()
 
     def initialize(self, initialize_input: InitializeInput) -> None:
-        """Begin with a shard whose lease was taken."""
+        """Start a shard whose lease was taken."""
         with self._defended():
             self._shard_id = initialize_input.shard_id or ""
             reading = self._context.metrics.reading(self._shard_id, sees_empty_reads=False)
@@ -176,7 +171,7 @@ class _ShardProcessor(RecordProcessorBase):
                 self._check_position(position)
 
     def process_records(self, process_records_input: ProcessRecordsInput) -> None:
-        """Answer a batch and checkpoint it, or leave it to the next holder of the lease."""
+        """Answer a batch and checkpoint it, or leave it to the next lease holder."""
         with (
             self._defended(),
             self._in_hand.take() as taken,
@@ -200,7 +195,7 @@ class _ShardProcessor(RecordProcessorBase):
             self._ending.close()
 
     def shutdown_requested(self, shutdown_requested_input: ShutdownRequestedInput) -> None:  # noqa: ARG002 - kcl's
-        """End; every batch was checkpointed by itself."""
+        """End; every batch has already been checkpointed."""
         with self._defended():
             self._ending.close()
 
@@ -209,7 +204,7 @@ class _ShardProcessor(RecordProcessorBase):
         try:
             yield
         except Exception:
-            # The process ends, with the checkpoint where it was.
+            # The process ends, and the checkpoint stays where it was.
             self._behind = self._in_hand.failed = True
             log.exception("the processor of %s has a defect", self._shard_id)
 
@@ -228,7 +223,7 @@ class _ShardProcessor(RecordProcessorBase):
         self._gauge.settled((batch.millis_behind_latest or 0) / 1000)
 
     def _checkpoint(self, checkpointer: Checkpointer, record: KclRecord | None) -> bool:
-        """Checkpoint a record, or the shard's end; return False when that is not possible."""
+        """Checkpoint a record, or the shard's end if None; return whether it worked."""
 
         def checkpoint() -> bool:
             try:
@@ -251,9 +246,9 @@ class _ShardProcessor(RecordProcessorBase):
             return False
 
     def _check_position(self, position: str) -> None:
-        """Report when the stream no longer has the checkpoint's record.
+        """Report if the stream no longer has the checkpoint's record.
 
-        kcl-rs then continues with the oldest record that there is.
+        kcl-rs then continues with the oldest available record.
         """
         cursor = ShardCursor(self._context.client, self._stream.name, self._shard_id, position)
 

@@ -1,4 +1,4 @@
-"""Liveness of the stream server: its heartbeat is renewed only while no thread is stuck."""
+"""Renew the stream server's heartbeat only while no thread is stuck."""
 
 import threading
 import time
@@ -8,15 +8,11 @@ from contextlib import contextmanager
 from mlstack.heartbeat import Heartbeat
 
 STUCK_SECONDS = 60.0
-"""A thread that gave no sign for so long is stuck. The longest call takes half of it."""
+"""Time without a beat after which a thread counts as stuck. The longest call takes half of it."""
 
 
 class Liveness:
-    """Knows when each thread at work gave its last sign; safe from several threads.
-
-    Args:
-        heartbeat: Of the server.
-    """
+    """Tracks the last beat of each working thread; thread-safe."""
 
     def __init__(self, heartbeat: Heartbeat) -> None:
         self._heartbeat = heartbeat
@@ -43,7 +39,7 @@ class Liveness:
                 self._seen[me] = time.monotonic()
 
     def renew(self) -> None:
-        """Renew the heartbeat unless a thread is stuck; for the loop that oversees the threads."""
+        """Renew the heartbeat unless a thread is stuck; called by the main loop."""
         now = time.monotonic()
         with self._lock:
             stuck = any(now - seen > STUCK_SECONDS for seen in self._seen.values())

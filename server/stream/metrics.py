@@ -1,4 +1,4 @@
-"""The stream server's metrics for Prometheus."""
+"""Prometheus metrics of the stream server."""
 
 import threading
 import time
@@ -16,7 +16,7 @@ _SOURCE: Source = "kinesis"
 
 
 class ShardGauge:
-    """Lag and checkpoint age of one shard; both grow by themselves while it stands still."""
+    """Lag and checkpoint age of one shard; both grow while it makes no progress."""
 
     def __init__(self, *, sees_empty_reads: bool) -> None:
         self._sees_empty_reads = sees_empty_reads
@@ -25,35 +25,35 @@ class ShardGauge:
         self._settled_at = time.monotonic()
 
     def in_hand(self, oldest: datetime) -> None:
-        """Note records in hand, of which the oldest arrived at that time."""
+        """Record that a batch is being answered, with its oldest arrival time."""
         if self._is_idle:
             self._settled_at = time.monotonic()
         self._oldest_at = oldest.timestamp()
 
     def settled(self, lag_seconds: float) -> None:
-        """Note that all that was read is checkpointed; the lag is what Kinesis says."""
+        """Record that everything read is checkpointed, with Kinesis' own lag."""
         self._lag_seconds, self._oldest_at = lag_seconds, None
         self._settled_at = time.monotonic()
 
     @property
     def lag_seconds(self) -> float:
-        """How far the answers are behind the newest record."""
+        """How far the results are behind the newest record."""
         oldest_at = self._oldest_at
         return self._lag_seconds if oldest_at is None else max(0.0, time.time() - oldest_at)
 
     @property
     def checkpoint_age_seconds(self) -> float:
-        """Time since everything that was read was checkpointed."""
+        """Time since everything read was checkpointed."""
         return 0.0 if self._is_idle else time.monotonic() - self._settled_at
 
     @property
     def _is_idle(self) -> bool:
-        """Whether nothing is in hand, where empty reads are not reported."""
+        """Whether no batch is running and empty reads are not reported."""
         return self._oldest_at is None and not self._sees_empty_reads
 
 
 class StreamMetrics:
-    """The stream server's metrics; safe from several threads."""
+    """The stream server's metrics; thread-safe."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -84,7 +84,7 @@ class StreamMetrics:
             registry=self.registry,
         )
         self.prediction_log = LogMetrics(self.registry, _SOURCE)
-        """Observes the prediction log."""
+        """Metrics of the prediction log."""
         for outcome in ("answered", "dead_letter"):
             self._records.labels(outcome)
 
@@ -103,19 +103,19 @@ class StreamMetrics:
         self._lost.inc(count)
 
     def model_loaded(self, run_id: str | None) -> None:
-        """Note the run of the model in use; None: there is no model."""
+        """Set the run of the model in use; None means no model."""
         self._loaded.clear()
         if run_id is not None:
             self._loaded.labels(run_id).set(1)
 
     @contextmanager
     def reading(self, shard_id: str, *, sees_empty_reads: bool = True) -> Iterator[ShardGauge]:
-        """Show a shard until the block ends.
+        """Export a shard's metrics until the block ends.
 
         Args:
             shard_id: The shard.
-            sees_empty_reads: Whether reads that find nothing are settled too. Where they are
-                not, a shard without new records does not count as standing still.
+            sees_empty_reads: Whether empty reads are reported too. If not, a shard without new
+                records does not count as stalled.
         """
         gauge = ShardGauge(sees_empty_reads=sees_empty_reads)
         with self._lock:
@@ -129,7 +129,7 @@ class StreamMetrics:
 
 
 class _Shards:
-    """Collects the gauges of all shards at every scrape."""
+    """Collects the gauges of all shards at each scrape."""
 
     def __init__(self, shards: dict[str, ShardGauge], lock: threading.Lock) -> None:
         self._shards, self._lock = shards, lock

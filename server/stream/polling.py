@@ -1,7 +1,7 @@
-"""The engine for one instance: GetRecords in a loop, a thread a shard, checkpoints in a file.
+"""Engine for one instance: one GetRecords thread per shard, checkpoints in a file.
 
-It starts within a second and needs nothing but Kinesis. A second instance with the same state
-folder waits until the first one is gone, then continues from its checkpoints.
+It starts within a second and needs only Kinesis. A second instance with the same state folder waits
+until the first one has ended, then continues from its checkpoints.
 """
 
 import logging
@@ -31,12 +31,10 @@ _LOCK_SECONDS = 0.5
 
 
 class PollingEngine:
-    """Brings a stream's records to the processor, shard by shard.
+    """Passes a stream's records to the processor, shard by shard.
 
     Args:
-        context: What its readers work with.
-        stream_name: The stream.
-        folder: Holds the checkpoints and the lock between instances.
+        folder: Contains the checkpoints and the lock between instances.
     """
 
     def __init__(self, context: EngineContext, stream_name: str, folder: Path) -> None:
@@ -50,10 +48,9 @@ class PollingEngine:
         self._look_at = self._list_at = 0.0
 
     def run(self) -> None:
-        """Read until the order to stop.
+        """Read until the stop request.
 
-        Raises:
-            CheckpointError: the file of checkpoints was edited or is broken.
+        Raises CheckpointError if the checkpoint file was edited or is broken.
         """
         stop = self._context.stop
         if not self._acquire():
@@ -72,7 +69,7 @@ class PollingEngine:
             self._lock.release()
 
     def _acquire(self) -> bool:
-        """Wait until no other instance reads; return False when this one has to stop."""
+        """Wait until no other instance reads; return False if this one must stop."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         logged = False
         while not self._context.stop.ordered:
@@ -89,9 +86,9 @@ class PollingEngine:
         return False
 
     def _turn(self) -> None:
-        """Follow the stream, and the readers of its shards."""
+        """Check the stream and the readers of its shards."""
         now = time.monotonic()
-        # Its children wait for it. A reader that failed is replaced at the usual time.
+        # An ended shard's children wait for it. A reader that failed is replaced at the usual time.
         ended = any(r.at_end and not r.is_alive() for r in self._readers.values())
         if now >= self._look_at or ended:
             self._look_at = now + _LOOK_SECONDS
@@ -104,7 +101,7 @@ class PollingEngine:
             self._follow_shards(self._checkpoints)
 
     def _begin(self, stream: Stream) -> bool:
-        """Begin with a stream; return False while records of the old one are being answered."""
+        """Start a stream; return False while records of the old one are being answered."""
         for reader in self._readers.values():
             reader.abandon()
         if any(reader.is_alive() for reader in self._readers.values()):
@@ -143,7 +140,7 @@ class PollingEngine:
                 reader.close()
 
     def _drop(self, shard_id: str, checkpoints: Checkpoints) -> None:
-        """Forget a shard that is no longer listed: its retention has passed since it was closed."""
+        """Forget a shard that is no longer listed: its retention period is over."""
         if shard_id in self._readers:
             self._readers[shard_id].abandon()
             return

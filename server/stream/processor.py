@@ -1,7 +1,7 @@
-"""Answers records: on the stream `predictions` means answered on `results`.
+"""Answer records of the stream `predictions` on `results`.
 
-Every engine hands its records to `StreamProcessor.process` and moves its checkpoint only when
-that returns True.
+Every engine passes its records to `StreamProcessor.process`, and moves its checkpoint only if that
+returns True.
 """
 
 import base64
@@ -33,7 +33,7 @@ _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.1, 5.0
 _MODEL_SECONDS = 0.2
 
 Publish = Callable[[Sequence[Message]], None]
-"""Puts all messages into a stream. Raises Stopped when the server has to stop before that."""
+"""Puts all messages into a stream; raises Stopped if the server must stop before that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +50,11 @@ class _Poison:
 
 
 class StreamProcessor:
-    """Turns records into kept, published answers; safe from several threads.
+    """Turns records into kept and published predictions; thread-safe.
 
     Args:
-        models: The model in use.
-        publish_results: Publishes answers.
+        models: Provides the model in use.
+        publish_results: Publishes predictions.
         publish_dead_letters: Publishes records that cannot be answered.
         metrics: Counts records.
         stop: Ends waits.
@@ -88,7 +88,7 @@ class StreamProcessor:
             True: each one's answer is kept and published, or its dead letter is. False: the
             server has to stop, and the records have to be read again.
         """
-        # Whatever fails, the records are safe where they are and nowhere else.
+        # Whatever fails, the records are safe in the stream and nowhere else.
         retry = Retry(
             *(log, f"answering records of {shard_id}", SpoolError),
             stop=self._stop,
@@ -146,7 +146,10 @@ class StreamProcessor:
 
 
 def _customer(predictor: Predictor, record: Record) -> Customer:
-    """Read a record. Raises InvalidJson, InvalidCustomer or InternalError."""
+    """Parse and validate a record.
+
+    Raises InvalidJson, InvalidCustomer or InternalError.
+    """
     try:
         return predictor.validate(_payload(record.data))
     except (InvalidJson, InvalidCustomer):
@@ -157,27 +160,24 @@ def _customer(predictor: Predictor, record: Record) -> Customer:
 
 
 def _payload(data: bytes) -> Any:
-    """Read a record's JSON, or the base64 of it.
+    """Parse a record's JSON, plain or in base64.
 
-    Version 1 of the command line of AWS encodes the documented `aws kinesis put-record --data
-    <base64>` once more.
-
-    Raises:
-        InvalidJson: it is neither.
+    Version 1 of the AWS command line encodes the documented `aws kinesis put-record --data
+    <base64>` once more. Raises InvalidJson if it is neither.
     """
     try:
         return parse(data)
     except InvalidJson as error:
         try:
-            # `base64` breaks lines.
+            # The `base64` command breaks lines.
             decoded = base64.b64decode(b"".join(data.split()), validate=True)
         except binascii.Error:
             raise error from None
         try:
             return parse(decoded)
         except InvalidJson:
-            # Almost any word is base64 of something: the inner fault is of use only where an
-            # object was meant.
+            # Almost any word is valid base64: the inner error is useful only if an object was
+            # meant.
             if decoded.lstrip().startswith(b"{"):
                 raise
             raise error from None

@@ -1,4 +1,4 @@
-"""Reads one shard from its checkpoint to its end."""
+"""Read one shard from its checkpoint to its end."""
 
 import logging
 import threading
@@ -23,26 +23,26 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 READ_SECONDS = 0.25
-"""Between two reads of a shard. AWS allows five a second: one is left for people."""
+"""Seconds between two reads of a shard. AWS allows five a second; one is left for users."""
 
 READ_RECORDS = 2000
-"""Records of one read: at that pace the 2 MiB a second that AWS lets out of a shard, and few
-enough to answer them before the server has to stop."""
+"""Records per read: at that pace the 2 MiB a second that AWS allows per shard, and few enough to
+answer them before the server must stop."""
 
 _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.25, 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class EngineContext:
-    """What the engines and their readers work with.
+    """What engines and readers share.
 
     Args:
-        client: Of Kinesis, without retries of its own.
-        identity: Of the stream.
+        client: Kinesis client without retries.
+        identity: Identity of the stream.
         process: Answers records, see `StreamProcessor.process`.
-        metrics: Notes lag, age and lost checkpoints.
-        stop: The order to stop.
-        liveness: Knows which threads are at work.
+        metrics: Records lag, age and lost checkpoints.
+        stop: The stop request.
+        liveness: Tracks working threads.
     """
 
     client: "KinesisClient"
@@ -54,13 +54,10 @@ class EngineContext:
 
 
 class ShardReader(threading.Thread):
-    """A thread that ends when the shard does, its stream is gone, or the server has to stop.
+    """Thread that reads a shard until its end, its stream's end, or a stop request.
 
     Args:
-        shard_id: The shard.
-        stream: Its stream.
-        checkpoints: Where to begin, and where to note what was answered.
-        context: What it works with.
+        checkpoints: Where to begin, and where to record what was answered.
     """
 
     def __init__(
@@ -71,7 +68,7 @@ class ShardReader(threading.Thread):
         self._checkpoints, self._context = checkpoints, context
         self._abandoned = self._closed = False
         self.at_end = False
-        """All of the shard is answered, and it is closed."""
+        """Whether the shard is closed and completely answered."""
         self._cursor = ShardCursor(
             *(context.client, stream.name, shard_id), checkpoints.position(shard_id)
         )
@@ -83,7 +80,7 @@ class ShardReader(threading.Thread):
         )
 
     def abandon(self) -> None:
-        """End as soon as the records in hand are answered: the stream is gone."""
+        """End as soon as the current records are answered: the stream no longer exists."""
         self._abandoned = True
 
     def close(self) -> None:
@@ -107,7 +104,7 @@ class ShardReader(threading.Thread):
     def _read_shard(self) -> None:
         while True:
             read_at = time.monotonic()
-            # Asked for before the read: what was put until the shard closed is then in it.
+            # Checked before the read, which then includes everything put until the shard closed.
             closed = self._closed
             try:
                 batch = self._retry(self._read)
@@ -130,7 +127,7 @@ class ShardReader(threading.Thread):
         return self._cursor.read(READ_RECORDS)
 
     def _rewind(self, lost: PositionLost) -> None:
-        """Forget the checkpoint: the shard is read from its start."""
+        """Forget the checkpoint, and read the shard from its start."""
         self._confirm_stream()
         log.error("the checkpoint is lost: %s; reading the shard from TRIM_HORIZON", lost)
         self._context.metrics.checkpoint_lost(1)
@@ -148,6 +145,6 @@ class ShardReader(threading.Thread):
         self._gauge.settled(batch.behind_seconds)
 
     def _confirm_stream(self) -> None:
-        """End this thread when what was read is, or may be, another stream's."""
+        """End this thread if what was read belongs, or may belong, to another stream."""
         if not self._context.identity.confirm(self._stream):
             raise Stopped
