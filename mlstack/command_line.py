@@ -15,12 +15,8 @@ _INTERRUPTED = 130
 def run(main: Callable[[], int | None], prefix: str = "") -> NoReturn:
     """Run an entry point and end the process with its exit code (None counts as 0).
 
-    An `MlstackError` is printed to stderr as one sentence and gives exit code 1; Ctrl-C gives 130.
-    Any other exception is a defect and keeps its stack trace.
-
-    Args:
-        main: The entry point.
-        prefix: Precedes the error message, for example `"serve_kinesis: "`.
+    An `MlstackError` is printed to stderr as one sentence, after `prefix`, and gives exit code 1;
+    Ctrl-C gives 130. Any other exception is a defect and keeps its stack trace.
     """
     try:
         code = main() or 0

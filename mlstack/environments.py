@@ -41,8 +41,7 @@ def active_name() -> str | None:
 def load(name: str) -> Settings:
     """Load an environment (one of `NAMES`) into the process environment.
 
-    Raises:
-        SettingsError: The environment does not exist, or a setting is invalid.
+    Raises SettingsError if it does not exist or a setting is invalid.
     """
     return _load(name, _kept(name))
 

@@ -27,9 +27,7 @@ class SettingsError(MlstackError):
 class FileError(MlstackError):
     """A file that users edit is invalid.
 
-    Args:
-        line: 1-based line of the error; None if it concerns the whole file.
-        reason: What is wrong, as a sentence.
+    `line` is the 1-based line of the error, or None if it concerns the whole file.
     """
 
     def __init__(self, path: Path | str, line: int | None, reason: str) -> None:
@@ -72,11 +70,7 @@ class DataFault:
 
 
 class DataError(MlstackError):
-    """Raw data does not match the contract, so training does not start.
-
-    Args:
-        faults: All errors found, at least one.
-    """
+    """Raw data does not match the contract, so training does not start."""
 
     def __init__(self, *faults: DataFault) -> None:
         self.faults = faults
@@ -128,11 +122,7 @@ class FieldError:
 
 
 class InvalidRequest(MlstackError):
-    """A request does not match the contract.
-
-    Args:
-        errors: From one to `MAX_ERRORS`.
-    """
+    """A request does not match the contract; has from one to `MAX_ERRORS` errors."""
 
     def __init__(self, errors: tuple[FieldError, ...]) -> None:
         self.errors = errors

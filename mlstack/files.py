@@ -7,11 +7,8 @@ from pathlib import Path
 def write_atomically(path: Path, content: bytes, *, sync: bool = True, mode: int = 0o666) -> None:
     """Replace a file atomically, creating its folder if needed.
 
-    Args:
-        path: The file.
-        content: Its whole content.
-        sync: Whether it must survive a power failure.
-        mode: Its permissions from the first byte on, minus the umask.
+    With `sync` it survives a power failure. It has the permissions `mode`, minus the umask, from
+    its first byte on.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f"{path.name}.{os.getpid()}.new")

@@ -24,9 +24,8 @@ _WRITE_SECONDS = 1.0
 class Heartbeat:
     """The heartbeat file of one process.
 
-    Args:
-        stale_seconds: Age at which the loop counts as stuck. It must exceed the longest sequence of
-            blocking calls between two beats.
+    `stale_seconds` is the age at which the loop counts as stuck. It must exceed the longest
+    sequence of blocking calls between two beats.
     """
 
     def __init__(self, path: Path, stale_seconds: float) -> None:

@@ -23,11 +23,7 @@ OK = 200
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The result of a probe.
-
-    Args:
-        detail: What the service serves, or why it is not ready.
-    """
+    """The result of a probe: whether the service is ready, and why not or what it serves."""
 
     ready: bool
     detail: str

@@ -11,14 +11,10 @@ _BYTES = 24
 
 
 def draw(path: Path, owner: int | None = None) -> bool:
-    """Generate a secret unless its file already has one; only the owner can read it.
+    """Generate a secret unless its file has one; return whether it was generated.
 
-    Args:
-        path: The file, in an existing folder. An empty file is replaced.
-        owner: User and group to give the file to; None keeps the current user.
-
-    Returns:
-        Whether a secret was generated.
+    Only the file's owner can read it: the user and group `owner`, or the current user if None. The
+    folder must exist. An empty file is replaced.
     """
     if _has_secret(path):
         return False
@@ -46,12 +42,8 @@ def draw(path: Path, owner: int | None = None) -> bool:
 def read_secret(setting: str, path: Path) -> str:
     """Read a secret, without surrounding whitespace.
 
-    Args:
-        setting: The setting that names the file, for error messages.
-        path: The file.
-
-    Raises:
-        SettingsError: The file cannot be read or is empty. The message never contains the secret.
+    Raises SettingsError, which names `setting` but never contains the secret, if the file cannot be
+    read or is empty.
     """
     try:
         secret = path.read_text(encoding="utf-8").strip()

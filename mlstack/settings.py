@@ -193,8 +193,7 @@ class Settings(BaseModel):
     def load(cls) -> Self:
         """Read the process environment; an empty variable counts as unset.
 
-        Raises:
-            SettingsError: A variable has an invalid value.
+        Raises SettingsError if a variable has an invalid value.
         """
         variables = {name: os.environ.get(name.upper(), "") for name in cls.model_fields}
         try:
@@ -240,8 +239,7 @@ class Settings(BaseModel):
     def feedback_token(self) -> str:
         """Token for `/feedback` and `/iterate`; empty if only this machine can call them.
 
-        Raises:
-            SettingsError: A token is required and cannot be read.
+        Raises SettingsError if a token is required and cannot be read.
         """
         if not self.is_exposed:
             return ""

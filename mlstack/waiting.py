@@ -31,7 +31,7 @@ _NEWS_SECONDS = 5.0
 
 
 class Stopped(Exception):
-    """A stop request came before the work was done; like a cancellation, not an error."""
+    """A stop request came before the work was done; not an error, like cancellation."""
 
 
 class Unavailable(MlstackError):
@@ -39,11 +39,9 @@ class Unavailable(MlstackError):
 
 
 class RetryLater(MlstackError):
-    """Asks a `Retry` to call again.
+    """Asks a `Retry` to call again, after at least `after` seconds.
 
-    Args:
-        after: Minimum wait in seconds.
-        quiet: Do not log this failure.
+    A `quiet` failure is not logged.
     """
 
     def __init__(self, reason: object, after: float = 0.0, *, quiet: bool = False) -> None:
@@ -52,12 +50,10 @@ class RetryLater(MlstackError):
 
 
 class Stop:
-    """A stop request: waits end at once, running work has a grace period.
+    """A stop request: waits end at once, running work has a grace period in seconds.
 
-    Args:
-        grace: Length of the grace period in seconds.
-        beat: Called before each wait and every few seconds during it, to show that a waiting thread
-            is alive.
+    `beat` is called before each wait and every few seconds during it, to show that a waiting thread
+    is alive.
     """
 
     def __init__(self, grace: float = 0.0, beat: Callable[[], None] = lambda: None) -> None:
@@ -111,9 +107,7 @@ class Stop:
 class Outage:
     """Logs a failure at once, then once a minute, and when it is over.
 
-    Args:
-        log: The logger.
-        what: What is being tried; the log line is "what: error; trying again".
+    `what` is being tried; the log line is "what: error; trying again".
     """
 
     def __init__(self, log: logging.Logger, what: str) -> None:
@@ -180,9 +174,7 @@ class Retry:
     def __call__(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Call a function until it succeeds.
 
-        Raises:
-            Stopped: the stop request came after a failure.
-            Unavailable: it failed for too long.
+        Raises Stopped on a stop request after a failure, and Unavailable after `give_up` seconds.
         """
         result = self._retrying.copy()(function, *args, **kwargs)
         self.outage.succeeded()
@@ -215,13 +207,8 @@ def run_until_stopped(
     Call it from the main thread, which then only handles signals: a handler that interrupts a
     thread holding the lock of an event could never set that event.
 
-    Args:
-        work: Must end soon after the request; its exceptions are raised here.
-        stop: The stop request.
-        abandon_after: Seconds after the request when the work is abandoned; None means never.
-
-    Returns:
-        The result of the work; None if it was abandoned.
+    The work must end soon after the request; its exceptions are raised here. If it has not ended
+    `abandon_after` seconds after the request, it is abandoned and the result is None.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.order())
@@ -250,14 +237,8 @@ def wait_until(
 ) -> _T:
     """Poll until a condition returns a true value, and return that value.
 
-    Args:
-        condition: Its exceptions end the wait.
-        failure: What is wrong while the condition is false.
-        seconds: How long to wait.
-        every: Seconds between two polls.
-
-    Raises:
-        Unavailable: the time is over; the message is `failure`.
+    Exceptions of the condition end the wait. After `seconds` it raises Unavailable with the message
+    `failure`.
     """
 
     def fail(_: RetryCallState) -> None:

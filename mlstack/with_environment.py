@@ -21,8 +21,7 @@ DEFAULT = "local"
 def prepare(arguments: list[str]) -> list[str]:
     """Load the environment and return the arguments to start Python with.
 
-    Raises:
-        SettingsError: The environment does not exist, or there is nothing to run.
+    Raises SettingsError if the environment does not exist or there is nothing to run.
     """
     load = environments.load
     match arguments:

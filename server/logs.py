@@ -21,12 +21,7 @@ def set_up() -> None:
 def request(request_id: str, method: str, route: str, status: int, seconds: float) -> None:
     """Log a completed request as one JSON object.
 
-    Args:
-        request_id: Letters, digits and `._-` only.
-        method: As sent by the client.
-        route: The route's template.
-        status: Status of the response.
-        seconds: Time from the request's head to the response.
+    `request_id` may have only letters, digits and `._-`; `route` is a template.
     """
     _access.info(
         '"request_id":"%s","method":%s,"route":"%s","status":%d,"ms":%.2f',

@@ -39,14 +39,7 @@ _PAGE_POLICY = (
 def create_app(
     settings: Settings, models: ModelSource, metrics: Metrics, prediction_log: PredictionSink
 ) -> Flask:
-    """Build the application.
-
-    Args:
-        settings: `CONTRACT` describes the API until a model is loaded.
-        models: Provides the model in use.
-        metrics: Counts requests and predictions.
-        prediction_log: Keeps outcomes.
-    """
+    """Build the application."""
     app = Flask(__name__)
     # Flask would redirect a path with two slashes, and the redirect would lose the body.
     app.url_map.merge_slashes = False

@@ -14,13 +14,9 @@ _NAMESPACE = uuid.UUID("6f0c3a52-6a0e-5c0c-9d3b-0b0f3e1a7c11")
 
 
 class PredictionIds:
-    """Creates the ids for the predictions of one request.
+    """Creates the ids for one request from its Idempotency-Key.
 
-    Args:
-        key: The request's Idempotency-Key. None means that every id is new.
-
-    Raises:
-        Problem: the key is invalid.
+    Without a key (None), every id is new. Raises Problem if the key is invalid.
     """
 
     def __init__(self, key: str | None) -> None:
@@ -32,7 +28,7 @@ class PredictionIds:
         self._key = key
 
     def one(self, customer: Customer, run_id: str) -> str:
-        """Return the id of one prediction; the same key, customer and model give the same id."""
+        """Return the id of one prediction, determined by key, customer and model."""
         return self._make(customer, run_id, None)
 
     def batch(self, customers: list[Customer], run_id: str) -> list[str]:

@@ -61,10 +61,7 @@ def problem_of(  # noqa: PLR0911 - one return for each class of exceptions
 ) -> Problem:
     """Return the problem for an exception; log it if operators need to know.
 
-    Args:
-        error: Raised by a route or by Flask.
-        request_id: Identifies the request in the log.
-        settings: See `without_folders`.
+    `request_id` identifies the request in the log; see `without_folders` for `settings`.
     """
     match error:
         case Problem():

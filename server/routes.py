@@ -39,14 +39,8 @@ _OVERLOADED_RETRY = "1"
 class Routes:
     """The routes' handlers.
 
-    Args:
-        settings: `CONTRACT` describes the API until a model is loaded.
-        models: Provides the model in use.
-        metrics: Counts requests and predictions.
-        prediction_log: Keeps outcomes.
-
-    Raises:
-        SettingsError: other machines can reach `/feedback`, but there is no token.
+    The contract in the settings describes the API until a model is loaded. Raises SettingsError if
+    other machines can reach `/feedback` but there is no token.
     """
 
     def __init__(

@@ -48,8 +48,7 @@ class Engine(Protocol):
 def serve(settings: Settings, stop: Stop, liveness: Liveness) -> None:
     """Serve until the stop request.
 
-    Raises:
-        MlstackError: a port is in use, or a file in the state folder cannot be used.
+    Raises MlstackError if a port is in use or a file in the state folder cannot be used.
     """
     metrics = StreamMetrics()
     client = kinesis_client()

@@ -63,11 +63,7 @@ class _InvalidAnswer(RetryLater):
 class ApiClient:
     """Requests predictions and reports outcomes; not thread-safe.
 
-    Args:
-        settings: The server's URL, and the token for outcomes.
-        contract: Names the keys of the probability and of the outcome.
-        stop: Ends waits.
-        give_up: Maximum outage of the server in seconds.
+    `give_up` is the maximum outage of the server in seconds.
     """
 
     def __init__(
@@ -122,11 +118,8 @@ class ApiClient:
     def report(self, outcomes: Sequence[Outcome]) -> bool:
         """Report outcomes in one attempt; a repetition changes nothing.
 
-        Returns:
-            False if the server cannot accept them now, or the process must stop.
-
-        Raises:
-            Refused: the server will never accept them.
+        Returns False if the server cannot accept them now or the process must stop. Raises Refused
+        if the server will never accept them.
         """
         if self._stop.ordered:
             return False

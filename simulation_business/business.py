@@ -22,9 +22,7 @@ _EVENNESS = 4.0
 class Rhythm:
     """Draws numbers of customers: more by day than by night, with random variation.
 
-    Args:
-        per_minute: Customers per minute, averaged over a day.
-        seed: Makes the numbers reproducible for the same times.
+    `per_minute` is the average over a day. The same seed draws the same numbers at the same times.
     """
 
     def __init__(self, per_minute: float, seed: int) -> None:
@@ -56,13 +54,7 @@ def day_curve(at: datetime) -> float:
 class Business:
     """Draws batches of customers.
 
-    Args:
-        contract: Dataset contract.
-        settings: Period of the batches, and the contract's path, next to which its drifts are.
-        options: Rate, drift and seed.
-
-    Raises:
-        DriftError: there is no such drift, or the drift file is invalid.
+    Raises DriftError if there is no such drift, or the file next to the contract is invalid.
     """
 
     def __init__(self, contract: Contract, settings: Settings, options: Options) -> None:

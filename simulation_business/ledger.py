@@ -7,11 +7,7 @@ MAX_MISSING = 200_000
 
 
 class Ledger:
-    """Tracks which records wait for a result, and which have none in time.
-
-    Args:
-        missing_seconds: Time without a result after which a record counts as missing.
-    """
+    """Tracks records without a result; after `missing_seconds` they count as missing."""
 
     def __init__(self, missing_seconds: float) -> None:
         self._missing_seconds = missing_seconds
@@ -36,8 +32,7 @@ class Ledger:
     def settle(self, prediction_id: str, at: float) -> float | None:
         """Remove a record that has a result or a dead letter.
 
-        Returns:
-            Seconds since the record was put; None if it is another sender's or already removed.
+        Returns the seconds since it was put; None if it is another sender's or already removed.
         """
         for records in (self._waiting, self._missing):
             if (put_at := records.pop(prediction_id, None)) is not None:

@@ -37,7 +37,6 @@ class Outcomes:
         report: Reports outcomes, see `ApiClient.report`.
         share: Share of the predictions that get an outcome.
         delay: Seconds from a prediction to its outcome.
-        seed: Makes the outcomes reproducible.
         clock: Returns monotonic seconds.
     """
 

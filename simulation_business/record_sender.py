@@ -21,12 +21,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """Records that were acknowledged together.
-
-    Args:
-        prediction_ids: Ids of their predictions.
-        at: When, in monotonic seconds.
-    """
+    """Records that were acknowledged together, at a monotonic time."""
 
     prediction_ids: tuple[str, ...]
     at: float
@@ -48,15 +43,9 @@ class RecordSender(Publisher):
         self._note: Callable[[Sent], None] = lambda _: None
 
     def send(self, customers: Sequence[Customer], note: Callable[[Sent], None]) -> None:
-        """Put customers in order.
+        """Put customers in order; call `note` after each request with the records put.
 
-        Args:
-            customers: The customers.
-            note: Called after each request with the records that are on the stream.
-
-        Raises:
-            Stopped: the process must stop.
-            Unavailable: Kinesis has been unavailable for too long.
+        Raises Stopped, and Unavailable if Kinesis has been unavailable for too long.
         """
         self._note = note
         self.publish(

@@ -54,13 +54,7 @@ class _Batch:
 class StreamSimulator:
     """Puts customers on the stream and tracks them; see `service.Simulator`.
 
-    Args:
-        sender: Writes to `predictions`.
-        results: Reads `results`.
-        dead_letters: Reads `predictions-dead-letter`.
-        answer: Key of the probability in a result.
-        outcomes: Draws and reports outcomes of the customers.
-        stop: The stop request.
+    `answer` is the key of the probability in a result.
     """
 
     def __init__(

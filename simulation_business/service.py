@@ -40,19 +40,13 @@ Build = Callable[[Settings, Contract, Options, Stop], Simulator]
 
 
 def main(name: str, description: str, build: Build, arguments: Sequence[str] | None = None) -> int:
-    """Run a simulator, and return its exit code.
+    """Run a simulator; return 1 if `--once` left customers without a response, else 0.
 
     Args:
         name: Name of the heartbeat.
         description: Text for `--help`.
         build: Creates the simulator.
         arguments: The command line; None means that of the process.
-
-    Returns:
-        1 if `--once` has left customers without a response, otherwise 0.
-
-    Raises:
-        MlstackError: a fault that the user can correct.
     """
     options = parse_options(description, arguments)
     logging.basicConfig(

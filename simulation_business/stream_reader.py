@@ -30,10 +30,7 @@ _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.2, 10.0
 class StreamReader:
     """Reads records that arrive after `begin`; not thread-safe.
 
-    Args:
-        client: Kinesis client without retries.
-        stop: Ends waits.
-        give_up: Maximum outage of Kinesis in seconds.
+    `client` must not retry. `give_up` is the maximum outage of Kinesis in seconds.
     """
 
     def __init__(
@@ -54,9 +51,7 @@ class StreamReader:
     def begin(self) -> None:
         """Record where each shard ends now; later records will be read.
 
-        Raises:
-            Stopped: the process must stop.
-            Unavailable: Kinesis has been unavailable for too long.
+        Raises Stopped, and Unavailable if Kinesis has been unavailable for too long.
         """
         self._retry(self._begin)
 

@@ -85,13 +85,9 @@ class CustomerValidator:
         )
 
     def validate(self, request: Any) -> Customer:
-        """Check one customer, and return it with whole floats as ints.
+        """Check a parsed JSON value, and return the customer with whole floats as ints.
 
-        Args:
-            request: A parsed JSON value whose strings are all valid Unicode.
-
-        Raises:
-            InvalidCustomer: has every error, at most `MAX_ERRORS`.
+        Raises InvalidCustomer with every error, at most `MAX_ERRORS`.
         """
         if faults := self._schema.faults(request):
             raise InvalidCustomer(faults)
@@ -100,8 +96,7 @@ class CustomerValidator:
     def validate_batch(self, request: Any, *, most: int) -> list[Customer]:
         """Check an array of 1 to `most` customers; one bad customer fails all.
 
-        Raises:
-            InvalidCustomer: as `validate`; pointers begin with the position in the array.
+        Raises InvalidCustomer; its pointers begin with the position in the array.
         """
         if faults := self._schema.array_faults(request, most):
             raise InvalidCustomer(faults)

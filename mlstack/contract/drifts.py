@@ -120,8 +120,7 @@ def drifts_path(contract_path: Path) -> Path:
 def load_drifts(contract: Contract, path: Path) -> Mapping[str, Drift]:
     """Read a contract's drifts, by name.
 
-    Raises:
-        DriftError: the file is invalid or does not match the contract; has file, line and reason.
+    Raises DriftError if the file is invalid or does not match the contract.
     """
     file = YamlFile.read(path, DriftError)
     content = file.validate(_DriftFile, _UNION_MEMBERS)

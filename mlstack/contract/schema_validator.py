@@ -55,9 +55,7 @@ class SchemaValidator:
     def faults(self, value: Any, *path: int) -> tuple[FieldError, ...]:
         """Return the errors of one object, at most `MAX_ERRORS`; none if it is valid.
 
-        Args:
-            value: A parsed JSON value whose strings are all valid Unicode.
-            path: Position of the object in the request.
+        The strings in `value` must be valid Unicode. `path` is its position in the request.
         """
         return self._collect(self._one, value, path)
 

@@ -49,13 +49,8 @@ class _Loader(yaml.SafeLoader):
 class YamlFile:
     """A parsed file that knows the line of each node.
 
-    Args:
-        text: The file's text.
-        path: Named in errors.
-        error: Type of the errors raised.
-
-    Raises:
-        FileError: the text is not YAML, a key is not a string, or a key appears twice.
+    Raises `error`, a FileError that names `path`, if the text is not YAML, a key is not a string,
+    or a key appears twice.
     """
 
     def __init__(self, text: str, path: Path | str, error: type[FileError]) -> None:
@@ -73,12 +68,9 @@ class YamlFile:
         return cls(text, path, error)
 
     def validate(self, model: type[_Model], tags: Collection[str] = ()) -> _Model:
-        """Convert the document to a model.
+        """Convert the document to a model, or raise FileError with the first error.
 
         `tags` are union members and discriminator values, which pydantic puts among the keys.
-
-        Raises:
-            FileError: the document does not match; has the first error.
         """
         try:
             return model.model_validate(self._document)

@@ -11,17 +11,13 @@ from mlstack.contract import CategoryFeature, Contract, NumberFeature
 def customer_table(
     customers: Sequence[Mapping[str, Any]] | pd.DataFrame, contract: Contract
 ) -> pd.DataFrame:
-    """Convert customers to columns of the same types as `dataset.clean`.
+    """Convert valid customers to columns of the same types as `dataset.clean`.
 
-    Args:
-        customers: Valid customers. Other fields are left out, and an absent feature counts as
-            missing.
-        contract: Dataset contract.
+    Other fields are left out, and an absent feature counts as missing.
 
     Returns:
         The features, indexed as `customers`. Integers are int64 (float64 if a value is missing),
-            numbers float64, categories text; a missing value is NaN in a number and None in a
-            category.
+        numbers float64, categories text; a missing value is NaN in a number and None in a category.
     """
     names = list(contract.feature_names)
     if isinstance(customers, pd.DataFrame):

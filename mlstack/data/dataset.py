@@ -17,13 +17,9 @@ _SHOWN_CHARACTERS = 64
 
 
 def read_raw(source: Path | bytes) -> pd.DataFrame:
-    """Read a raw CSV table, with every value as text.
+    """Read a raw CSV table as text, indexed by 1-based row number without the header.
 
-    Returns:
-        One row per customer, indexed by its 1-based row number without the header.
-
-    Raises:
-        DataError: the file is not a CSV table, is empty, or names a column twice.
+    Raises DataError if it is not a CSV table, is empty, or names a column twice.
     """
     content = source if isinstance(source, bytes) else source.read_bytes()
     try:
@@ -60,16 +56,11 @@ def unlisted_columns(raw: pd.DataFrame, contract: Contract) -> list[str]:
 
 
 def clean(raw: pd.DataFrame, contract: Contract) -> pd.DataFrame:
-    """Clean raw rows by the contract.
-
-    Args:
-        raw: Values as text, from `read_raw`.
-        contract: Dataset contract.
+    """Clean raw rows (text, from `read_raw`) by the contract.
 
     Returns:
         The features in the contract's order and the target (1 for the positive class), indexed as
-            `raw`. Integers are int64 (float64 if a value is missing), categories text; a missing
-            value is NaN in a number and None in a category.
+        `raw`, with the types that `customer_table` describes.
 
     Raises:
         DataError: has every error in the table.
@@ -163,8 +154,7 @@ def split(rows: pd.DataFrame, contract: Contract) -> SplitRows:
     A row's content determines its part. Adding or removing rows moves few others, so that a later
     model is rarely evaluated on rows that an earlier one was trained on.
 
-    Raises:
-        DataError: a class has too few rows for all parts.
+    Raises DataError if a class has too few rows for all parts.
     """
     shares = contract.split
     order = _hashes(rows, shares.seed)

@@ -44,14 +44,11 @@ class RawTable(BaseModel):
 def ensure_table(
     settings: Settings, contract: Contract, store: FeatureStore, say: Callable[[str], None]
 ) -> RawTable:
-    """Ensure that the feature store has a contract's raw table, and keep a copy.
+    """Ensure that the feature store has a contract's raw table; return the local copy.
 
     `DATA_FILE` replaces the table in the store. Otherwise an existing table stays, and an empty
     store gets the copy, else the public file, else the synthetic sample. Contracts with the same
     key share a table. `say` is called with a message about the table in the store.
-
-    Returns:
-        The table that is now in the store; `path` is the copy.
 
     Raises:
         SettingsError: `DATA_FILE` does not exist, or no table is available.

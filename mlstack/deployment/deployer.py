@@ -22,12 +22,7 @@ _FOLLOW_SECONDS = 60.0
 
 
 class Deployer:
-    """Deploys models.
-
-    Args:
-        settings: State folder, contract of requests, and who deploys.
-        models: Source of the models.
-    """
+    """Deploys models."""
 
     def __init__(self, settings: Settings, models: ModelStore) -> None:
         self._contract_path = settings.contract_path
@@ -62,14 +57,10 @@ class Deployer:
     def ensure(self, run_id: str) -> str:
         """Ensure that a model is deployed, and return its run id.
 
-        A chosen run is deployed once: a model that is deployed after it stays until the choice
-        itself changes. Without a new choice, the deployed model stays.
+        A chosen run (`run_id` is not empty) is deployed once: a model that is deployed after it
+        stays until the choice itself changes. Without a choice, the deployed model stays.
 
-        Args:
-            run_id: `Settings.run_id`; empty if no model is chosen.
-
-        Raises:
-            DeploymentError: no model is chosen and none was ever deployed.
+        Raises DeploymentError if no model is chosen and none was ever deployed.
         """
         record = self.state.record()
         if run_id and (record is None or not self._was_deployed(run_id)):

@@ -29,12 +29,7 @@ class ModelSource(Protocol):
 
 
 class Predictor:
-    """Validates and scores customers with one model, and keeps the predictions.
-
-    Args:
-        model: A verified model; its contract defines a customer.
-        log: Where predictions are kept.
-    """
+    """Validates and scores customers by one model's contract, and keeps predictions."""
 
     def __init__(self, model: Model, log: PredictionSink) -> None:
         self.model, self._log = model, log
@@ -54,18 +49,10 @@ class Predictor:
         prediction_ids: Sequence[str],
         origins: Sequence[Origin],
     ) -> list[Prediction]:
-        """Score validated customers and keep the predictions, so that they may be returned.
+        """Score validated customers, and keep the predictions so they may be returned.
 
-        Args:
-            customers: As `validate` and `validate_batch` return them.
-            prediction_ids: One per customer.
-            origins: One per customer.
-
-        Returns:
-            The predictions, in the same order.
-
-        Raises:
-            SpoolError: they cannot be kept; none may be returned.
+        There is one id and one origin per customer; the predictions have the same order. Raises
+        SpoolError if they cannot be kept: none may be returned.
         """
         chances = self.model.score(customers)
         now = datetime.now(UTC)

@@ -73,11 +73,7 @@ class Statement(_Document):
 
 
 class DeploymentState:
-    """The files that deploys and servers share.
-
-    Args:
-        folder: The state folder (`Settings.state_path`).
-    """
+    """The files in the state folder (`folder`) that deploys and servers share."""
 
     def __init__(self, folder: Path) -> None:
         self._record = folder / "deployment.json"
@@ -178,12 +174,8 @@ class DeploymentState:
     def lock(self, seconds: float = _LOCK_SECONDS) -> Iterator[None]:
         """Prevent other processes from deploying, restoring or pruning models.
 
-        Args:
-            seconds: How long to wait for the lock. Pruning holds it for one run at a time, much
-                shorter than the default.
-
-        Raises:
-            DeploymentError: another process held the lock for longer.
+        Raises DeploymentError if another process holds the lock for longer than `seconds`. Pruning
+        holds it for one run at a time, much shorter than the default.
         """
         self._lock.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self._lock)

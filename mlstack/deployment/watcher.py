@@ -45,8 +45,7 @@ class ModelWatcher:
         settings: State folder, contract and, if nothing is deployed, the run id.
         server: Name of the server, as shown by deploys.
         prediction_log: Where predictions are kept.
-        on_swap: Called with the run id of each model that comes into use, or None when no model is
-            in use any more.
+        on_swap: Called with the new model's run id, or None when no model is in use any more.
     """
 
     def __init__(

@@ -17,15 +17,14 @@ def schedule_command(
     show_result: Callable[[FlowRun], None] | None = None,
     arguments: list[str] | None = None,
 ) -> int:
-    """Run the command and return its exit code.
+    """Run the command `apply` or `run` and return its exit code.
+
+    The code is 130 if the user stops following the run, which continues; otherwise 0.
 
     Args:
         describe: Returns the flow's schedule.
         show_result: Called with the completed run.
         arguments: `["apply"]` or `["run"]`; None means those of the process.
-
-    Returns:
-        130 if the user stops following the run, which continues; otherwise 0.
 
     Raises:
         MlstackError: Prefect cannot be reached or rejects a request, or the run failed.

@@ -21,9 +21,8 @@ class PrefectError(MlstackError):
 def prefect_client() -> Iterator[SyncPrefectClient]:
     """Connect to the server at `PREFECT_API_URL`.
 
-    Raises:
-        SettingsError: the variable is not set.
-        PrefectError: the server cannot be reached or rejects a request, now or within the block.
+    Raises SettingsError if the variable is not set, and PrefectError for all errors of the server,
+    now or within the block.
     """
     address = os.environ.get("PREFECT_API_URL")
     if not address:

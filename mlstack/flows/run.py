@@ -48,8 +48,7 @@ class RunFailed(MlstackError):
 def require_runnable(schedule: FlowSchedule) -> None:
     """Check that the flow can run now.
 
-    Raises:
-        PrefectError: the schedule is not applied, no worker is online, or Prefect does not answer.
+    Raises PrefectError if the schedule is not applied or no worker is online.
     """
     with prefect_client() as client:
         _prefect_id(client, schedule)
@@ -91,10 +90,9 @@ def start(client: SyncPrefectClient, schedule: FlowSchedule) -> FlowRun:
 
 
 def follow(client: SyncPrefectClient, schedule: FlowSchedule, run: FlowRun) -> FlowRun:
-    """Print a run's log until it ends.
+    """Print a run's log until it ends, and return the completed run.
 
-    Returns:
-        The completed run. If the run was cancelled because another run is active, that run.
+    If the run was cancelled because another run is active, that run is followed and returned.
 
     Raises:
         RunFailed: it failed, crashed or was cancelled.

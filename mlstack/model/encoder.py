@@ -36,10 +36,9 @@ class Encoder:
         """Column names of the matrix, in order."""
 
     def encode(self, customers: Sequence[Mapping[str, Any]]) -> Matrix:
-        """Encode validated customers; an absent or null feature is missing.
+        """Encode validated customers as a matrix of shape (n_customers, n_columns).
 
-        Returns:
-            Matrix of shape (n_customers, n_columns).
+        An absent or null feature is missing.
         """
         width = len(self.columns)
         matrix = []
@@ -58,11 +57,7 @@ class Encoder:
         return np.array(matrix, dtype=np.float32).reshape(len(matrix), width)
 
     def encode_frame(self, frame: pd.DataFrame) -> Matrix:
-        """Encode a clean table (see `dataset.clean`) as `encode` does.
-
-        Returns:
-            Matrix of shape (n_rows, n_columns).
-        """
+        """Encode a table from `dataset.clean` as a matrix of shape (n_rows, n_columns)."""
         matrix = np.empty((len(frame), len(self.columns)), dtype=np.float32)
         for name, column in self._numeric:
             matrix[:, column] = frame[name].to_numpy(dtype=np.float32, na_value=np.nan)

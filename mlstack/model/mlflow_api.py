@@ -42,8 +42,7 @@ def shorten_timeouts() -> None:
 def connect() -> "MlflowClient":
     """Return a client of the tracking server.
 
-    Raises:
-        RegistryUnavailable: no server is set; MLflow would silently use a local folder.
+    Raises RegistryUnavailable if none is set; MLflow would silently use a local folder.
     """
     from mlflow import MlflowClient  # noqa: PLC0415 - see the module
 
@@ -58,11 +57,9 @@ def run_address(experiment_id: str, run_id: str) -> str:
 
 
 def find_run(run_id: str) -> "Run":
-    """Look up a run.
+    """Look up a run. Raises ModelError if MLflow has no such run.
 
-    Raises:
-        RegistryUnavailable: the query to MLflow failed.
-        ModelError: MLflow has no such run.
+    Raises RegistryUnavailable if the query fails.
     """
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - see the module
 
@@ -78,9 +75,8 @@ def find_run(run_id: str) -> "Run":
 def download(run_id: str, path: str, folder: Path) -> Path:
     """Download a file or folder of a run into a folder; return its path there.
 
-    Raises:
-        RegistryUnavailable: the download failed. MLflow reports every failed download as a missing
-            file, so a file that does not exist cannot be told apart.
+    Raises RegistryUnavailable if that fails. MLflow reports every failed download as a missing
+    file, so a file that does not exist cannot be told apart.
     """
     import mlflow.artifacts  # noqa: PLC0415 - see the module
     from mlflow.exceptions import MlflowException  # noqa: PLC0415

@@ -78,10 +78,8 @@ class Model:
     def load(cls, folder: Path, run_id: str) -> Self:
         """Load a model and verify it: checksums before parsing, test row after.
 
-        `folder` contains an MLflow XGBoost model, with our files in `EXTRA_FOLDER`.
-
-        Raises:
-            ModelError: a file is missing or modified, or the model contradicts its manifest.
+        `folder` contains an MLflow XGBoost model, with our files in `EXTRA_FOLDER`. Raises
+        ModelError if a file is missing or modified, or the model contradicts its manifest.
         """
         model_bytes = _read(folder / MODEL_FILE)
         contract_bytes = _read(folder / EXTRA_FOLDER / CONTRACT_FILE)
@@ -117,8 +115,7 @@ class Model:
     def check_contract(self, contract: Contract) -> None:
         """Check that the model was trained with the contract that requests follow.
 
-        Raises:
-            ModelError: they differ in something that affects predictions.
+        Raises ModelError if they differ in something that affects predictions.
         """
         if self.contract.digest != contract.digest:
             raise ModelError(

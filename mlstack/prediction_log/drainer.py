@@ -54,11 +54,7 @@ class Monitor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """The entries that are not stored yet.
-
-    Args:
-        oldest_seconds: Age of the oldest entry; 0 if there is none.
-    """
+    """The unstored entries; `oldest_seconds` is the oldest one's age, or 0 if none."""
 
     records: int
     oldest_seconds: float
@@ -75,10 +71,8 @@ class _Rest:
 class Drainer:
     """Drains this process's spool and those of ended processes, in its own thread.
 
-    Args:
-        sink: Where entries are stored.
-        monitor: Receives predictions once they are stored.
-        observe: Called after each step with the backlog and the number of entries stored.
+    The monitor receives predictions once they are stored. `observe` is called after each step with
+    the backlog and the number of entries stored.
     """
 
     def __init__(

@@ -36,12 +36,8 @@ def feedback_schema(target: Target) -> dict[str, Any]:
 def read_feedback(request: Any, contract: Contract) -> list[Outcome]:
     """Read one outcome or an array of 1 to `MAX_FEEDBACK`, all or none.
 
-    Args:
-        request: A parsed JSON value whose strings are all valid Unicode.
-        contract: Names the outcome.
-
-    Raises:
-        InvalidFeedback: has every error, at most `MAX_ERRORS`.
+    `request` is a parsed JSON value whose strings are valid Unicode. Raises InvalidFeedback with
+    every error, at most `MAX_ERRORS`.
     """
     validator = _validator(contract.target)
     if isinstance(request, list):

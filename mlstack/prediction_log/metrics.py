@@ -7,11 +7,7 @@ from mlstack.prediction_log.prediction import Source
 
 
 class LogMetrics:
-    """Exports how many entries are spooled and how many were stored.
-
-    Args:
-        source: Name of the server, used as a label.
-    """
+    """Exports how many entries are spooled and how many were stored, by server."""
 
     def __init__(self, registry: CollectorRegistry, source: Source) -> None:
         # The multiprocess modes matter only if workers share a metrics folder.

@@ -35,14 +35,8 @@ def mongo_errors() -> Iterator[None]:
 def mongo_client(uri: str, seconds: float | None = None) -> MongoClient[dict[str, Any]]:
     """Create a client, without connecting or resolving names before the first call.
 
-    A MongoDB that is down is detected after 5 s, regardless of `seconds`.
-
-    Args:
-        uri: MongoDB URI.
-        seconds: Time limit for the response to one call; None means no limit.
-
-    Raises:
-        SettingsError: the URI can never work.
+    `seconds` limits the time of one call. A MongoDB that is down is detected after 5 s in any case.
+    Raises SettingsError if the URI can never work.
     """
     try:
         return MongoClient(

@@ -51,10 +51,7 @@ class MongoSink:
 
         A newer one replaces an older one only if another model made it: a stream record whose
         answer was kept but not published is answered again, and the published answer must be
-        stored.
-
-        Raises:
-            StorageUnavailable: not all of them are stored; store them again.
+        stored. Raises StorageUnavailable if some are not stored; store all of them again.
         """
         rows = [_with_date(document, CREATED_AT) for document in documents]
         with mongo_errors():
@@ -68,8 +65,7 @@ class MongoSink:
     def store_outcomes(self, documents: Sequence[Document]) -> None:
         """Store outcomes (`Outcome.document`); the latest one per prediction wins.
 
-        Raises:
-            StorageUnavailable: not all of them are stored; store them again.
+        Raises StorageUnavailable as `store_predictions`.
         """
         outcomes = [_with_date(document, TARGET_AT) for document in documents]
         latest = {o[ID]: o for o in sorted(outcomes, key=lambda o: o[TARGET_AT])}

@@ -36,10 +36,7 @@ _SERVER_ERROR = 500
 class MonitorSink:
     """Posts predictions to `<url>/iterate/<contract name>` from its own thread.
 
-    Args:
-        url: URL of the monitoring service.
-        count_accepted: Called with the number of predictions that the service accepted.
-        token: Sent with each request; empty if none is needed.
+    `count_accepted` is called with the number of predictions that the service accepted.
     """
 
     def __init__(self, url: str, count_accepted: Callable[[int], None], token: str = "") -> None:

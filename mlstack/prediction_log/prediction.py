@@ -33,13 +33,7 @@ Source = Literal["api", "kinesis"]
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a customer came from.
-
-    Args:
-        source: The server that received it.
-        shard_id: Shard of its record, if it came from a stream.
-        sequence_number: Its record's number in the shard, if it came from a stream.
-    """
+    """Where a customer came from: a server and, for a stream, the record's position."""
 
     source: Source
     shard_id: str | None = None
@@ -55,7 +49,6 @@ class Prediction:
         customer: The validated features.
         chance: Probability of the positive class.
         run_id: MLflow run of the model.
-        contract: The model's contract.
         created_at: When it was made, with a time zone.
     """
 
@@ -94,21 +87,13 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a customer.
-
-    Args:
-        positive: Whether the outcome is the positive class.
-    """
+    """What became of a customer: whether the outcome is the positive class."""
 
     prediction_id: str
     positive: bool
 
     def document(self, reported_at: datetime) -> dict[str, Any]:
-        """Return the spooled JSON document; MongoDB stores its time as a date.
-
-        Args:
-            reported_at: With a time zone.
-        """
+        """Return the spooled JSON document; `reported_at` must have a time zone."""
         return {
             ID: self.prediction_id,
             TARGET: int(self.positive),

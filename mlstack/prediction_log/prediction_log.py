@@ -32,11 +32,7 @@ class PredictionLog:
     """Keeps the predictions and outcomes of this process; thread-safe.
 
     It opens nothing before `start`, so that each child of a forking process starts its own.
-
-    Args:
-        settings: State folder, URIs of MongoDB and of the monitoring service.
-        source: The server; part of the spool's file name.
-        metrics: Receives the state of the log.
+    `source` is part of the spool's file name.
     """
 
     def __init__(self, settings: Settings, source: Source, metrics: LogMetrics) -> None:

@@ -33,11 +33,7 @@ class PredictionStore:
     """A contract's predictions in MongoDB, each with its outcome once known.
 
     Predictions of other versions of the contract are left out: they may have other features.
-
-    Args:
-        uri: MongoDB URI; SettingsError if it can never work.
-        contract: Dataset contract.
-        seconds: Time limit of one call.
+    `seconds` limits each call. Raises SettingsError if the URI can never work.
     """
 
     def __init__(self, uri: str, contract: Contract, seconds: float = _READ_SECONDS) -> None:
@@ -55,18 +51,13 @@ class PredictionStore:
     def between(self, start: datetime, end: datetime, most: int = 0) -> pd.DataFrame:
         """Return the predictions of a time window, oldest first.
 
-        Args:
-            start: Start of the window, with a time zone; included.
-            end: End of the window, with a time zone; excluded.
-            most: Return only this many of the newest ones; 0 means all.
+        `start` is included, `end` is excluded; both have a time zone. `most` limits the result to
+        the newest ones; 0 means all. Raises StorageUnavailable.
 
         Returns:
             The features as `customer_table` returns them, `PREDICTION` (float64), `TARGET`
-                (float64; NaN if unknown), `PREDICTION_ID` and `RUN_ID` (text), `CREATED_AT` (UTC).
-                May have no rows.
-
-        Raises:
-            StorageUnavailable: MongoDB does not answer.
+            (float64; NaN if unknown), `PREDICTION_ID` and `RUN_ID` (text), `CREATED_AT` (UTC). May
+            have no rows.
         """
         return self._read(self._window(start, end), limit=most)
 
@@ -76,10 +67,7 @@ class PredictionStore:
             return self._predictions.count_documents(self._window(start, end))
 
     def outcomes(self, prediction_ids: Sequence[str]) -> Mapping[str, int]:
-        """Return the known outcomes by prediction id: 1 for the positive class, else 0.
-
-        Raises StorageUnavailable.
-        """
+        """Return the known outcomes by prediction id: 1 for the positive class, else 0."""
         wanted = {ID: {"$in": list(prediction_ids)}, TARGET: {"$exists": True}}
         with mongo_errors():
             return {d[ID]: d[TARGET] for d in self._predictions.find(wanted, {TARGET: 1})}

@@ -48,12 +48,7 @@ class SpoolOwnedError(SpoolError):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An entry of a spool.
-
-    Args:
-        number: Its position; later entries have higher numbers.
-        written_at: Seconds since the epoch.
-    """
+    """An entry; later ones have higher numbers. `written_at` is in epoch seconds."""
 
     number: int
     kind: str
@@ -64,9 +59,7 @@ class Entry:
 class Spool:
     """The spool of a process, protected by a file lock; thread-safe.
 
-    Args:
-        path: The spool's file, ending in `.spool`.
-        adopted: The process that wrote it has ended; a missing file is not created.
+    A spool is `adopted` if the process that wrote it has ended; a missing file is then not created.
 
     Raises:
         SpoolOwnedError: it belongs to a running process, or no longer exists.

@@ -39,13 +39,7 @@ _NOISE = 2.5
 
 @dataclass(frozen=True, slots=True)
 class DriftResult:
-    """Drift of all features.
-
-    Args:
-        features: One for each feature, in the contract's order.
-        rows: Number of current rows.
-        reference_rows: Number of reference rows.
-    """
+    """Drift of all features, in the contract's order, and the numbers of rows compared."""
 
     features: tuple[ColumnDrift, ...]
     rows: int
@@ -85,12 +79,8 @@ def comparison_method(feature: Feature) -> Method:
 def with_labels(rows: pd.DataFrame, contract: Contract) -> pd.DataFrame:
     """Convert features to the types that Evidently compares and reports show.
 
-    Args:
-        rows: The features as `customer_table` returns them; other columns are kept.
-        contract: Dataset contract.
-
-    Returns:
-        Numbers as float64; categories and ordinals as labels, `MISSING` for a missing value.
+    Numbers become float64, categories and ordinals labels, `MISSING` for a missing value. Other
+    columns are kept.
     """
     columns = {}
     for feature in contract.features:
@@ -107,12 +97,8 @@ def with_labels(rows: pd.DataFrame, contract: Contract) -> pd.DataFrame:
 class DriftDetector:
     """Compares rows with a reference.
 
-    Args:
-        contract: Dataset contract.
-        reference: The features as `customer_table` returns them, and `PREDICTION`.
-
-    Raises:
-        TooFewRows: the reference has fewer than `MIN_ROWS` rows.
+    The reference has the features as `customer_table` returns them, and `PREDICTION`. Raises
+    TooFewRows if it has fewer than `MIN_ROWS` rows.
     """
 
     def __init__(self, contract: Contract, reference: pd.DataFrame) -> None:
@@ -123,10 +109,9 @@ class DriftDetector:
         )
 
     def compare_features(self, current: pd.DataFrame) -> DriftResult:
-        """Compare the features, given as `customer_table` returns them.
+        """Compare features as `customer_table` returns them; at least `MIN_ROWS` rows.
 
-        Raises:
-            TooFewRows: there are fewer than `MIN_ROWS` rows.
+        Raises TooFewRows.
         """
         _check_rows(current, "there are only")
         names = list(self._contract.feature_names)
@@ -139,10 +124,9 @@ class DriftDetector:
         )
 
     def compare_prediction(self, chances: "pd.Series[float]") -> ColumnDrift:
-        """Compare the predicted probabilities of the model that scored the reference.
+        """Compare predicted probabilities of the model that scored the reference.
 
-        Raises:
-            TooFewRows: there are fewer than `MIN_ROWS` predictions.
+        Raises TooFewRows if there are fewer than `MIN_ROWS`.
         """
         rows = pd.DataFrame({PREDICTION: chances.to_numpy(dtype="float64")})
         _check_rows(rows, "there are only")

@@ -19,14 +19,11 @@ _CLASSES = (0, 1)
 
 
 def measure_quality(outcomes: NDArray[np.float64], chances: Chances) -> Quality | None:
-    """Measure the quality on the rows whose outcome is known.
+    """Measure the quality on the rows whose outcome is known; None if there are none.
 
     Args:
         outcomes: 1 for the positive class, 0 for the other, NaN if unknown; shape (n_rows,).
-        chances: Shape (n_rows,).
-
-    Returns:
-        None if no outcome is known.
+        chances: Probabilities of the positive class, shape (n_rows,).
     """
     known = ~np.isnan(outcomes)
     if not known.any():
@@ -56,12 +53,8 @@ def estimate_quality(chances: Chances, rows: int) -> Quality | None:
     customers. The probabilities are not recalibrated: the reference has only training rows, on
     which a model is more certain than anywhere else.
 
-    Args:
-        chances: Shape (n_rows,).
-        rows: Number of rows of which `chances` are a part.
-
-    Returns:
-        None without probabilities. `coverage` is their share of `rows`.
+    `chances` has shape (n_rows,); without any the result is None. `coverage` is their share of
+    `rows`.
     """
     if len(chances) == 0:
         return None
@@ -100,7 +93,7 @@ def calibration_bins(
 
     Returns:
         Mean probability, share of positive outcomes and number of rows of each bin, each of shape
-            (n_bins,).
+        (n_bins,).
     """
     chances = chances.astype(np.float64)
     bins = _bins(chances)

@@ -43,11 +43,7 @@ class Reference:
 
 
 class ReferenceStore:
-    """References by run id, each downloaded once.
-
-    Args:
-        folder: Folder of verified copies, so that a restart does not need MLflow.
-    """
+    """References by run id, each downloaded once into a folder of verified copies."""
 
     def __init__(self, folder: Path, models: ModelStore) -> None:
         self._folder, self._models = folder, models

@@ -21,15 +21,11 @@ class StreamError(MlstackError):
 
 
 def kinesis_client(attempts: int = 1) -> "KinesisClient":
-    """Create a Kinesis client.
+    """Create a Kinesis client. Raises StreamError if boto3 lacks a setting.
 
-    Args:
-        attempts: Number of attempts that botocore makes per call. Readers and publishers retry by
-            themselves: botocore would hide that a stream was recreated in between, and would put a
-            whole batch again because of a single entry.
-
-    Raises:
-        StreamError: boto3 lacks a setting.
+    `attempts` is the number of attempts that botocore makes per call. Readers and publishers retry
+    by themselves: botocore would hide that a stream was recreated in between, and would put a whole
+    batch again because of a single entry.
     """
     session = botocore.session.get_session()
     # Kinesis sends seconds since the epoch. botocore's own parser tries several formats and looks

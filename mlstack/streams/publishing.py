@@ -31,12 +31,7 @@ _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.1, 5.0
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A record to publish.
-
-    Args:
-        key: Partition key.
-        data: The record; together with the key at most `MAX_RECORD_BYTES`.
-    """
+    """A record with its partition key; together at most `MAX_RECORD_BYTES`."""
 
     key: str
     data: bytes
@@ -50,10 +45,8 @@ class Message:
 class Publisher:
     """Publishes to one stream; thread-safe.
 
-    Args:
-        client: Kinesis client without retries.
-        stop: Ends waits at once, and everything when its grace period is over.
-        give_up: Maximum outage of Kinesis in seconds.
+    `client` must not retry. `stop` ends waits at once, and everything when its grace period is
+    over. `give_up` is the maximum outage of Kinesis in seconds.
     """
 
     def __init__(

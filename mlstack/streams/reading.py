@@ -20,12 +20,7 @@ _EVERYDAY = (_THROTTLED, "ExpiredIteratorException")
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record of a shard.
-
-    Args:
-        sequence_number: Its number in the shard.
-        arrived_at: When Kinesis accepted it.
-    """
+    """A record of a shard."""
 
     sequence_number: str
     data: bytes
@@ -59,10 +54,8 @@ class PositionLost(MlstackError):
 class ShardCursor:
     """Reads one shard from a position; not thread-safe.
 
-    Args:
-        client: Kinesis client without retries.
-        position: Sequence number of the last record that was read before; None if none was.
-        start: Where to begin without a position.
+    `client` must not retry. `position` is the sequence number of the last record that was read
+    before; None means to begin at `start`.
     """
 
     def __init__(

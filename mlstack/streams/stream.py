@@ -37,7 +37,7 @@ class Stream:
     created_at: datetime
 
     def prediction_id(self, shard_id: str, sequence_number: str) -> str:
-        """Return the id of a record's prediction; reading the record again gives the same."""
+        """Return the id of a record's prediction, which is the same for every read."""
         created = int(self.created_at.astimezone(UTC).timestamp())
         record = f"{self.name}/{created}/{shard_id}/{sequence_number}"
         return str(uuid.uuid5(_NAMESPACE, record))
@@ -64,10 +64,7 @@ class StreamIdentity:
     the old one's iterators and sequence numbers, at least on an emulator: records read with them
     are skipped or get wrong ids.
 
-    Args:
-        client: Kinesis client without retries.
-        stop: Ends waits.
-        give_up: Maximum outage of Kinesis in seconds.
+    `client` must not retry. `give_up` is the maximum outage of Kinesis in seconds.
     """
 
     def __init__(
@@ -108,13 +105,9 @@ class StreamIdentity:
     def confirm(self, stream: Stream) -> bool:
         """Confirm that everything read or put until now was in this stream.
 
-        A stream never comes back once it is gone: if it exists now, it existed then.
-
-        Returns:
-            False if another stream has its name now, or the process must stop.
-
-        Raises:
-            Unavailable: Kinesis has been unavailable for too long.
+        A stream never comes back once it is gone: if it exists now, it existed then. Returns False
+        if another stream has its name now, or the process must stop. Raises Unavailable if Kinesis
+        has been unavailable for too long.
         """
         try:
             return self.wait() == stream
@@ -138,10 +131,7 @@ class StreamIdentity:
 
 
 def ensure_stream(client: "KinesisClient", name: str, shards: int) -> bool:
-    """Create a stream unless it exists, and wait until it is active.
-
-    Returns:
-        Whether it was created here.
+    """Create a stream unless it exists, wait until it is active, return if created.
 
     Raises:
         StreamError: Kinesis cannot be reached or rejects a call.

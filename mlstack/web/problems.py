@@ -32,10 +32,7 @@ class Kind:
 class Problem(MlstackError):
     """A request that cannot be answered as requested.
 
-    Args:
-        detail: Describes this problem, as a sentence.
-        headers: Additional headers of the response.
-        members: Additional members of the document.
+    `headers` and `members` are added to the response and its document.
     """
 
     def __init__(

@@ -18,12 +18,8 @@ _JSON = "application/json"
 class RequestRefused(MlstackError):
     """A request whose body is not read, or not completely.
 
-    Args:
-        status: HTTP status of the response.
-        code: Stable code: `unauthorized`, `unsupported_content_encoding`,
-            `unsupported_content_type`, `body_too_slow`, `incomplete_body`, `body_too_large`.
-        detail: The error as a sentence.
-        headers: Headers of the response.
+    `code` is `unauthorized`, `unsupported_content_encoding`, `unsupported_content_type`,
+    `body_too_slow`, `incomplete_body` or `body_too_large`, and stable.
     """
 
     def __init__(
@@ -37,13 +33,7 @@ class RequestRefused(MlstackError):
 def check_token(request: Request, token: str, realm: str) -> None:
     """Reject a request without the token (`Authorization: Bearer ...`).
 
-    Args:
-        request: The request.
-        token: The token; empty means that anyone may call.
-        realm: What the token is for.
-
-    Raises:
-        RequestRefused: the token is missing or wrong.
+    With an empty token anyone may call; `realm` says what it is for. Raises RequestRefused.
     """
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     # Constant time: the duration reveals nothing about the token.
@@ -74,12 +64,10 @@ def check_declaration(request: Request) -> None:
 
 
 def read_json(request: Request, limit: int) -> Any:
-    """Read and parse the body, see `strict_json.parse`.
+    """Read and parse a body of at most `limit` bytes, see `strict_json.parse`.
 
-    Args:
-        request: The request.
-        limit: Maximum size in bytes. A body that declares more is not read at all; one that
-            declares no length (chunked) is not read further.
+    A body that declares more is not read at all; one that declares no length (chunked) is not read
+    further.
 
     Raises:
         RequestRefused: the body is too large, too slow or incomplete.

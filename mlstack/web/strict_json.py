@@ -22,10 +22,8 @@ _TOO_DEEP = f"the body nests deeper than {MAX_DEPTH} levels"
 class InvalidJson(MlstackError):
     """The text is not acceptable JSON.
 
-    Args:
-        code: Stable code: `empty_body`, `not_utf8`, `malformed_json`, `duplicate_key`,
-            `not_a_number`, `too_deep`, `number_too_long`.
-        detail: The error as a sentence.
+    `code` is `empty_body`, `not_utf8`, `malformed_json`, `duplicate_key`, `not_a_number`,
+    `too_deep` or `number_too_long`, and stable.
     """
 
     def __init__(self, code: str, detail: str) -> None:
@@ -36,11 +34,8 @@ class InvalidJson(MlstackError):
 def parse(body: bytes) -> Any:
     """Parse a JSON document in UTF-8.
 
-    Returns:
-        The value; its strings are all valid Unicode, its numbers finite.
-
-    Raises:
-        InvalidJson: says what is wrong and where.
+    All strings in the result are valid Unicode and all numbers finite. Raises InvalidJson with what
+    is wrong and where.
     """
     if not body.strip(b" \t\r\n"):
         raise InvalidJson("empty_body", "the body is empty; send a JSON document")

@@ -36,14 +36,10 @@ class _Document(BaseModel):
 
 
 class Checkpoints:
-    """The checkpoints of one stream; thread-safe.
+    """The checkpoints of one stream, in a file; thread-safe.
 
-    Args:
-        path: The file.
-        stream: The stream. Checkpoints of an earlier stream of that name are void, see `void`.
-
-    Raises:
-        CheckpointError: the file was edited or is broken.
+    Checkpoints of an earlier stream of that name are void, see `void`. Raises CheckpointError if
+    the file was edited or is broken.
     """
 
     def __init__(self, path: Path, stream: Stream) -> None:

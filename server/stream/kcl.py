@@ -52,8 +52,7 @@ class KclEngine:
     def run(self) -> None:
         """Read until the stop request.
 
-        Raises:
-            RuntimeError: kcl-rs ended by itself, or one of our processors has a defect.
+        Raises RuntimeError if kcl-rs ended by itself or one of our processors has a defect.
         """
         while not self._context.stop.ordered:
             stream = self._context.identity.look()

@@ -112,10 +112,8 @@ class StreamMetrics:
     def reading(self, shard_id: str, *, sees_empty_reads: bool = True) -> Iterator[ShardGauge]:
         """Export a shard's metrics until the block ends.
 
-        Args:
-            shard_id: The shard.
-            sees_empty_reads: Whether empty reads are reported too. If not, a shard without new
-                records does not count as stalled.
+        If the engine does not see empty reads, a shard without new records does not count as
+        stalled.
         """
         gauge = ShardGauge(sees_empty_reads=sees_empty_reads)
         with self._lock:

@@ -1,4 +1,4 @@
-"""Engine for one instance: one GetRecords thread per shard, checkpoints in a file.
+"""Engine for one instance: one GetRecords thread per shard, a checkpoint file.
 
 It starts within a second and needs only Kinesis. A second instance with the same state folder waits
 until the first one has ended, then continues from its checkpoints.
@@ -33,8 +33,7 @@ _LOCK_SECONDS = 0.5
 class PollingEngine:
     """Passes a stream's records to the processor, shard by shard.
 
-    Args:
-        folder: Contains the checkpoints and the lock between instances.
+    `folder` contains the checkpoints and the lock between instances.
     """
 
     def __init__(self, context: EngineContext, stream_name: str, folder: Path) -> None:

@@ -50,15 +50,7 @@ class _Poison:
 
 
 class StreamProcessor:
-    """Turns records into kept and published predictions; thread-safe.
-
-    Args:
-        models: Provides the model in use.
-        publish_results: Publishes predictions.
-        publish_dead_letters: Publishes records that cannot be answered.
-        metrics: Counts records.
-        stop: Ends waits.
-    """
+    """Turns records into kept and published predictions; thread-safe."""
 
     def __init__(
         self,
@@ -74,19 +66,14 @@ class StreamProcessor:
         self._publish_dead_letters = publish_dead_letters
 
     def process(self, stream: Stream, shard_id: str, records: Sequence[Record]) -> bool:
-        """Answer records of a shard. Never raises: an engine might drop them for it.
+        """Answer records of a shard, in order. Never raises: an engine might drop them.
 
-        Faults outside the records (no model, a full disk, Kinesis away) are waited for; only a
-        record that is wrong by itself becomes a dead letter.
-
-        Args:
-            stream: The stream that they were read from.
-            shard_id: Their shard.
-            records: In order.
+        It waits for faults outside the records to end (no model, a full disk, Kinesis unavailable);
+        only a record that is itself invalid becomes a dead letter.
 
         Returns:
-            True: each one's answer is kept and published, or its dead letter is. False: the
-            server has to stop, and the records have to be read again.
+            True if the answer or the dead letter of each record is published. False if the server
+            must stop; the records must then be read again.
         """
         # Whatever fails, the records are safe in the stream and nowhere else.
         retry = Retry(

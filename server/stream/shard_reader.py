@@ -34,16 +34,7 @@ _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.25, 4.0
 
 @dataclass(frozen=True, slots=True)
 class EngineContext:
-    """What engines and readers share.
-
-    Args:
-        client: Kinesis client without retries.
-        identity: Identity of the stream.
-        process: Answers records, see `StreamProcessor.process`.
-        metrics: Records lag, age and lost checkpoints.
-        stop: The stop request.
-        liveness: Tracks working threads.
-    """
+    """What engines and readers share."""
 
     client: "KinesisClient"
     identity: StreamIdentity
@@ -54,11 +45,7 @@ class EngineContext:
 
 
 class ShardReader(threading.Thread):
-    """Thread that reads a shard until its end, its stream's end, or a stop request.
-
-    Args:
-        checkpoints: Where to begin, and where to record what was answered.
-    """
+    """Thread that reads a shard until its end, its stream's end, or a stop request."""
 
     def __init__(
         self, shard_id: str, stream: Stream, checkpoints: Checkpoints, context: EngineContext
