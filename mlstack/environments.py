@@ -1,4 +1,4 @@
-"""Load environments: you edit `.env.<name>`; `.env` is the active one.
+"""Load environments. You edit `.env.<name>`; `.env` is the active one.
 
 `.env` is a copy of the chosen environment's file, plus the settings that were passed to make at
 set-up. This project's settings come from the process environment first, so that `make train
@@ -97,7 +97,7 @@ def _read(path: Path) -> dict[str, str]:
 
 
 def _kept(name: str) -> dict[str, str]:
-    """Settings that were passed to make at set-up."""
+    """Return the settings that were passed to make at set-up."""
     if active_name() != name:
         return {}
     active = _read(ACTIVE_FILE)
@@ -106,7 +106,7 @@ def _kept(name: str) -> dict[str, str]:
 
 
 def _given() -> dict[str, str]:
-    """Settings in the process environment."""
+    """Return the settings in the process environment."""
     return {key: os.environ[key] for key in OWN_VARIABLES & os.environ.keys()}
 
 
@@ -121,7 +121,7 @@ def _load(name: str, kept: dict[str, str]) -> Settings:
 
 
 def _expanded(name: str, given: dict[str, str]) -> dict[str, str]:
-    """Values of an environment's file, with references expanded.
+    """Return the values of an environment's file, with references expanded.
 
     They may refer to each other and to the settings in `given`.
     """

@@ -1,4 +1,4 @@
-"""Heartbeat files: proof that the main loop of a service without a port runs.
+"""Heartbeat files: proof that a service without a port is not stuck.
 
 `python -m mlstack.heartbeat NAME` is the container health check: it exits with 0 while that
 service's heartbeat is fresh.

@@ -23,7 +23,7 @@ OK = 200
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The result of a probe: whether the service is ready, and why not or what it serves."""
+    """Whether a service is ready; the detail says what it serves or why it is not."""
 
     ready: bool
     detail: str

@@ -35,7 +35,7 @@ def is_run_id(value: Any) -> bool:
 
 
 class Settings(BaseModel):
-    """This project's settings; the environment variables are their upper-case names.
+    """This project's settings; their upper-case names are the environment variables.
 
     boto3, MLflow and Prefect read their own (`AWS_*`, `MLFLOW_TRACKING_URI`, `PREFECT_API_URL`)
     from the same environment.

@@ -50,7 +50,7 @@ class RetryLater(MlstackError):
 
 
 class Stop:
-    """A stop request: waits end at once, running work has a grace period in seconds.
+    """A stop request: waits end at once, running work has `grace` seconds to finish.
 
     `beat` is called before each wait and every few seconds during it, to show that a waiting thread
     is alive.
@@ -68,7 +68,7 @@ class Stop:
         object.
         """
         if self._deadline < math.inf:
-            return
+            return  # a second signal, perhaps while the first one's handler runs
         self._deadline = time.monotonic() + self._grace
         self._event.set()
 
@@ -107,7 +107,7 @@ class Stop:
 class Outage:
     """Logs a failure at once, then once a minute, and when it is over.
 
-    `what` is being tried; the log line is "what: error; trying again".
+    `what` describes the operation; the log line is "what: error; trying again".
     """
 
     def __init__(self, log: logging.Logger, what: str) -> None:

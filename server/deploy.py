@@ -1,4 +1,7 @@
-"""The deploy command: `python -m server.deploy to RUN_ID|ensure|rollback|current|history`."""
+"""Deploy models, roll back, and show what is deployed.
+
+Usage: python -m server.deploy to RUN_ID|ensure|rollback|current|history
+"""
 
 import argparse
 import signal

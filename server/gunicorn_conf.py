@@ -1,6 +1,6 @@
 """gunicorn configuration of the HTTP server."""
 
-# ruff: noqa: PLC0415 - what the functions import must be loaded after the environment is set
+# ruff: noqa: PLC0415 - the functions' imports must run after the environment is set
 
 import os
 import shutil

@@ -40,7 +40,7 @@ Build = Callable[[Settings, Contract, Options, Stop], Simulator]
 
 
 def main(name: str, description: str, build: Build, arguments: Sequence[str] | None = None) -> int:
-    """Run a simulator; return 1 if `--once` left customers without a response, else 0.
+    """Run a simulator; return 1 if `--once` left customers unanswered, else 0.
 
     Args:
         name: Name of the heartbeat.

@@ -72,7 +72,7 @@ class CategoryFeature(_FeatureBase):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What people see for each of `values`, in the same order."""
+        """Display labels of `values`, in the same order."""
         return self.values
 
     @model_validator(mode="after")
@@ -97,7 +97,7 @@ class OrdinalFeature(_FeatureBase):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What people see for each of `values`, in the same order."""
+        """Display labels of `values`, in the same order."""
         return self.levels
 
     @model_validator(mode="after")

@@ -1,7 +1,7 @@
 """Names of a prediction's fields besides its features.
 
-All documents and tables use them. They are separate from the prediction log because a contract must
-not use them as feature names.
+All documents and tables use them. They are defined in this package because a contract must not use
+them as feature names.
 """
 
 PREDICTION = "prediction"

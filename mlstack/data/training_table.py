@@ -44,7 +44,7 @@ class RawTable(BaseModel):
 def ensure_table(
     settings: Settings, contract: Contract, store: FeatureStore, say: Callable[[str], None]
 ) -> RawTable:
-    """Ensure that the feature store has a contract's raw table; return the local copy.
+    """Ensure that the feature store has a contract's raw table; return a local copy.
 
     `DATA_FILE` replaces the table in the store. Otherwise an existing table stays, and an empty
     store gets the copy, else the public file, else the synthetic sample. Contracts with the same

@@ -108,7 +108,7 @@ class Deployer:
         return runs[-2]
 
     def _replace(self, run_id: str, action: Action) -> None:
-        self.state.history()  # raises, before anything is changed, if it cannot be added to
+        self.state.history()  # raises before anything changes if it cannot be extended
         old = self.state.record()
         by = self._by or getpass.getuser()
 
@@ -133,7 +133,7 @@ class Deployer:
         try:
             self._wait_for_workers(record)
         except BaseException as error:
-            # Ctrl-C too: nobody knows whether the new model works everywhere.
+            # Also on Ctrl-C: it is unknown whether the new model works everywhere.
             if old is None:
                 self.state.remove_record()
             else:

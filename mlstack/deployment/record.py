@@ -51,7 +51,7 @@ class HistoryEntry(_Document):
     from_run_id: str | None
     to_run_id: str
     result: str
-    """`DEPLOYED`, or the reason of the failure."""
+    """`DEPLOYED`, or the reason for the failure."""
 
     @property
     def succeeded(self) -> bool:
@@ -67,7 +67,8 @@ class Statement(_Document):
     run_id: str | None
     """The model in use; None if there is none yet."""
     refused: Record | None = None
-    """The record that the worker could not follow. An earlier record of the same model differs."""
+    """The record that the worker could not follow. The run id alone would not do: an earlier record
+    may name the same model."""
     reason: str | None = None
     """Why the worker could not follow it."""
 
@@ -134,7 +135,7 @@ class DeploymentState:
             if not entry.succeeded:
                 continue
             if entry.action == "rollback" and entry.to_run_id in stack:
-                # After a killed deploy, a rollback goes back by no step.
+                # A rollback after a killed deploy returns to the last run, so nothing is removed.
                 while stack[-1] != entry.to_run_id:
                     stack.pop()
             elif stack[-1:] != [entry.to_run_id]:

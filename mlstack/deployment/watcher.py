@@ -128,7 +128,7 @@ class ModelWatcher:
         except MlstackError as error:
             self.reason = str(error)
             return
-        # RUN_ID is for servers started by hand; `make start-serve` does not pass it on.
+        # RUN_ID is for servers started by hand; servers started by make do not get it.
         wanted = record.run_id if record else self._settings.run_id
         if not wanted:
             # This also happens when a first deploy is undone because another worker could not load

@@ -48,7 +48,8 @@ class RunFailed(MlstackError):
 def require_runnable(schedule: FlowSchedule) -> None:
     """Check that the flow can run now.
 
-    Raises PrefectError if the schedule is not applied or no worker is online.
+    Raises PrefectError if the schedule is not applied, no worker is online, or Prefect does not
+    answer.
     """
     with prefect_client() as client:
         _prefect_id(client, schedule)

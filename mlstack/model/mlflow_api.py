@@ -31,7 +31,7 @@ _NO_SUCH_RUN = "RESOURCE_DOES_NOT_EXIST"
 
 
 def shorten_timeouts() -> None:
-    """Let this process's MLflow client give up after 20 s.
+    """Make this process's MLflow client give up after 20 s.
 
     By default it retries for minutes without saying what is wrong.
     """
@@ -57,9 +57,9 @@ def run_address(experiment_id: str, run_id: str) -> str:
 
 
 def find_run(run_id: str) -> "Run":
-    """Look up a run. Raises ModelError if MLflow has no such run.
+    """Look up a run.
 
-    Raises RegistryUnavailable if the query fails.
+    Raises ModelError if MLflow has no such run, and RegistryUnavailable if the query fails.
     """
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - see the module
 

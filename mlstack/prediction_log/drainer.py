@@ -39,10 +39,10 @@ class Sink(Protocol):
         """Prepare the storage; called once before anything is stored."""
 
     def store_predictions(self, documents: Sequence[dict[str, Any]]) -> None:
-        """Stores all of them."""
+        """Store all of them."""
 
     def store_outcomes(self, documents: Sequence[dict[str, Any]]) -> None:
-        """Stores all of them."""
+        """Store all of them."""
 
 
 class Monitor(Protocol):

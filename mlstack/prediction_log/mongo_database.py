@@ -35,8 +35,8 @@ def mongo_errors() -> Iterator[None]:
 def mongo_client(uri: str, seconds: float | None = None) -> MongoClient[dict[str, Any]]:
     """Create a client, without connecting or resolving names before the first call.
 
-    `seconds` limits the time of one call. A MongoDB that is down is detected after 5 s in any case.
-    Raises SettingsError if the URI can never work.
+    `seconds` limits the time of one call; None means no limit. A MongoDB that is down is detected
+    after 5 s in any case. Raises SettingsError if the URI can never work.
     """
     try:
         return MongoClient(
@@ -59,7 +59,7 @@ def mongo_client(uri: str, seconds: float | None = None) -> MongoClient[dict[str
 def open_database(uri: str) -> Iterator[Database[dict[str, Any]]]:
     """Open the database for a block, without a time limit for single calls.
 
-    Raises SettingsError if the URI can never work, and StorageUnavailable.
+    Raises StorageUnavailable, or SettingsError if the URI can never work.
     """
     with mongo_errors(), mongo_client(uri) as client:
         yield client[DATABASE]

@@ -69,7 +69,7 @@ class Prediction:
         }
 
     def document(self) -> dict[str, Any]:
-        """Return the JSON document that is spooled; MongoDB keeps its time as a date."""
+        """Return the spooled JSON document; MongoDB stores its time as a date."""
         document: dict[str, Any] = {
             ID: self.prediction_id,
             **self.customer,

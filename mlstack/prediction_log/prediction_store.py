@@ -33,7 +33,8 @@ class PredictionStore:
     """A contract's predictions in MongoDB, each with its outcome once known.
 
     Predictions of other versions of the contract are left out: they may have other features.
-    `seconds` limits each call. Raises SettingsError if the URI can never work.
+    `seconds` limits each call; reads raise StorageUnavailable if MongoDB does not answer. Raises
+    SettingsError if the URI can never work.
     """
 
     def __init__(self, uri: str, contract: Contract, seconds: float = _READ_SECONDS) -> None:

@@ -39,7 +39,7 @@ _NOISE = 2.5
 
 @dataclass(frozen=True, slots=True)
 class DriftResult:
-    """Drift of all features, in the contract's order, and the numbers of rows compared."""
+    """Drift of all features, in the contract's order, and numbers of rows compared."""
 
     features: tuple[ColumnDrift, ...]
     rows: int
@@ -109,9 +109,9 @@ class DriftDetector:
         )
 
     def compare_features(self, current: pd.DataFrame) -> DriftResult:
-        """Compare features as `customer_table` returns them; at least `MIN_ROWS` rows.
+        """Compare the features, given as `customer_table` returns them.
 
-        Raises TooFewRows.
+        Raises TooFewRows if there are fewer than `MIN_ROWS` rows.
         """
         _check_rows(current, "there are only")
         names = list(self._contract.feature_names)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 Method = Literal["wasserstein", "jensenshannon"]
-"""Evidently's name of a distance."""
+"""Evidently's name for a distance."""
 
 METHOD_TITLES: Final[Mapping[Method, str]] = {
     "wasserstein": "Wasserstein distance, in standard deviations",

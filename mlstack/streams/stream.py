@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.2
-"""Minimum time between two looks of a process: AWS allows 20 a second per account."""
+"""Minimum seconds between two lookups by a process: AWS allows 20 a second per account."""
 
 _CREATE_SECONDS = 60.0
 _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.1, 2.0

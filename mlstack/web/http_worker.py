@@ -1,8 +1,8 @@
 """gunicorn's threaded worker, with a time limit for every wait.
 
-A thread of gunicorn's own worker waits forever for a slow body, so a few stalled clients could stop
-the server. It also does not report how long a request waited, so an overloaded server could only
-answer later and later. In addition, this worker
+A thread of gunicorn's own worker waits forever for a slow body, so one stalled client per thread
+stops the server. That worker also does not report how long a request waited, so an overloaded
+server could only answer later and later. In addition, this worker
 
 - gives a connection a thread only once it has sent something,
 - answers requests that a client sends before it has received its last answer (pipelining),
@@ -111,8 +111,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         def wsgi(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
             environ[WAITED] = self._exchange.waited
             answer = app(environ, start_response)
-            # The client must know that this was the last answer, even if the stop request came just
-            # now.
+            # The client must know that this was the last answer, even if the stop began meanwhile.
             if environ.get(CLOSE) or not self.alive:
                 self._exchange.request.force_close()
             return answer

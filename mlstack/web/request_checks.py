@@ -33,7 +33,7 @@ class RequestRefused(MlstackError):
 def check_token(request: Request, token: str, realm: str) -> None:
     """Reject a request without the token (`Authorization: Bearer ...`).
 
-    With an empty token anyone may call; `realm` says what it is for. Raises RequestRefused.
+    With an empty token anyone may call; `realm` names what it protects. Raises RequestRefused.
     """
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     # Constant time: the duration reveals nothing about the token.

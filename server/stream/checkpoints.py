@@ -72,7 +72,7 @@ class Checkpoints:
         return self._shard(shard_id).ended
 
     def move(self, shard_id: str, sequence_number: str | None) -> None:
-        """Note the last answered record; None: back to the shard's start."""
+        """Record the last answered sequence number; None returns to the shard's start."""
         self._put(shard_id, _Shard(sequence_number=sequence_number))
 
     def end(self, shard_id: str) -> None:

@@ -112,7 +112,7 @@ class StreamMetrics:
     def reading(self, shard_id: str, *, sees_empty_reads: bool = True) -> Iterator[ShardGauge]:
         """Export a shard's metrics until the block ends.
 
-        If the engine does not see empty reads, a shard without new records does not count as
+        Without empty reads (`sees_empty_reads`), a shard without new records does not count as
         stalled.
         """
         gauge = ShardGauge(sees_empty_reads=sees_empty_reads)

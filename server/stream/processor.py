@@ -72,8 +72,8 @@ class StreamProcessor:
         only a record that is itself invalid becomes a dead letter.
 
         Returns:
-            True if the answer or the dead letter of each record is published. False if the server
-            must stop; the records must then be read again.
+            True if each record's answer is kept and published, or its dead letter is published.
+            False if the server must stop; the records must then be read again.
         """
         # Whatever fails, the records are safe in the stream and nowhere else.
         retry = Retry(

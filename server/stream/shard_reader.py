@@ -34,7 +34,7 @@ _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.25, 4.0
 
 @dataclass(frozen=True, slots=True)
 class EngineContext:
-    """What engines and readers share."""
+    """What engines and readers share; the client must not retry."""
 
     client: "KinesisClient"
     identity: StreamIdentity
