@@ -88,7 +88,7 @@ def _path(name: str) -> Path:
     path = ROOT / f".env.{name}"
     if name not in NAMES or not path.exists():
         existing = ", ".join(n for n in NAMES if (ROOT / f".env.{n}").exists())
-        raise SettingsError(f"env={name}: no such environment; there is env={existing}")
+        raise SettingsError(f"env={name}: no such environment; choose env={existing}")
     return path
 
 
@@ -133,7 +133,7 @@ def _expanded(name: str, given: dict[str, str]) -> dict[str, str]:
         raise SettingsError(f".env.{name}: unknown variable {error} in a value") from error
     except ValueError as error:
         raise SettingsError(
-            f".env.{name}: a $ in a value begins no ${{NAME}}: write $$ for a dollar sign ({error})"
+            f".env.{name}: a $ in a value must start ${{NAME}}; write $$ for a dollar ({error})"
         ) from error
 
 

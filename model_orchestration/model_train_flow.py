@@ -60,7 +60,7 @@ def clean(raw: bytes, contract: Contract) -> pd.DataFrame:
     table = dataset.read_raw(raw)
     unlisted = dataset.unlisted_columns(table, contract)
     if unlisted:
-        log.warning("columns that the contract does not mention: %s", ", ".join(unlisted))
+        log.warning("columns missing from the contract: %s", ", ".join(unlisted))
     rows = dataset.clean(table, contract)
     positive = int(rows[contract.target.name].sum())
     log.info(
@@ -122,7 +122,7 @@ def search(
         best = searching.search(train, validation, trials=trials, seed=seed, on_trial=on_trial)
         seconds = tracking.finish_trials()
         log.info(
-            "time: training %.1f s; uploads to MLflow %.1f s meanwhile, waited for %.1f s",
+            "time: training %.1f s; uploads %.1f s (in parallel), waiting for uploads %.1f s",
             seconds.training,
             seconds.sending,
             seconds.waiting,

@@ -58,7 +58,7 @@ def register(contract: Contract, winner: Winner, test: pd.DataFrame) -> Registra
         if wins:
             client.set_registered_model_alias(name, CHAMPION, version)
     except MlflowException as error:
-        raise TrackingError(f"MLflow does not register the winner: {error}") from error
+        raise TrackingError(f"MLflow could not register the winner: {error}") from error
     aliases = (CHALLENGER, CHAMPION) if wins else (CHALLENGER,)
     return Registration(name, version, aliases, reason)
 

@@ -57,13 +57,13 @@ def show_winner(run: FlowRun) -> None:
             [experiment.experiment_id] if experiment else [], f"params.{FLOW_RUN} = '{run.id}'"
         )
         if not parents:
-            raise RunFailed(f"{run.name} is completed, but MLflow has no search of it")
+            raise RunFailed(f"{run.name} completed, but MLflow has no search for it")
         parent = parents[0]
         winner = parent.data.tags[BEST_RUN]
         version = client.search_model_versions(f"run_id = '{winner}'")[0]
         aliases = client.get_model_version(version.name, version.version).aliases
     except MlflowException as error:
-        raise RegistryUnavailable(f"MLflow cannot be asked: {error}") from error
+        raise RegistryUnavailable(f"the query to MLflow failed: {error}") from error
     figures = {
         name: parent.data.metrics[f"{TEST_PREFIX}{name}"]
         for name in ("rmse", "logloss", "auc", "average_precision", "ece")

@@ -132,7 +132,7 @@ class SearchTracking:
             self._client.set_tag(self.run_id, FAILURE, reason[:MAX_TAG])
             self._client.set_terminated(self.run_id, RunStatus.to_string(RunStatus.FAILED))
         except MlflowException as second:
-            error.add_note(f"MLflow could not be told: {second}")
+            error.add_note(f"MLflow could not be updated: {second}")
 
     @property
     def address(self) -> str:

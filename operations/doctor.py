@@ -25,7 +25,7 @@ def main() -> None:
 
         findings = embedded_checks.examine(settings)
     if not report(findings):
-        raise StackError("Something stands in the way: see the lines with NO.")
+        raise StackError("Some checks failed; see the lines marked NO.")
 
 
 if __name__ == "__main__":

@@ -30,11 +30,11 @@ def maintenance(
         except Timeout:
             if not patience_seconds:
                 raise
-            say("waiting for a running pruning, backup or restore to end ...")
+            say("waiting for a running prune, backup or restore to finish ...")
             lock.acquire(timeout=patience_seconds)
     except Timeout as error:
         raise MaintenanceError(
-            "a pruning, a backup or a restore is running; try again when it has ended"
+            "a prune, backup or restore is running; try again when it has finished"
         ) from error
     try:
         yield

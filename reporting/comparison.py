@@ -100,10 +100,9 @@ def measure_known(rows: pd.DataFrame) -> Quality | None:
 
 
 def _too_few(contract: Contract, window: Window, count: int) -> str:
-    found = {0: "is none", 1: "is 1 prediction"}.get(count, f"are {count} predictions")
     return (
-        f"a report on {contract.name} needs {MIN_ROWS} predictions, and from {window} UTC "
-        f"there {found}"
+        f"a report on {contract.name} needs {MIN_ROWS} predictions, but has only {count} in "
+        f"{window} UTC"
     )
 
 

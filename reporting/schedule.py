@@ -46,7 +46,7 @@ def show_report(run: FlowRun) -> None:
         report = store.of_flow_run(str(run.id))
     say("")
     if report is None:
-        say(f"no report: {run.state.message if run.state else 'no reason is known'}")
+        say(f"no report: {run.state.message if run.state else 'no reason was given'}")
         return
     lines = {
         "verdict": report.verdict,

@@ -24,9 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     to = commands.add_parser("to", help="deploy the model of an MLflow run")
     to.add_argument("run_id")
     commands.add_parser(
-        "ensure", help="deploy RUN_ID if it is a new choice, else check what was deployed last"
+        "ensure", help="deploy RUN_ID if it has changed, otherwise check the deployed model"
     )
-    commands.add_parser("rollback", help="deploy the model that was deployed before")
+    commands.add_parser("rollback", help="deploy the previous model again")
     commands.add_parser("current", help="print the deployed run id, or nothing")
     commands.add_parser("history", help="list all deployments")
     options = parser.parse_args(arguments)
@@ -75,7 +75,7 @@ def _ensure(deployer: Deployer, chosen: str) -> str:
 
 def _table(history: Sequence[HistoryEntry]) -> str:
     if not history:
-        return "nothing was deployed yet"
+        return "nothing has been deployed yet"
     header = ("when (UTC)", "what", "from run", "to run", "by", "result")
     rows = [
         (

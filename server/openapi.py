@@ -84,7 +84,7 @@ def openapi_document(contract: Contract, run_id: str | None) -> dict[str, Any]:
                     "schema": {"type": "string"},
                 },
                 "Authenticate": {
-                    "description": "How to show who one is.",
+                    "description": "How to authenticate.",
                     "schema": {"type": "string"},
                 },
                 "RetryAfter": {
@@ -100,9 +100,7 @@ def openapi_document(contract: Contract, run_id: str | None) -> dict[str, Any]:
                 "feedbackToken": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": (
-                        "Wanted as soon as others than the server's own machine can reach it."
-                    ),
+                    "description": ("Required if other machines can reach the server."),
                 }
             },
         },
@@ -129,7 +127,7 @@ def _predict_batch(contract: Contract) -> dict[str, Any]:
     return {
         "operationId": "predictBatch",
         "summary": f"Predict 1 to {MAX_BATCH:,} customers",
-        "description": "In the same order; when one customer is at fault none is predicted.",
+        "description": "Answered in the same order; if one customer is invalid, none is predicted.",
         **_prediction(customers, "The predictions.", predictions),
     }
 
@@ -152,7 +150,7 @@ def _feedback(contract: Contract) -> dict[str, Any]:
     return {
         "operationId": "feedback",
         "tags": ["predictions"],
-        "summary": "Report what became of customers",
+        "summary": "Report the outcomes of predictions",
         "description": (
             f"`{contract.target.name}`: {contract.target.meaning} Once it is known, in any order; "
             "of two reports on a prediction the later one counts."
@@ -211,7 +209,7 @@ def _prediction_schema(contract: Contract, run_id: str) -> dict[str, Any]:
             "description": f"Probability of: {contract.target.meaning}",
         },
         RUN_ID: {"type": "string", "description": "MLflow run of the model."},
-        PREDICTION_ID: {"type": "string", "description": "Names this prediction for good."},
+        PREDICTION_ID: {"type": "string", "description": "Permanent id of this prediction."},
     }
     example = {contract.answer: 0.5, RUN_ID: run_id, PREDICTION_ID: _EXAMPLE_PREDICTION_ID}
     return {**_object(properties), "example": example}
@@ -230,7 +228,7 @@ def _problem_schema() -> dict[str, Any]:
             "title": text,
             "status": {"type": "integer"},
             "detail": text,
-            "code": {"type": "string", "description": "What programs should go by."},
+            "code": {"type": "string", "description": "Machine-readable code of the problem."},
             "request_id": text,
             "errors": {"type": "array", "maxItems": MAX_ERRORS, "items": _object(fault)},
         }

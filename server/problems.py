@@ -31,14 +31,14 @@ KINDS = {
         _kind("not_utf8", 400, "The body is not UTF-8."),
         _kind("malformed_json", 400, "The body is not valid JSON."),
         _kind("duplicate_key", 400, "An object in the body has the same key twice."),
-        _kind("not_a_number", 400, "The body has NaN or Infinity, which JSON does not know."),
+        _kind("not_a_number", 400, "The body has NaN or Infinity, which JSON does not allow."),
         _kind("too_deep", 400, "The body nests too deeply."),
         _kind("number_too_long", 400, "A number in the body is too long or too large."),
         _kind("incomplete_body", 400, "The body is incomplete or not framed as HTTP requires."),
         _kind("invalid_idempotency_key", 400, "The Idempotency-Key cannot be used."),
         _kind("unauthorized", 401, "The token is missing or wrong."),
         _kind("not_found", 404, "There is nothing at this path."),
-        _kind("method_not_allowed", 405, "The path does not take this method."),
+        _kind("method_not_allowed", 405, "The path does not support this method."),
         _kind("body_too_slow", 408, "The body did not arrive in time."),
         _kind("body_too_large", 413, "The body is too large."),
         _kind("unsupported_content_type", 415, "The body is not declared as JSON in UTF-8."),
@@ -47,7 +47,7 @@ KINDS = {
             "invalid_customer", 422, "The body does not describe a customer that the model knows."
         ),
         _kind("invalid_feedback", 422, "The body does not describe the outcome of a prediction."),
-        _kind("internal_error", 500, "The server has a defect."),
+        _kind("internal_error", 500, "The server met an unexpected error."),
         _kind("not_ready", 503, "No model is in service."),
         _kind("not_kept", 503, "The prediction log cannot be written."),
         _kind("overloaded", 503, "More requests came than can be answered in time."),
@@ -77,7 +77,7 @@ def problem_of(  # noqa: PLR0911 - one return for each class of exceptions
             kind = KINDS["invalid_customer" if customer else "invalid_feedback"]
             return Problem(kind, detail, errors=[asdict(fault) for fault in error.errors])
         case SpoolError():
-            log.error("request %s cannot be kept: %s", request_id, error)
+            log.error("request %s cannot be stored: %s", request_id, error)
             detail = "nothing was predicted or accepted; try again later"
             return Problem(KINDS["not_kept"], detail, RETRY_SOON)
         case ContractError():
@@ -85,7 +85,7 @@ def problem_of(  # noqa: PLR0911 - one return for each class of exceptions
             return Problem(KINDS["not_ready"], without_folders(str(error), settings), RETRY_SOON)
         case HTTPException():
             return http_problem(error, _kind_of_status(error.code or 500))
-    log.error("request %s met a defect", request_id, exc_info=error)
+    log.error("unexpected error in request %s", request_id, exc_info=error)
     detail = "the server's log has the details under this request_id; please report it"
     return Problem(KINDS["internal_error"], detail)
 

@@ -120,7 +120,7 @@ def main() -> None:
         run_until_stopped(lambda: serve(settings, stop, liveness), stop)
     finally:
         heartbeat_file.remove()
-    log.info("stopped in order")
+    log.info("shut down cleanly")
 
 
 if __name__ == "__main__":

@@ -38,16 +38,16 @@ def parse_options(description: str, arguments: Sequence[str] | None = None) -> O
     parser.add_argument(
         "--once",
         action="store_true",
-        help="send one batch of average size; exit with 1 when a customer is unanswered",
+        help="send one batch of average size; exit with 1 if a customer gets no answer",
     )
     parser.add_argument(
         "--rate", type=_positive, default=_RATE, help="customers a minute on average (%(default)g)"
     )
-    parser.add_argument("--drift", help="a drift of the file beside the contract")
+    parser.add_argument("--drift", help="name of a drift in the contract's drift file")
     parser.add_argument(
         "--seed",
         type=_seed,
-        help="the seed of an earlier run, which its log shows, draws the same again",
+        help="random seed; to repeat a run, pass the seed from its log",
     )
     found = parser.parse_args(arguments)
     seed = secrets.randbits(32) if found.seed is None else found.seed

@@ -102,7 +102,7 @@ class Outcomes:
                 self._reported += len(batch)
             except Refused as error:
                 # The server would reject them later too.
-                log.warning("%d outcomes are refused: %s", len(batch), error)
+                log.warning("%d outcomes were rejected: %s", len(batch), error)
             for _ in batch:
                 self._waiting.popleft()
         return True

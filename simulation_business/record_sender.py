@@ -68,7 +68,7 @@ class RecordSender(Publisher):
         # Only a stream that existed before and after the call certainly has the records, and its
         # creation time is part of their ids.
         if not self._identity.confirm(stream):
-            raise RetryLater("the stream was made anew")
+            raise RetryLater("the stream was recreated")
         self._stream = stream
         taken = filter(is_taken, entries)
         ids = tuple(stream.prediction_id(e["ShardId"], e["SequenceNumber"]) for e in taken)

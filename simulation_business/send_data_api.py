@@ -43,7 +43,7 @@ class ApiSimulator:
             except Refused as error:
                 refused += 1
                 if refused == 1:
-                    log.warning("a customer is refused: %s", error)
+                    log.warning("a customer was rejected: %s", error)
             except Stopped:
                 break
             else:

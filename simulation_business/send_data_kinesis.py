@@ -133,7 +133,7 @@ class StreamSimulator:
                 self._failed += 1
                 self._batch.refused += 1
                 log.warning(
-                    "record %s is refused: %s", prediction_id, str(letter.get("errors"))[:300]
+                    "record %s was rejected: %s", prediction_id, str(letter.get("errors"))[:300]
                 )
 
     def _settle(self, prediction_id: str, chance: float) -> None:

@@ -64,7 +64,7 @@ def main(name: str, description: str, build: Build, arguments: Sequence[str] | N
         )
     finally:
         heartbeat_file.remove()
-    log.info("stopped in order" if stop.ordered else "done")
+    log.info("shut down cleanly" if stop.ordered else "done")
     return 0 if complete or not options.once else 1
 
 

@@ -89,7 +89,7 @@ class StreamReader:
         stream = find_stream(self._client, self._stream_name)
         if stream != self._stream:
             if self._stream is not None:
-                log.warning("%s was made anew: reading it from its start", self._stream_name)
+                log.warning("%s was recreated: reading it from its start", self._stream_name)
             self._stream, self._cursors = stream, {}
         # A shard that is no longer listed was closed so long ago that it is empty.
         self._cursors = {

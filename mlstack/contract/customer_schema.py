@@ -81,7 +81,7 @@ class CustomerValidator:
             customer_rules(contract),
             item="a customer's features",
             items="customers",
-            unknown="is no feature of this model",
+            unknown="is not a feature of this model",
         )
 
     def validate(self, request: Any) -> Customer:

@@ -125,14 +125,18 @@ def load_drifts(contract: Contract, path: Path) -> Mapping[str, Drift]:
     file = YamlFile.read(path, DriftError)
     content = file.validate(_DriftFile, _UNION_MEMBERS)
     if content.contract != contract.name:
-        raise file.fault(("contract",), f"these drifts are not for {contract.name}")
+        raise file.fault(
+            ("contract",), f"these drifts are for another contract than {contract.name}"
+        )
     features = {feature.name: feature for feature in contract.features}
     for name, drift in content.drifts.items():
         for feature_name, change in drift.features.items():
             location: Location = ("drifts", name, "features", feature_name)
             if feature_name not in features:
                 known = ", ".join(features)
-                raise file.fault(location, f"is no feature of {contract.name}; choose from {known}")
+                raise file.fault(
+                    location, f"is not a feature of {contract.name}; choose from {known}"
+                )
             if reason := _fault(features[feature_name], change):
                 raise file.fault((*location, change.kind), reason)
     return content.drifts
@@ -158,7 +162,7 @@ def _fault(feature: Feature, change: Change) -> str | None:
     elif isinstance(feature, CategoryFeature):
         allowed = ("replace", "fix")
     if change.kind not in allowed:
-        return f"a feature of kind {feature.kind} takes one of {', '.join(allowed)}"
+        return f"a feature of kind {feature.kind} supports only {', '.join(allowed)}"
     whole = not isinstance(feature, NumberFeature)
     if whole and isinstance(change.add, float):
         return f"a feature of kind {feature.kind} takes a whole number"

@@ -127,7 +127,9 @@ class FeatureStore:
                 raise FeatureStoreError(
                     f"the feature store has no s3://{self._bucket}/{what}; run: make init_aws"
                 ) from error
-            raise FeatureStoreError(f"the feature store refuses {what}: {error}") from error
+            raise FeatureStoreError(
+                f"the feature store rejected the request for {what}: {error}"
+            ) from error
         except BotoCoreError as error:
             raise FeatureStoreError(f"the feature store cannot be reached: {error}") from error
 

@@ -68,10 +68,10 @@ def ensure_table(
             synthetic = content == _read_sample(contract)
             copy = _save_copy(settings, key, content, address, synthetic=synthetic)
         size = f"{len(content):,} bytes"
-        origin = "" if copy.origin == address else f" of {copy.origin}"
-        say(f"{address} stays as it is: {size}{origin} (DATA_FILE=... replaces it)")
+        origin = "" if copy.origin == address else f" from {copy.origin}"
+        say(f"{address} is unchanged: {size}{origin} (set DATA_FILE=... to replace it)")
         return copy
-    again = ", which it had before," if copy else ""
+    again = " again" if copy else ""
     table = copy or _save_default_table(settings, contract)
     store.add(key, table.path)
     say(f"sent {_describe(table)}{again} to {address}")
@@ -171,12 +171,12 @@ def _check_public(content: bytes, public: PublicData, contract: Contract) -> Non
     raw = read_raw(content)
     absent = [f.raw for f in contract.features if f.raw not in raw.columns]
     if absent or contract.target.raw not in raw.columns:
-        raise DataError(DataFault(f"{public.url} is another table: it lacks {absent}"))
+        raise DataError(DataFault(f"{public.url} is a different table: it lacks {absent}"))
     positives = int((raw[contract.target.raw] == contract.target.positive).sum())
     if (len(raw), positives) != (public.rows, public.positives):
         raise DataError(
             DataFault(
                 f"{public.url} has {len(raw)} rows and {positives} positives; "
-                f"{public.rows} and {public.positives} are expected"
+                f"expected {public.rows} and {public.positives}"
             )
         )

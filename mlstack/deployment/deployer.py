@@ -158,7 +158,7 @@ class Deployer:
         try:
             wait_until(
                 lambda: not behind(),
-                lambda: f"{', '.join(behind())} did not follow",
+                lambda: f"{', '.join(behind())} did not switch to the new model",
                 _FOLLOW_SECONDS,
                 every=0.1,
             )

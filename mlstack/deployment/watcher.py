@@ -106,7 +106,7 @@ class ModelWatcher:
                 self._look_at_record()
             except Exception:
                 # Only this thread can make the worker ready again.
-                log.exception("the deployed model could not be looked for; trying again")
+                log.exception("checking for the deployed model failed; trying again")
             self._looked.set()
             if self._stopping.wait(STATEMENT_SECONDS / 2):
                 return
@@ -117,7 +117,7 @@ class ModelWatcher:
             try:
                 self._make_statement()
             except OSError as error:
-                log.error("the statement cannot be written: %s", error)  # noqa: TRY400 - a sentence
+                log.error("the worker's status cannot be written: %s", error)  # noqa: TRY400 - a sentence
             if self._stopping.wait(STATEMENT_SECONDS / 2):
                 return
 
@@ -138,7 +138,7 @@ class ModelWatcher:
             self.reason = "no model is deployed; run: make deploy RUN_ID=..."
             if had_one:
                 self._on_swap(None)
-                log.warning("no model is served any more: the deployment record is gone")
+                log.warning("no model is served any longer: the deployment record was removed")
             return
         if wanted == self.run_id:
             self._refused, self.reason = None, ""

@@ -26,7 +26,9 @@ def prefect_client() -> Iterator[SyncPrefectClient]:
     """
     address = os.environ.get("PREFECT_API_URL")
     if not address:
-        raise SettingsError("PREFECT_API_URL is not set: there is no Prefect server to talk to")
+        raise SettingsError(
+            "PREFECT_API_URL is not set: set it to the address of the Prefect server"
+        )
     try:
         # Not `get_client`: without a URL it silently starts a private server.
         with SyncPrefectClient(
@@ -36,11 +38,11 @@ def prefect_client() -> Iterator[SyncPrefectClient]:
         ) as client:
             yield client
     except PrefectHTTPStatusError as error:
-        raise PrefectError(f"Prefect refuses: {error}") from error
+        raise PrefectError(f"Prefect rejected the request: {error}") from error
     except httpx.HTTPError as error:
         raise PrefectError(
-            f"Prefect cannot be reached at {address} ({error}); is it started? "
-            "make setup-model-registry"
+            f"Prefect cannot be reached at {address} ({error}); is it running? "
+            "Start it with: make setup-model-registry"
         ) from error
 
 

@@ -73,7 +73,7 @@ def find_active_run(client: SyncPrefectClient, schedule: FlowSchedule) -> FlowRu
     )
     if not runs:
         return None
-    say(f"following the run that is going on: {runs[0].name}, {run_address(runs[0].id)}")
+    say(f"following the run in progress: {runs[0].name}, {run_address(runs[0].id)}")
     return runs[0]
 
 
@@ -122,7 +122,7 @@ def follow(client: SyncPrefectClient, schedule: FlowSchedule, run: FlowRun) -> F
         if other is not None:
             return follow(client, schedule, other)
     log.print_rest(client)
-    reason = run.state.message or "no reason is known"
+    reason = run.state.message or "no reason was given"
     raise RunFailed(f"{run.name} is {run.state.name}: {reason}\n{run_address(run.id)}")
 
 

@@ -47,7 +47,9 @@ def connect() -> "MlflowClient":
     from mlflow import MlflowClient  # noqa: PLC0415 - see the module
 
     if not os.environ.get(_ADDRESS):
-        raise RegistryUnavailable(f"{_ADDRESS} is not set: there is no MLflow to ask")
+        raise RegistryUnavailable(
+            f"{_ADDRESS} is not set: set it to the address of the MLflow server"
+        )
     return MlflowClient()
 
 
@@ -68,7 +70,7 @@ def find_run(run_id: str) -> "Run":
         return client.get_run(run_id)
     except MlflowException as error:
         if error.error_code == _NO_SUCH_RUN:
-            raise ModelError(f"MLflow knows no run {run_id}") from error
+            raise ModelError(f"MLflow has no run {run_id}") from error
         raise _unavailable(f"be asked for run {run_id}", error) from error
 
 

@@ -26,7 +26,7 @@ def feedback_schema(target: Target) -> dict[str, Any]:
                 "type": "string",
                 "format": "uuid",
                 "pattern": PREDICTION_ID_PATTERN,
-                "description": "As it was answered.",
+                "description": "As returned with the prediction.",
             },
             target.name: {"type": "boolean", "description": target.meaning},
         },
@@ -63,5 +63,5 @@ def _validator(target: Target) -> SchemaValidator:
         },
         item=f"{PREDICTION_ID} and {target.name}",
         items="outcomes",
-        unknown="is no part of an outcome",
+        unknown="is not a field of an outcome",
     )

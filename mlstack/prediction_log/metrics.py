@@ -20,14 +20,14 @@ class LogMetrics:
         )
         oldest = Gauge(
             "mlstack_spool_oldest_seconds",
-            "Age of the oldest one of them.",
+            "Age in seconds of the oldest prediction or outcome that is not stored yet.",
             ("source",),
             registry=registry,
             multiprocess_mode="livemax",
         )
         self._stored = Counter(
             "mlstack_log_stored",
-            "Predictions and outcomes that were stored, or taken by the monitoring service.",
+            "Predictions and outcomes that were stored, or accepted by the monitoring service.",
             ("sink",),
             registry=registry,
         )

@@ -100,7 +100,7 @@ class MonitorSink:
             self._count_accepted(_accepted(answer, len(rows)))
             if not answer.ok:
                 # They are not sent again: it would reject them again.
-                log.warning("the monitoring service refuses rows: %s", answer.text[:300])
+                log.warning("the monitoring service rejected rows: %s", answer.text[:300])
         return True
 
 

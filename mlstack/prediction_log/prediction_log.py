@@ -61,7 +61,7 @@ class PredictionLog:
         try:
             self._open_spool()
         except SpoolError as error:
-            log.error("no prediction can be kept, so none is answered: %s", error)  # noqa: TRY400 - a sentence
+            log.error("predictions cannot be stored, so no request is answered: %s", error)  # noqa: TRY400 - a sentence
 
     def stop(self) -> None:
         """Drain briefly, then close; another process's log adopts the rest."""

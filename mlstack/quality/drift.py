@@ -150,7 +150,7 @@ class DriftDetector:
 
 def _check_rows(rows: pd.DataFrame, have: str) -> None:
     if len(rows) < MIN_ROWS:
-        raise TooFewRows(f"{have} {len(rows)} rows; a comparison needs {MIN_ROWS} at least")
+        raise TooFewRows(f"{have} {len(rows)} rows; a comparison needs at least {MIN_ROWS}")
 
 
 def _distances(

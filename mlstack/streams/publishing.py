@@ -81,7 +81,7 @@ class Publisher:
             count, entry = len(messages), refused[0][1]
             messages[:] = [message for message, _ in refused]
             reason = f"{entry.get('ErrorCode')}: {entry.get('ErrorMessage')}"
-            raise RetryLater(f"{len(refused)} of {count} records refused, {reason}")
+            raise RetryLater(f"{len(refused)} of {count} records rejected, {reason}")
 
     def _put(self, messages: Sequence[Message]) -> Sequence["PutRecordsResultEntryTypeDef"]:
         """Make one PutRecords call."""
@@ -101,7 +101,7 @@ def _batches(messages: Sequence[Message]) -> Iterator[list[Message]]:
     batch, size = list[Message](), 0
     for message in messages:
         if message.size > MAX_RECORD_BYTES:
-            raise ValueError(f"a record of {message.size} bytes never fits into a stream")
+            raise ValueError(f"a record of {message.size} bytes is too large for a stream")
         if batch and (len(batch) == MAX_RECORDS or size + message.size > MAX_BYTES):
             yield batch
             batch, size = [], 0

@@ -59,7 +59,7 @@ def check_declaration(request: Request) -> None:
         return
     charset = request.mimetype_params.get("charset", "utf-8").lower()
     if request.mimetype != _JSON or charset not in {"utf-8", "utf8"}:
-        got = f"got {echo(declared)}" if declared else "there is none"
+        got = f"got {echo(declared)}" if declared else "it is missing"
         raise _unsupported("unsupported_content_type", f"Content-Type must be {_JSON}; {got}")
 
 
@@ -92,7 +92,7 @@ def _read(request: Request, limit: int) -> bytes:
         detail = "the body did not arrive in time"
         raise RequestRefused(HTTPStatus.REQUEST_TIMEOUT, "body_too_slow", detail) from error
     except (OSError, ParseException) as error:
-        raise _incomplete("the body broke off, or its chunks are malformed") from error
+        raise _incomplete("the body ended early, or its chunks are malformed") from error
     if len(body) > limit:
         raise _too_large(limit)
     if length is not None and len(body) < length:

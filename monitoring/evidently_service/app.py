@@ -63,17 +63,17 @@ class Routes:
         check_token(request, self._token, "iterate")
         if name != self._contract.name:
             watched = self._contract.name
-            detail = f"this service watches {watched}; there is no data set {echo(name)}"
+            detail = f"this service monitors {watched}, not {echo(name)}"
             raise Problem(http_kind(404, "unknown_dataset"), detail, accepted=0)
         check_declaration(request)
         rows = self._monitor.take(read_json(request, MAX_BODY))
         accepted = len(rows.accepted)
         if rows.refused:
             first = rows.faults[0]
-            log.warning("%d rows refused; %s %s", rows.refused, first.pointer, first.detail)
+            log.warning("%d rows rejected; %s %s", rows.refused, first.pointer, first.detail)
             raise Problem(
                 _INVALID_ROWS,
-                f"{rows.refused} rows were refused, see errors; {accepted} were accepted",
+                f"{rows.refused} rows were rejected, see errors; {accepted} were accepted",
                 accepted=accepted,
                 refused=rows.refused,
                 errors=[asdict(fault) for fault in rows.faults],
@@ -137,7 +137,7 @@ def _problem_of(error: Exception) -> Problem:
             # The body may be unread, or may never arrive.
             request.environ[CLOSE] = True
             return http_problem(error, http_kind(error.code or 500))
-    log.error("%s %s met a defect", request.method, request.path, exc_info=error)
+    log.error("unexpected error in %s %s", request.method, request.path, exc_info=error)
     detail = "the service's log has the details; please report it"
     return Problem(http_kind(500, "internal_error"), detail)
 

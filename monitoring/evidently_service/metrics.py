@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["CONTENT_TYPE", "Metrics"]
 
 _QUALITY = {
-    "rmse": "Root of the mean squared error of the chances.",
-    "logloss": "Logarithmic loss of the chances.",
+    "rmse": "Root mean squared error of the predicted probabilities.",
+    "logloss": "Logarithmic loss of the predicted probabilities.",
     "auc": "Area under the ROC curve.",
     "calibration_error": "Expected calibration error, ten bins.",
     "coverage": "Share of the rows that the figures are based on.",
@@ -52,11 +52,13 @@ class Metrics:
         )
         yield self._gauge(
             "outcomes_reachable",
-            "1: MongoDB can be read; 0: it cannot.",
+            "1: MongoDB can be read; 0: it cannot be read.",
             not monitor.storage_fault,
         )
-        yield self._counter("rows", "Rows taken, without repetitions.", monitor.taken)
-        yield self._counter("rows_refused", "Rows that did not fit the contract.", monitor.refused)
+        yield self._counter("rows", "Rows accepted, without repetitions.", monitor.taken)
+        yield self._counter(
+            "rows_refused", "Rows rejected because they violate the contract.", monitor.refused
+        )
         yield self._counter("calculation_failures", "Failed calculations.", monitor.failures)
         if state.calculator is not None:
             yield from self._reference(state.calculator)
@@ -79,7 +81,7 @@ class Metrics:
 
     def _calculation(self, calculation: "Calculation") -> Iterator[Metric]:
         yield self._gauge(
-            "calculation_seconds", "How long the last calculation took.", calculation.seconds
+            "calculation_seconds", "Duration of the last calculation.", calculation.seconds
         )
         drift, prediction = calculation.drift, calculation.prediction
         for name, about, value in (
@@ -108,20 +110,24 @@ class Metrics:
             yield family
         if prediction is not None:
             for name, about, value in (
-                ("score", "Distance of the chances from the reference's.", prediction.score),
+                (
+                    "score",
+                    "Distance of the predicted probabilities from the reference's.",
+                    prediction.score,
+                ),
                 (
                     "threshold",
-                    "Smallest distance at which the chances have drifted.",
+                    "Smallest distance at which the predicted probabilities have drifted.",
                     prediction.threshold,
                 ),
-                ("drifted", "1: the chances have drifted.", prediction.drifted),
+                ("drifted", "1: the predicted probabilities have drifted.", prediction.drifted),
             ):
                 yield self._gauge(f"prediction_drift:{name}", about, value)
         if calculation.measured is not None:
             about = "on the window's rows whose outcome is known"
             yield from self._quality("quality", about, calculation.measured)
         if calculation.estimated is not None:
-            about = "estimated from the model's own chances"
+            about = "estimated from the model's own predicted probabilities"
             yield from self._quality("estimated_quality", about, calculation.estimated)
         if calculation.chances is not None:
             yield from self._chances("prediction", calculation.chances)
@@ -135,10 +141,12 @@ class Metrics:
     def _chances(self, prefix: str, chances: "Distribution") -> Iterator[Metric]:
         from monitoring.evidently_service.calculation import EDGES  # noqa: PLC0415 - as above
 
-        yield self._gauge(f"{prefix}:mean", "Mean chance.", chances.mean)
+        yield self._gauge(f"{prefix}:mean", "Mean predicted probability.", chances.mean)
         # Gauges, because a histogram's counts must not fall, but the window slides.
         buckets = GaugeMetricFamily(
-            f"evidently:{prefix}:bucket", "Rows with at most this chance.", labels=("dataset", "le")
+            f"evidently:{prefix}:bucket",
+            "Rows with at most this predicted probability.",
+            labels=("dataset", "le"),
         )
         for edge, count in zip(EDGES, chances.below, strict=True):
             buckets.add_metric((self._dataset, str(edge)), count)

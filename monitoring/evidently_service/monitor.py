@@ -193,7 +193,7 @@ class Monitor:
 
     def _mongo_failed(self, reason: str) -> None:
         if not self.storage_fault:
-            log.warning("%s; posted rows are still taken", reason)
+            log.warning("%s; posted rows are still accepted", reason)
         # The remainder describes the driver's settings.
         self.storage_fault = reason.split(" (configured", 1)[0]
 

@@ -58,7 +58,7 @@ class RowReader:
             {**customer_rules(contract), **_RULES},
             item=f"features and {PREDICTION}",
             items="rows",
-            unknown="is no feature of this model",
+            unknown="is not a feature of this model",
         )
 
     def read(self, document: Any) -> Rows:

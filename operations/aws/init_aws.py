@@ -44,7 +44,7 @@ def restore_aws(settings: Settings, say: Callable[[str], None]) -> None:
 def _ensure_store(settings: Settings, say: Callable[[str], None]) -> FeatureStore:
     store = FeatureStore(settings.feature_store_bucket)
     if store.create():
-        say(f"made bucket {settings.feature_store_bucket}")
+        say(f"created bucket {settings.feature_store_bucket}")
     return store
 
 
@@ -56,7 +56,7 @@ def _ensure_streams(settings: Settings, say: Callable[[str], None]) -> None:
         (settings.dead_letter_stream, 1),
     ):
         if ensure_stream(client, name, shards):
-            say(f"made stream {name} ({shards} shard{'s' if shards > 1 else ''})")
+            say(f"created stream {name} ({shards} shard{'s' if shards > 1 else ''})")
 
 
 def keep(settings: Settings) -> None:
@@ -77,7 +77,9 @@ def keep(settings: Settings) -> None:
 def main() -> None:
     """Entry point."""
     parser = command_line.argument_parser("operations.aws.init_aws", __doc__)
-    parser.add_argument("--keep", action="store_true", help="stay, and create what goes missing")
+    parser.add_argument(
+        "--keep", action="store_true", help="keep running, and recreate lost resources"
+    )
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("botocore").setLevel(logging.WARNING)
@@ -87,7 +89,7 @@ def main() -> None:
     table = init_aws(settings, Contract.load(settings.contract_path), command_line.say)
     if table.synthetic:
         log.warning("this is the synthetic sample: set DATA_FILE to your own table")
-    command_line.say("bucket, training data and streams are there")
+    command_line.say("bucket, training data and streams exist")
 
 
 if __name__ == "__main__":

@@ -138,9 +138,7 @@ def unpack(stream: IO[bytes], folder: Path) -> Manifest:
             for member in tar:
                 path = folder / member.name
                 if not member.isfile() or not path.resolve().is_relative_to(folder.resolve()):
-                    raise BackupError(
-                        f"the backup holds {member.name!r}, which does not belong in it"
-                    )
+                    raise BackupError(f"the backup contains an unexpected member {member.name!r}")
                 path.parent.mkdir(parents=True, exist_ok=True)
                 reader = _Reader(tar.extractfile(member) or BytesIO())
                 with path.open("xb") as file:
@@ -149,14 +147,16 @@ def unpack(stream: IO[bytes], folder: Path) -> Manifest:
             while packed.read(_CHUNK):
                 pass  # read to the end, where gzip verifies its checksum
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise BackupError(f"the file is no backup, or not whole: {error}") from error
+        raise BackupError(f"the file is not a backup, or is incomplete: {error}") from error
     if sha256.pop(_MANIFEST, None) is None:
-        raise BackupError("the backup is not whole: its manifest, which comes last, is missing")
+        raise BackupError("the backup is incomplete: its last member, the manifest, is missing")
     try:
         manifest = Manifest.model_validate_json((folder / _MANIFEST).read_bytes())
     except ValidationError as error:
         raise BackupError(f"the backup has another format version: {error}") from error
     if changed := [name for name, _ in sha256.items() ^ manifest.sha256.items()]:
-        raise BackupError(f"the backup is not whole: {', '.join(sorted(set(changed)))}")
+        raise BackupError(
+            f"the backup is damaged; missing or changed members: {', '.join(sorted(set(changed)))}"
+        )
     sync_tree(folder)
     return manifest

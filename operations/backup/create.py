@@ -47,10 +47,10 @@ def main() -> None:
         manifest = create_backup(Settings.load(), sys.stdout.buffer, _say)
         sys.stdout.flush()
     except (MlstackError, OSError) as error:
-        raise BackupError(f"no backup was made: {error}") from error
+        raise BackupError(f"no backup was created: {error}") from error
     _say(f"backup {manifest}")
     if manifest.artifacts_elsewhere is not None:
-        _say(f"artifacts stay in {manifest.artifacts_elsewhere} and are not in it")
+        _say(f"artifacts in {manifest.artifacts_elsewhere} are not part of the backup")
 
 
 def _say(line: str) -> None:

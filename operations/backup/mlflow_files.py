@@ -58,7 +58,7 @@ class MlflowFiles:
         refers to. Raises BackupError if there is no database yet.
         """
         if not self.database.exists():
-            raise BackupError("MLflow has no database yet: is it set up?")
+            raise BackupError("MLflow has no database yet; run: make setup-model-registry")
         with _sqlite_errors(), self._copy() as copy:
             archive.add_file(_DATABASE, copy)
             runs = _count_runs(copy)

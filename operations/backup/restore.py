@@ -68,8 +68,9 @@ def _require_empty(
     found += [f"{name} running" for name in sorted({each.server for each in state.statements()})]
     if found:
         raise BackupError(
-            f"the backup is whole ({manifest}), but this stack is not empty: {', '.join(found)}. "
-            "A restore replaces nothing: run make reset_all and make setup-model-registry first"
+            f"the backup is valid ({manifest}), but this stack is not empty: {', '.join(found)}. "
+            "A restore never overwrites data: run make reset_all and make setup-model-registry "
+            "first"
         )
 
 

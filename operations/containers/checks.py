@@ -50,7 +50,9 @@ def examine(environment: str, settings: Settings) -> Iterator[Finding]:
         for port in service.get("ports", []):
             number, host = int(port["published"]), port.get("host_ip", _EVERYWHERE)
             if number in published:
-                fault: str | None = f"{published[number]} has the same port: give each its own"
+                fault: str | None = (
+                    f"{published[number]} has the same port: give each a port of its own"
+                )
             else:
                 fault = None if name in running else port_fault(host, number)
             published[number] = name
@@ -67,8 +69,8 @@ def port_fault(host: str, port: int) -> str | None:
         return None
     another = ports.next_free(host, port)
     return (
-        f"it is taken by {ports.holder(port)}: end that, or choose another, such as "
-        f"{another or '...'}, in the environment's file or at set-up"
+        f"it is in use by {ports.holder(port)}: stop it, or choose another port, such as "
+        f"{another or '...'}, in the environment file or at setup"
     )
 
 
@@ -83,28 +85,31 @@ def proxy_fault(folder: Path) -> str | None:
     """Return which secret file the proxy lacks and what creates it; None if none."""
     for name, script in (("tls/fullchain.pem", "certificate.sh"), ("proxy/users", "user.sh")):
         if not (folder / name).is_file():
-            return f"there is no {folder.name}/{name}: make it by cloud/nginx-tls/{script}"
+            return f"{folder.name}/{name} is missing: create it with cloud/nginx-tls/{script}"
     return None
 
 
 def _engine_fault() -> str | None:
     if shutil.which("docker") is None:
-        return "there is no docker on the PATH: install it, or do without it: make demo"
+        return "docker is not on the PATH: install it, or run without Docker: make demo"
     answer = _ask("docker", "version", "--format", "{{.Server.Version}}")
     if answer.returncode == 0:
         return None
     reason = (answer.stderr.strip().splitlines() or ["it does not answer"])[-1]
-    return f"{reason}; start it, join its group (usermod -aG docker), or do without it: make demo"
+    return (
+        f"{reason}; start it, join its group (usermod -aG docker), or run without Docker: make demo"
+    )
 
 
 def _compose_fault() -> str | None:
     answer = _ask("docker", "compose", "version", "--short")
     if answer.returncode:
-        return "there is no compose plugin: install docker-compose-plugin"
+        return "the compose plugin is missing: install docker-compose-plugin"
     version = re.match(r"v?(\d+)\.(\d+)", answer.stdout.strip())
     if version is None or (int(version[1]), int(version[2])) >= OLDEST_COMPOSE:
         return None
-    return f"it is {answer.stdout.strip()}, and {'.'.join(map(str, OLDEST_COMPOSE))} is needed"
+    oldest = ".".join(map(str, OLDEST_COMPOSE))
+    return f"it is version {answer.stdout.strip()}; {oldest} or newer is needed"
 
 
 def _disk_fault() -> str | None:
@@ -117,7 +122,7 @@ def _disk_fault() -> str | None:
     if free >= DISK_GIB:
         return None
     return (
-        f"{free:.1f} GiB are free at {folder}, and {DISK_GIB:g} are needed: docker system df "
+        f"only {free:.1f} GiB free at {folder}, {DISK_GIB:g} needed: docker system df "
         "shows what uses it"
     )
 

@@ -116,7 +116,7 @@ def _progress() -> tuple[str, ...]:
 def require_engine() -> None:
     """Raise StackError if there is no docker command."""
     if shutil.which("docker") is None:
-        raise StackError("there is no docker on the PATH: install it, or do without it: make demo")
+        raise StackError("docker is not on the PATH: install it, or run without Docker: make demo")
 
 
 def _has_buildx() -> bool:

@@ -43,7 +43,7 @@ def service_of(module: str) -> str:
     for package, service in _SERVICES.items():
         if module.startswith(f"{package}."):
             return service
-    raise StackError(f"{module}: no service has this module's code")
+    raise StackError(f"{module}: no service's image contains this module")
 
 
 def become(environment: str, settings: Settings, module: str, arguments: list[str]) -> None:

@@ -53,9 +53,9 @@ def figures(containers: Sequence[Inspected], secrets: Mapping[str, str]) -> list
 
     return [
         listing("ports outside loopback", _outside_ports),
-        lacking("of our containers as root", lambda each: not each.is_root),
+        lacking("project containers that run as root", lambda each: not each.is_root),
         listing(
-            "public images as root without a reason",
+            "public images that run as root without a stated reason",
             lambda each: (
                 [each.image]
                 if each.is_root and not each.is_ours and each.image not in ROOT_IMAGES
@@ -63,14 +63,17 @@ def figures(containers: Sequence[Inspected], secrets: Mapping[str, str]) -> list
             ),
         ),
         listing("added capabilities", lambda each: each.added_capabilities),
-        lacking("of our containers with capabilities", lambda each: each.drops_all_capabilities),
+        lacking("project containers with capabilities", lambda each: each.drops_all_capabilities),
         lacking(
-            "of our containers that can gain privileges", lambda each: each.gains_no_privileges
+            "project containers that can gain privileges", lambda each: each.gains_no_privileges
         ),
-        lacking("of our containers with a writable root", lambda each: each.has_read_only_root),
-        listing("parts of the machine in containers", lambda each: each.parts_of_machine),
+        lacking(
+            "project containers with a writable root file system",
+            lambda each: each.has_read_only_root,
+        ),
+        listing("host resources in containers", lambda each: each.parts_of_machine),
         listing(
-            "secrets in an environment",
+            "secrets in environment variables",
             lambda each: [
                 f"{variable} has {name}"
                 for variable, value in each.variables.items()

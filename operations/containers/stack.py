@@ -60,7 +60,7 @@ class ContainerStack:
         for name in self._compose.services:
             container = containers.get(name)
             if container is None:
-                cells = (name, "-", "", "", "", "no: there is no container")
+                cells = (name, "-", "", "", "", "no: no container")
             else:
                 used = memory.get(container.id)
                 cells = (
@@ -72,7 +72,7 @@ class ContainerStack:
                     "yes" if container.is_ready else f"no: {_reason(container)}",
                 )
             lines.append(row.format(*cells).rstrip())
-        lines.append(f"together {sum(memory.values()):.0f} MiB")
+        lines.append(f"total {sum(memory.values()):.0f} MiB")
         say("\n".join(lines))
 
     def logs(self, service: str) -> None:
@@ -91,13 +91,13 @@ class ContainerStack:
         self._compose.run("--profile", "*", "down", "--volumes")
         if environments.active_name() == self._environment:
             environments.forget()
-        say("reset: no container, volume or network is left, and .env is gone")
+        say("reset: all containers, volumes and networks were removed, and .env was deleted")
         if not emulated:
             left = list_aws_resources(self._settings, os.environ.get("MLFLOW_ARTIFACTS", ""))
             say(f"these stay in AWS until you delete them: {', '.join(left)}")
 
     def _build(self) -> None:
-        say("building images (some minutes the first time)")
+        say("building images (takes a few minutes the first time)")
         # Every profile: jobs use images of services that do not run here.
         build = ("--profile", "*", "build")
         if self._compose.call(*build, "--quiet", stdout=subprocess.DEVNULL).returncode:
@@ -110,7 +110,7 @@ class ContainerStack:
         for name in services:
             image = self._compose.services[name]["image"]
             if name in OPTIONAL and not self._has_image(name, image):
-                say(f"!! {name} is left out: its image {image} cannot be pulled, see above")
+                say(f"!! {name} skipped: its image {image} cannot be pulled, see above")
             else:
                 available.append(name)
         return available

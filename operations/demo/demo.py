@@ -43,8 +43,8 @@ _STORED_SECONDS = 60
 _MONITORED_SECONDS = 120
 _SYNTHETIC = (
     "The public file could not be fetched, so the data is the project's own synthetic sample.\n"
-    "A model of it shows how the stack works, and says nothing about real customers.\n"
-    "Your own table: make demo DATA_FILE=/path/to/table.csv"
+    "A model trained on it shows how the stack works, but says nothing about real customers.\n"
+    "To use your own table: make demo DATA_FILE=/path/to/table.csv"
 )
 
 
@@ -65,7 +65,7 @@ class _Steps:
 
     def summary(self) -> str:
         lines = [f"  {seconds:6.1f} s  {title}" for title, seconds in self.taken]
-        return "\n".join([*lines, f"  {time.monotonic() - self.began:6.1f} s  in all"])
+        return "\n".join([*lines, f"  {time.monotonic() - self.began:6.1f} s  total"])
 
 
 def demo() -> None:
@@ -77,7 +77,7 @@ def demo() -> None:
     with steps.step("Check this machine"):
         settings = environments.load(ENVIRONMENT)
         if not report(checks.examine(settings)):
-            raise StackError("Something stands in the way: see the lines with NO.")
+            raise StackError("Some checks failed; see the lines marked NO.")
         settings = environments.set_up(ENVIRONMENT)
         contract = Contract.load(settings.contract_path)
     services = EmbeddedStack(settings)
@@ -124,7 +124,7 @@ def demo() -> None:
             say(f"   {newest.verdict} in the newest report: {page}")
         else:
             _run_target("reporting.schedule", "run")
-    with steps.step("Wait for the first word of monitoring"):
+    with steps.step("Wait for the first monitoring result"):
         services.wait_until_ready([MONITORING])
         _show_monitoring(stack, contract)
     say(_closing(settings, contract, table, run_id, steps))
@@ -162,7 +162,7 @@ def _deploy(settings: Settings, contract: Contract, *, trained: bool) -> str:
             deployer.check(record.run_id)
             run_id = record.run_id
         except ModelError as error:
-            say(f"   the deployed model cannot stay: {error}")
+            say(f"   the deployed model cannot be used any longer: {error}")
     if not run_id:
         champion = _registered_runs(contract).get("champion")
         if champion is None:
@@ -202,7 +202,7 @@ def _show_stored(stack: RunningStack, contract: Contract, sent: list[str]) -> No
         customer = {name: newest.get(name) for name in contract.feature_names}
         say(f"   {source}: {json.dumps(customer)}")
         say(f"   -> {newest['prediction']:.4f} by run {newest['model_run_id']}")
-    say(f"   {stack.count_predictions():,} predictions are kept")
+    say(f"   {stack.count_predictions():,} predictions are stored")
 
 
 def _show_monitoring(stack: RunningStack, contract: Contract) -> None:
@@ -227,7 +227,7 @@ def _closing(
     prometheus = f"\n  Prometheus   {address['prometheus']}" if "prometheus" in address else ""
     example = json.dumps(dict(contract.example), separators=(",", ":"))
     text = f"""
-== All of it is up
+== Everything is up
 
 Time:
 {steps.summary()}
@@ -247,16 +247,16 @@ Open:
   monitoring   {address["evidently_service"]}
   reports      {address["nginx"]}{prometheus}
 
-Ask it:
+Request a prediction:
   curl -X POST -H 'Content-Type: application/json' {api}/predict -d '{example}'
 
 Next:
-  make status                    what runs, and whether it is ready
-  make train                     search again; the better model becomes champion
-  make deploy RUN_ID=...         serve another run's model, without a gap
+  make status                    what is running, and whether it is ready
+  make train                     train again; the better model becomes champion
+  make deploy RUN_ID=...         serve another run's model, without downtime
   make report                    report on the recent predictions
-  make logs service=agent        what a service says
-  make reset_all env=embedded    stop everything and leave nothing behind"""
+  make logs service=agent        the log of a service
+  make reset_all env=embedded    stop everything and delete all state"""
     return f"{text}\n\n{_boxed(_SYNTHETIC)}" if table.synthetic else text
 
 
@@ -279,7 +279,10 @@ def main() -> int:
     try:
         demo()
     except KeyboardInterrupt:
-        say("\nStopped. The services run on: make status, make reset_all env=embedded", sys.stderr)
+        say(
+            "\nStopped. The services keep running: make status, make reset_all env=embedded",
+            sys.stderr,
+        )
         return 1
     return 0
 

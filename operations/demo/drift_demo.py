@@ -45,11 +45,11 @@ def demo_drift(name: str) -> None:
     require_runnable(reporting_schedule())
     no_alerts = stack.alerts_fault()
     say(f"== Drift {name}: {drift.meaning}")
-    say(f"   It is about {drift.share:.0%} of the customers, and about {', '.join(drift.features)}")
+    say(f"   It affects {drift.share:.0%} of the customers and changes {', '.join(drift.features)}")
     if no_alerts:
         say(f"   No alert will be shown: {no_alerts}")
     _calm(stack, settings, contract, alerts=not no_alerts)
-    say(f"\n== {settings.monitor_window_rows:,} customers who have changed, one after the other")
+    say(f"\n== {settings.monitor_window_rows:,} changed customers, sent one at a time")
 
     def drifted_features() -> str:
         sender.first()  # raises if sending has failed
@@ -69,7 +69,7 @@ def demo_drift(name: str) -> None:
             "all of them are answered", lambda: f"{sender.count:,}" if sender.is_done() else ""
         )
     with ReportRun(settings, stack) as report:
-        timeline.follow("a report is made", report.verdict)
+        timeline.follow("a report is created", report.verdict)
     say(_closing(settings, alerts=not no_alerts))
 
 
@@ -81,16 +81,19 @@ def _calm(stack: RunningStack, settings: Settings, contract: Contract, *, alerts
 
     if is_calm():
         return
-    say(f"\n== First {settings.monitor_window_rows:,} ordinary customers: the window is not calm")
+    say(
+        "\n== The window already shows drift: sending "
+        f"{settings.monitor_window_rows:,} ordinary customers first"
+    )
     with Sender(settings, contract, None) as sender:
         wait_until(sender.is_done, "the server answers too slowly", STEP_SECONDS)
     wait_until(
         is_calm,
-        "ordinary customers count as drifted too: the model was trained on others, or somebody "
-        "sends drifted ones. The monitoring service's page shows the features",
+        "ordinary customers are flagged as drifted too: the model was trained on different data, "
+        "or another sender is sending drifted customers. The monitoring page shows the features",
         STEP_SECONDS,
     )
-    say("   the window is calm")
+    say("   the window shows no drift")
 
 
 class Timeline:
@@ -116,7 +119,10 @@ class Timeline:
             return seen
 
         seen = wait_until(
-            poll, f"{title}: not yet; see make status", STEP_SECONDS, every=POLL_SECONDS
+            poll,
+            f"{title}: did not happen in time; see make status",
+            STEP_SECONDS,
+            every=POLL_SECONDS,
         )
         now = time.monotonic()
         line = f"   {title:<40} {now - self._began:6.1f} s {now - self._before:6.1f} s   {seen}"
@@ -157,7 +163,7 @@ class ReportRun:
         output, _ = self._process.communicate()
         report = self._stack.newest_report()
         if self._process.returncode or report is None or report == self._before:
-            raise StackError(f"there is no report:\n{output.strip()}")
+            raise StackError(f"no report was created:\n{output.strip()}")
         return f"{report.verdict}: {self._settings.reports_url}/{report.html}"
 
 
@@ -169,7 +175,7 @@ def _closing(settings: Settings, *, alerts: bool) -> str:
         f"  the gauges    {settings.monitor_page}/metrics\n"
         f"{alert}"
         f"  all reports   {settings.reports_url}/\n"
-        f"The next {settings.monitor_window_rows:,} ordinary customers calm it again; the "
+        f"The next {settings.monitor_window_rows:,} ordinary customers clear the drift again; the "
         "simulators send some every minute."
     )
 
@@ -179,7 +185,7 @@ def main() -> int:
     try:
         demo_drift(sys.argv[1] if len(sys.argv) > 1 else "")
     except KeyboardInterrupt:
-        say("\nStopped. The stack runs on.", sys.stderr)
+        say("\nStopped. The stack keeps running.", sys.stderr)
         return 1
     return 0
 

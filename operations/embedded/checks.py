@@ -54,7 +54,7 @@ def port_fault(service: Service, own_pids: set[int]) -> str | None:
         return None
     another = ports.next_free(service.host, service.port)
     return (
-        f"it is taken by {ports.holder(service.port)}: end that, or choose another port: "
+        f"it is in use by {ports.holder(service.port)}: stop it, or choose another port: "
         f"make demo {service.port_variable}={another or '...'}"
     )
 
@@ -66,7 +66,7 @@ def shared_ports_fault(services: Iterable[Service]) -> str | None:
         if service.port:
             by_port.setdefault(service.port, []).append(service.port_variable)
     shared = [" and ".join(names) for names in by_port.values() if len(names) > 1]
-    return f"{'; '.join(shared)} are the same port: give each its own" if shared else None
+    return f"{'; '.join(shared)} are the same port: give each a port of its own" if shared else None
 
 
 def address_fault(address: str) -> str | None:
@@ -74,8 +74,8 @@ def address_fault(address: str) -> str | None:
     if address in (HERE, EVERYWHERE):
         return None
     return (
-        f"the services find each other at {HERE}: set BIND_ADDRESS={HERE} (only this machine) or "
-        f"BIND_ADDRESS={EVERYWHERE} (everybody who reaches this machine; there are no logins)"
+        f"the services reach each other at {HERE}: set BIND_ADDRESS={HERE} (only this machine) or "
+        f"BIND_ADDRESS={EVERYWHERE} (anyone who can reach this machine; there are no logins)"
     )
 
 

@@ -34,12 +34,12 @@ def launch(stack: Path, run: Path, service: str) -> None:
     order = Order.read(run, service)
     ended = processes.end_service(stack, service, _GRACE_SECONDS)
     if ended:
-        _log(f"{service}: ended {ended} processes of its last run")
+        _log(f"{service}: ended {ended} processes left from its last run")
     processes.Identity.of(os.getpid()).write(layout.record(service))
     if order.port:
         wait_until(
             lambda: ports.is_free(order.host, order.port),
-            lambda: f"port {order.port} is taken by {ports.holder(order.port)}",
+            lambda: f"port {order.port} is in use by {ports.holder(order.port)}",
             _PORT_SECONDS,
         )
     if order.waits_for:

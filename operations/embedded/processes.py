@@ -108,7 +108,7 @@ def end_service(stack: Path, service: str | None, grace_seconds: float) -> int:
         end(left, grace_seconds)
         ended.update(process.pid for process in left)
     pids = ", ".join(str(process.pid) for process in left)
-    raise StackError(f"these processes do not end, not even by SIGKILL: {pids}")
+    raise StackError(f"these processes do not end, even after SIGKILL: {pids}")
 
 
 def outside_group(processes: Iterable[psutil.Process], leader: int) -> list[psutil.Process]:

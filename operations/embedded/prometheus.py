@@ -61,7 +61,7 @@ def main() -> None:
     settings = Settings.load()
     program = shutil.which("prometheus")
     if program is None:
-        raise StackError("prometheus is not installed any more")
+        raise StackError("prometheus is no longer installed")
     folder = layout.STACK / "prometheus"
     command = (
         program,

@@ -65,7 +65,7 @@ class _Startup:
             say(f"{name} ready   {self.service.address:<29} {now - self.began:5.1f} s")
             return True
         if state.name in ("FATAL", "STOPPED") or len(self.pids) >= _DEATHS:
-            raise StackError(self.describe("it ends each time that it is started"))
+            raise StackError(self.describe("it exits at every start"))
         if now - self.reminded > _REMIND_SECONDS:
             self.reminded = now
             say(f"{name} waiting ({answer.detail})")

@@ -60,7 +60,7 @@ class EmbeddedStack:
         chosen = self._select(names)
         for service in chosen:
             if service.lacks:
-                say(f"  {service.name:<20} left out: {service.lacks}")
+                say(f"  {service.name:<20} skipped: {service.lacks}")
         return [service for service in chosen if not service.lacks]
 
     def wait_until_ready(self, names: Iterable[str]) -> None:
@@ -74,7 +74,7 @@ class EmbeddedStack:
         with _lock():
             if not self._supervisord.is_running:
                 ended = self._supervisord.end()
-                say("nothing runs" if not ended else f"ended {ended} processes left behind")
+                say("nothing is running" if not ended else f"ended {ended} processes left behind")
                 return
             # Stop dependent services first: a flow run still reports its end to Prefect.
             for dependent in (True, False):
@@ -92,7 +92,7 @@ class EmbeddedStack:
         lines = []
         if own and not self._supervisord.is_running:
             lines.append(
-                "supervisord was killed; its services run on until the next start or reset"
+                "supervisord was killed; its services keep running until the next start or reset"
             )
         row = "{:<20} {:<9} {:>7}  {:<19} {:>8}  {:<29} {}"
         head = ("service", "state", "pid", "since (UTC)", "memory", "address", "ready")
@@ -117,7 +117,7 @@ class EmbeddedStack:
             )
             lines.append(row.format(*cells).rstrip())
         total = processes.memory_bytes(process for group in own.values() for process in group)
-        lines.append(f"together {total / _MIB:.0f} MiB (shared pages count for each process)")
+        lines.append(f"total {total / _MIB:.0f} MiB (shared pages count for each process)")
         say("\n".join(lines))
 
     def logs(self, service: str) -> None:
@@ -131,7 +131,7 @@ class EmbeddedStack:
         files = [layout.LOGS / f"{name}.log" for name in ([service] if service else names)]
         files = [file for file in files if file.exists()]
         if not files:
-            raise StackError("there is no log yet: nothing was started")
+            raise StackError("there is no log yet: no service was started")
         follow = ["-F"] if sys.stdout.isatty() else []
         lines = "100" if service else "20"
         os.execvp("tail", ["tail", "-n", lines, *follow, *map(str, files)])  # noqa: S606 - no shell
@@ -141,14 +141,14 @@ class EmbeddedStack:
         with _lock():
             self._supervisord.end()
             if left := processes.find_by_service(layout.STACK):
-                raise StackError(f"these processes do not end: {left}")
+                raise StackError(f"these processes cannot be ended: {left}")
             if layout.STACK.is_symlink():
                 layout.STACK.unlink()
             elif layout.STACK.exists():
                 shutil.rmtree(layout.STACK)
             if environments.active_name() == ENVIRONMENT:
                 environments.forget()
-        say("reset: nothing runs, and .embedded/ and .env are gone")
+        say("reset: nothing is running; .embedded/ and .env were deleted")
 
     def _select(self, names: Iterable[str]) -> list[Service]:
         wanted = set(names)

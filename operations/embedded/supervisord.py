@@ -108,7 +108,7 @@ class Supervisord:
 
         wait_until(
             lambda: not up(),
-            lambda: f"these services do not stop: {', '.join(up())}",
+            lambda: f"these services cannot be stopped: {', '.join(up())}",
             max(service.stop_seconds for service in stopping) + _GRACE_SECONDS,
             every=0.1,
         )
@@ -154,8 +154,8 @@ class Supervisord:
         if not self._is_reachable():
             return False
         say(
-            f"supervisord does not answer; unless it does within {_PATIENCE_SECONDS:g} s, it is "
-            "restarted together with every service"
+            "supervisord does not answer; it and all services will be restarted if it stays silent "
+            f"for {_PATIENCE_SECONDS:g} s"
         )
         return self._client.answers_within(_PATIENCE_SECONDS, self._is_reachable)
 

@@ -21,12 +21,12 @@ def python_fault() -> str | None:
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
         running = f"{sys.version_info.major}.{sys.version_info.minor}"
         return (
-            f"this is Python {running}, and 3.11 to 3.13 is needed: install one, remove .venv, "
-            "and name it: make demo PYTHON=/path/to/python3.12"
+            f"this is Python {running}, but 3.11 to 3.13 is needed: install one, remove .venv, "
+            "and run: make demo PYTHON=/path/to/python3.12"
         )
     if importlib.util.find_spec("ensurepip") is None:
         return (
-            "this Python cannot make virtual environments: install its venv package "
+            "this Python cannot create virtual environments: install its venv package "
             f"(Debian, Ubuntu: apt install python3.{sys.version_info.minor}-venv)"
         )
     return None
@@ -38,8 +38,8 @@ def disk_fault(folder: Path, needed_gib: float) -> str | None:
     if free >= needed_gib:
         return None
     return (
-        f"{free:.1f} GiB are free where the project is, and {needed_gib:g} are needed: make "
-        "room, or move the project to a larger disk"
+        f"only {free:.1f} GiB free on the project's disk, {needed_gib:g} needed: free some space, "
+        "or move the project to a larger disk"
     )
 
 

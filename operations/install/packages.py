@@ -66,7 +66,7 @@ def main(lock: Path, python: str = sys.executable) -> None:
     if not _uv_installs(lock, python):
         _say("uv could not install it; trying with pip, which takes longer")
         if not _pip_installs(lock, python):
-            sys.exit("The packages could not be installed: see above. Is there a network?")
+            sys.exit("The packages could not be installed: see above. Is the network up?")
     _say(f"installed after {time.monotonic() - began:.0f} s")
 
 

@@ -60,4 +60,4 @@ def memory_fault(needed_gib: float, own_bytes: int = 0) -> str | None:
     available = (memory.available_bytes() + own_bytes) / _GIB
     if available >= needed_gib:
         return None
-    return f"{available:.1f} GiB are available, and {needed_gib:g} are needed: end other programs"
+    return f"only {available:.1f} GiB available, {needed_gib:g} needed: stop other programs"

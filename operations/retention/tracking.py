@@ -202,7 +202,7 @@ def _collect_garbage(settings: Settings) -> int:
     )
     if done.returncode:
         tail = "\n".join(done.stderr.strip().splitlines()[-_TAIL_LINES:])
-        raise TrackingStoreError(f"mlflow gc has failed:\n{tail}")
+        raise TrackingStoreError(f"mlflow gc failed:\n{tail}")
     return done.stdout.count("has been permanently deleted")
 
 

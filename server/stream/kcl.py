@@ -78,7 +78,7 @@ class KclEngine:
             idle_time_between_reads_millis=int(READ_SECONDS * 1000),
             shard_sync_interval_millis=_SHARD_SYNC_SECONDS * 1000,
         )
-        log.info("reading stream %s, made at %s", stream.name, stream.created_at.isoformat())
+        log.info("reading stream %s, created at %s", stream.name, stream.created_at.isoformat())
         thread = threading.Thread(target=scheduler.run, name="kcl", daemon=True)
         thread.start()
         self._oversee(stream, thread, in_hand)
@@ -88,13 +88,13 @@ class KclEngine:
             self._context.liveness.renew()
             in_hand.wait(_TURN_SECONDS)
         if not thread.is_alive() or in_hand.failed:
-            raise RuntimeError("the engine ended by itself; see the log above")
+            raise RuntimeError("the engine exited unexpectedly; see the log above")
         shutdown = threading.Thread(target=scheduler.shutdown, name="kcl-shutdown", daemon=True)
         shutdown.start()
         shutdown.join(_SHUTDOWN_SECONDS)
         if shutdown.is_alive():
             # It waits for responses from AWS that do not come. The leases expire by themselves.
-            log.warning("kcl-rs does not end in order; ending without it")
+            log.warning("kcl-rs does not shut down cleanly; exiting without it")
 
     def _oversee(self, stream: Stream, thread: threading.Thread, in_hand: "_BatchesInHand") -> None:
         look_at = 0.0
@@ -108,7 +108,7 @@ class KclEngine:
             found = self._context.identity.look()
             if found is not None and found != stream:
                 log.error(
-                    "stream %s was made anew: the one made at %s can no longer be read, and its "
+                    "stream %s was recreated: the one created at %s can no longer be read, and its "
                     "checkpoints are void; reading the new one from TRIM_HORIZON",
                     *(stream.name, stream.created_at.isoformat()),
                 )
@@ -205,7 +205,7 @@ class _ShardProcessor(RecordProcessorBase):
         except Exception:
             # The process ends, and the checkpoint stays where it was.
             self._behind = self._in_hand.failed = True
-            log.exception("the processor of %s has a defect", self._shard_id)
+            log.exception("unexpected error in the processor of %s", self._shard_id)
 
     def _answer(self, batch: ProcessRecordsInput) -> None:
         records = [_record(record) for record in batch.records]
@@ -232,7 +232,7 @@ class _ShardProcessor(RecordProcessorBase):
                     checkpointer.checkpoint(record.sequence_number, record.sub_sequence_number)
             except CheckpointError as error:
                 if error.value == _LEASE_IS_GONE:
-                    log.warning("%s is another instance's now", self._shard_id)
+                    log.warning("%s is now read by another instance", self._shard_id)
                     return False
                 if self._in_hand.closed:
                     raise Stopped from error

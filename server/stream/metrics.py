@@ -62,7 +62,7 @@ class StreamMetrics:
         self.registry.register(_Shards(self._shards, self._lock))
         self._records = Counter(
             "mlstack_stream_records",
-            "Records dealt with.",
+            "Records processed.",
             ("outcome",),
             registry=self.registry,
         )
@@ -140,7 +140,7 @@ class _Shards:
         )
         age = GaugeMetricFamily(
             "mlstack_stream_checkpoint_age_seconds",
-            "Time since all that was read of the shard was checkpointed.",
+            "Time since everything read from the shard was checkpointed.",
             labels=("shard_id",),
         )
         with self._lock:

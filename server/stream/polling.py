@@ -76,7 +76,7 @@ class PollingEngine:
                 self._lock.acquire(timeout=0)
             except Timeout:
                 if not logged:
-                    log.info("another instance reads stream %s: waiting for its end", self._name)
+                    log.info("another instance reads stream %s: waiting for it to stop", self._name)
                     logged = True
                 self._context.liveness.renew()
                 self._context.stop.wait(_LOCK_SECONDS)
@@ -112,12 +112,12 @@ class PollingEngine:
         if self._checkpoints.void:
             created_at, count = self._checkpoints.void
             log.error(
-                "stream %s was made anew: %d checkpoints belong to the one made at %s, which can "
-                "no longer be read; reading the new one from TRIM_HORIZON",
+                "stream %s was recreated: %d checkpoints belong to the one created at %s, which "
+                "can no longer be read; reading the new one from TRIM_HORIZON",
                 *(stream.name, count, created_at.isoformat()),
             )
             self._context.metrics.checkpoint_lost(count)
-        log.info("reading stream %s, made at %s", stream.name, stream.created_at.isoformat())
+        log.info("reading stream %s, created at %s", stream.name, stream.created_at.isoformat())
         return True
 
     def _follow_shards(self, checkpoints: Checkpoints) -> None:

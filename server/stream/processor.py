@@ -142,8 +142,8 @@ def _customer(predictor: Predictor, record: Record) -> Customer:
     except (InvalidJson, InvalidCustomer):
         raise
     except Exception as error:
-        log.exception("record %s cannot be read: a defect", record.sequence_number)
-        raise InternalError(f"the server has a defect: {type(error).__name__}") from error
+        log.exception("unexpected error while reading record %s", record.sequence_number)
+        raise InternalError(f"unexpected error in the server: {type(error).__name__}") from error
 
 
 def _payload(data: bytes) -> Any:

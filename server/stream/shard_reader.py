@@ -86,7 +86,7 @@ class ShardReader(threading.Thread):
                 return
             except Exception:
                 # The engine starts another reader from the checkpoint.
-                log.exception("reading %s failed; beginning again", self._shard_id)
+                log.exception("reading %s failed; starting again", self._shard_id)
 
     def _read_shard(self) -> None:
         while True:
@@ -103,7 +103,7 @@ class ShardReader(threading.Thread):
                 self._confirm_stream()
                 self._checkpoints.end(self._shard_id)
                 self.at_end = True
-                log.info("%s is read to its end", self._shard_id)
+                log.info("%s was read to its end", self._shard_id)
                 return
             self._context.stop.sleep(max(0.0, read_at + READ_SECONDS - time.monotonic()))
 

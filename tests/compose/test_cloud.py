@@ -401,7 +401,7 @@ def test_deleted_run_leaves_the_bucket(stack: Cloud) -> None:
 def test_backup_leaves_out_the_bucket(stack: Cloud) -> None:
     """A backup holds MLflow's database; artifacts stay in the bucket."""
     said = stack.make("backup", env="cloud")
-    assert f"artifacts stay in s3://{stack.models}" in said
+    assert f"artifacts in s3://{stack.models}" in said
     (backup,) = (stack.project.folder / "backups").iterdir()
     with tarfile.open(backup) as archive:
         names = set(archive.getnames())

@@ -157,7 +157,7 @@ def test_drift_is_seen_alarmed_about_and_reported(stack: Local) -> None:
         "drift in the gauges of /metrics",
         "alert DataDrifted fires",
         "all of them are answered",
-        "a report is made",
+        "a report is created",
     ]
     after = [seconds for _, seconds, _ in lines]
     assert after == sorted(after)
@@ -166,7 +166,7 @@ def test_drift_is_seen_alarmed_about_and_reported(stack: Local) -> None:
     drift = load_drift(stack.contract, drifts, "limits_are_cut")
     # Which of them is seen first depends on how far the window was filled when it was looked at.
     assert set(drift.features) & set(seen["drift in the gauges of /metrics"].split(", "))
-    (report,) = re.findall(r"drift: (http://\S+\.html)", seen["a report is made"])
+    (report,) = re.findall(r"drift: (http://\S+\.html)", seen["a report is created"])
     page = requests.get(report, timeout=10)
     assert page.ok
     assert "Drift" in page.text
@@ -201,7 +201,7 @@ def test_security_counts_are_all_0(stack: Local) -> None:
     said = stack.make("security")
     for what in (
         "ports outside loopback",
-        "of our containers as root",
+        "project containers that run as root",
         "added capabilities",
         "default passwords that work",
     ):
@@ -236,7 +236,7 @@ def test_security_counts_name_what_is_wrong(stack: Local) -> None:
         docker("rm", "--force", wrong)
     assert done.returncode != 0
     for line in (
-        r"1 of our containers as root\n +intruder$",
+        r"1 project containers that run as root\n +intruder$",
         r"1 added capabilities\n +intruder: (CAP_)?NET_ADMIN$",
         r"1 default passwords that work\n +mongo: admin with changeme$",
         r"[12] ports outside loopback\n +intruder: (0\.0\.0\.0|::) port \d+$",
@@ -274,7 +274,7 @@ def test_broken_model_is_refused_and_the_old_one_stays(stack: Local) -> None:
     with Load(f"{stack.api}/predict", stack.customers()[0], RATE) as load:
         for wrong, said in (
             (run_id, "not the file that was trained"),
-            ("0" * 32, "knows no run"),
+            ("0" * 32, "has no run"),
             ("x", "no run id"),
         ):
             refused = stack.project.make("deploy", RUN_ID=wrong)

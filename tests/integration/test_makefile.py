@@ -87,7 +87,7 @@ def test_unknown_environment_is_refused_in_a_sentence(target: str) -> None:
     """An environment that does not exist is refused, with those that do."""
     refused = _make(target, "env=moon")
     assert refused.returncode != 0
-    assert "env=moon: no such environment; there is env=embedded, local, cloud" in refused.stdout
+    assert "env=moon: no such environment; choose env=embedded, local, cloud" in refused.stdout
     assert "Traceback" not in refused.stdout
 
 

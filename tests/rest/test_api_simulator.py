@@ -189,7 +189,7 @@ def test_stop_is_prompt_whatever_is_waited_for(
         assert business.stop() == 0
         assert time.monotonic() - begun < 6
     assert not business.heartbeat().exists()
-    assert "stopped in order" in business.said()
+    assert "shut down cleanly" in business.said()
 
 
 def test_health_check_knows_whether_the_loop_turns(double: HttpDouble, tmp_path: Path) -> None:

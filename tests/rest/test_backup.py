@@ -165,7 +165,7 @@ class TestRefusal:
 
     def test_restore_refuses_a_backup_that_was_cut_off(self, saved: Saved, new: Settings) -> None:
         """A file that breaks off restores nothing."""
-        assert "not whole" in self._refused(new, saved.backup[:-1000], BackupError)
+        assert "incomplete" in self._refused(new, saved.backup[:-1000], BackupError)
 
     def test_restore_refuses_while_servers_write(self, saved: Saved, new: Settings) -> None:
         """Running servers would write between the restored documents."""

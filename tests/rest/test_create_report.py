@@ -157,9 +157,7 @@ def test_report_skips_a_window_with_too_few_predictions(
     assert _report(settings, documented).compared_with.kind == "training data"
 
 
-@pytest.mark.parametrize(
-    ("rows", "found"), [(0, "is none"), (1, "is 1 prediction"), (29, "are 29 predictions")]
-)
+@pytest.mark.parametrize(("rows", "found"), [(0, "only 0"), (1, "only 1"), (29, "only 29")])
 def test_too_few_predictions_make_no_report(
     settings: Settings, documented: Contract, rows: int, found: str
 ) -> None:
@@ -167,7 +165,7 @@ def test_too_few_predictions_make_no_report(
     _predict(settings, documented, hours_ago=4)
     if rows:
         _predict(settings, documented, hours_ago=1, rows=rows)
-    with pytest.raises(TooFewRows, match=f"needs 30 predictions, and from .* UTC there {found}$"):
+    with pytest.raises(TooFewRows, match=f"needs 30 predictions, but has {found} in .* UTC$"):
         _report(settings, documented)
     assert not settings.reports_path.exists()
     with ReportStore(settings.mongo_uri) as store:

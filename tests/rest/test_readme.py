@@ -86,7 +86,7 @@ def test_drift_is_seen_alarmed_about_and_reported(stack: EmbeddedStack) -> None:
     assert set(drift.features) & set(seen["drift in the gauges of /metrics"].split(", "))
     drifted = 'evidently:data_drift:drifted{feature="credit_limit"} == 1'
     wait_until(lambda: stack.prometheus.query(drifted), "credit_limit has drifted", seconds=60)
-    (report,) = re.findall(r"drift: (http://\S+\.html)", seen["a report is made"])
+    (report,) = re.findall(r"drift: (http://\S+\.html)", seen["a report is created"])
     assert requests.get(report, timeout=10).ok
     assert "DataDrifted" in stack.prometheus.firing()
 

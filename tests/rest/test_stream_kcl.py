@@ -80,7 +80,7 @@ def test_kcl_notices_a_stream_made_anew(
             assert len(Ledger(new_client, mongo).results()) == 80
             assert server.metric("mlstack_stream_checkpoint_lost_total") == 1
     assert len(old) == 50
-    assert "made anew" in server.log.read_text()
+    assert "was recreated" in server.log.read_text()
 
 
 def test_kcl_stop_is_prompt_without_aws(

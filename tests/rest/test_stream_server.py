@@ -253,7 +253,7 @@ def test_stream_made_anew_is_noticed_while_running(
         with running(emulator) as new_client:
             Ledger(new_client, mongo).check(put(new_client, customers(documented, 500)))
             assert server.metric("mlstack_stream_checkpoint_lost_total") == 2
-    assert "made anew" in server.log.read_text()
+    assert "was recreated" in server.log.read_text()
 
 
 def test_stream_made_anew_is_noticed_at_the_start(
@@ -269,7 +269,7 @@ def test_stream_made_anew_is_noticed_at_the_start(
         with server:
             Ledger(client, mongo).check(puts)
             assert server.metric("mlstack_stream_checkpoint_lost_total") == 2
-    assert "made anew" in server.log.read_text()
+    assert "was recreated" in server.log.read_text()
 
 
 def test_second_instance_takes_over_from_a_dead_one(
@@ -278,7 +278,7 @@ def test_second_instance_takes_over_from_a_dead_one(
     """It waits while the first one lives."""
     second = server.another()
     with server, second, Load(kinesis, documented) as load:
-        wait_until(lambda: "waiting for its end" in second.log.read_text(), "the second waits")
+        wait_until(lambda: "waiting for it to stop" in second.log.read_text(), "the second waits")
         wait_until(lambda: server.metric("mlstack_stream_records_total") > 100, "the first works")
         assert second.metric("mlstack_stream_records_total") == 0
         server.kill()

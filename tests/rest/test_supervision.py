@@ -193,7 +193,7 @@ def test_taken_port_fails_the_start_and_names_its_holder(project: ProjectCopy) -
         started = project.supervise("start", "mongo")
         doctor = project.make("doctor")
     assert started.returncode != 0
-    assert f"port {project.port('MONGO_PORT')} is taken by process {os.getpid()}" in started.stdout
+    assert f"port {project.port('MONGO_PORT')} is in use by process {os.getpid()}" in started.stdout
     assert doctor.returncode != 0
     assert "make demo MONGO_PORT=" in doctor.stdout
 

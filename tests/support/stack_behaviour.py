@@ -118,4 +118,4 @@ def check_backup_comes_back(stack: Stack, kept: Kept, environment: str) -> None:
     assert Kept.of(stack) == kept
     again = stack.project.make("restore", BACKUP=f"backups/{backup.name}")
     assert again.returncode != 0
-    assert "A restore replaces nothing" in again.stdout
+    assert "A restore never overwrites data" in again.stdout

@@ -190,7 +190,7 @@ def test_history_lists_all_attempts_in_order(
 ) -> None:
     """`history` lists all attempts in order, failed ones too."""
     assert main(["history"]) == 0
-    assert capsys.readouterr().out == "nothing was deployed yet\n"
+    assert capsys.readouterr().out == "nothing has been deployed yet\n"
     main(["to", A])
     main(["to", BROKEN])
     main(["rollback"])

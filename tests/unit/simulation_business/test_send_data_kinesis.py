@@ -104,7 +104,7 @@ def test_dead_letter_is_a_refusal(streams: Streams, caplog: pytest.LogCaptureFix
     streams.refuse(1)
     streams.refuse(1)  # its second part
     assert not streams.simulator.finish()
-    assert f"record {streams.prediction_id(1)} is refused: ['no customer']" in caplog.messages
+    assert f"record {streams.prediction_id(1)} was rejected: ['no customer']" in caplog.messages
     assert "sent=3 answered=2 refused=1 waiting=0 missing=0" in caplog.messages[-1]
 
 

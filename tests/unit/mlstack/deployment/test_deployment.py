@@ -122,7 +122,7 @@ def test_worker_that_hangs_restores_the_old_model(
     """If a worker does not follow in time, the old model is deployed again."""
     monkeypatch.setattr(deployer_module, "_FOLLOW_SECONDS", 0.3)
     deployer.state.write_statement(Statement(server="s", worker="1", run_id=None))
-    with pytest.raises(DeploymentError, match="did not follow"):
+    with pytest.raises(DeploymentError, match="did not switch to the new model"):
         deployer.deploy(A)
     assert deployed(deployer) is None
 

@@ -90,11 +90,11 @@ def test_first_run_creates_everything(run: Run, given: Settings, documented: Con
     """Bucket, table and streams are created and reported."""
     key = documented.data.key
     assert run(given) == [
-        f"made bucket {BUCKET}",
+        f"created bucket {BUCKET}",
         f"sent mine.csv (4 bytes) to s3://{BUCKET}/{key}",
-        "made stream predictions (2 shards)",
-        "made stream results (1 shard)",
-        "made stream predictions-dead-letter (1 shard)",
+        "created stream predictions (2 shards)",
+        "created stream results (1 shard)",
+        "created stream predictions-dead-letter (1 shard)",
     ]
     assert stored(key) == MINE
 
@@ -130,7 +130,7 @@ def test_kept_table_is_reported_with_origin(
     """The report says which file the kept table came from."""
     run(given)
     address = f"s3://{BUCKET}/{documented.data.key}"
-    stays = "stays as it is: 4 bytes of mine.csv (DATA_FILE=... replaces it)"
+    stays = "is unchanged: 4 bytes from mine.csv (set DATA_FILE=... to replace it)"
     assert run(plain) == [f"{address} {stays}"]
 
 
@@ -149,7 +149,7 @@ def test_emptied_store_gets_users_table_again(
     """After a restart of the emulator the user's table is sent again, not the sample."""
     run(given)
     forget()
-    assert "sent mine.csv (4 bytes), which it had before, to" in run(plain)[1]
+    assert "sent mine.csv (4 bytes) again to" in run(plain)[1]
     assert stored(documented.data.key) == MINE
 
 
@@ -160,7 +160,7 @@ def test_new_machine_copies_table_from_store(
     run(given)
     new = plain.model_copy(update={"state_dir": tmp_path / "new"})
     [stays] = run(new)
-    assert "stays as it is: 4 bytes (" in stays
+    assert "is unchanged: 4 bytes (" in stays
     assert stored(documented.data.key) == MINE
     forget()
     init_aws.restore_aws(new, print)
@@ -240,7 +240,7 @@ def test_restore_creates_what_is_gone(run: Run, given: Settings, documented: Con
     init_aws.restore_aws(given, said.append)
     assert said == [
         f"sent mine.csv (4 bytes) again to s3://{BUCKET}/{documented.data.key}",
-        "made stream results (1 shard)",
+        "created stream results (1 shard)",
     ]
 
 
@@ -261,7 +261,7 @@ def test_refusing_store_is_not_empty(
         return call(self, operation, arguments)
 
     monkeypatch.setattr(BaseClient, "_make_api_call", refusing)
-    with pytest.raises(FeatureStoreError, match="refuses"):
+    with pytest.raises(FeatureStoreError, match="rejected"):
         run(plain)
 
 

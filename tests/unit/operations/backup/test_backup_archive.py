@@ -59,7 +59,7 @@ def test_members_are_unpacked_unchanged(tmp_path: Path) -> None:
 def test_cut_off_backup_is_refused(tmp_path: Path, left: float) -> None:
     whole = _backup(one=bytes(range(256)) * 100, two=b"2")
     cut = whole[: left if isinstance(left, int) else int(left * len(whole))]
-    with pytest.raises(BackupError, match="not whole"):
+    with pytest.raises(BackupError, match="incomplete"):
         unpack(io.BytesIO(cut), tmp_path / "out")
 
 
@@ -74,21 +74,21 @@ def test_half_written_backup_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="absent"):
         fail_half_way()
     stream.seek(0)
-    with pytest.raises(BackupError, match="not whole"):
+    with pytest.raises(BackupError, match="incomplete"):
         unpack(stream, tmp_path / "out")
 
 
 def test_changed_or_missing_member_is_named(tmp_path: Path) -> None:
     changed = _repacked(_backup(one=b"1", two=b"2"), two=b"3")
-    with pytest.raises(BackupError, match=r"not whole: part/two$"):
+    with pytest.raises(BackupError, match=r"damaged; .*: part/two$"):
         unpack(io.BytesIO(changed), tmp_path / "changed")
     less = _repacked(_backup(one=b"1"), **{"manifest.json": _manifest(_backup(one=b"1", two=b"2"))})
-    with pytest.raises(BackupError, match=r"not whole: part/two$"):
+    with pytest.raises(BackupError, match=r"damaged; .*: part/two$"):
         unpack(io.BytesIO(less), tmp_path / "less")
 
 
 def test_other_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BackupError, match="no backup"):
+    with pytest.raises(BackupError, match="not a backup"):
         unpack(io.BytesIO(b"customers,of,another,kind\n" * 100), tmp_path / "text")
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w:gz") as tar:
@@ -113,7 +113,7 @@ def test_unpack_writes_only_into_folder(tmp_path: Path, above: str) -> None:
         archive.add(name, b"1")
         archive.finish(NOW, "3.0", None, {})
     stream.seek(0)
-    with pytest.raises(BackupError, match="outside', which does not belong in it"):
+    with pytest.raises(BackupError, match=r"unexpected member .*outside'"):
         unpack(stream, tmp_path / "out")
     assert not (tmp_path / "outside").exists()
 
@@ -125,7 +125,7 @@ def test_unpack_refuses_links(tmp_path: Path) -> None:
         link.type, link.linkname = tarfile.SYMTYPE, "elsewhere"
         tar.addfile(link)
     stream.seek(0)
-    with pytest.raises(BackupError, match="'link', which does not belong in it"):
+    with pytest.raises(BackupError, match="unexpected member 'link'"):
         unpack(stream, tmp_path / "out")
 
 

@@ -91,7 +91,7 @@ def test_jobs_of_makefile_have_service_with_code() -> None:
         service = services[job.service_of(module)]
         dockerfile = (ROOT / service["build"]["dockerfile"]).read_text(encoding="utf-8")
         assert f"COPY {module.partition('.')[0]} " in dockerfile, module
-    with pytest.raises(StackError, match="no service has this module's code"):
+    with pytest.raises(StackError, match="no service's image contains this module"):
         job.service_of("monitoring.evidently_service.app")
 
 

@@ -26,7 +26,7 @@ def test_low_port_is_free_to_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     assert checks.port_fault("0.0.0.0", 443) is None
     assert asked == [("0.0.0.0", 443)]
     monkeypatch.setattr(ports, "answers", lambda *_: True)
-    assert "it is taken by" in str(checks.port_fault("0.0.0.0", 443))
+    assert "it is in use by" in str(checks.port_fault("0.0.0.0", 443))
 
 
 def test_answers_means_accepting_connections() -> None:
@@ -36,7 +36,7 @@ def test_answers_means_accepting_connections() -> None:
         assert not ports.answers("127.0.0.1", port)
         server.listen()
         assert ports.answers("127.0.0.1", port)
-        assert "it is taken by" in str(checks.port_fault("127.0.0.1", port))
+        assert "it is in use by" in str(checks.port_fault("127.0.0.1", port))
 
 
 def test_missing_files_of_proxy_are_named(tmp_path: Path) -> None:

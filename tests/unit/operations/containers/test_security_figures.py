@@ -72,11 +72,13 @@ def test_own_container_started_as_root_is_found(
     documents: dict[str, dict[str, Any]], user: str
 ) -> None:
     documents["model-server-api"]["Config"]["User"] = user
-    assert found(documents) == {"of our containers as root": ("model-server-api",)}
+    assert found(documents) == {"project containers that run as root": ("model-server-api",)}
 
 
 def test_own_container_with_root_process_is_found(documents: dict[str, dict[str, Any]]) -> None:
-    assert found(documents, uids=(10001, 0)) == {"of our containers as root": ("model-server-api",)}
+    assert found(documents, uids=(10001, 0)) == {
+        "project containers that run as root": ("model-server-api",)
+    }
 
 
 def test_public_image_as_root_without_reason_is_found(
@@ -92,13 +94,13 @@ def test_public_image_as_root_without_reason_is_found(
     [
         ("CapAdd", ["NET_ADMIN"], "added capabilities"),
         ("Privileged", True, "added capabilities"),
-        ("CapDrop", None, "of our containers with capabilities"),
-        ("CapDrop", ["CHOWN"], "of our containers with capabilities"),
-        ("SecurityOpt", None, "of our containers that can gain privileges"),
-        ("SecurityOpt", ["seccomp=unconfined"], "of our containers that can gain privileges"),
-        ("ReadonlyRootfs", False, "of our containers with a writable root"),
-        ("NetworkMode", "host", "parts of the machine in containers"),
-        ("PidMode", "host", "parts of the machine in containers"),
+        ("CapDrop", None, "project containers with capabilities"),
+        ("CapDrop", ["CHOWN"], "project containers with capabilities"),
+        ("SecurityOpt", None, "project containers that can gain privileges"),
+        ("SecurityOpt", ["seccomp=unconfined"], "project containers that can gain privileges"),
+        ("ReadonlyRootfs", False, "project containers with a writable root file system"),
+        ("NetworkMode", "host", "host resources in containers"),
+        ("PidMode", "host", "host resources in containers"),
     ],
 )
 def test_excess_privileges_are_found(
@@ -112,7 +114,7 @@ def test_excess_privileges_are_found(
 
 def test_engine_socket_in_container_is_found(documents: dict[str, dict[str, Any]]) -> None:
     documents["localstack"]["Mounts"].append({"Source": "/var/run/docker.sock"})
-    assert list(found(documents)) == ["parts of the machine in containers"]
+    assert list(found(documents)) == ["host resources in containers"]
 
 
 def test_secret_in_environment_is_named_not_shown(
@@ -120,7 +122,7 @@ def test_secret_in_environment_is_named_not_shown(
 ) -> None:
     documents["mongo"]["Config"]["Env"].append("URI=mongodb://root:s3cret@mongo")
     assert found(documents, secrets={"mongo_root_password": "s3cret"}) == {
-        "secrets in an environment": ("mongo: URI has mongo_root_password",)
+        "secrets in environment variables": ("mongo: URI has mongo_root_password",)
     }
 
 

@@ -75,5 +75,5 @@ class TestTimeline:
 
     def test_step_that_never_happens_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("operations.demo.drift_demo.STEP_SECONDS", 0)
-        with pytest.raises(Unavailable, match=r"gauge: not yet; .* \(waited 0 s\)"):
+        with pytest.raises(Unavailable, match=r"gauge: did not happen in time; .* \(waited 0 s\)"):
             Timeline(live=False).follow("gauge", lambda: "")

@@ -161,7 +161,7 @@ def test_disk_fault_says_how_much_is_needed(
 ) -> None:
     free(monkeypatch, gib=2.5)
     assert before_install.disk_fault(tmp_path, 2.4) is None
-    assert "2.5 GiB are free where the project is, and 2.6 are needed: make room" in str(
+    assert "only 2.5 GiB free on the project's disk, 2.6 needed: free some space" in str(
         before_install.disk_fault(tmp_path, 2.6)
     )
 

@@ -47,4 +47,4 @@ def test_start_leaves_out_missing_prometheus(
     assert "prometheus" not in started
     assert {"mlflow", "model-server-api"} <= started
     (said,) = capsys.readouterr().out.splitlines()
-    assert "left out: prometheus is not installed" in said
+    assert "skipped: prometheus is not installed" in said
