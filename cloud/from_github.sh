@@ -43,7 +43,7 @@ else
   case $code in
     0) report 'done' "$messages" ;;
     1) report 'refused by the machine' "$messages" ;;
-    75) report 'refused: another deployment is under way' "$messages" ;;
+    75) report 'refused: another deployment is in progress' "$messages" ;;
     *) report "failed ($code)" "$messages" ;;
   esac
   exit "$code"

@@ -14,7 +14,7 @@
 # or returns it, so repeating is always safe.
 #
 # Exit code: 0 done, or nothing to do; 1 refused or rolled back; 2 invalid request; 75 another
-# deployment is under way.
+# deployment is in progress.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -66,7 +66,7 @@ if flock --wait 1 9; then
       </dev/null >/dev/null 2>>"$NOTES/errors" &
   fi
 elif [[ $(head -n 1 "$NOTES/running") != "$request" ]]; then
-  printf 'another deployment is under way: %s\n' "$(tail -n 1 "$NOTES/running")" >&2
+  printf 'another deployment is in progress: %s\n' "$(tail -n 1 "$NOTES/running")" >&2
   exit 75
 fi
 exec 9>&-

@@ -133,7 +133,8 @@ def _expanded(name: str, given: dict[str, str]) -> dict[str, str]:
         raise SettingsError(f".env.{name}: unknown variable {error} in a value") from error
     except ValueError as error:
         raise SettingsError(
-            f".env.{name}: a $ in a value must start ${{NAME}}; write $$ for a dollar ({error})"
+            f".env.{name}: a $ in a value does not start a ${{NAME}}: "
+            f"write $$ for a dollar sign ({error})"
         ) from error
 
 

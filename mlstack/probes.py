@@ -85,7 +85,7 @@ def mongo_answers(host: str, port: int) -> Answer:
     except (OSError, struct.error) as error:
         return Answer(ready=False, detail=f"no answer yet ({error})")
     fine = b"\x01ok\0" + struct.pack("<d", 1.0) in reply
-    return Answer(ready=fine, detail="" if fine else "hello was refused")
+    return Answer(ready=fine, detail="" if fine else "hello was rejected")
 
 
 def ask(url: str, data: dict[str, Any] | None) -> tuple[int, bytes]:

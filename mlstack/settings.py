@@ -246,7 +246,7 @@ class Settings(BaseModel):
         if self.feedback_token_file is None:
             raise SettingsError(
                 f"BIND_ADDRESS={self.bind_address}, PUBLIC_HOST={self.public_host}: other machines "
-                "reach /feedback and /iterate, so FEEDBACK_TOKEN_FILE must name a token's file"
+                "can reach /feedback and /iterate, so FEEDBACK_TOKEN_FILE must name a token's file"
             )
         return read_secret("FEEDBACK_TOKEN_FILE", ROOT / self.feedback_token_file)
 

@@ -67,9 +67,9 @@ def _ensure(deployer: Deployer, chosen: str) -> str:
     if chosen in ("", run_id) or record is None:
         return f"run {run_id} is deployed"
     return (
-        f"run {run_id} is deployed and stays, by {record.deployed_by} since "
-        f"{record.deployed_at:%Y-%m-%d %H:%M} UTC: RUN_ID of the environment's file ({chosen}) "
-        f"was deployed before that; to change to it: make deploy RUN_ID={chosen}"
+        f"run {run_id} is still deployed (by {record.deployed_by}, since "
+        f"{record.deployed_at:%Y-%m-%d %H:%M} UTC); RUN_ID of the environment's file ({chosen}) "
+        f"was deployed earlier; to change to it: make deploy RUN_ID={chosen}"
     )
 
 

@@ -50,7 +50,7 @@ class Metrics:
         )
         self._predictions = Counter(
             "mlstack_predictions",
-            "Predictions answered.",
+            "Predictions returned.",
             ("source", "model_run_id"),
             registry=self._registry,
         )

@@ -100,7 +100,7 @@ def openapi_document(contract: Contract, run_id: str | None) -> dict[str, Any]:
                 "feedbackToken": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": ("Required if other machines can reach the server."),
+                    "description": "Required if other machines can reach the server.",
                 }
             },
         },
@@ -127,7 +127,7 @@ def _predict_batch(contract: Contract) -> dict[str, Any]:
     return {
         "operationId": "predictBatch",
         "summary": f"Predict 1 to {MAX_BATCH:,} customers",
-        "description": "Answered in the same order; if one customer is invalid, none is predicted.",
+        "description": "In the same order; if one customer is invalid, none is predicted.",
         **_prediction(customers, "The predictions.", predictions),
     }
 
@@ -150,7 +150,7 @@ def _feedback(contract: Contract) -> dict[str, Any]:
     return {
         "operationId": "feedback",
         "tags": ["predictions"],
-        "summary": "Report the outcomes of predictions",
+        "summary": "Report outcomes of customers",
         "description": (
             f"`{contract.target.name}`: {contract.target.meaning} Once it is known, in any order; "
             "of two reports on a prediction the later one counts."
@@ -228,7 +228,7 @@ def _problem_schema() -> dict[str, Any]:
             "title": text,
             "status": {"type": "integer"},
             "detail": text,
-            "code": {"type": "string", "description": "Machine-readable code of the problem."},
+            "code": {"type": "string", "description": "Stable code for programs."},
             "request_id": text,
             "errors": {"type": "array", "maxItems": MAX_ERRORS, "items": _object(fault)},
         }

@@ -43,14 +43,12 @@ KINDS = {
         _kind("body_too_large", 413, "The body is too large."),
         _kind("unsupported_content_type", 415, "The body is not declared as JSON in UTF-8."),
         _kind("unsupported_content_encoding", 415, "The body is compressed or otherwise encoded."),
-        _kind(
-            "invalid_customer", 422, "The body does not describe a customer that the model knows."
-        ),
+        _kind("invalid_customer", 422, "The body does not describe a valid customer of the model."),
         _kind("invalid_feedback", 422, "The body does not describe the outcome of a prediction."),
         _kind("internal_error", 500, "The server met an unexpected error."),
         _kind("not_ready", 503, "No model is in service."),
         _kind("not_kept", 503, "The prediction log cannot be written."),
-        _kind("overloaded", 503, "More requests came than can be answered in time."),
+        _kind("overloaded", 503, "The server is overloaded."),
     )
 }
 """All kinds of problems by code."""
@@ -72,7 +70,7 @@ def problem_of(  # noqa: PLR0911 - one return for each class of exceptions
             return Problem(KINDS[error.code], error.detail)
         case InvalidRequest():
             count = len(error.errors)
-            detail = "one fault, see errors" if count == 1 else f"{count} faults, see errors"
+            detail = "one error, see errors" if count == 1 else f"{count} errors, see errors"
             customer = isinstance(error, InvalidCustomer)
             kind = KINDS["invalid_customer" if customer else "invalid_feedback"]
             return Problem(kind, detail, errors=[asdict(fault) for fault in error.errors])

@@ -179,7 +179,7 @@ class ApiClient:
             prediction_id, chance = document.get(PREDICTION_ID), document.get(self._answer_key)
             if is_prediction_id(prediction_id) and is_chance(chance):
                 return prediction_id, chance
-        raise _InvalidAnswer(f"the answer is not a prediction: {str(document)[:100]}")
+        raise _InvalidAnswer(f"the response is not a prediction: {str(document)[:100]}")
 
 
 def _read(response: requests.Response) -> bytes:

@@ -38,16 +38,19 @@ def parse_options(description: str, arguments: Sequence[str] | None = None) -> O
     parser.add_argument(
         "--once",
         action="store_true",
-        help="send one batch of average size; exit with 1 if a customer gets no answer",
+        help="send one batch of average size, then exit; exit code 1 if a customer got no response",
     )
     parser.add_argument(
-        "--rate", type=_positive, default=_RATE, help="customers a minute on average (%(default)g)"
+        "--rate",
+        type=_positive,
+        default=_RATE,
+        help="average customers per minute (default: %(default)g)",
     )
-    parser.add_argument("--drift", help="name of a drift in the contract's drift file")
+    parser.add_argument("--drift", help="name of a drift in the file next to the contract")
     parser.add_argument(
         "--seed",
         type=_seed,
-        help="random seed; to repeat a run, pass the seed from its log",
+        help="seed of the random numbers; to repeat a run, use the seed in its log",
     )
     found = parser.parse_args(arguments)
     seed = secrets.randbits(32) if found.seed is None else found.seed

@@ -165,7 +165,7 @@ def _fault(feature: Feature, change: Change) -> str | None:
         return f"a feature of kind {feature.kind} supports only {', '.join(allowed)}"
     whole = not isinstance(feature, NumberFeature)
     if whole and isinstance(change.add, float):
-        return f"a feature of kind {feature.kind} takes a whole number"
+        return f"a feature of kind {feature.kind} requires a whole number"
     values: list[Value] = [] if change.fix is None else [change.fix]
     if change.clip is not None:
         values += change.clip

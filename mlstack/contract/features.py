@@ -134,7 +134,9 @@ def _check_values(
         raise ValueError(f"{name!r} needs at least two values")
     for raw, value in raw_values.items():
         if value not in values:
-            raise ValueError(f"raw value {raw!r} of {name!r} maps to unknown {value!r}")
+            raise ValueError(
+                f"raw value {raw!r} of {name!r} maps to {value!r}, which is not one of its values"
+            )
     for value in values:
         if value not in raw_values.values():
             raise ValueError(f"no raw value of {name!r} maps to {value!r}")

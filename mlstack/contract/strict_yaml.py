@@ -123,7 +123,7 @@ class YamlFile:
             for key_node, value_node in node.value:
                 line, key = key_node.start_mark.line + 1, key_node.value
                 if not isinstance(key, str):
-                    raise self._error(self._path, line, "a key is not a text")
+                    raise self._error(self._path, line, "a key is not a string")
                 if key in mapping:
                     raise self._error(self._path, line, f"key {key!r} appears twice")
                 mapping[key] = self._build(loader, value_node, (*location, key))

@@ -71,10 +71,10 @@ def ensure_table(
         origin = "" if copy.origin == address else f" from {copy.origin}"
         say(f"{address} is unchanged: {size}{origin} (set DATA_FILE=... to replace it)")
         return copy
-    again = " again" if copy else ""
+    verb = "restored" if copy else "sent"
     table = copy or _save_default_table(settings, contract)
     store.add(key, table.path)
-    say(f"sent {_describe(table)}{again} to {address}")
+    say(f"{verb} {_describe(table)} to {address}")
     return table
 
 
@@ -91,7 +91,7 @@ def restore_tables(settings: Settings, store: FeatureStore, say: Callable[[str],
     for path in sorted(_folder(settings).glob("*.json")):
         table = RawTable.model_validate_json(path.read_bytes())
         if store.add(table.key, table.path):
-            say(f"sent {_describe(table)} again to {store.address(table.key)}")
+            say(f"restored {_describe(table)} to {store.address(table.key)}")
 
 
 def _describe(table: RawTable) -> str:
@@ -126,7 +126,7 @@ def _save_copy(
 def _read_user_file(file: Path) -> tuple[bytes, str]:
     path = ROOT / file
     if not path.is_file():
-        raise SettingsError(f"DATA_FILE={file}: there is no such file")
+        raise SettingsError(f"DATA_FILE={file}: file not found")
     return path.read_bytes(), file.name
 
 

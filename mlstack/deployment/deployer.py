@@ -104,7 +104,7 @@ class Deployer:
             # A deploy was killed halfway: the history's last run was deployed before it.
             return runs[-1]
         if len(runs) < 2:  # noqa: PLR2004 - the present one and one before
-            raise DeploymentError("there is no earlier deployment to go back to")
+            raise DeploymentError("there is no earlier deployment to roll back to")
         return runs[-2]
 
     def _replace(self, run_id: str, action: Action) -> None:
@@ -127,7 +127,7 @@ class Deployer:
         try:
             self.check(run_id)
         except ModelError as error:
-            note(f"refused: {error}")
+            note(f"rejected: {error}")
             raise
         record = self.state.write_record(run_id, by)
         try:
@@ -138,7 +138,7 @@ class Deployer:
                 self.state.remove_record()
             else:
                 self.state.write_record(old.run_id, old.deployed_by)
-            note(f"taken back: {error or type(error).__name__}")
+            note(f"rolled back: {error or type(error).__name__}")
             raise
         note(DEPLOYED)
 

@@ -184,7 +184,7 @@ class DeploymentState:
             lock.acquire(timeout=seconds)
         except Timeout as error:
             raise DeploymentError(
-                "another deployment, or a restore, is under way; try again when it ends"
+                "another deployment, or a restore, is in progress; try again when it has finished"
             ) from error
         try:
             yield

@@ -41,8 +41,8 @@ def schedule_command(
         try:
             run = follow(client, schedule, run)
         except KeyboardInterrupt:
-            say(f"no longer following the run, which continues: {run_address(run.id)}")
-            say(f"to follow it again: {schedule.run_target}")
+            say(f"stopped following; the run continues: {run_address(run.id)}")
+            say(f"{schedule.run_target} follows it again")
             return 130
     if show_result is not None:
         show_result(run)

@@ -26,9 +26,7 @@ def prefect_client() -> Iterator[SyncPrefectClient]:
     """
     address = os.environ.get("PREFECT_API_URL")
     if not address:
-        raise SettingsError(
-            "PREFECT_API_URL is not set: set it to the address of the Prefect server"
-        )
+        raise SettingsError("PREFECT_API_URL is not set: no Prefect server is configured")
     try:
         # Not `get_client`: without a URL it silently starts a private server.
         with SyncPrefectClient(

@@ -73,7 +73,7 @@ def find_active_run(client: SyncPrefectClient, schedule: FlowSchedule) -> FlowRu
     )
     if not runs:
         return None
-    say(f"following the run in progress: {runs[0].name}, {run_address(runs[0].id)}")
+    say(f"following the active run: {runs[0].name}, {run_address(runs[0].id)}")
     return runs[0]
 
 

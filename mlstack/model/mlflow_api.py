@@ -47,9 +47,7 @@ def connect() -> "MlflowClient":
     from mlflow import MlflowClient  # noqa: PLC0415 - see the module
 
     if not os.environ.get(_ADDRESS):
-        raise RegistryUnavailable(
-            f"{_ADDRESS} is not set: set it to the address of the MLflow server"
-        )
+        raise RegistryUnavailable(f"{_ADDRESS} is not set: no MLflow server is configured")
     return MlflowClient()
 
 
@@ -71,7 +69,7 @@ def find_run(run_id: str) -> "Run":
     except MlflowException as error:
         if error.error_code == _NO_SUCH_RUN:
             raise ModelError(f"MLflow has no run {run_id}") from error
-        raise _unavailable(f"be asked for run {run_id}", error) from error
+        raise _unavailable(f"look up run {run_id}", error) from error
 
 
 def download(run_id: str, path: str, folder: Path) -> Path:

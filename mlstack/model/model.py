@@ -126,17 +126,17 @@ class Model:
     def _verify(self, manifest: Manifest) -> None:
         model = f"model of run {self.run_id}"
         if manifest.columns != self.encoder.columns:
-            raise ModelError(f"{model}: this version encodes its contract into different columns")
+            raise ModelError(f"{model}: this version encodes its contract to different columns")
         if self._booster.num_features() != len(manifest.columns):
             raise ModelError(
-                f"{model} expects {self._booster.num_features()} columns, "
+                f"{model} has {self._booster.num_features()} columns, "
                 f"but its manifest lists {len(manifest.columns)}"
             )
         chance = self.score([manifest.test_row])[0]
         if not abs(chance - manifest.test_row_chance) <= _TEST_ROW_TOLERANCE:
             raise ModelError(
-                f"{model} predicts {chance} for its test row, but predicted "
-                f"{manifest.test_row_chance} after training"
+                f"{model} predicts {chance} for its test row, "
+                f"but predicted {manifest.test_row_chance} after training"
             )
 
 

@@ -56,7 +56,7 @@ class ModelStore:
                     return Model.load(copy, run_id)
         except OSError as error:
             raise ModelNotKept(
-                f"the model of run {run_id} cannot be stored locally: {error.strerror}"
+                f"the model of run {run_id} cannot be stored here: {error.strerror}"
             ) from error
 
     @classmethod

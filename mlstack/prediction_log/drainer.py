@@ -204,7 +204,7 @@ class Drainer:
         """Log a failure to drain, at most once a minute."""
         if time.monotonic() - self._reported > _REPORT_SECONDS or not self._reported:
             self._reported = time.monotonic()
-            log.warning("%s; predictions wait in the spool and are stored once this is over", error)
+            log.warning("%s; predictions stay in the spool and are stored later", error)
 
 
 def _oldest_at(spool: Spool) -> float | None:

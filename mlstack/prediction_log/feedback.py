@@ -56,12 +56,12 @@ def _validator(target: Target) -> SchemaValidator:
         feedback_schema(target),
         {
             PREDICTION_ID: FieldRule(
-                "a prediction_id that was answered",
+                "the prediction_id of a response",
                 lambda value: "wrong_format" if isinstance(value, str) else "wrong_type",
             ),
             target.name: FieldRule("true or false", lambda _: "wrong_type"),
         },
         item=f"{PREDICTION_ID} and {target.name}",
         items="outcomes",
-        unknown="is not a field of an outcome",
+        unknown="is not part of an outcome",
     )

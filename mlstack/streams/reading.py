@@ -129,7 +129,7 @@ class ShardCursor:
         if batch.records and batch.records[0].sequence_number == self._position:
             self.is_verified = True
             return replace(batch, records=batch.records[1:])
-        raise self._lose("its record is no longer in the shard: the retention has passed")
+        raise self._lose("its record is no longer in the shard: its retention period has passed")
 
     def _lose(self, reason: str) -> PositionLost:
         lost = PositionLost(f"position {self._position} of {self._shard_id} is lost: {reason}")

@@ -72,7 +72,7 @@ class StreamIdentity:
     ) -> None:
         self._client, self._name, self._stop = client, name, stop
         self._retry = Retry(
-            *(log, f"looking at stream {name}", BotoCoreError, ClientError),
+            *(log, f"checking stream {name}", BotoCoreError, ClientError),
             stop=stop,
             first=_FIRST_RETRY_SECONDS,
             longest=_LAST_RETRY_SECONDS,

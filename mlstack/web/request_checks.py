@@ -52,7 +52,7 @@ def check_declaration(request: Request) -> None:
     # Read the environment directly: every prediction passes through here.
     encoding = request.environ.get("HTTP_CONTENT_ENCODING", "").strip()
     if encoding.lower() not in {"", "identity"}:
-        detail = f"send the body as it is, without Content-Encoding {echo(encoding)}"
+        detail = f"send the body uncompressed, without Content-Encoding {echo(encoding)}"
         raise _unsupported("unsupported_content_encoding", detail)
     declared = request.environ.get("CONTENT_TYPE", "")
     if declared == _JSON:

@@ -99,7 +99,7 @@ def _real(text: str) -> float:
 
 def _check_length(text: str) -> None:
     if len(text) > MAX_NUMBER_LENGTH:
-        detail = f"a number has {len(text)} characters; {MAX_NUMBER_LENGTH} are allowed"
+        detail = f"a number has {len(text)} characters; at most {MAX_NUMBER_LENGTH} are allowed"
         raise InvalidJson("number_too_long", detail)
 
 
@@ -118,5 +118,5 @@ def _check_unicode(value: Any) -> None:
     try:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
-        detail = "a text holds half a surrogate pair (\\ud800 to \\udfff by itself)"
+        detail = "a string contains an unpaired surrogate (\\ud800 to \\udfff)"
         raise InvalidJson("not_utf8", detail) from None

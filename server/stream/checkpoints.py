@@ -111,6 +111,6 @@ def _read(path: Path) -> _Document | None:
         return None
     except ValidationError as error:
         raise CheckpointError(
-            f"{path} is not a checkpoint file: remove it, and the stream is read again from its "
-            f"start; records are answered twice, predictions kept once ({error})"
+            f"{path} is not a checkpoint file; if you remove it, the stream is read from its start "
+            f"again: records are answered twice, predictions stored once ({error})"
         ) from error

@@ -94,7 +94,7 @@ class KclEngine:
         shutdown.join(_SHUTDOWN_SECONDS)
         if shutdown.is_alive():
             # It waits for responses from AWS that do not come. The leases expire by themselves.
-            log.warning("kcl-rs does not shut down cleanly; exiting without it")
+            log.warning("kcl-rs did not shut down in time; exiting without it")
 
     def _oversee(self, stream: Stream, thread: threading.Thread, in_hand: "_BatchesInHand") -> None:
         look_at = 0.0
@@ -256,7 +256,7 @@ class _ShardProcessor(RecordProcessorBase):
                 raise Stopped
             return cursor.read(1)
 
-        what = f"looking at the checkpoint of {self._shard_id}"
+        what = f"checking the checkpoint of {self._shard_id}"
         retry = self._retry(what, BotoCoreError, ClientError)
         try:
             while not cursor.is_verified:

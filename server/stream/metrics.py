@@ -62,18 +62,19 @@ class StreamMetrics:
         self.registry.register(_Shards(self._shards, self._lock))
         self._records = Counter(
             "mlstack_stream_records",
-            "Records processed.",
+            "Records processed, by outcome.",
             ("outcome",),
             registry=self.registry,
         )
         self._lost = Counter(
             "mlstack_stream_checkpoint_lost",
-            "Checkpoints that the stream no longer knows; their shards were read from the start.",
+            "Checkpoints whose position is no longer in the stream; their shards were read from "
+            "the start.",
             registry=self.registry,
         )
         self._predictions = Counter(
             "mlstack_predictions",
-            "Predictions answered.",
+            "Predictions returned.",
             ("source", "model_run_id"),
             registry=self.registry,
         )
@@ -99,7 +100,7 @@ class StreamMetrics:
         self._records.labels("dead_letter").inc(count)
 
     def checkpoint_lost(self, count: int = 1) -> None:
-        """Count checkpoints that the stream no longer knows."""
+        """Count checkpoints whose position is no longer in the stream."""
         self._lost.inc(count)
 
     def model_loaded(self, run_id: str | None) -> None:

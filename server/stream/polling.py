@@ -145,7 +145,7 @@ class PollingEngine:
             return
         if not checkpoints.ended(shard_id):
             log.error(
-                "%s of stream %s is gone before all of it was answered: its retention has passed",
+                "%s of stream %s expired before it was completely answered",
                 *(shard_id, self._name),
             )
             self._context.metrics.checkpoint_lost(1)

@@ -86,7 +86,7 @@ class ShardReader(threading.Thread):
                 return
             except Exception:
                 # The engine starts another reader from the checkpoint.
-                log.exception("reading %s failed; starting again", self._shard_id)
+                log.exception("reading %s failed; restarting the reader", self._shard_id)
 
     def _read_shard(self) -> None:
         while True:

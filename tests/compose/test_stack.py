@@ -254,7 +254,7 @@ def test_deploy_without_mlflow_keeps_the_old_model(stack: Local) -> None:
     finally:
         docker("start", container)
     assert refused.returncode != 0
-    assert "MLflow cannot be asked" in refused.stdout
+    assert "MLflow cannot look up run" in refused.stdout
     assert stack.served_run() == served
     wait_until(lambda: stack.runtime.is_ready("mlflow_server"), "MLflow is back", seconds=120)
 

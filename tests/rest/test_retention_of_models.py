@@ -100,7 +100,7 @@ def test_prune_during_a_deploy_touches_nothing(past: Past, monkeypatch: pytest.M
     """It is refused, and can be tried again."""
     monkeypatch.setattr(removal, "_PATIENCE_SECONDS", 0.1)
     deploying = Deployer(past.settings, ModelStore.of(past.settings)).state.lock()
-    with deploying, pytest.raises(DeploymentError, match="under way"):
+    with deploying, pytest.raises(DeploymentError, match="in progress"):
         past.prune()
     assert past.lives(past.forgotten.winner)
 

@@ -356,7 +356,7 @@ class WhileADeploymentIsUnderWay(_OnAMachine):
         machine.wait_for_record(B)
         second = machine.ask("deploy", OTHER)
         assert second.returncode == 75
-        assert f"another deployment is under way: run {B} for github:tester" in second.stderr
+        assert f"another deployment is in progress: run {B} for github:tester" in second.stderr
         worker.follow()
         assert first.result().returncode == 0
         assert machine.deployed() == B

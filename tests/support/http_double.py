@@ -111,7 +111,7 @@ class HttpDouble:
         except InvalidCustomer as error:
             first = error.errors[0]
             fault = {"pointer": first.pointer, "code": first.code, "detail": first.detail}
-            return 422, {"detail": "one fault, see errors", "errors": [fault]}
+            return 422, {"detail": "one error, see errors", "errors": [fault]}
         kept = self.book.predictions.setdefault(
             key or uuid.uuid4().hex, Kept(customer, str(uuid.uuid4()))
         )

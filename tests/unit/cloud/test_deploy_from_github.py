@@ -76,7 +76,7 @@ def test_summary_shows_messages_as_plain_text(step: Step) -> None:
     assert step.summary == "### Deployment: done\n\n    said <b>\n"
 
 
-@pytest.mark.parametrize(("code", "word"), [(1, "refused"), (75, "under way"), (4, "failed (4)")])
+@pytest.mark.parametrize(("code", "word"), [(1, "refused"), (75, "in progress"), (4, "failed (4)")])
 def test_failure_fails_the_job_and_is_reported(tmp_path: Path, code: int, word: str) -> None:
     step = Step(tmp_path, code)
     assert step.run(f"RUN_ID={A}\n").returncode == code

@@ -92,7 +92,7 @@ def test_ensure_carries_out_a_choice_once(
     assert deployed(state) == B
     said = capsys.readouterr().out
     assert said.count("\n") == 1
-    assert f"run {B} is deployed and stays" in said
+    assert f"run {B} is still deployed" in said
     assert f"make deploy RUN_ID={A}" in said
 
 
@@ -145,7 +145,7 @@ def test_mlflow_down_is_reported_soon(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     assert main(["to", UNKNOWN]) == 1
     reason = f"it does not answer at {address} (make status)"
-    assert capsys.readouterr().err == f"MLflow cannot be asked for run {UNKNOWN}: {reason}\n"
+    assert capsys.readouterr().err == f"MLflow cannot look up run {UNKNOWN}: {reason}\n"
     assert deployed(state) is None
 
 
@@ -203,7 +203,7 @@ def test_history_lists_all_attempts_in_order(
     told = [(row.split()[2], row.split()[4][0], row.split()[6]) for row in rows]
     assert told == [
         ("deploy", "a", "deployed"),
-        ("deploy", "c", "refused:"),
+        ("deploy", "c", "rejected:"),
         ("deploy", "b", "deployed"),
         ("rollback", "a", "deployed"),
     ]

@@ -226,7 +226,7 @@ def test_remade_stream_is_read_from_its_start(
         *((again, "a", str(number)) for number in range(1, 9)),
     ]
     assert bench.lost == 1
-    assert "made anew" in caplog.text
+    assert "was recreated" in caplog.text
 
 
 def test_children_are_read_after_their_parents(bench: Bench) -> None:
@@ -280,7 +280,7 @@ def test_vanished_shard_is_noticed(bench: Bench, caplog: pytest.LogCaptureFixtur
         bench.wait_for("b", 3)
         del bench.kinesis.shards["b"]
         wait_until(lambda: bench.lost == 1, "it is noticed")
-    assert "b of stream predictions is gone" in caplog.text
+    assert "b of stream predictions expired" in caplog.text
 
 
 def test_second_engine_waits_for_the_first(bench: Bench) -> None:

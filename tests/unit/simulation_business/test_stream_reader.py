@@ -85,7 +85,7 @@ def test_expired_iterator_is_replaced(reader: StreamReader, kinesis: FakeKinesis
 
 
 def test_remade_stream_is_read_from_start(reader: StreamReader, kinesis: FakeKinesis) -> None:
-    """All records of a stream that was made anew are new."""
+    """All records of a stream that was recreated are new."""
     kinesis.shards["a"].records += [b"1"]
     assert reader.read() == [b"1"]
     kinesis.remake()

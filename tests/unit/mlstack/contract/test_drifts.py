@@ -118,19 +118,19 @@ def test_changes_stay_in_range(documented: Contract, tmp_path: Path) -> None:
         ("share: 0.8", "share: 1.8", "share: 1.8", "less than or equal to 1"),
         ("share: 0.8", "share: yes", "share: yes", "number"),
         ("share: 0.8", "chance: 0.8", "chance: 0.8\n    feat", "Extra inputs"),
-        ("income_category: {add", "income: {add", "income: {add", "is no feature of"),
+        ("income_category: {add", "income: {add", "income: {add", "is not a feature of"),
         ("{add: 1}", "{ad: 1}", "income_category: {ad", "Extra inputs"),
         ("{add: 1}", "{}", "income_category: {}", "needs one of"),
         ("{add: 1}", "{add: 1, fix: 2}", "income_category: {add: 1, f", "needs one of"),
         ("{add: 1}", "{add: 1.5}", "income_category: {add: 1.5", "a whole number"),
         ("{add: 1}", "{add: one}", "income_category: {add: one", "valid"),
-        ("{add: 1}", "{multiply: 2}", "income_category: {mul", "takes one of add, clip, repl"),
+        ("{add: 1}", "{multiply: 2}", "income_category: {mul", "supports only add, clip, repl"),
         ("{add: 1}", "{fix: 5}", "income_category: {fix: 5", "5 is not a value"),
         ("{add: 1}", "{fix: 1.0}", "income_category: {fix: 1.0", "1.0 is not a value"),
         ("{add: 1}", "{clip: [3, 2]}", "income_category: {clip", "is empty"),
         ("{add: 1}", "{clip: [3]}", "income_category: {clip", "required"),
         ("{add: -22}", "{clip: [10, 20]}", "customer_age: {clip", "10 is not a value"),
-        ("{add: -22}", "{replace: {from: [20], to: 21}}", "customer_age: {rep", "takes one of"),
+        ("{add: -22}", "{replace: {from: [20], to: 21}}", "customer_age: {rep", "supports only"),
         ("{multiply: 0.4}", "{multiply: -1}", "credit_limit: {multiply: -1", "greater than"),
         ("{multiply: 0.4}", "{multiply: .nan}", "credit_limit: {multiply: .nan", "valid"),
         ("to: single}", "to: alone}", "marital_status: {", "'alone' is not a value"),
@@ -171,5 +171,5 @@ def test_category_refuses_arithmetic(documented: Contract, tmp_path: Path) -> No
             "contract: credit_card_churn\ndrifts:\n  some:\n    meaning: m\n    share: 1.0\n"
             f"    features:\n      {category}: {change}\n"
         )
-        with pytest.raises(DriftError, match="takes one of replace, fix"):
+        with pytest.raises(DriftError, match="supports only replace, fix"):
             load_drifts(documented, path)

@@ -62,7 +62,7 @@ def small_public(contract: Contract, rows: int) -> Contract:
 
 def test_missing_data_file_is_an_error(tmp_path: Path, documented: Contract) -> None:
     settings = Settings(data_file=tmp_path / "nowhere.csv", state_dir=tmp_path)
-    with pytest.raises(SettingsError, match=r"DATA_FILE=.*nowhere\.csv: there is no such file"):
+    with pytest.raises(SettingsError, match=r"DATA_FILE=.*nowhere\.csv: file not found"):
         ensure(settings, documented)
 
 

@@ -1,4 +1,4 @@
-"""A deploy checks the model, waits for every worker, and is taken back if one fails."""
+"""A deploy checks the model, waits for every worker, and is rolled back if one fails."""
 
 import os
 import threading
@@ -92,7 +92,7 @@ def test_broken_model_is_refused(
     with pytest.raises(ModelError, match="is not the file that was trained"):
         deployer.deploy(B)
     assert (deployed(deployer), watcher.run_id) == (A, A)
-    assert deployer.state.history()[-1].result.startswith("refused")
+    assert deployer.state.history()[-1].result.startswith("rejected")
 
 
 def test_model_of_another_contract_is_refused(
@@ -113,7 +113,7 @@ def test_worker_that_refuses_restores_the_old_model(deployer: Deployer, settings
     with follower, pytest.raises(DeploymentError, match=r"cannot serve.*out of memory"):
         deployer.deploy(B)
     assert deployed(deployer) == A
-    assert deployer.state.history()[-1].result.startswith("taken back")
+    assert deployer.state.history()[-1].result.startswith("rolled back")
 
 
 def test_worker_that_hangs_restores_the_old_model(
@@ -143,7 +143,7 @@ def test_refused_model_can_be_deployed_again(
 
 
 def test_worker_drops_a_first_model_taken_back(deployer: Deployer, settings: Settings) -> None:
-    """When a first deployment is taken back, workers serve no model any more."""
+    """When a first deployment is rolled back, workers serve no model any more."""
     metrics, told = StreamMetrics(), list[str | None]()
 
     def swapped(run_id: str | None) -> None:
@@ -176,7 +176,7 @@ def test_dead_worker_is_not_waited_for(deployer: Deployer, settings: Settings) -
 def test_two_deploys_at_once_are_refused(settings: Settings) -> None:
     """While one process holds the lock, another deploy is refused."""
     one, another = DeploymentState(settings.state_path), DeploymentState(settings.state_path)
-    refused = pytest.raises(DeploymentError, match="under way")
+    refused = pytest.raises(DeploymentError, match="in progress")
     with one.lock(), refused, another.lock(seconds=0):
         pass
 

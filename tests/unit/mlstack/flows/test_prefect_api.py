@@ -13,7 +13,7 @@ NOBODY = "http://127.0.0.1:9/api"
 @pytest.mark.parametrize("action", ["apply", "run"])
 def test_prefect_without_an_address_is_an_error(action: str) -> None:
     """Without `PREFECT_API_URL` no private server is started."""
-    with pytest.raises(SettingsError, match="PREFECT_API_URL is not set: there is no Prefect"):
+    with pytest.raises(SettingsError, match="PREFECT_API_URL is not set: no Prefect"):
         schedule_command(training_schedule, show_winner, [action])
 
 

@@ -37,7 +37,7 @@ def test_silent_mlflow_is_reported_with_its_address(
     at = "it does not answer at http://mlflow.test:5050 (make status)"
     with pytest.raises(RegistryUnavailable) as asked:
         find_run(RUN)
-    assert str(asked.value) == f"MLflow cannot be asked for run {RUN}: {at}"
+    assert str(asked.value) == f"MLflow cannot look up run {RUN}: {at}"
     with pytest.raises(RegistryUnavailable) as given:
         download(RUN, "model", tmp_path)
     assert str(given.value) == f"MLflow cannot give model of run {RUN}: {at}"

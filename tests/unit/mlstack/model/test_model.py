@@ -55,7 +55,7 @@ def test_changed_file_is_refused_before_parsing(folder: Path, file: str) -> None
     ("key", "value", "reason"),
     [
         ("test_row_chance", 0.999, "for its test row"),
-        ("columns", ["a"], "encodes its contract to other columns"),
+        ("columns", ["a"], "encodes its contract to different columns"),
         ("format", 2, "its manifest is broken"),
         ("surprise", 1, "its manifest is broken"),
     ],

@@ -155,11 +155,9 @@ def test_new_category_is_drift(contract: Contract) -> None:
 def test_too_few_rows_are_an_error(contract: Contract, detector: DriftDetector) -> None:
     """The error names the number of rows and how many are needed, on either side."""
     few = customers(contract, MIN_ROWS - 1)
-    with pytest.raises(
-        TooFewRows, match=f"{MIN_ROWS - 1} rows; a comparison needs at least {MIN_ROWS}"
-    ):
+    with pytest.raises(TooFewRows, match=f"{MIN_ROWS - 1} rows; .* needs at least {MIN_ROWS}"):
         detector.compare_features(few)
-    with pytest.raises(TooFewRows, match=f"needs {MIN_ROWS}"):
+    with pytest.raises(TooFewRows, match=f"needs at least {MIN_ROWS}"):
         detector.compare_prediction(few[PREDICTION])
     with pytest.raises(TooFewRows, match="the reference has 0 rows"):
         DriftDetector(contract, few.iloc[:0])

@@ -149,7 +149,7 @@ def test_emptied_store_gets_users_table_again(
     """After a restart of the emulator the user's table is sent again, not the sample."""
     run(given)
     forget()
-    assert "sent mine.csv (4 bytes) again to" in run(plain)[1]
+    assert "restored mine.csv (4 bytes) to" in run(plain)[1]
     assert stored(documented.data.key) == MINE
 
 
@@ -239,8 +239,8 @@ def test_restore_creates_what_is_gone(run: Run, given: Settings, documented: Con
     said: list[str] = []
     init_aws.restore_aws(given, said.append)
     assert said == [
-        f"sent mine.csv (4 bytes) again to s3://{BUCKET}/{documented.data.key}",
-        "created stream results (1 shard)",
+        f"restored mine.csv (4 bytes) to s3://{BUCKET}/{documented.data.key}",
+        "made stream results (1 shard)",
     ]
 
 
