@@ -126,7 +126,7 @@ def load_drifts(contract: Contract, path: Path) -> Mapping[str, Drift]:
     content = file.validate(_DriftFile, _UNION_MEMBERS)
     if content.contract != contract.name:
         raise file.fault(
-            ("contract",), f"these drifts are for another contract than {contract.name}"
+            ("contract",), f"these drifts are for another contract, not for {contract.name}"
         )
     features = {feature.name: feature for feature in contract.features}
     for name, drift in content.drifts.items():

@@ -193,7 +193,7 @@ def test_variables_returns_only_the_environments_own() -> None:
 
 
 def test_unknown_environment_error_lists_the_known() -> None:
-    with pytest.raises(SettingsError, match=r"env=local: .* there is env=embedded"):
+    with pytest.raises(SettingsError, match=r"env=local: .* choose env=embedded"):
         environments.load("local")
 
 

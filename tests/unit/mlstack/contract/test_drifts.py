@@ -111,7 +111,7 @@ def test_changes_stay_in_range(documented: Contract, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "at", "reason"),
     [
-        ("contract: credit", "contract: other_credit", "contract: other", "are not for"),
+        ("contract: credit", "contract: other_credit", "contract: other", "another contract"),
         ("contract: credit", "contrakt: credit", "contrakt", "Extra inputs"),
         ("  incomes_rise:", "  Incomes rise:", "  Incomes rise:", "pattern"),
         ("  limits_are_cut:", "  incomes_rise:", "  incomes_rise:\n    meaning: The", "twice"),

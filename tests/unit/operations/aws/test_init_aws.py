@@ -240,7 +240,7 @@ def test_restore_creates_what_is_gone(run: Run, given: Settings, documented: Con
     init_aws.restore_aws(given, said.append)
     assert said == [
         f"restored mine.csv (4 bytes) to s3://{BUCKET}/{documented.data.key}",
-        "made stream results (1 shard)",
+        "created stream results (1 shard)",
     ]
 
 
