@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +68,11 @@ class Cloud(Stack):
     environment = "cloud"
     runtime: Containers
 
-    def __init__(self, project: ProjectCopy, containers: Containers, aws: Aws) -> None:
+    def __init__(
+        self, project: ProjectCopy, containers: Containers, aws: Aws, ends: ExitStack
+    ) -> None:
         super().__init__(project, containers, read_raw(ROOT / SAMPLE).sample(50, random_state=1))
-        self.aws = aws
+        self.aws, self.ends = aws, ends
         unique = uuid.uuid4().hex[:8]
         self.tables, self.models = f"tables-{unique}", f"models-{unique}"
 
@@ -89,13 +91,13 @@ class Cloud(Stack):
         environment = {**os.environ, **self.project.variables}
         subprocess.run([path, *arguments], input=answer, text=True, check=True, env=environment)
 
+    @cached_property
     def predictions(self) -> Any:
         """The database's collection, as somebody on the machine sees it."""
         password = (self.project.folder / ".secrets/mongo_password").read_text()
         port = self.project.port("MONGO_PORT")
-        client: MongoClient[Any] = MongoClient(
-            f"mongodb://mlstack:{password}@127.0.0.1:{port}", timeoutMS=5000
-        )
+        uri = f"mongodb://mlstack:{password}@127.0.0.1:{port}"
+        client = self.ends.enter_context(MongoClient[Any](uri, timeoutMS=5000))
         return client[DATABASE]["data"]
 
 
@@ -116,7 +118,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
             "TEST_HTTP_PORT": str(http),
             "TEST_HTTPS_PORT": str(https),
         }
-        stack = Cloud(project, containers, aws)
+        stack = Cloud(project, containers, aws, ends)
         _first_start(stack)
         _dns_tls_logins(stack)
         here.setenv("REQUESTS_CA_BUNDLE", str(folder / ".secrets/tls/fullchain.pem"))
@@ -202,7 +204,7 @@ def test_http_and_stream_predictions_are_answered_and_stored(stack: Cloud) -> No
     wait_until(answered, "the record is answered", seconds=60)
     assert found[0]["model_run_id"] == stack.champion()
     assert found[0][stack.contract.answer] == over_https[stack.contract.answer]
-    kept = stack.predictions()
+    kept = stack.predictions
     for each in (over_https, found[0]):
         wait_until(
             partial(kept.find_one, {"_id": each["prediction_id"]}),
@@ -223,7 +225,7 @@ def test_feedback_needs_its_token(stack: Cloud) -> None:
     known = {"Authorization": f"Bearer {token}"}
     accepted = requests.post(f"{WEB}/feedback", json=outcome, headers=known, timeout=10)
     assert accepted.status_code == 202, accepted.text
-    kept = stack.predictions()
+    kept = stack.predictions
     wait_until(
         lambda: kept.find_one({"_id": answer["prediction_id"], "target": 1}),
         "the outcome is kept",
@@ -234,7 +236,7 @@ def test_feedback_needs_its_token(stack: Cloud) -> None:
 @pytest.mark.parametrize("source", ["api", "kinesis"])
 def test_outcomes_of_the_simulators_arrive(stack: Cloud, source: str) -> None:
     """Both simulators report what became of their customers."""
-    kept = stack.predictions()
+    kept = stack.predictions
     wait_until(
         lambda: kept.count_documents({"source": source, "target_at": {"$exists": True}}) > 1,
         "outcomes are kept",
