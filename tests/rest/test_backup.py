@@ -230,7 +230,7 @@ class TestRefusal:
             with pytest.raises(MaintenanceError):
                 create_backup(new, io.BytesIO(), said.append)
             assert len(said) == 1
-            assert "waiting for a pruning" in said[0]
+            assert "waiting for a running prune" in said[0]
 
     def test_backup_without_mongodb_says_so(self, saved: Saved, new: Settings) -> None:
         """Neither backup nor restore goes on without MongoDB."""
