@@ -156,7 +156,7 @@ def main(arguments: list[str]) -> int:
         _HEALTH_CHECKS[name](target)
         for name, target in zip(arguments[::2], arguments[1::2], strict=True)
     ]
-    print("; ".join(answer.detail for answer in answers if answer.detail))  # noqa: T201
+    print("; ".join(answer.detail for answer in answers if answer.detail))  # noqa: T201 - shown by `docker inspect`
     return 0 if all(answer.ready for answer in answers) else 1
 
 

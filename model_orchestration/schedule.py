@@ -47,7 +47,7 @@ def show_winner(run: FlowRun) -> None:
         RegistryUnavailable: MLflow is unreachable or rejects the request.
     """
     # Import MLflow, which takes seconds, only after the run has started.
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - see above
 
     contract = Contract.load(ROOT / run.parameters["contract"])
     client = connect()

@@ -26,7 +26,7 @@ def evidently_data_reporting(contract: str, window_minutes: int) -> State[None]:
     The path `contract` is relative to the project's root.
     """
     # Evidently takes seconds to import.
-    from reporting.reporter import create_report  # noqa: PLC0415
+    from reporting.reporter import create_report  # noqa: PLC0415 - see above
 
     dataset_contract = Contract.load(ROOT / contract)
     context = FlowRunContext.get()

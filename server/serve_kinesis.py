@@ -83,7 +83,7 @@ def _engine(settings: Settings, context: EngineContext) -> Engine:
         folder = settings.state_path / "stream"
         return PollingEngine(context, settings.predictions_stream, folder)
     # A native extension of several megabytes, imported only on request.
-    from server.stream.kcl import KclEngine  # noqa: PLC0415
+    from server.stream.kcl import KclEngine  # noqa: PLC0415 - see above
 
     return KclEngine(context, settings.predictions_stream)
 

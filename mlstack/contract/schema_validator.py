@@ -44,7 +44,7 @@ class SchemaValidator:
         unknown: str,
     ) -> None:
         # A large extension module that programs which only draw or send customers do not need.
-        import jsonschema_rs  # noqa: PLC0415
+        import jsonschema_rs  # noqa: PLC0415 - see above
 
         self._kinds = jsonschema_rs.ValidationErrorKind
         self._fields, self._unknown = fields, unknown

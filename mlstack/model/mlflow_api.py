@@ -79,7 +79,7 @@ def download(run_id: str, path: str, folder: Path) -> Path:
     file, so a file that does not exist cannot be told apart.
     """
     import mlflow.artifacts  # noqa: PLC0415 - see the module
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - MLflow takes seconds to import
 
     try:
         return Path(

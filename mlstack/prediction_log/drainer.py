@@ -155,7 +155,7 @@ class Drainer:
             except SpoolError as error:
                 if path not in self._unreadable:
                     self._unreadable.add(path)
-                    log.error("%s; its entries cannot be stored until it can be read", error)  # noqa: TRY400
+                    log.error("%s; its entries cannot be stored until it can be read", error)  # noqa: TRY400 - the message says it all
             else:
                 self._unreadable.discard(path)
 

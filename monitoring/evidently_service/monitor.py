@@ -144,7 +144,7 @@ class Monitor:
 
     def _next_state(self) -> State:
         # Importing Evidently takes seconds; the service accepts rows during that time.
-        from monitoring.evidently_service.calculation import Calculator  # noqa: PLC0415
+        from monitoring.evidently_service.calculation import Calculator  # noqa: PLC0415 - see above
 
         record = self._deployment.record()
         # As in `ModelWatcher`, RUN_ID applies only until the first deployment.

@@ -161,4 +161,4 @@ def _short(value: float) -> str:
     """Format a number briefly for an axis: 950, 1,269, 11.1k."""
     if abs(value) >= 10_000:  # noqa: PLR2004 - five digits are too wide
         return f"{value / 1000:.3g}k"
-    return f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:.3g}"  # noqa: PLR2004
+    return f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:.3g}"  # noqa: PLR2004 - three significant digits

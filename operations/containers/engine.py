@@ -82,7 +82,7 @@ class Compose:
         require_engine()
         os.chdir(ROOT)
         environment = {**self._environment, **for_public_images()}
-        os.execvpe("docker", ["docker", "compose", *arguments], environment)  # noqa: S606
+        os.execvpe("docker", ["docker", "compose", *arguments], environment)  # noqa: S606 - no shell is involved
 
     @cached_property
     def services(self) -> Mapping[str, Any]:

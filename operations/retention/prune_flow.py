@@ -17,7 +17,7 @@ FLOW = "retention"
 def retention() -> None:
     """Remove data beyond the retention periods in the settings."""
     # Applying the schedule does not need MLflow, which takes seconds to import.
-    from operations.retention.prune import prune  # noqa: PLC0415
+    from operations.retention.prune import prune  # noqa: PLC0415 - see above
 
     prune(Settings.load(), get_run_logger().info)
 

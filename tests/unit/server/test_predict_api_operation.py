@@ -262,7 +262,7 @@ class TestMetrics:
 class TestFeedbackToken:
     """Whoever can say what became of customers decides what the model is judged by."""
 
-    BODY = {"prediction_id": "8d3f4a52-6a0e-4c0c-9d3b-0b0f3e1a7c11", "churned": True}  # noqa: RUF012
+    BODY = {"prediction_id": "8d3f4a52-6a0e-4c0c-9d3b-0b0f3e1a7c11", "churned": True}  # noqa: RUF012 - no test changes it
 
     @pytest.fixture
     def client(self, served: ServedModel, documented: Contract, tmp_path: Path) -> FlaskClient:
