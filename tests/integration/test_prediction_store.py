@@ -1,6 +1,7 @@
 """Predictions are read back from MongoDB as tables."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -130,12 +131,13 @@ def test_outcomes_are_those_that_are_known(store: PredictionStore) -> None:
 
 def test_prediction_store_raises_when_mongodb_hangs(documented: Contract, tmp_path: Path) -> None:
     """A MongoDB that takes connections but answers nothing ends a read after its own time."""
-    with mongo_server(tmp_path / "mongo", free_port()) as mongo:
-        store = PredictionStore(mongo.uri, documented, seconds=1.0)
+    with (
+        mongo_server(tmp_path / "mongo", free_port()) as mongo,
+        closing(PredictionStore(mongo.uri, documented, seconds=1.0)) as store,
+    ):
         assert len(store.newest(1)) == 0
         with mongo.stopped(), pytest.raises(StorageUnavailable):
             store.newest(1)
-        store.close()
 
 
 def test_index_finds_the_newest(uri: str) -> None:

@@ -1,5 +1,6 @@
 """A real server of MongoDB's protocol, on a free port of the loopback interface."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -49,6 +50,8 @@ class MongoServer:
     def stopped(self) -> Iterator[None]:
         """Let it hang until the block ends: connections stay open and nothing is answered."""
         self._server.send_signal(signal.SIGSTOP)
+        # The signal is not there at once: until every thread has stopped, a call is still answered.
+        os.waitid(os.P_PID, self._server.pid, os.WSTOPPED)
         try:
             yield
         finally:
