@@ -4,8 +4,9 @@ An entry point prints an `MlstackError` as one sentence and exits with 1. Any ot
 defect and keeps its stack trace.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ MAX_ERRORS = 20
 
 MAX_ECHO = 64
 """Maximum number of request characters quoted in an error."""
+
+_MAX_LISTED, _FEW_LISTED = 20, 10
+"""A list of up to twenty is shown as it is, of a longer one the first ten."""
 
 
 class MlstackError(Exception):
@@ -61,7 +65,7 @@ class DataFault:
     count: int = 0
 
     def __str__(self) -> str:
-        text = f"column {self.column!r}: {self.reason}" if self.column else self.reason
+        text = f"column {echo(self.column)}: {self.reason}" if self.column else self.reason
         if not self.rows:
             return text
         shown = ", ".join(f"row {row}: {value!r}" for row, value in self.rows)
@@ -74,7 +78,10 @@ class DataError(MlstackError):
 
     def __init__(self, *faults: DataFault) -> None:
         self.faults = faults
-        super().__init__("\n".join(map(str, faults)))
+        shown = [str(fault) for fault in faults[:MAX_ERRORS]]
+        if len(faults) > MAX_ERRORS:
+            shown.append(f"... ({len(faults):,} errors in all)")
+        super().__init__("\n".join(shown))
 
 
 class FeatureStoreError(MlstackError):
@@ -143,8 +150,20 @@ def echo(value: Any) -> str:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, dict | list):
         return json_kind(value)
-    text = repr(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= MAX_ECHO else text[: MAX_ECHO - 3] + "..."
+    # Cut first, so that a text of megabytes is not copied.
+    return shortened(repr(value[: MAX_ECHO + 1]) if isinstance(value, str) else str(value))
+
+
+def listing(items: Collection[object]) -> str:
+    """Join items for a sentence: a few of them, shortened, and how many there are."""
+    few = items if len(items) <= _MAX_LISTED else islice(items, _FEW_LISTED)
+    text = ", ".join(shortened(str(item)) for item in few)
+    return text if len(items) <= _MAX_LISTED else f"{text}, ... ({len(items):,} in all)"
+
+
+def shortened(text: str, limit: int = MAX_ECHO) -> str:
+    """Cut a text to a length."""
+    return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 def json_kind(value: Any) -> str:

@@ -13,6 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from mlstack.contract import Contract
 from mlstack.data import dataset
 from mlstack.data.feature_store import FeatureStore
+from mlstack.errors import listing
 from mlstack.settings import ROOT, Settings
 from model_orchestration import registration
 from model_orchestration import search as searching
@@ -60,7 +61,7 @@ def clean(raw: bytes, contract: Contract) -> pd.DataFrame:
     table = dataset.read_raw(raw)
     unlisted = dataset.unlisted_columns(table, contract)
     if unlisted:
-        log.warning("columns missing from the contract: %s", ", ".join(unlisted))
+        log.warning("columns missing from the contract: %s", listing(unlisted))
     rows = dataset.clean(table, contract)
     positive = int(rows[contract.target.name].sum())
     log.info(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from mlstack.errors import listing
 from mlstack.files import write_atomically
 from mlstack.settings import ROOT
 from reporting.report import Report
@@ -29,6 +30,7 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_templates.filters["listing"] = listing
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from mlstack.contract import Contract
 from mlstack.contract.prediction_fields import PREDICTION
+from mlstack.errors import listing
 from mlstack.files import write_atomically
 from mlstack.quality.drift import DriftDetector
 from mlstack.quality.figures import estimate_quality
@@ -47,7 +48,7 @@ def create_report(
     with ReportStore(settings.mongo_uri) as store:
         store.save(report)
         write_index(store, settings.reports_path)
-    drifted = ", ".join(report.drifted_features) or "none"
+    drifted = listing(report.drifted_features) or "none"
     say(f"{report.verdict}; drifted features: {drifted}; page: {report.html}")
     return report
 

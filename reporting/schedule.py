@@ -8,6 +8,7 @@ from prefect.client.schemas.objects import FlowRun
 from mlstack import command_line
 from mlstack.command_line import say
 from mlstack.contract import Contract
+from mlstack.errors import listing
 from mlstack.flows.command import schedule_command
 from mlstack.flows.schedule import FlowSchedule
 from mlstack.settings import Settings
@@ -52,7 +53,7 @@ def show_report(run: FlowRun) -> None:
         "verdict": report.verdict,
         "window": f"{report.window} UTC, {report.n_predictions:,} predictions",
         "against": f"{report.compared_with.title}, {report.compared_with.rows:,} rows",
-        "drifted": ", ".join(report.drifted_features) or "no feature",
+        "drifted": listing(report.drifted_features) or "no feature",
         "report": f"{settings.reports_url}/{report.html}",
         "all reports": f"{settings.reports_url}/",
     }

@@ -9,6 +9,7 @@ import flask_swagger_ui
 from flask import Flask, Response, render_template, request, send_from_directory
 
 from mlstack.contract import Contract
+from mlstack.contract.customer_schema import describe
 from mlstack.contract.prediction_fields import RUN_ID
 from mlstack.deployment.predictor import ModelSource, Predictor
 from mlstack.prediction_log.feedback import read_feedback
@@ -30,6 +31,9 @@ MAX_BATCH_BODY = 1024 * 1024
 
 MAX_WAIT = 1.0
 """Seconds after which a waiting request is rejected: serving it would delay all later ones."""
+
+_MAX_OPTIONS = 200
+"""Values that the form offers as a list; of more than that, one is typed."""
 
 _ORIGIN = Origin("api")
 _SWAGGER_UI = Path(flask_swagger_ui.__file__).parent / "dist"
@@ -58,6 +62,7 @@ class Routes:
     def register(self, app: Flask) -> None:
         """Add every route to the application."""
         app.add_template_filter(_capitalize_first, "capitalize_first")
+        app.add_template_filter(describe, "describe")
         app.post("/predict")(self.predict)
         app.post("/predict/batch")(self.predict_batch)
         app.post("/feedback")(self.feedback)
@@ -137,6 +142,7 @@ class Routes:
         return _page(
             "form.html",
             contract=self._contract(predictor),
+            most_options=_MAX_OPTIONS,
             run_id=predictor.model.run_id if predictor else None,
             reason=self._reason(),
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlstack.contract.customer_schema import Customer
+from mlstack.streams.client import StreamError
 from mlstack.streams.publishing import Message, Publisher, is_taken
 from mlstack.streams.stream import Stream, StreamIdentity
 from mlstack.waiting import RetryLater, Stop, Stopped
@@ -45,15 +46,21 @@ class RecordSender(Publisher):
     def send(self, customers: Sequence[Customer], note: Callable[[Sent], None]) -> None:
         """Put customers in order; call `note` after each request with the records put.
 
-        Raises Stopped, and Unavailable if Kinesis has been unavailable for too long.
+        Raises Stopped, Unavailable if Kinesis has been unavailable for too long, and StreamError if
+        a stream can never take some customers.
         """
         self._note = note
-        self.publish(
+        refused = self.publish(
             [
                 Message(f"{time.time_ns()}-{number}", json.dumps(customer).encode())
                 for number, customer in enumerate(customers)
             ]
         )
+        if refused:
+            raise StreamError(
+                f"{len(refused)} of {len(customers)} records cannot be put on a stream: "
+                f"{refused[0].reason}"
+            )
 
     def prediction_id(self, shard_id: str, sequence_number: str) -> str | None:
         """Return the prediction id of a record; None if the stream is currently unknown."""

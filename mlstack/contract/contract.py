@@ -89,7 +89,7 @@ class Contract(StrictModel):
 
     name: Name
     description: Text
-    answer: Text
+    answer: Annotated[Text, Field(max_length=1000)]
     """Key of the positive class's probability in a response."""
     data: Data
     clean_up: CleanUp
@@ -109,7 +109,7 @@ class Contract(StrictModel):
     @model_validator(mode="after")
     def _check_across_features(self) -> Self:
         names, raws = {self.target.name}, {self.target.raw}
-        dropped = self.clean_up.drop_columns
+        dropped = set(self.clean_up.drop_columns)
         if self.target.raw in dropped:
             raise FaultAt(("target", "raw"), "the target's raw column is dropped")
         for i, feature in enumerate(self.features):

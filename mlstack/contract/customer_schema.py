@@ -13,7 +13,7 @@ from mlstack.contract.features import (
     Value,
 )
 from mlstack.contract.schema_validator import FieldRule, SchemaValidator
-from mlstack.errors import InvalidCustomer
+from mlstack.errors import InvalidCustomer, listing
 
 Customer = dict[str, Value | None]
 """A valid customer: all features in the contract's order; None means missing."""
@@ -53,9 +53,9 @@ def describe(feature: Feature) -> str:
     """Describe a feature's allowed values, to complete 'must be ...'."""
     unit = f" ({feature.unit})" if feature.unit else ""
     if isinstance(feature, CategoryFeature):
-        text = "one of " + ", ".join(f'"{value}"' for value in feature.values)
+        text = "one of " + listing([f'"{value}"' for value in feature.values])
     elif isinstance(feature, OrdinalFeature):
-        text = "one of " + ", ".join(f"{i} ({label})" for i, label in enumerate(feature.levels))
+        text = "one of " + listing([f"{i} ({label})" for i, label in enumerate(feature.levels)])
     else:
         kind = "a whole number" if isinstance(feature, IntegerFeature) else "a number"
         low, high = feature.range

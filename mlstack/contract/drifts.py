@@ -23,7 +23,7 @@ from mlstack.contract.features import (
     Value,
 )
 from mlstack.contract.strict_yaml import Location, StrictModel, YamlFile
-from mlstack.errors import DriftError
+from mlstack.errors import DriftError, echo, listing
 
 Number = int | float
 _UNION_MEMBERS = ("int", "float", "str", "constrained-int", "constrained-float")
@@ -133,7 +133,7 @@ def load_drifts(contract: Contract, path: Path) -> Mapping[str, Drift]:
         for feature_name, change in drift.features.items():
             location: Location = ("drifts", name, "features", feature_name)
             if feature_name not in features:
-                known = ", ".join(features)
+                known = listing(features)
                 raise file.fault(
                     location, f"is not a feature of {contract.name}; choose from {known}"
                 )
@@ -149,7 +149,7 @@ def load_drift(contract: Contract, path: Path, name: str) -> Drift:
     """
     drifts = load_drifts(contract, path)
     if name not in drifts:
-        known = ", ".join(drifts)
+        known = listing(drifts)
         raise DriftError(path, None, f"there is no drift {name!r}; choose from {known}")
     return drifts[name]
 
@@ -167,6 +167,12 @@ def _fault(feature: Feature, change: Change) -> str | None:
     if whole and isinstance(change.add, float):
         return f"a feature of kind {feature.kind} requires a whole number"
     values: list[Value] = [] if change.fix is None else [change.fix]
+    # Compare types too: 1.0 equals level 1 but is not a level.
+    known = (
+        {(type(value), value) for value in feature.values}
+        if isinstance(feature, CategoryFeature | OrdinalFeature)
+        else set()
+    )
     if change.clip is not None:
         values += change.clip
         if change.clip[0] > change.clip[1]:
@@ -174,16 +180,15 @@ def _fault(feature: Feature, change: Change) -> str | None:
     if change.replace is not None:
         values += [*change.replace.from_, change.replace.to]
     for value in values:
-        if not _is_value(feature, value):
-            return f"{value!r} is not a value of the feature; it must be {describe(feature)}"
+        if not ((type(value), value) in known or _is_in_range(feature, value)):
+            return f"{echo(value)} is not a value of the feature; it must be {describe(feature)}"
     return None
 
 
-def _is_value(feature: Feature, value: Value) -> bool:
-    if isinstance(feature, CategoryFeature | OrdinalFeature):
-        # Compare types too: 1.0 equals level 1 but is not a level.
-        return (type(value), value) in [(type(known), known) for known in feature.values]
-    if isinstance(value, str) or (isinstance(value, float) and feature.kind == "integer"):
+def _is_in_range(feature: Feature, value: Value) -> bool:
+    if isinstance(feature, CategoryFeature | OrdinalFeature) or isinstance(value, str):
+        return False
+    if isinstance(value, float) and feature.kind == "integer":
         return False
     return feature.range[0] <= value <= feature.range[1]
 

@@ -1,11 +1,13 @@
 """The four kinds of features in a contract."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from mlstack.contract.strict_yaml import StrictModel
+from mlstack.errors import echo
 
 Value = int | float | str
 """A feature's value in a request."""
@@ -128,17 +130,20 @@ def _check_range(name: str, allowed: tuple[float, float], example: float, limit:
 def _check_values(
     name: str, values: Sequence[Value], raw_values: Mapping[str, Value], example: Value
 ) -> None:
-    if len(set(values)) < len(values):
-        raise ValueError(f"{name!r} lists a value twice")
+    known, mapped = set(values), set(raw_values.values())
+    if len(known) < len(values):
+        twice = next(value for value, count in Counter(values).items() if count > 1)
+        raise ValueError(f"{name!r} lists a value twice: {echo(twice)}")
     if len(values) < 2:  # noqa: PLR2004 - a model learns nothing from a single value
         raise ValueError(f"{name!r} needs at least two values")
     for raw, value in raw_values.items():
-        if value not in values:
+        if value not in known:
             raise ValueError(
-                f"raw value {raw!r} of {name!r} maps to {value!r}, which is not one of its values"
+                f"raw value {echo(raw)} of {name!r} maps to {echo(value)}, "
+                "which is not one of its values"
             )
     for value in values:
-        if value not in raw_values.values():
-            raise ValueError(f"no raw value of {name!r} maps to {value!r}")
-    if example not in values:
+        if value not in mapped:
+            raise ValueError(f"no raw value of {name!r} maps to {echo(value)}")
+    if example not in known:
         raise ValueError(f"the example of {name!r} is not one of its values")

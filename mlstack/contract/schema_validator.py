@@ -57,11 +57,34 @@ class SchemaValidator:
 
         The strings in `value` must be valid Unicode. `path` is its position in the request.
         """
-        return self._collect(self._one, value, path)
+        if self._one.is_valid(value):
+            return ()
+        faults: list[FieldError] = []
+        for error in self._one.iter_errors(value):
+            for fault in self._field_errors(error, path):
+                if fault not in faults:
+                    faults.append(fault)
+                if len(faults) == MAX_ERRORS:
+                    return tuple(faults)
+        return tuple(faults)
 
     def array_faults(self, value: Any, most: int) -> tuple[FieldError, ...]:
         """Return the errors of an array of 1 to `most` objects; none if it is valid."""
-        return self.length_faults(value, 1, most) or self._collect(self._many, value, ())
+        if faults := self.length_faults(value, 1, most):
+            return faults
+        if self._many.is_valid(value):
+            return ()
+        # Item by item: the library finds all errors at once, each with all values of an enum.
+        collected = list[FieldError]()
+        for number, item in enumerate(value):
+            collected += self.faults(item, number)
+            if len(collected) >= MAX_ERRORS:
+                break
+        return tuple(collected[:MAX_ERRORS])
+
+    def is_valid(self, value: Any) -> bool:
+        """Return whether an object has no errors, without describing them."""
+        return self._one.is_valid(value)
 
     def length_faults(self, value: Any, least: int, most: int) -> tuple[FieldError, ...]:
         """Return an error unless a value is an array of `least` to `most` entries."""
@@ -73,20 +96,6 @@ class SchemaValidator:
         code = "too_few" if len(value) < least else "too_many"
         detail = f"must have {least} to {most} {self._items}, has {len(value)}"
         return (FieldError("", code, detail),)
-
-    def _collect(
-        self, validator: "jsonschema_rs.Draft202012Validator", value: Any, path: tuple[int, ...]
-    ) -> tuple[FieldError, ...]:
-        if validator.is_valid(value):
-            return ()
-        faults: list[FieldError] = []
-        for error in validator.iter_errors(value):
-            for fault in self._field_errors(error, path):
-                if fault not in faults:
-                    faults.append(fault)
-                if len(faults) == MAX_ERRORS:
-                    return tuple(faults)
-        return tuple(faults)
 
     def _field_errors(
         self, error: "jsonschema_rs.ValidationError", prefix: tuple[int, ...]

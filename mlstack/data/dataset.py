@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mlstack.contract import CategoryFeature, Contract, Feature, IntegerFeature, OrdinalFeature
-from mlstack.errors import DataError, DataFault
+from mlstack.errors import DataError, DataFault, listing
 
 _FIRST_BAD_ROWS = 5
 _SHOWN_CHARACTERS = 64
@@ -104,7 +104,7 @@ def _clean_feature(
     given = ~missing
     if isinstance(feature, CategoryFeature | OrdinalFeature):
         values = raw.where(given).map(feature.raw_values)
-        allowed = ", ".join(map(repr, feature.raw_values))
+        allowed = listing([*map(repr, feature.raw_values)])
         _note(faults, raw, given & values.isna(), f"is an unknown category; known are {allowed}")
         if isinstance(feature, CategoryFeature):
             return values.astype(object).where(values.notna(), None)

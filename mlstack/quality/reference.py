@@ -14,7 +14,7 @@ from filelock import FileLock
 from mlstack.contract import Contract
 from mlstack.contract.prediction_fields import PREDICTION, TARGET
 from mlstack.data.customer_table import customer_table
-from mlstack.errors import NoReference, RegistryUnavailable
+from mlstack.errors import NoReference, RegistryUnavailable, listing
 from mlstack.files import write_atomically
 from mlstack.model.mlflow_api import PARENT_TAG, download, find_run
 from mlstack.model.model_store import ModelStore
@@ -137,6 +137,6 @@ def _parse(content: bytes, run_id: str, contract: Contract) -> pd.DataFrame:
     wanted = [*contract.feature_names, contract.target.name]
     absent = [name for name in wanted if name not in rows.columns]
     if absent or rows.empty:
-        fault = f"lack {', '.join(absent)}" if absent else "are empty"
+        fault = f"lack {listing(absent)}" if absent else "are empty"
         raise NoReference(f"the training rows of run {run_id} {fault}")
     return rows[wanted].where(rows[wanted] != "", None)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from mlstack.errors import MlstackError
 from mlstack.waiting import Retry, RetryLater, Stop, Stopped
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ log = logging.getLogger(__name__)
 MAX_RECORDS = 500
 MAX_BYTES = 5 * 1024 * 1024
 MAX_RECORD_BYTES = 1024 * 1024
+MAX_KEY_LENGTH = 256
+
+_INVALID = frozenset({"InvalidArgumentException", "SerializationException", "ValidationException"})
+"""Errors for which Kinesis blames the request: it would refuse every repetition too."""
 
 _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.1, 5.0
 
@@ -37,9 +42,30 @@ class Message:
     data: bytes
 
     @property
+    def fault(self) -> str:
+        """Why no stream accepts the message; empty if nothing is wrong."""
+        if not 1 <= len(self.key) <= MAX_KEY_LENGTH:
+            return f"its key has {len(self.key)} characters, not 1 to {MAX_KEY_LENGTH}"
+        if self.size > MAX_RECORD_BYTES:
+            return f"it has {self.size:,} bytes; at most {MAX_RECORD_BYTES:,} are allowed"
+        return ""
+
+    @property
     def size(self) -> int:
         """Size in bytes as counted by Kinesis' limits."""
         return len(self.key.encode()) + len(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A message that can never be published, and why."""
+
+    message: Message
+    reason: str
+
+
+class _Invalid(MlstackError):
+    """Kinesis refuses a call because of what is in it."""
 
 
 class Publisher:
@@ -61,21 +87,42 @@ class Publisher:
             give_up=give_up,
         )
 
-    def publish(self, messages: Sequence[Message]) -> None:
+    def publish(self, messages: Sequence[Message]) -> list[Refused]:
         """Put all messages, in order unless some must be put again.
+
+        Returns the messages that can never be put, instead of trying for ever; all others are in
+        the stream.
 
         Raises:
             Stopped: the process must stop; some messages may be in the stream.
             Unavailable: Kinesis has been unavailable for too long.
         """
-        for batch in _batches(messages):
-            if self._stop.overdue:
-                raise Stopped
+        refused = [Refused(message, message.fault) for message in messages if message.fault]
+        for batch in _batches([message for message in messages if not message.fault]):
+            refused += self._publish(batch)
+        return refused
+
+    def _publish(self, batch: list[Message]) -> list[Refused]:
+        if self._stop.overdue:
+            raise Stopped
+        try:
             self._retry(self._put_rest, batch)
+        except _Invalid as error:
+            if len(batch) == 1:
+                return [Refused(batch[0], str(error))]
+            # The answer does not say which one is invalid.
+            half = len(batch) // 2
+            return self._publish(batch[:half]) + self._publish(batch[half:])
+        return []
 
     def _put_rest(self, messages: list[Message]) -> None:
         """Put messages and remove the accepted ones; raise RetryLater if some remain."""
-        entries = self._put(messages)
+        try:
+            entries = self._put(messages)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _INVALID:
+                raise _Invalid(str(error)) from error
+            raise
         refused = [(m, e) for m, e in zip(messages, entries, strict=True) if not is_taken(e)]
         if refused:
             count, entry = len(messages), refused[0][1]
@@ -100,8 +147,6 @@ def is_taken(entry: "PutRecordsResultEntryTypeDef") -> bool:
 def _batches(messages: Sequence[Message]) -> Iterator[list[Message]]:
     batch, size = list[Message](), 0
     for message in messages:
-        if message.size > MAX_RECORD_BYTES:
-            raise ValueError(f"a record of {message.size} bytes is too large for a stream")
         if batch and (len(batch) == MAX_RECORDS or size + message.size > MAX_BYTES):
             yield batch
             batch, size = [], 0

@@ -8,7 +8,7 @@ import json
 import math
 from typing import Any
 
-from mlstack.errors import MlstackError
+from mlstack.errors import MlstackError, echo
 
 MAX_DEPTH = 16
 """Maximum number of nested objects and arrays."""
@@ -78,8 +78,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                shown = ascii(key[:64])
-                raise InvalidJson("duplicate_key", f"the key {shown} appears twice in an object")
+                raise InvalidJson(
+                    "duplicate_key", f"the key {echo(key)} appears twice in an object"
+                )
             seen.add(key)
     return value
 

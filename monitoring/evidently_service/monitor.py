@@ -15,7 +15,7 @@ import pandas as pd
 from mlstack.contract import Contract
 from mlstack.contract.prediction_fields import PREDICTION, PREDICTION_ID, RUN_ID, TARGET
 from mlstack.deployment.record import DeploymentState
-from mlstack.errors import MlstackError
+from mlstack.errors import MlstackError, listing
 from mlstack.model.model_store import ModelStore
 from mlstack.prediction_log.prediction_store import PredictionStore
 from mlstack.quality.reference import ReferenceStore
@@ -170,7 +170,7 @@ class Monitor:
             return State(run_id, calculator, old.calculation, reason="")
         calculation = calculator.calculate(window)
         if old.calculation is None or old.calculation.drift.drifted != calculation.drift.drifted:
-            names = ", ".join(calculation.drift.drifted_features)
+            names = listing(calculation.drift.drifted_features)
             log.info("%s", f"drifted: {names}" if names else "no feature has drifted")
         return State(run_id, calculator, calculation, reason="")
 

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mlstack.contract import Contract
+from mlstack.errors import listing
 from mlstack.quality.results import METHOD_TITLES, Quality
 from monitoring.evidently_service.monitor import Monitor
 
@@ -32,7 +33,7 @@ class Page:
         if not drifted:
             return f"no drift in {drift.rows} rows"
         count = len(drift.features)
-        return f"{len(drifted)} of {count} features drifted: {', '.join(drifted)}"
+        return f"{len(drifted)} of {count} features drifted: {listing(drifted)}"
 
     def template_values(self) -> dict[str, Any]:
         """Return the values for the template."""

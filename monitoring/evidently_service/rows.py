@@ -72,11 +72,12 @@ class RowReader:
         accepted, refused = list[Row](), 0
         faults_of_rows = list[FieldError]()
         for number, item in enumerate(document):
-            if faults := self._schema.faults(item, number):
-                refused += 1
-                faults_of_rows += faults[: MAX_ERRORS - len(faults_of_rows)]
-            else:
+            if self._schema.is_valid(item):
                 accepted.append(self._row(item))
+                continue
+            refused += 1
+            if (room := MAX_ERRORS - len(faults_of_rows)) > 0:
+                faults_of_rows += self._schema.faults(item, number)[:room]
         return Rows(accepted, refused, tuple(faults_of_rows))
 
     def _row(self, item: dict[str, Any]) -> Row:

@@ -16,6 +16,7 @@ from typing import Self
 from mlstack.command_line import run, say
 from mlstack.contract import Contract
 from mlstack.contract.drifts import drifts_path, load_drift, load_drifts
+from mlstack.errors import listing
 from mlstack.flows.run import require_runnable
 from mlstack.settings import ROOT, Settings
 from mlstack.waiting import wait_until
@@ -45,7 +46,7 @@ def demo_drift(name: str) -> None:
     require_runnable(reporting_schedule())
     no_alerts = stack.alerts_fault()
     say(f"== Drift {name}: {drift.meaning}")
-    say(f"   It affects {drift.share:.0%} of the customers and changes {', '.join(drift.features)}")
+    say(f"   It affects {drift.share:.0%} of the customers and changes {listing(drift.features)}")
     if no_alerts:
         say(f"   No alert will be shown: {no_alerts}")
     _calm(stack, settings, contract, alerts=not no_alerts)
@@ -54,7 +55,7 @@ def demo_drift(name: str) -> None:
     def drifted_features() -> str:
         sender.first()  # raises if sending has failed
         gauges = stack.gauges()
-        return ", ".join(gauges.features) if gauges.drifted else ""
+        return listing(gauges.features) if gauges.drifted else ""
 
     timeline = Timeline(live=sys.stdout.isatty())
     with Sender(settings, contract, name) as sender:

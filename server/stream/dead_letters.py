@@ -6,12 +6,19 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from mlstack.contract.prediction_fields import SEQUENCE_NUMBER, SHARD_ID
-from mlstack.errors import InvalidCustomer, MlstackError
+from mlstack.errors import MAX_ERRORS, InvalidCustomer, MlstackError, shortened
 from mlstack.streams.reading import Record
 from mlstack.web.strict_json import InvalidJson
 
 PART_BYTES = 600 * 1024
-"""Raw bytes per letter: in base64 and with the reason, they stay below Kinesis' 1 MiB."""
+"""Raw bytes per letter: 800 KiB in base64."""
+
+_TEXT_BYTES = 4 * 1024
+"""Size limit of each text about an error: those of `MAX_ERRORS` errors fit beside the data into
+Kinesis' 1 MiB, however long the contract's own texts are."""
+
+_CHARACTER_BYTES = 12
+"""Largest size of a character in JSON: two escapes."""
 
 
 class InternalError(MlstackError):
@@ -49,6 +56,13 @@ def _reason(error: MlstackError) -> str:
 
 
 def _errors(error: MlstackError) -> list[dict[str, str]]:
+    errors = [{"pointer": "", "code": _reason(error), "detail": str(error)}]
     if isinstance(error, InvalidCustomer):
-        return [asdict(fault) for fault in error.errors]
-    return [{"pointer": "", "code": _reason(error), "detail": str(error)}]
+        errors = [asdict(fault) for fault in error.errors[:MAX_ERRORS]]
+    return [{name: _shortened(text) for name, text in fault.items()} for fault in errors]
+
+
+def _shortened(text: str) -> str:
+    if len(json.dumps(text[:_TEXT_BYTES])) <= _TEXT_BYTES:
+        return text  # with its quotes, a text that was cut here would be longer
+    return shortened(text, _TEXT_BYTES // _CHARACTER_BYTES)

@@ -19,7 +19,7 @@ from mlstack.deployment.predictor import ModelSource, Predictor
 from mlstack.errors import InvalidCustomer, MlstackError
 from mlstack.prediction_log.prediction import Origin, Prediction
 from mlstack.prediction_log.spool import SpoolError
-from mlstack.streams.publishing import Message
+from mlstack.streams.publishing import Message, Refused
 from mlstack.streams.reading import Record
 from mlstack.streams.stream import Stream
 from mlstack.waiting import Outage, Retry, Stop, Stopped
@@ -32,8 +32,9 @@ log = logging.getLogger(__name__)
 _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.1, 5.0
 _MODEL_SECONDS = 0.2
 
-Publish = Callable[[Sequence[Message]], None]
-"""Puts all messages into a stream; raises Stopped if the server must stop before that."""
+Publish = Callable[[Sequence[Message]], Sequence[Refused]]
+"""Puts messages into a stream and returns those that it can never take; raises Stopped if the
+server must stop before that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,8 @@ class StreamProcessor:
         only a record that is itself invalid becomes a dead letter.
 
         Returns:
-            True if each record's answer is kept and published, or its dead letter is published.
+            True if each record's answer is kept and published, or its dead letter is published;
+                what the streams refuse for good is logged.
             False if the server must stop; the records must then be read again.
         """
         # Whatever fails, the records are safe in the stream and nowhere else.
@@ -105,22 +107,26 @@ class StreamProcessor:
             [v.prediction_id for v in valid],
             [Origin("kinesis", shard_id, v.record.sequence_number) for v in valid],
         )
-        self._publish_results(
+        unpublished = self._publish_results(
             [
                 _result(prediction, shard_id, v.record)
                 for prediction, v in zip(predictions, valid, strict=True)
             ]
         )
         failpoints.reached("results_published")
-        self._publish_dead_letters(
+        record_of = {v.prediction_id: v.record for v in valid}
+        poison += [_Poison(record_of[each.message.key], _unpublished(each)) for each in unpublished]
+        lost = self._publish_dead_letters(
             [
                 Message(stream.prediction_id(shard_id, p.record.sequence_number), letter)
                 for p in poison
                 for letter in dead_letters(stream.name, shard_id, p.record, p.error)
             ]
         )
+        for each in lost:
+            log.error("the dead letter of record %s is lost: %s", each.message.key, each.reason)
         failpoints.reached("dead_letters_published")
-        self._metrics.answered(len(predictions), predictor.model.run_id)
+        self._metrics.answered(len(predictions) - len(unpublished), predictor.model.run_id)
         self._metrics.dead_lettered(len(poison))
 
     def _wait_for_model(self) -> Predictor:
@@ -168,6 +174,15 @@ def _payload(data: bytes) -> Any:
             if decoded.lstrip().startswith(b"{"):
                 raise
             raise error from None
+
+
+def _unpublished(refused: Refused) -> InternalError:
+    stored_as = refused.message.key
+    log.error("the result of record %s cannot be published: %s", stored_as, refused.reason)
+    return InternalError(
+        f"the prediction is stored as {stored_as}, but its result cannot be published: "
+        f"{refused.reason}"
+    )
 
 
 def _result(prediction: Prediction, shard_id: str, record: Record) -> Message:

@@ -53,6 +53,8 @@ class FakeKinesis:
         """Raised by the next calls, one each; None: that call succeeds."""
         self.throttled: Iterator[int] = iter(())
         """How many of its first entries each next PutRecords refuses."""
+        self.invalid: dict[bytes, str] = {}
+        """Data for which it refuses a whole PutRecords, with the error's code."""
         self.broken_off = 0
         """How many next PutRecords take their records and raise all the same."""
         self.is_remade_after_put = False
@@ -138,6 +140,8 @@ class FakeKinesis:
 
     def put_records(self, *, StreamName: str, Records: Sequence[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803 - boto3's names
         self._called("put_records")
+        if codes := [self.invalid[e["Data"]] for e in Records if e["Data"] in self.invalid]:
+            raise client_error(codes[0])
         self.puts.append((StreamName, list(Records)))
         refused = next(self.throttled, 0)
         answers: list[dict[str, str]] = []

@@ -1,5 +1,6 @@
 """Posted rows: each is taken, or refused with the row and field named."""
 
+import time
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from mlstack.contract import Contract
 from mlstack.errors import MAX_ERRORS, InvalidRequest
 from monitoring.evidently_service.rows import MAX_ROWS, Row, RowReader
 from tests.support.customers import contract_named
+from tests.support.wide_contracts import many_values
 
 ID, RUN = "0f8fad5b-d9cb-469f-a165-70867728950e", "a" * 32
 
@@ -89,6 +91,16 @@ def test_faults_are_limited(reader: RowReader, contract: Contract) -> None:
     """Beyond the limit, refused rows are only counted."""
     rows = reader.read([_row(contract, prediction=2)] * 50 + [1, "x", None])
     assert (rows.accepted, rows.refused, len(rows.faults)) == ([], 53, MAX_ERRORS)
+
+
+def test_thousands_of_bad_rows_are_refused_at_once() -> None:
+    """Only the reported errors are described: the others are counted."""
+    contract = Contract.parse(many_values(3000))
+    row = {**contract.example, "marital_status": "?", "prediction": 0.5}
+    began = time.process_time()
+    rows = RowReader(contract).read([row] * 5000)
+    assert time.process_time() - began < 1
+    assert (rows.refused, len(rows.faults)) == (5000, MAX_ERRORS)
 
 
 @pytest.mark.parametrize("document", [{}, None, "rows", 1])

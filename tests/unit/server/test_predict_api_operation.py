@@ -201,6 +201,26 @@ def test_form_copes_with_any_feature_name(tmp_path: Path, documented: Contract) 
     assert "name=" not in page.partition("<form")[2]
 
 
+def test_form_has_no_list_of_thousands(tmp_path: Path, documented: Contract) -> None:
+    """One of 20,000 values is typed: the page shows a few and their number."""
+    served = predictor(tmp_path / "model", documented)
+    values = tuple(f"Merchant {number}" for number in range(20_000))
+    served.model.contract = documented.model_copy(
+        update={
+            "features": tuple(
+                feature.model_copy(update={"values": values, "example": values[7]})
+                if feature.name == "marital_status"
+                else feature
+                for feature in documented.features
+            )
+        }
+    )
+    page = application(ServedModel(served), documented).test_client().get("/").text
+    assert '<input id="feature-marital_status" type="text" value="Merchant 7"' in page
+    assert "(20,000 in all)" in page
+    assert len(page) < 20_000
+
+
 def test_head_and_options_are_answered(client: FlaskClient) -> None:
     """HEAD has no body; OPTIONS lists the methods of a route."""
     head = client.head("/health/ready")

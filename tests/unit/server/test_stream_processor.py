@@ -3,21 +3,22 @@
 import base64
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mlstack.contract import Contract
+from mlstack.contract import CategoryFeature, Contract
+from mlstack.contract.customer_schema import CustomerValidator
 from mlstack.data.customer_generator import CustomerGenerator
 from mlstack.deployment.predictor import Predictor
-from mlstack.errors import MlstackError
+from mlstack.errors import MAX_ERRORS, FieldError, InvalidCustomer, MlstackError
 from mlstack.model.model import Model
 from mlstack.prediction_log.prediction import Origin, Outcome, Prediction
 from mlstack.prediction_log.spool import SpoolError
-from mlstack.streams.publishing import MAX_RECORD_BYTES, Message
+from mlstack.streams.publishing import MAX_RECORD_BYTES, Message, Refused
 from mlstack.streams.reading import Record
 from mlstack.streams.stream import Stream
 from mlstack.waiting import Stop, Stopped
@@ -58,9 +59,10 @@ class Topic:
         self.published: list[Message] = []
         self.stopped = False
         self.failure: Exception | None = None
+        self.refuses: Callable[[Message], object] = lambda message: message.fault
         self._name, self._journal = name, journal
 
-    def publish(self, messages: Sequence[Message]) -> None:
+    def publish(self, messages: Sequence[Message]) -> Sequence[Refused]:
         if self.failure:
             failure, self.failure = self.failure, None
             raise failure
@@ -68,7 +70,9 @@ class Topic:
             raise Stopped
         if messages:
             self._journal.append(self._name)
-        self.published += messages
+        taken = [message for message in messages if not self.refuses(message)]
+        self.published += taken
+        return [Refused(message, "it said so") for message in messages if message not in taken]
 
     def documents(self) -> list[dict[str, Any]]:
         return [json.loads(message.data) for message in self.published]
@@ -239,6 +243,72 @@ def test_dead_letter_of_large_record_is_split() -> None:
     parts = [base64.b64decode(json.loads(letter)["data"]) for letter in letters]
     assert b"".join(parts) == data
     assert {len(part) for part in parts[:-1]} == {PART_BYTES}
+
+
+@pytest.mark.parametrize("character", ["x", '"', "\u00e9", "\U0001f600", "\x00"])
+def test_reason_of_any_length_fits_into_letter(character: str) -> None:
+    """A letter is never too large for the stream: the reason is shortened, the data is whole."""
+    fault = FieldError(f"/{character * 64}", "unknown_category", character * 100_000)
+    data = b"y" * PART_BYTES
+    for error in (InvalidCustomer((fault,) * 30), MlstackError(character * 500_000)):
+        (letter,) = dead_letters("s" * 128, "h" * 128, Record("1" * 128, data, NOW), error)
+        assert Message("k" * 256, letter).size <= MAX_RECORD_BYTES
+        document = json.loads(letter)
+        assert base64.b64decode(document["data"]) == data
+        assert len(document["errors"]) <= MAX_ERRORS
+        assert document["errors"][0]["detail"].endswith(f"{character}...")
+
+
+def test_unknown_value_of_thousands_stops_no_shard(
+    bench: Bench, bodies: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large record with an unknown one of 20,000 values is set aside, the next one answered."""
+    predictor = bench.models.predictor
+    assert predictor
+    validate = predictor.validate
+    values = tuple(f"Merchant {number}" for number in range(20_000))
+    wide = {
+        feature.name: feature.model_copy(update={"values": values})
+        if isinstance(feature, CategoryFeature)
+        else feature
+        for feature in bench.model.contract.features
+    }
+    contract = bench.model.contract.model_copy(update={"features": tuple(wide.values())})
+    wider = CustomerValidator(contract)
+
+    def validate_either(request: Any) -> Any:
+        return wider.validate(request) if len(str(request)) > PART_BYTES else validate(request)
+
+    monkeypatch.setattr(predictor, "validate", validate_either)
+    bad = json.dumps({**contract.example, "marital_status": "x" * PART_BYTES}).encode()
+    assert bench.process(bad, *bodies)
+    assert len(bench.results.published) == len(bodies)
+    letters = bench.letters.documents()
+    assert b"".join(base64.b64decode(letter["data"]) for letter in letters) == bad
+    assert any("(20,000 in all)" in error["detail"] for error in letters[0]["errors"])
+
+
+def test_refused_result_becomes_dead_letter(bench: Bench, bodies: list[bytes]) -> None:
+    """A result that Kinesis never takes stops no shard; its record is set aside with the reason."""
+    bad = STREAM.prediction_id(SHARD, "3")
+    bench.results.refuses = lambda message: message.key == bad
+    assert bench.process(*bodies)
+    assert len(bench.results.published) == len(bodies) - 1
+    (letter,) = bench.letters.documents()
+    assert base64.b64decode(letter["data"]) == bodies[2]
+    assert (letter["sequence_number"], letter["reason"]) == ("3", "internal_error")
+    assert bad in letter["errors"][0]["detail"]
+    assert (bench.counted("answered"), bench.counted("dead_letter")) == (len(bodies) - 1, 1)
+
+
+def test_refused_dead_letter_stops_no_shard(
+    bench: Bench, bodies: list[bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A dead letter that Kinesis never takes is logged as lost, and the shard goes on."""
+    bench.letters.refuses = lambda _: True
+    assert bench.process(b"poison", *bodies)
+    assert len(bench.results.published) == len(bodies)
+    assert "is lost: it said so" in caplog.text
 
 
 def test_records_wait_for_model(bench: Bench, bodies: list[bytes]) -> None:

@@ -1,13 +1,15 @@
 """Tests of validation: every fault is reported with its field, as a sentence."""
 
+import time
 from typing import Any
 
 import pytest
 
 from mlstack.contract import Contract, IntegerFeature
-from mlstack.contract.customer_schema import CustomerValidator, describe
+from mlstack.contract.customer_schema import CustomerValidator, customer_schema, describe
 from mlstack.data.customer_generator import CustomerGenerator
 from mlstack.errors import MAX_ECHO, MAX_ERRORS, FieldError, InvalidCustomer
+from tests.support.wide_contracts import many_features, many_values
 
 
 def faults_of(contract: Contract, request: Any) -> tuple[FieldError, ...]:
@@ -94,6 +96,50 @@ def test_errors_cut_long_input(documented: Contract) -> None:
     long = "y" * 10_000
     for fault in faults_of(documented, {**documented.example, long: 1, "gender": long}):
         assert "y" * (MAX_ECHO + 1) not in fault.pointer + fault.detail
+
+
+def test_error_about_many_values_shows_a_few() -> None:
+    """An unknown category's error has some values and their number."""
+    contract = Contract.parse(many_values(1000))
+    (fault,) = faults_of(contract, {**contract.example, "marital_status": "?"})
+    assert '"Merchant 9", ... (1,000 in all)' in fault.detail
+    assert len(fault.detail) < 300
+    (fault,) = faults_of(contract, {k: v for k, v in contract.example.items() if v != "Merchant 0"})
+    assert len(fault.detail) < 300
+    schema = customer_schema(contract)["properties"]["marital_status"]
+    assert len(schema["description"]) < 300
+    assert len(schema["enum"]) == 1000
+
+
+def test_batch_of_unknown_values_is_refused_at_once() -> None:
+    """A thousand faults cost as much as the twenty that are reported."""
+    contract = Contract.parse(many_values(3000))
+    validator = CustomerValidator(contract)
+    batch = [{**contract.example, "marital_status": str(number)} for number in range(1000)]
+    began = time.process_time()
+    with pytest.raises(InvalidCustomer) as caught:
+        validator.validate_batch(batch, most=1000)
+    assert time.process_time() - began < 0.5
+    assert [f.pointer for f in caught.value.errors] == [
+        f"/{number}/marital_status" for number in range(MAX_ERRORS)
+    ]
+
+
+def test_thousands_of_missing_features_are_limited() -> None:
+    """An empty request to a model with 5,000 features gets twenty short errors."""
+    contract = many_features(5000)
+    faults = faults_of(contract, {})
+    assert len(faults) == MAX_ERRORS
+    assert sum(len(fault.detail) for fault in faults) < 5000
+
+
+@pytest.mark.parametrize("part", ["n" * 65536, "~" * 65536, "\x00" * 65536, "\U0001f600" * 16384])
+def test_pointer_of_long_name_is_cut(documented: Contract, part: str) -> None:
+    """A name of 64 KiB is echoed with at most 64 characters, whatever they are."""
+    (fault,) = faults_of(documented, {**documented.example, part: 1})
+    unescaped = fault.pointer.removeprefix("/").replace("~1", "/").replace("~0", "~")
+    assert len(unescaped) <= MAX_ECHO
+    assert len(fault.detail) <= MAX_ECHO + len("is not a feature of this model: ")
 
 
 @pytest.mark.parametrize(

@@ -57,10 +57,37 @@ def test_publish_limits_bytes_of_a_batch(publisher: Publisher, kinesis: FakeKine
     assert len(sizes) == 3
 
 
-def test_publish_rejects_oversized_message(publisher: Publisher) -> None:
-    """A message that never fits is a defect of the caller."""
-    with pytest.raises(ValueError, match="too large"):
-        publisher.publish(messages(1, size=MAX_RECORD_BYTES))
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (Message("k", bytes(MAX_RECORD_BYTES)), "1,048,577 bytes"),
+        (Message("k" * 257, b""), "257 characters"),
+        (Message("", b"x"), "0 characters"),
+    ],
+)
+def test_publish_hands_back_impossible_message(
+    publisher: Publisher, kinesis: FakeKinesis, bad: Message, reason: str
+) -> None:
+    """A message that no stream takes is handed back unsent; the others are put."""
+    (refused,) = publisher.publish([*messages(2), bad])
+    assert refused.message == bad
+    assert reason in refused.reason
+    assert kinesis.taken == [m.data for m in messages(2)]
+
+
+@pytest.mark.parametrize("code", ["InvalidArgumentException", "ValidationException"])
+def test_publish_hands_back_what_kinesis_calls_invalid(
+    publisher: Publisher, kinesis: FakeKinesis, code: str
+) -> None:
+    """Kinesis refuses a whole call for one message: that one is found, and never tried again."""
+    batch = messages(100)
+    bad = batch[37].data
+    kinesis.invalid = {bad: code}
+    (refused,) = publisher.publish(batch)
+    assert refused.message.data == bad
+    assert code in refused.reason
+    assert kinesis.taken == [m.data for m in batch if m.data != bad]
+    assert len(kinesis.calls) < 20
 
 
 def test_publish_nothing_makes_no_call(publisher: Publisher, kinesis: FakeKinesis) -> None:
