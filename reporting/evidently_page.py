@@ -1,9 +1,13 @@
 """Render a comparison with Evidently as one HTML page that works offline.
 
-It uses the methods and thresholds of `mlstack.quality.drift`, so that both agree. Importing this
-module loads Evidently, which takes seconds.
+It compares each column as `mlstack.quality.drift` does, so that both agree. Importing this module
+loads Evidently, which takes seconds.
 """
 
+from dataclasses import replace
+from math import floor, log10
+
+import numpy as np
 import pandas as pd
 from evidently import BinaryClassification, DataDefinition, Dataset, Report
 from evidently.core.metric_types import render_widgets
@@ -14,7 +18,16 @@ from evidently.presets import ClassificationPreset, DataDriftPreset
 
 from mlstack.contract import Contract
 from mlstack.contract.prediction_fields import PREDICTION, TARGET
-from mlstack.quality.drift import comparison_method, threshold, with_labels
+from mlstack.quality.distances import IN_DEVIATIONS
+from mlstack.quality.drift import (
+    ComparedColumn,
+    compared_column,
+    comparison_method,
+    with_labels,
+)
+
+_DIGITS = 12
+"""Digits of a number that a histogram can tell apart; NumPy refuses narrower bins."""
 
 
 def drift_html(contract: Contract, reference: pd.DataFrame, current: pd.DataFrame) -> str:
@@ -46,38 +59,66 @@ def drift_html(contract: Contract, reference: pd.DataFrame, current: pd.DataFram
 
 def _drift(contract: Contract, reference: pd.DataFrame, rows: pd.DataFrame) -> Snapshot:
     methods = {feature.name: comparison_method(feature) for feature in contract.features}
-    # Evidently rejects columns without values.
-    names = [name for name in methods if rows[name].notna().any() and reference[name].notna().any()]
-    thresholds = {
-        method: threshold(method, len(rows), len(reference)) for method in set(methods.values())
+    columns = dict(
+        _plottable(name, compared_column(method, rows[name], reference[name]))
+        for name, method in methods.items()
+        # Evidently rejects columns without values.
+        if rows[name].notna().any() and reference[name].notna().any()
+    )
+    features = list(columns)
+    prediction, chances = _plottable(
+        PREDICTION, compared_column("wasserstein", rows[PREDICTION], reference[PREDICTION])
+    )
+    columns[prediction] = chances
+    tests = {
+        name: IN_DEVIATIONS.name if column.method == "wasserstein" else column.method
+        for name, column in columns.items()
     }
+    thresholds = {name: column.threshold for name, column in columns.items()}
     definition = DataDefinition(
-        numerical_columns=[
-            *(name for name in names if methods[name] == "wasserstein"),
-            PREDICTION,
-        ],
-        categorical_columns=[name for name in names if methods[name] == "jensenshannon"],
+        numerical_columns=[n for n, column in columns.items() if column.method == "wasserstein"],
+        categorical_columns=[n for n, column in columns.items() if column.method != "wasserstein"],
     )
     report = Report(
         [
             DataDriftPreset(
-                columns=names,
-                per_column_method={name: methods[name] for name in names},
-                per_column_threshold={name: thresholds[methods[name]] for name in names},
+                columns=features,
+                per_column_method={name: tests[name] for name in features},
+                per_column_threshold={name: thresholds[name] for name in features},
                 # Drift of one feature counts as drift of the data set.
-                drift_share=1 / len(methods),
+                drift_share=1 / len(contract.features),
             ),
             ValueDrift(
-                column=PREDICTION,
-                method="wasserstein",
-                threshold=threshold("wasserstein", len(rows), len(reference)),
+                column=prediction, method=tests[prediction], threshold=thresholds[prediction]
             ),
         ]
     )
-    return report.run(
-        Dataset.from_pandas(rows[[*names, PREDICTION]], data_definition=definition),
-        Dataset.from_pandas(reference[[*names, PREDICTION]], data_definition=definition),
+    sides = (
+        pd.DataFrame({name: getattr(column, side) for name, column in columns.items()})
+        for side in ("current", "reference")
     )
+    # Evidently computes correlations too, which a constant column does not have.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return report.run(
+            *(Dataset.from_pandas(side, data_definition=definition) for side in sides)
+        )
+
+
+def _plottable(name: str, column: ComparedColumn) -> tuple[str, ComparedColumn]:
+    """Round numbers, and express extreme ones in another unit, so that NumPy can plot them."""
+    if column.method != "wasserstein":
+        return name, column
+    largest = max(column.current.abs().max(), column.reference.abs().max())
+    power = floor(log10(largest)) if largest else 0
+    if abs(power) < _DIGITS:
+        unit, decimals = 1.0, _DIGITS - power
+    else:
+        unit, decimals = 10.0**power, _DIGITS
+        name = f"{name} (in units of {unit:g})"
+    current, reference = (
+        (side / unit).round(decimals) for side in (column.current, column.reference)
+    )
+    return name, replace(column, current=current, reference=reference)
 
 
 def _quality(reference: pd.DataFrame, rows: pd.DataFrame) -> Snapshot:

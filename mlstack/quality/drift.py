@@ -2,39 +2,72 @@
 
 Evidently measures distances: the Wasserstein distance in standard deviations of the reference for
 numbers, and the Jensen-Shannon distance of the shares for categories and ordinals, where a missing
-value is its own category. A distance measures the size of a difference; a test's p-value measures
-certainty, and with enough rows any two samples differ with certainty. Thresholds therefore depend
-on the number of rows; see docs/monitoring.md.
+value is its own category. A number that is constant in the reference has no deviation; it is
+compared as a category with two values, the constant and any other. A distance measures the size of
+a difference; a test's p-value measures certainty, and with enough rows any two samples differ with
+certainty. Thresholds therefore depend on the number of rows; see docs/monitoring.md.
 
 Importing Evidently takes seconds.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import sqrt
+from math import log, sqrt
 from typing import Final
 
 import numpy as np
 import pandas as pd
-from evidently import DataDefinition, Dataset, Report
-from evidently.metrics import ValueDrift
-from scipy.spatial.distance import jensenshannon
+from scipy.stats import chi2
 
 from mlstack.contract import CategoryFeature, Contract, Feature, OrdinalFeature
 from mlstack.contract.prediction_fields import PREDICTION
 from mlstack.errors import TooFewRows
+from mlstack.quality.distances import constant_value, equals, jensen_shannon, wasserstein
 from mlstack.quality.results import ColumnDrift, Method
 
 MIN_ROWS: Final = 30
 """Minimum rows on either side: with fewer, thresholds would exceed any real drift."""
 
 MISSING: Final = "<missing>"
-"""Label of a missing category or ordinal; no real label looks like it."""
+"""Label of a missing value; no real label looks like it."""
+
+OTHER: Final = "<another value>"
+"""Label of a number that differs from a constant reference."""
 
 # The smallest difference that matters for each method, and the distance between two samples of the
 # same customers in units of sqrt(1/n + 1/m). Measured by benchmarks/drift_detection.py.
 _SMALLEST: Mapping[Method, float] = {"wasserstein": 0.1, "jensenshannon": 0.05}
 _NOISE = 2.5
+
+_FALSE_ALARMS = 1e-6
+"""Chance that an unchanged category exceeds its noise. Below 13 values, `_NOISE` is stricter."""
+
+_MOST = sqrt(log(2)) - 1e-9
+"""Largest Jensen-Shannon distance: no value in common. The difference allows for rounding."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedColumn:
+    """A column of both sides as it is compared, and how.
+
+    Args:
+        method: The distance.
+        current: Labels for Jensen-Shannon; for Wasserstein numbers, NaN if missing.
+        reference: The same of the reference.
+        threshold: Smallest distance that counts as drift.
+    """
+
+    method: Method
+    current: pd.Series
+    reference: pd.Series
+    threshold: float
+
+    def distance(self) -> float:
+        """Compute the distance; NaN if it is Wasserstein and either side has no value."""
+        if self.method == "jensenshannon":
+            return jensen_shannon(self.reference, self.current)
+        now, before = self.current.dropna(), self.reference.dropna()
+        return wasserstein(before, now) if len(now) and len(before) else np.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +98,17 @@ class DriftResult:
         return bool(self.drifted_features)
 
 
-def threshold(method: Method, rows: int, reference_rows: int) -> float:
-    """Return the smallest distance that counts as drift for these sample sizes."""
-    return _SMALLEST[method] + _NOISE * sqrt(1 / rows + 1 / reference_rows)
+def threshold(method: Method, rows: int, reference_rows: int, categories: int = 2) -> float:
+    """Return the smallest distance that counts as drift for these sample sizes.
+
+    The more categories there are, the more do two samples of the same customers differ: eight times
+    the squared Jensen-Shannon distance, divided by 1/n + 1/m, has a chi-squared distribution.
+    """
+    noise = _NOISE
+    if method == "jensenshannon":
+        noise = max(noise, sqrt(chi2.isf(_FALSE_ALARMS, max(categories - 1, 1)) / 8))
+    limit = _SMALLEST[method] + noise * sqrt(1 / rows + 1 / reference_rows)
+    return min(limit, _MOST) if method == "jensenshannon" else limit
 
 
 def comparison_method(feature: Feature) -> Method:
@@ -79,8 +120,8 @@ def comparison_method(feature: Feature) -> Method:
 def with_labels(rows: pd.DataFrame, contract: Contract) -> pd.DataFrame:
     """Convert features to the types that Evidently compares and reports show.
 
-    Numbers become float64, categories and ordinals labels, `MISSING` for a missing value. Other
-    columns are kept.
+    Numbers become float64, categories and ordinals labels, `MISSING` for a missing value. Infinity
+    counts as missing, because no distance to it can be computed. Other columns are kept.
     """
     columns = {}
     for feature in contract.features:
@@ -90,8 +131,27 @@ def with_labels(rows: pd.DataFrame, contract: Contract) -> pd.DataFrame:
             known = values.map(labels).astype(object)
             columns[feature.name] = known.where(values.notna(), MISSING)
         else:
-            columns[feature.name] = values.astype("float64")
+            columns[feature.name] = values.astype("float64").replace([np.inf, -np.inf], np.nan)
     return rows.assign(**columns)
+
+
+def compared_column(method: Method, current: pd.Series, reference: pd.Series) -> ComparedColumn:
+    """Decide how to compare a column; both sides come from `with_labels`."""
+    if method == "wasserstein":
+        present = reference.dropna()
+        constant = constant_value(present) if len(present) else None
+        if constant is None:
+            counts = max(int(current.notna().sum()), 1), max(len(present), 1)
+            return ComparedColumn(method, current, reference, threshold(method, *counts))
+        current, reference = (_constant_labels(each, constant) for each in (current, reference))
+    categories = len(set(current.unique()) | set(reference.unique()))
+    limit = threshold("jensenshannon", len(current), len(reference), categories)
+    return ComparedColumn("jensenshannon", current, reference, limit)
+
+
+def _constant_labels(values: "pd.Series[float]", constant: float) -> "pd.Series[str]":
+    labels = pd.Series(OTHER, values.index, dtype=object)
+    return labels.mask(equals(values, constant), f"{constant:g}").mask(values.isna(), MISSING)
 
 
 class DriftDetector:
@@ -136,14 +196,8 @@ class DriftDetector:
     def _compare(
         self, rows: pd.DataFrame, methods: Mapping[str, Method]
     ) -> tuple[ColumnDrift, ...]:
-        reference = self._reference[list(methods)]
-        # Evidently ignores missing values, and rejects a column that has only missing values.
-        measurable = [
-            name for name in methods if rows[name].notna().any() and reference[name].notna().any()
-        ]
-        distances = _distances(rows[measurable], reference[measurable], methods)
         return tuple(
-            _judge(name, method, distances.get(name), rows[name], reference[name])
+            _judge(name, compared_column(method, rows[name], self._reference[name]))
             for name, method in methods.items()
         )
 
@@ -153,47 +207,26 @@ def _check_rows(rows: pd.DataFrame, have: str) -> None:
         raise TooFewRows(f"{have} {len(rows)} rows; a comparison needs at least {MIN_ROWS}")
 
 
-def _distances(
-    rows: pd.DataFrame, reference: pd.DataFrame, methods: Mapping[str, Method]
-) -> dict[str, float]:
-    names = list(rows.columns)
-    if not names:
-        return {}
-    definition = DataDefinition(
-        numerical_columns=[name for name in names if methods[name] == "wasserstein"],
-        categorical_columns=[name for name in names if methods[name] == "jensenshannon"],
-    )
-    metrics = [ValueDrift(column=name, method=methods[name]) for name in names]
-    snapshot = Report(metrics).run(
-        Dataset.from_pandas(rows, data_definition=definition),
-        Dataset.from_pandas(reference, data_definition=definition),
-    )
-    results = snapshot.dict()["metrics"]
-    return {result["config"]["column"]: float(result["value"]) for result in results}
-
-
-def _judge(
-    name: str,
-    method: Method,
-    distance: float | None,
-    values: pd.Series,
-    reference: pd.Series,
-) -> ColumnDrift:
-    missing, was_missing = _missing_share(values), _missing_share(reference)
-    scores: dict[Method, float] = {} if distance is None else {method: distance}
-    if method == "wasserstein":
-        shares = np.array([missing, 1 - missing]), np.array([was_missing, 1 - was_missing])
-        scores["jensenshannon"] = float(jensenshannon(*shares)) if missing != was_missing else 0.0
-    limits = {each: threshold(each, len(values), len(reference)) for each in scores}
-    worst = max(scores, key=lambda each: (scores[each] / limits[each], each == method))
+def _judge(name: str, column: ComparedColumn) -> ColumnDrift:
+    distance = column.distance()
+    scores = [] if np.isnan(distance) else [(column.method, distance, column.threshold)]
+    if column.method == "wasserstein":
+        labels = [
+            each.isna().map({True: MISSING, False: OTHER})
+            for each in (column.current, column.reference)
+        ]
+        missing = compared_column("jensenshannon", *labels)
+        scores.append((missing.method, missing.distance(), missing.threshold))
+    # Of equal ones, the first: the distance of the values.
+    method, score, limit = max(scores, key=lambda each: each[1] / each[2])
     return ColumnDrift(
         name,
-        worst,
-        scores[worst],
-        limits[worst],
-        drifted=scores[worst] >= limits[worst],
-        missing_share=missing,
-        reference_missing_share=was_missing,
+        method,
+        score,
+        limit,
+        drifted=score >= limit,
+        missing_share=_missing_share(column.current),
+        reference_missing_share=_missing_share(column.reference),
     )
 
 

@@ -4,8 +4,9 @@ import re
 
 import pytest
 
-from mlstack.contract import Contract
-from reporting.evidently_page import drift_html
+from mlstack.contract import Contract, IntegerFeature, NumberFeature
+from mlstack.quality.drift import DriftDetector, with_labels
+from reporting.evidently_page import _drift, drift_html
 from tests.support.contracts import CONTRACTS
 from tests.support.customers import contract_named, customers, with_outcomes
 
@@ -52,3 +53,30 @@ def test_page_leaves_out_an_empty_column(contract: Contract) -> None:
     reference, current = customers(contract, 1000), customers(contract, 400)
     current["credit_limit"] = float("nan")
     assert "months_on_book" in drift_html(contract, reference, current)
+
+
+def test_page_agrees_with_the_figures_on_extreme_columns() -> None:
+    """Tiny, huge and constant numbers have the figures' scores, and do not fail the page."""
+    contract = contract_named("credit_card_churn")
+    reference, current = customers(contract, 200), customers(contract, 100)
+    names = [f.name for f in contract.features if isinstance(f, IntegerFeature | NumberFeature)]
+    tiny, huge, constant, left, stuck = names[:5]
+    for name, unit, factor in ((tiny, 1e-9, 1), (huge, 1e300, 3)):
+        reference[name] *= unit
+        current[name] *= unit * factor
+    reference[constant] = current[constant] = 9e15
+    reference[left], current[left] = 5e-9, 6e-9
+    current[stuck] = 9e15
+    drift = DriftDetector(contract, reference).compare_features(current)
+    assert set(drift.drifted_features) == {huge, left, stuck}
+    metrics = _drift(contract, with_labels(reference, contract), with_labels(current, contract))
+    scores = {
+        metric["config"]["column"].split(" ")[0]: metric["value"]
+        for metric in metrics.dict()["metrics"]
+        if "column" in metric["config"]
+    }
+    for feature in drift.features:
+        assert scores[feature.column] == pytest.approx(feature.score, rel=1e-6)
+    page = drift_html(contract, reference, current)
+    assert f"{huge} (in units of 1e+30" in page
+    assert "another value" in page
