@@ -5,33 +5,22 @@ The files `.env.embedded`, `.env.local` and `.env.cloud` define each environment
 """
 
 import os
-import re
 from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from mlstack.errors import SettingsError
+from mlstack.run_ids import read_run
 from mlstack.secret_files import read_secret
 
 ROOT = Path(__file__).resolve().parent.parent
 
-RUN_ID_PATTERN = "^[0-9a-f]{32}$"
-"""Regular expression for an MLflow run id."""
-
-NO_RUN_ID = "is not a run id: copy one from MLflow (32 digits and letters a to f)"
-"""End of the error message for a value that `is_run_id` rejects."""
-
 _Port = Annotated[int, Field(ge=1, le=65535)]
 _Url = Annotated[str, Field(pattern=r"^https?://[^/]")]
-
-
-def is_run_id(value: Any) -> bool:
-    """Return whether a value looks like an MLflow run id."""
-    return isinstance(value, str) and re.fullmatch(RUN_ID_PATTERN, value) is not None
 
 
 class Settings(BaseModel):
@@ -44,7 +33,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     run_id: str = ""
-    """MLflow run whose model to deploy; empty if none was chosen."""
+    """MLflow run whose model to deploy, as `read_run` returns it; empty if none was chosen."""
 
     deployed_by: str = Field(default="", pattern=r"^([0-9A-Za-z][\[\]0-9A-Za-z:._-]{0,63})?$")
     """Who deploys, for the history; empty means the user of the process."""
@@ -185,9 +174,7 @@ class Settings(BaseModel):
     @field_validator("run_id")
     @classmethod
     def _check_run_id(cls, run_id: str) -> str:
-        if run_id and not is_run_id(run_id):
-            raise ValueError(NO_RUN_ID)
-        return run_id
+        return read_run(run_id) if run_id else ""
 
     @classmethod
     def load(cls) -> Self:

@@ -12,9 +12,10 @@ from mlstack.command_line import argument_parser, run, say
 from mlstack.deployment.deployer import Deployer
 from mlstack.deployment.record import HistoryEntry
 from mlstack.errors import DeploymentError
-from mlstack.model.mlflow_api import shorten_timeouts
+from mlstack.model.mlflow_api import find_run_id, shorten_timeouts
 from mlstack.model.model_store import ModelStore
-from mlstack.settings import NO_RUN_ID, Settings, is_run_id
+from mlstack.run_ids import read_run
+from mlstack.settings import Settings
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -46,12 +47,14 @@ def _carry_out(options: argparse.Namespace, settings: Settings) -> str:
     deployer = Deployer(settings, ModelStore.of(settings))
     match options.command:
         case "to":
-            if not is_run_id(options.run_id):
-                raise DeploymentError(f"{options.run_id!r} {NO_RUN_ID}")
-            deployer.deploy(options.run_id)
-            return f"run {options.run_id} is deployed"
+            try:
+                run_id = find_run_id(read_run(options.run_id))
+            except ValueError as error:
+                raise DeploymentError(str(error)) from error
+            deployer.deploy(run_id)
+            return f"run {run_id} is deployed"
         case "ensure":
-            return _ensure(deployer, settings.run_id)
+            return _ensure(deployer, find_run_id(settings.run_id) if settings.run_id else "")
         case "rollback":
             return f"rolled back: run {deployer.rollback()} is deployed"
         case "current":

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from mlstack.errors import ModelError, RegistryUnavailable
+from mlstack.errors import ModelError, RegistryUnavailable, listing
+from mlstack.run_ids import is_run_id
 from mlstack.settings import Settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion
     from mlflow.exceptions import MlflowException
 
 log = logging.getLogger(__name__)
@@ -28,6 +30,9 @@ SEARCH_TAG = "search"
 
 _ADDRESS = "MLFLOW_TRACKING_URI"
 _NO_SUCH_RUN = "RESOURCE_DOES_NOT_EXIST"
+_NO_SUCH_ALIAS = "INVALID_PARAMETER_VALUE"
+_MODELS = "models:/"
+_MAX_NAMED = 5
 
 
 def shorten_timeouts() -> None:
@@ -70,6 +75,52 @@ def find_run(run_id: str) -> "Run":
         if error.error_code == _NO_SUCH_RUN:
             raise ModelError(f"MLflow has no run {run_id}") from error
         raise _unavailable(f"look up run {run_id}", error) from error
+
+
+def find_run_id(run: str) -> str:
+    """Return the run id of what `run_ids.read_run` has read.
+
+    Raises ModelError if MLflow has no such run or several, and RegistryUnavailable if the query
+    fails.
+    """
+    if is_run_id(run):
+        return run
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - see the module
+
+    client = connect()
+    try:
+        found = _runs_named(client, run)
+    except MlflowException as error:
+        if error.error_code in {_NO_SUCH_RUN, _NO_SUCH_ALIAS}:
+            raise ModelError(f"MLflow has no {run}: {error.message}") from error
+        raise _unavailable(f"look up {run}", error) from error
+    if not found:
+        raise ModelError(f"MLflow has no run that {run} names")
+    if len(found) > 1:
+        raise ModelError(f"{run} names several runs: {listing(found)}")
+    return found[0]
+
+
+def _runs_named(client: "MlflowClient", run: str) -> list[str]:
+    if run.startswith("m-"):
+        return [str(run_id)] if (run_id := client.get_logged_model(run).source_run_id) else []
+    name, at, alias = run.removeprefix(_MODELS).partition("@")
+    if at:
+        return _source(client.get_model_version_by_alias(name, alias))
+    name, slash, version = name.rpartition("/")
+    if slash and version == "latest":
+        found = client.search_model_versions(f"name = '{name}'", order_by=["version_number DESC"])
+        return _source(found[0]) if found else []
+    if slash:
+        return _source(client.get_model_version(name, version))
+    experiments = [each.experiment_id for each in client.search_experiments()]
+    begin = f"attributes.run_id LIKE '{run}%'"
+    runs = client.search_runs(experiments, begin, max_results=_MAX_NAMED)
+    return [str(each.info.run_id) for each in runs]
+
+
+def _source(version: "ModelVersion") -> list[str]:
+    return [str(version.run_id)] if version.run_id else []
 
 
 def download(run_id: str, path: str, folder: Path) -> Path:

@@ -14,7 +14,7 @@ from mlstack.contract.prediction_fields import PREDICTION, PREDICTION_ID, RUN_ID
 from mlstack.contract.schema_validator import FieldRule, SchemaValidator
 from mlstack.errors import MAX_ERRORS, FieldError, InvalidRequest
 from mlstack.prediction_log.prediction import PREDICTION_ID_PATTERN
-from mlstack.settings import RUN_ID_PATTERN
+from mlstack.run_ids import RUN_ID_PATTERN
 
 MAX_ROWS = 10_000
 """Maximum number of rows in a request."""

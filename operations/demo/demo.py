@@ -22,7 +22,7 @@ from mlstack.data.customer_generator import CustomerGenerator
 from mlstack.data.training_table import RawTable
 from mlstack.deployment.deployer import Deployer
 from mlstack.errors import ModelError
-from mlstack.model.mlflow_api import connect
+from mlstack.model.mlflow_api import connect, find_run_id
 from mlstack.model.model_store import ModelStore
 from mlstack.prediction_log.prediction import Source
 from mlstack.settings import ROOT, Settings
@@ -155,7 +155,7 @@ def _needs_training(settings: Settings, contract: Contract, table: RawTable) -> 
 def _deploy(settings: Settings, contract: Contract, *, trained: bool) -> str:
     """Deploy the chosen run; otherwise keep the deployed one or deploy the champion."""
     deployer = Deployer(settings, ModelStore.of(settings))
-    run_id = settings.run_id
+    run_id = find_run_id(settings.run_id) if settings.run_id else ""
     record = deployer.state.record()
     if not run_id and record is not None and not trained:
         try:

@@ -42,7 +42,7 @@ def test_to_deploys_a_run(state: DeploymentState, capsys: pytest.CaptureFixture[
     assert deployed(state) == A
 
 
-@pytest.mark.parametrize("run_id", ["", "x", "../models", A.upper(), A + "0", f"{A}\n"])
+@pytest.mark.parametrize("run_id", ["", "x", "../models", A + "0"])
 def test_to_refuses_an_invalid_run_id(
     state: DeploymentState, run_id: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -50,6 +50,19 @@ def test_to_refuses_an_invalid_run_id(
     assert main(["to", run_id]) == 1
     assert "is not a run id" in capsys.readouterr().err
     assert deployed(state) is None
+
+
+@pytest.mark.parametrize("given", [f"{A.upper()}\n", f"http://h:5051/#/experiments/1/runs/{A}"])
+def test_pasted_run_is_deployed(
+    state: DeploymentState, given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run may be named as it is copied, on the command line and in the environment's file."""
+    assert main(["to", given]) == 0
+    assert deployed(state) == A
+    main(["to", B])
+    monkeypatch.setenv("RUN_ID", given.replace(A, B).replace(A.upper(), B.upper()))
+    assert main(["ensure"]) == 0
+    assert deployed(state) == B
 
 
 def test_failed_deploy_changes_nothing(

@@ -1,14 +1,16 @@
 """Tests of the way to MLflow: clients see a sentence, the log has the details."""
 
+import re
 from pathlib import Path
 
+import mlflow
 import mlflow.artifacts
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException
 
-from mlstack.errors import RegistryUnavailable
-from mlstack.model.mlflow_api import connect, download, find_run
+from mlstack.errors import ModelError, RegistryUnavailable
+from mlstack.model.mlflow_api import connect, download, find_run, find_run_id
 
 RUN = "a" * 32
 DRIVER = "HTTPConnectionPool(host='10.0.0.7', port=1): Max retries exceeded"
@@ -58,3 +60,56 @@ def test_mlflow_without_an_address_is_an_error(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     with pytest.raises(RegistryUnavailable, match="MLFLOW_TRACKING_URI is not set"):
         connect()
+
+
+class TestFindRunId:
+    """Runs named by something else than their id are looked up in MLflow."""
+
+    @pytest.fixture(scope="class")
+    def address(self, tmp_path_factory: pytest.TempPathFactory) -> str:
+        """Return a store with two runs, of which the first has a registered model."""
+        return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
+
+    @pytest.fixture(scope="class")
+    def runs(self, address: str) -> list[str]:
+        client = MlflowClient(address)
+        experiment = client.create_experiment("churn")
+        runs = [client.create_run(experiment).info.run_id for _ in range(2)]
+        client.create_registered_model("churn")
+        version = client.create_model_version("churn", "s3://nowhere", runs[0])
+        client.set_registered_model_alias("churn", "champion", str(version.version))
+        model = client.create_logged_model(experiment, source_run_id=runs[1])
+        return [*runs, model.model_id]
+
+    @pytest.fixture(autouse=True)
+    def _store(self, address: str, runs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        assert runs
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+
+    def test_run_is_found_by_model_version_alias_and_beginning(self, runs: list[str]) -> None:
+        """Each of them names one run."""
+        first, second, model = runs
+        for given in ("models:/churn/1", "models:/churn/latest", "models:/churn@champion"):
+            assert find_run_id(given) == first
+        assert find_run_id(model) == second
+        for run in (first, second):
+            assert find_run_id(run[:12]) == run
+            assert find_run_id(run) == run
+
+    @pytest.mark.parametrize(
+        "given",
+        ["models:/churn/9", "models:/churn@nobody", "models:/none/latest", "m-" + RUN, "00000000"],
+    )
+    def test_unknown_run_is_named(self, given: str) -> None:
+        """The sentence has what was given."""
+        with pytest.raises(ModelError, match=re.escape(given)) as caught:
+            find_run_id(given)
+        assert not isinstance(caught.value, RegistryUnavailable)
+
+    def test_beginning_of_several_runs_is_refused(
+        self, runs: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The sentence lists the runs to choose from."""
+        monkeypatch.setattr("mlstack.model.mlflow_api._runs_named", lambda *_: runs[:2])
+        with pytest.raises(ModelError, match=f"{runs[0]}, {runs[1]}"):
+            find_run_id("abcd")
