@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from mlstack import machine_clock
 from mlstack.files import write_atomically
 from mlstack.probes import Answer
 from mlstack.settings import Settings
@@ -39,7 +40,7 @@ class Heartbeat:
             return
         self._written = now
         try:
-            write_atomically(self.path, f"{time.time():.0f}\n".encode(), sync=False)
+            write_atomically(self.path, f"{machine_clock.stamp()}\n".encode(), sync=False)
         except OSError as error:
             # Perhaps the disk is full. The old file turns stale, as it should.
             log.warning("the heartbeat cannot be written: %s", error)
@@ -47,7 +48,7 @@ class Heartbeat:
     def check(self) -> Answer:
         """Return whether the file is fresh."""
         try:
-            age = time.time() - self.path.stat().st_mtime
+            age = machine_clock.age_seconds(self.path.read_text(encoding="utf-8"), self.path)
         except FileNotFoundError:
             return Answer(ready=False, detail="no heartbeat yet")
         fresh = age < self.stale_seconds

@@ -3,7 +3,6 @@
 They are files in the state folder, shared by all servers of a machine.
 """
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from typing import Literal
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from mlstack import machine_clock
 from mlstack.errors import DeploymentError
 from mlstack.files import write_atomically
 
@@ -71,6 +71,8 @@ class Statement(_Document):
     may name the same model."""
     reason: str | None = None
     """Why the worker could not follow it."""
+    written: str = ""
+    """When it was written: a stamp of `mlstack.machine_clock`."""
 
 
 class DeploymentState:
@@ -151,8 +153,9 @@ class DeploymentState:
     def write_statement(self, statement: Statement) -> None:
         """Write or renew a worker's statement."""
         path = self._statements / f"{statement.server}-{statement.worker}.json"
+        stamped = statement.model_copy(update={"written": machine_clock.stamp()})
         # Not synced: after a power failure the worker is gone too.
-        write_atomically(path, statement.model_dump_json().encode(), sync=False)
+        write_atomically(path, stamped.model_dump_json().encode(), sync=False)
 
     def remove_statement(self, server: str, worker: str) -> None:
         """Remove the statement of a stopping worker."""
@@ -163,10 +166,11 @@ class DeploymentState:
         living = []
         for path in sorted(self._statements.glob("*.json")):
             try:
-                if time.time() - path.stat().st_mtime > _STALE_SECONDS:
+                statement = Statement.model_validate_json(path.read_text(encoding="utf-8"))
+                if machine_clock.age_seconds(statement.written, path) > _STALE_SECONDS:
                     path.unlink(missing_ok=True)
                 else:
-                    living.append(Statement.model_validate_json(path.read_text(encoding="utf-8")))
+                    living.append(statement)
             except FileNotFoundError:
                 continue  # its worker has just ended
         return living

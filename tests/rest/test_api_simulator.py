@@ -1,6 +1,5 @@
 """The HTTP simulator, with a double of the server and with a real one."""
 
-import os
 import subprocess
 import sys
 import time
@@ -204,8 +203,8 @@ def test_health_check_knows_whether_the_loop_turns(double: HttpDouble, tmp_path:
     with double, simulator(double, tmp_path) as business:
         wait_until(lambda: business.heartbeat().exists(), "it beats")
         assert check() == 0
-        old = time.time() - 1000
-        os.utime(business.heartbeat(), (old, old))
+        boot, _, at = business.heartbeat().read_text().partition("/")
+        business.heartbeat().write_text(f"{boot}/{float(at) - 1000}")
         assert check() == 1
         assert business.stop() == 0
     assert check() == 1

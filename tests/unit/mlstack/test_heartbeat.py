@@ -23,14 +23,39 @@ def test_heartbeat_is_fresh_until_removed(tmp_path: Path, monkeypatch: pytest.Mo
     assert not heartbeat.path.exists()
 
 
-def test_old_heartbeat_is_stale(tmp_path: Path) -> None:
+def test_old_heartbeat_is_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that is not renewed means that the loop is stuck."""
     heartbeat = Heartbeat(tmp_path / "heartbeat", 90)
     heartbeat.beat()
+    later = time.monotonic() + 91
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert heartbeat.check().detail == "no heartbeat for 91 s"
+    assert not heartbeat.check().ready
+
+
+@pytest.mark.parametrize("step", [-3600, 3600])
+def test_heartbeat_does_not_depend_on_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """When the clock is set, a fresh heartbeat stays fresh and a stale one stale."""
+    heartbeat = Heartbeat(tmp_path / "heartbeat", 90)
+    heartbeat.beat()
+    stepped, later = time.time() + step, time.monotonic() + 91
+    monkeypatch.setattr(time, "time", lambda: stepped)
+    assert heartbeat.check().ready
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert not heartbeat.check().ready
+
+
+@pytest.mark.parametrize("content", ["1764170000\n", "", "another-start/1.0\n"])
+def test_heartbeat_of_release_before_is_read(tmp_path: Path, content: str) -> None:
+    """Without a stamp of this start of the machine, the file's time counts."""
+    heartbeat = Heartbeat(tmp_path / "heartbeat", 90)
+    heartbeat.path.write_text(content)
+    assert heartbeat.check().ready
     old = time.time() - 91
     os.utime(heartbeat.path, (old, old))
     assert heartbeat.check().detail == "no heartbeat for 91 s"
-    assert not heartbeat.check().ready
 
 
 def test_heartbeat_survives_full_disk(tmp_path: Path) -> None:

@@ -162,15 +162,42 @@ def test_worker_drops_a_first_model_taken_back(deployer: Deployer, settings: Set
     watcher.stop()
 
 
-def test_dead_worker_is_not_waited_for(deployer: Deployer, settings: Settings) -> None:
-    """A deploy does not wait for a dead worker, and removes its statement."""
-    deployer.state.write_statement(Statement(server="s", worker="dead", run_id=None))
+@pytest.mark.parametrize("step", [0, -7200])
+def test_dead_worker_is_not_waited_for(
+    deployer: Deployer, settings: Settings, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """A deploy does not wait for a dead worker, even if the clock was set back since."""
+    ticking = time.monotonic
+    with monkeypatch.context() as an_hour_ago:
+        an_hour_ago.setattr(time, "monotonic", lambda: ticking() - 3600)
+        deployer.state.write_statement(Statement(server="s", worker="dead", run_id=None))
     (path,) = (settings.state_path / "serving").glob("*.json")
-    long_ago = time.time() - 3600
-    os.utime(path, (long_ago, long_ago))
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + step)
     deployer.deploy(A)
     assert deployed(deployer) == A
     assert not path.exists()
+
+
+def test_living_worker_outlives_clock_step(
+    deployer: Deployer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that is set forward makes no worker look dead."""
+    deployer.state.write_statement(Statement(server="s", worker="1", run_id=None))
+    stepped = time.time() + 3600
+    monkeypatch.setattr(time, "time", lambda: stepped)
+    assert [each.worker for each in deployer.state.statements()] == ["1"]
+
+
+def test_statement_of_release_before_is_read(deployer: Deployer, settings: Settings) -> None:
+    """It has no stamp: the file's time counts."""
+    folder = settings.state_path / "serving"
+    folder.mkdir(parents=True)
+    for name, age in (("1", 0), ("dead", 3600)):
+        path = folder / f"s-{name}.json"
+        path.write_text(f'{{"server": "s", "worker": "{name}", "run_id": null}}')
+        os.utime(path, (time.time() - age, time.time() - age))
+    assert [each.worker for each in deployer.state.statements()] == ["1"]
 
 
 def test_two_deploys_at_once_are_refused(settings: Settings) -> None:
