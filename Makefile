@@ -153,6 +153,10 @@ security: $(OPERATE) ## Count open ports, root users, default passwords and the 
 reset_all: $(PACKAGES) ## Stop everything and delete all data, models too; data in AWS itself stays
 	@$(RUN) -m operations.stack reset
 
+.PHONY: adopt
+adopt: $(PACKAGES) ## Take over containers and volumes that another clone or the release before has left
+	@$(RUN) -m operations.stack adopt
+
 .PHONY: prune
 prune: $(PACKAGES) ## Remove data older than KEEP_..._DAYS now (a schedule does so daily)
 	@$(RUN) $(JOB) operations.retention.prune

@@ -1,4 +1,4 @@
-"""Start, stop and show the services of the active environment.
+"""Start, stop, show, reset and adopt the services of the active environment.
 
 NAME is a group (`model-registry`, `serve`, `monitoring`) or a service. The environment must be
 loaded (`python -m mlstack.with_environment`).
@@ -29,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     commands.add_parser("status")
     commands.add_parser("logs").add_argument("service", nargs="?", default="")
     commands.add_parser("reset")
+    commands.add_parser("adopt")
     options = parser.parse_args(arguments)
     stack = _active_stack()
     match options.command:
@@ -42,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stack.logs(options.service)
         case "reset":
             stack.reset()
+        case "adopt":
+            stack.adopt()
 
 
 def _active_stack() -> "ContainerStack | EmbeddedStack":

@@ -89,7 +89,7 @@ def restore_tables(settings: Settings, store: FeatureStore, say: Callable[[str],
     Raises FeatureStoreError if S3 cannot be reached or rejects a request.
     """
     for path in sorted(_folder(settings).glob("*.json")):
-        table = RawTable.model_validate_json(path.read_bytes())
+        table = _read_record(path)
         if store.add(table.key, table.path):
             say(f"restored {_describe(table)} to {store.address(table.key)}")
 
@@ -109,7 +109,13 @@ def _record_path(settings: Settings, key: str) -> Path:
 
 def _load_copy(settings: Settings, key: str) -> RawTable | None:
     record = _record_path(settings, key)
-    return RawTable.model_validate_json(record.read_bytes()) if record.exists() else None
+    return _read_record(record) if record.exists() else None
+
+
+def _read_record(record: Path) -> RawTable:
+    table = RawTable.model_validate_json(record.read_bytes())
+    # Beside its record, even in a folder that was renamed since.
+    return table.model_copy(update={"path": record.with_suffix(".csv")})
 
 
 def _save_copy(

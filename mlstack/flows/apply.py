@@ -26,7 +26,13 @@ from prefect.exceptions import ObjectNotFound
 from prefect.utilities.callables import parameter_schema_from_entrypoint
 
 from mlstack.command_line import say
-from mlstack.flows.schedule import HEARTBEAT_SECONDS, RUN_VARIABLES, WORK_POOL, FlowSchedule
+from mlstack.flows.schedule import (
+    HEARTBEAT_SECONDS,
+    ROOT_VARIABLE,
+    RUN_VARIABLES,
+    WORK_POOL,
+    FlowSchedule,
+)
 from mlstack.settings import ROOT
 
 _CRASH_AUTOMATION = "crash silent flow runs"
@@ -56,7 +62,11 @@ def _apply_deployment(client: SyncPrefectClient, schedule: FlowSchedule) -> str:
         "entrypoint": schedule.entrypoint,
         # The worker may run in any folder, and modules are found from the root.
         "pull_steps": [
-            {"prefect.deployments.steps.set_working_directory": {"directory": str(ROOT)}}
+            {
+                "prefect.deployments.steps.set_working_directory": {
+                    "directory": f"{{{{ {ROOT_VARIABLE} }}}}"
+                }
+            }
         ],
         "job_variables": {"env": RUN_VARIABLES},
         "parameters": dict(schedule.parameters),

@@ -10,6 +10,9 @@ WORK_POOL = "local"
 HEARTBEAT_SECONDS = 30
 """Seconds between a run's heartbeats; Prefect allows nothing shorter."""
 
+ROOT_VARIABLE = "MLSTACK_ROOT"
+"""Variable of the worker that names the project's folder, which may be renamed."""
+
 RUN_VARIABLES = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS)}
 """Environment of every flow run: without it a run would be marked as crashed."""
 

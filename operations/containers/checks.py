@@ -11,6 +11,7 @@ from pathlib import Path
 from mlstack.settings import Settings
 from operations.containers import credentials
 from operations.containers.engine import Compose
+from operations.containers.ownership import Project
 from operations.containers.services import PROXY
 from operations.machine import ports
 from operations.machine.findings import Finding, contract_fault, memory_fault
@@ -40,7 +41,13 @@ def examine(environment: str, settings: Settings) -> Iterator[Finding]:
     if compose_plugin is not None:
         return
     compose = Compose()
-    running = {name for name, each in compose.containers().items() if each.state == "running"}
+    verdict = Project(compose).judge()
+    yield Finding("containers and volumes", verdict.refusal or None)
+    running = {
+        name
+        for name, each in compose.containers().items()
+        if each.state == "running" and verdict.is_ours
+    }
     yield Finding("memory", None if running else memory_fault(MEMORY_GIB))
     yield Finding("bucket", bucket_fault(environment, settings))
     if PROXY in compose.services:

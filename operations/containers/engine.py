@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from mlstack.revision import git_revision
 from mlstack.settings import ROOT
+from operations.clone import identify
 from operations.containers.credentials import container_uid, for_public_images
 from operations.errors import StackError
 
@@ -49,6 +50,7 @@ class Compose:
             "CONTAINER_UID": str(container_uid()),
             # Images contain no git checkout.
             "GIT_REVISION": git_revision(),
+            "MLSTACK_CLONE": identify(ROOT).id,
         }
         if not _has_buildx():
             self._environment.setdefault("DOCKER_BUILDKIT", "0")
@@ -84,11 +86,26 @@ class Compose:
         environment = {**self._environment, **for_public_images()}
         os.execvpe("docker", ["docker", "compose", *arguments], environment)  # noqa: S606 - no shell is involved
 
-    @cached_property
+    @property
     def services(self) -> Mapping[str, Any]:
         """Every service of the environment, as in the compose files."""
-        services: dict[str, Any] = json.loads(self.read("config", "--format", "json"))["services"]
+        services: dict[str, Any] = self._configuration["services"]
         return services
+
+    @property
+    def project(self) -> str:
+        """Name of the compose project."""
+        return str(self._configuration["name"])
+
+    @property
+    def volumes(self) -> dict[str, str]:
+        """Names of the volumes by their keys in the compose files."""
+        return {key: each["name"] for key, each in self._configuration["volumes"].items()}
+
+    @cached_property
+    def _configuration(self) -> Mapping[str, Any]:
+        configuration: dict[str, Any] = json.loads(self.read("config", "--format", "json"))
+        return configuration
 
     def containers(self) -> dict[str, Container]:
         """Return the existing containers by service."""

@@ -15,6 +15,7 @@ from mlstack import command_line, environments
 from mlstack.settings import ROOT, Settings
 from operations.containers import credentials
 from operations.containers.engine import Compose
+from operations.containers.ownership import Project
 from operations.errors import StackError
 
 _SERVICES = {
@@ -56,6 +57,7 @@ def become(environment: str, settings: Settings, module: str, arguments: list[st
         raise StackError(
             f"CONTRACT={settings.contract}: put it into contracts/, which images are built with"
         )
+    Project(Compose()).claim()
     credentials.ensure()
     own = environments.variables(environment)
     given = {

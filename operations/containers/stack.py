@@ -12,6 +12,7 @@ from mlstack.command_line import say
 from mlstack.settings import Settings
 from operations.containers import credentials
 from operations.containers.engine import Compose, Container, docker
+from operations.containers.ownership import Project
 from operations.containers.services import EMULATOR, OPTIONAL, address, select_services
 from operations.errors import StackError
 
@@ -32,6 +33,7 @@ class ContainerStack:
         Raises StackError with the reason and the last log lines of a service that fails.
         """
         began = time.monotonic()
+        Project(self._compose).claim()
         if drawn := credentials.ensure():
             say(f"generated in {credentials.FOLDER.name}/: {', '.join(drawn)}")
         services = self._with_images(select_services(names, self._compose.services))
@@ -48,11 +50,14 @@ class ContainerStack:
     def stop(self, names: Iterable[str]) -> None:
         """Stop groups and services, each within its own time limit."""
         services = select_services(names, self._compose.services)
+        Project(self._compose).require()
         self._compose.run("stop", *services)
         say(f"stopped: {', '.join(services)}")
 
     def status(self) -> None:
         """Print a table of all services."""
+        if refusal := Project(self._compose).judge().refusal:
+            say(f"!! {refusal}")
         containers = self._compose.containers()
         memory = _memory_mib(containers.values())
         row = "{:<21} {:<10} {:<24} {:>9}  {:<25} {}"
@@ -86,15 +91,22 @@ class ContainerStack:
 
     def reset(self) -> None:
         """Remove this project's containers, volumes and network, and nothing else."""
+        project = Project(self._compose)
+        project.require()
         emulated = EMULATOR in self._compose.services
         # Every profile: also remove services that only the other environment uses.
         self._compose.run("--profile", "*", "down", "--volumes")
+        project.forget()
         if environments.active_name() == self._environment:
             environments.forget()
         say("reset: all containers, volumes and networks were removed, and .env was deleted")
         if not emulated:
             left = list_aws_resources(self._settings, os.environ.get("MLFLOW_ARTIFACTS", ""))
             say(f"these stay in AWS until you delete them: {', '.join(left)}")
+
+    def adopt(self) -> None:
+        """Take over containers and volumes that carry another clone's id, or none."""
+        Project(self._compose).adopt()
 
     def _build(self) -> None:
         say("building images (takes a few minutes the first time)")

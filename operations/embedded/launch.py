@@ -15,6 +15,7 @@ from mlstack import command_line, probes
 from mlstack.waiting import wait_until
 from operations.embedded import layout, processes
 from operations.embedded.orders import Order
+from operations.embedded.service import UNIQUE_NAME
 from operations.machine import ports
 
 # Flow runs of a killed agent need time to tell Prefect that they crashed.
@@ -35,7 +36,8 @@ def launch(stack: Path, run: Path, service: str) -> None:
     ended = processes.end_service(stack, service, _GRACE_SECONDS)
     if ended:
         _log(f"{service}: ended {ended} processes left from its last run")
-    processes.Identity.of(os.getpid()).write(layout.record(service))
+    identity = processes.Identity.of(os.getpid())
+    identity.write(layout.record(service))
     if order.port:
         wait_until(
             lambda: ports.is_free(order.host, order.port),
@@ -51,7 +53,8 @@ def launch(stack: Path, run: Path, service: str) -> None:
         )
     environment = {**os.environ, **order.environment, **processes.marker(stack, service)}
     _log(f"{service}: starting")
-    os.execve(order.command[0], order.command, environment)  # noqa: S606 - no shell
+    command = [identity.name if word == UNIQUE_NAME else word for word in order.command]
+    os.execve(command[0], command, environment)  # noqa: S606 - no shell
 
 
 def _log(line: str) -> None:

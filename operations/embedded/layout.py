@@ -13,6 +13,6 @@ FEEDBACK_TOKEN = STACK / "feedback_token"
 """Token of `/feedback` and `/iterate` if they are exposed; see `.env.embedded`."""
 
 
-def record(service: str) -> Path:
+def record(service: str, stack: Path = STACK) -> Path:
     """Return the file that identifies a service's process."""
-    return RUN / f"{service}.pid.json"
+    return stack / "run" / f"{service}.pid.json"

@@ -1,13 +1,14 @@
 """Find and end the stack's own processes, never by name.
 
-Every process of the stack inherits two environment variables that name its checkout and its
-service. Orphaned children still have them. The process that starts a service is also recorded by
-pid and start time, because pids are reused.
+Every process of the stack inherits two environment variables: the id of its clone and its service.
+Orphaned children still have them. The process that starts a service is also recorded by pid and by
+when it was born, because pids are reused. Neither changes when the clock is set, the machine sleeps
+or the folder is renamed.
 """
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,33 +17,48 @@ from typing import Self
 import psutil
 
 from mlstack.files import write_atomically
+from mlstack.machine_clock import boot_id
 from mlstack.waiting import Unavailable, wait_until
+from operations.clone import identify
+from operations.embedded import layout
 from operations.errors import StackError
 
 STACK_VARIABLE = "MLSTACK_STACK"
 SERVICE_VARIABLE = "MLSTACK_SERVICE"
 
-# Start times depend on the boot time, which shifts slightly when the clock is set.
-_SAME_START_SECONDS = 2.0
 _ROUNDS = 5
+_STAT = "/proc/{}/stat"
+# Fields of that file after the command's name, which may contain spaces; the start comes in ticks.
+_START_FIELD = 19
 
 
 def marker(stack: Path, service: str) -> dict[str, str]:
-    """Return variables that mark a process and its descendants; `stack` is absolute."""
-    return {STACK_VARIABLE: str(stack), SERVICE_VARIABLE: service}
+    """Return variables that mark a process and its descendants.
+
+    `stack` is the state folder in the clone's folder.
+    """
+    return {STACK_VARIABLE: identify(stack.parent).id, SERVICE_VARIABLE: service}
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A process by pid and start time (Unix), which tells reused pids apart."""
+    """A process by its pid and its birth, which tells reused pids apart.
+
+    Args:
+        pid: Process id.
+        started: Start by the clock at the time of the record, for people; it decides nothing.
+        born: Start in ticks since the machine's start, and which start that was. Empty in records
+            of the release before.
+    """
 
     pid: int
     started: float
+    born: str = ""
 
     @classmethod
     def of(cls, pid: int) -> Self:
         """Identify a live process."""
-        return cls(pid, psutil.Process(pid).create_time())
+        return cls(pid, psutil.Process(pid).create_time(), _born(pid))
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
@@ -52,20 +68,43 @@ class Identity:
         except (FileNotFoundError, json.JSONDecodeError, TypeError):
             return None
 
+    @property
+    def name(self) -> str:
+        """A name that no other process has."""
+        return f"{self.pid}-{self.born}"
+
     def write(self, path: Path) -> None:
         """Record the identity atomically."""
         # No sync, because the process does not survive a power cut either.
         write_atomically(path, json.dumps(asdict(self)).encode(), sync=False)
 
     def process(self) -> psutil.Process | None:
-        """Return the process; None if it has ended."""
+        """Return the process; None if it has ended.
+
+        For a record without a birth, this may be another one with the same pid.
+        """
         try:
             process = psutil.Process(self.pid)
-            if abs(process.create_time() - self.started) > _SAME_START_SECONDS:
+            if self.born not in ("", _born(self.pid)):
                 return None
             return None if process.status() == psutil.STATUS_ZOMBIE else process
         except psutil.NoSuchProcess:
             return None
+
+
+def find_recorded(stack: Path, service: str) -> psutil.Process | None:
+    """Return the live process that a stack has recorded for a service.
+
+    The record of a copied or restored folder may name another clone's process, so the process must
+    have the marks as well.
+    """
+    identity = Identity.read(layout.record(service, stack))
+    process = identity.process() if identity else None
+    if process is None:
+        return None
+    marks = _environment(process)
+    ours = _is_marked(process, marks, stack) and marks.get(SERVICE_VARIABLE) == service
+    return process if ours else None
 
 
 def find_by_service(stack: Path) -> dict[str, list[psutil.Process]]:
@@ -73,7 +112,7 @@ def find_by_service(stack: Path) -> dict[str, list[psutil.Process]]:
     found: dict[str, list[psutil.Process]] = {}
     myself = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     for process, environment in _environments():
-        if environment.get(STACK_VARIABLE) == str(stack) and process.pid not in myself:
+        if process.pid not in myself and _is_marked(process, environment, stack):
             found.setdefault(environment.get(SERVICE_VARIABLE, ""), []).append(process)
     return found
 
@@ -136,21 +175,56 @@ def memory_bytes(processes: Iterable[psutil.Process]) -> int:
 
 def wait_until_ended(process: psutil.Process, seconds: float) -> bool:
     """Return whether a process, which need not be a child, ends in time."""
-    identity = Identity(process.pid, process.create_time())
     with suppress(Unavailable):
-        return wait_until(lambda: identity.process() is None, "it runs", seconds, every=0.05)
+        return wait_until(lambda: not _is_alive(process), "it runs", seconds, every=0.05)
     return False
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _born(pid: int) -> str:
+    """Return when a process was born; raise NoSuchProcess if there is none."""
+    if not boot_id():
+        # Where the system notes the time of the clock at the start, it does not move either.
+        return f"{psutil.Process(pid).create_time()}"
+    try:
+        fields = Path(_STAT.format(pid)).read_text(errors="replace").rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError) as error:
+        raise psutil.NoSuchProcess(pid) from error
+    return f"{fields[_START_FIELD]}-{boot_id()}"
+
+
+def _is_marked(process: psutil.Process, environment: Mapping[str, str], stack: Path) -> bool:
+    mark = environment.get(STACK_VARIABLE, "")
+    if not mark.startswith("/"):
+        return bool(mark) and mark == identify(stack.parent).id
+    # The release before marked its processes with the folder's path, which may have been renamed
+    # since. They work in the folder itself, whatever its name.
+    try:
+        return Path(process.cwd()).is_relative_to(stack.parent.resolve())
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False
+
+
+def _environment(process: psutil.Process) -> dict[str, str]:
+    """Return a process's environment; empty if it has ended or belongs to another user."""
+    try:
+        return process.environ()
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return {}
 
 
 def _environments() -> Iterator[tuple[psutil.Process, dict[str, str]]]:
     user = os.getuid()
     for process in psutil.process_iter():
-        try:
+        with suppress(psutil.NoSuchProcess):
             if process.uids().real == user and process.status() != psutil.STATUS_ZOMBIE:
-                yield process, process.environ()
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            # It has ended, or the system hides it, which it never does with our own.
-            continue
+                yield process, _environment(process)
 
 
 def _signal(process: psutil.Process, send: Callable[[psutil.Process], None]) -> None:

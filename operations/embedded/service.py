@@ -11,6 +11,9 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104 - only bound if BIND_ADDRESS says so
 MODEL_REGISTRY = "model-registry"
 SERVE = "serve"
 MONITORING = "monitoring"
+UNIQUE_NAME = "{name}"
+"""Word of a command that the launcher replaces with a name which no other process has."""
+
 GROUPS = (MODEL_REGISTRY, SERVE, MONITORING)
 
 

@@ -7,14 +7,12 @@ import json
 import shutil
 import socket
 import sys
-from datetime import datetime
 from functools import partial
-from pathlib import Path
 
 import psutil
 
 from mlstack import heartbeat
-from mlstack.flows.schedule import RUN_VARIABLES, WORK_POOL
+from mlstack.flows.schedule import ROOT_VARIABLE, RUN_VARIABLES, WORK_POOL
 from mlstack.probes import (
     OK,
     Answer,
@@ -27,7 +25,7 @@ from mlstack.probes import (
     url_answers,
     why,
 )
-from mlstack.settings import Settings
+from mlstack.settings import ROOT, Settings
 from operations.embedded.layout import STACK, record
 from operations.embedded.processes import Identity
 from operations.embedded.service import (
@@ -36,6 +34,7 @@ from operations.embedded.service import (
     MODEL_REGISTRY,
     MONITORING,
     SERVE,
+    UNIQUE_NAME,
     Service,
 )
 
@@ -127,8 +126,8 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
             name="mongo",
             group=MODEL_REGISTRY,
             command=(
-                str(Path(sys.executable).with_name("secantusd-py")),
-                *("--host", HERE, "--port", str(settings.mongo_port)),
+                # Not its script, whose first line names the folder of its installation.
+                *_module("secantus", "--host", HERE, "--port", settings.mongo_port),
                 *("--storage-path", ".embedded/mongo"),
                 # Without it, a kill loses acknowledged writes.
                 "--sync-on-commit",
@@ -150,10 +149,14 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
         Service(
             name="agent",
             group=MODEL_REGISTRY,
-            command=_module("prefect", "worker", "start", "--pool", WORK_POOL, "--type", "process"),
+            command=_module(
+                *("prefect", "worker", "start", "--pool", WORK_POOL, "--type", "process"),
+                *("--name", UNIQUE_NAME),
+            ),
             environment={
                 **_PREFECT,
                 **RUN_VARIABLES,
+                ROOT_VARIABLE: str(ROOT),
                 "PREFECT_WORKER_QUERY_SECONDS": "2",
             },
             follows_settings=True,
@@ -256,18 +259,20 @@ def _stream_server_works(metrics: str, loops: heartbeat.Heartbeat) -> Answer:
 
 
 def _worker_is_online(api: str) -> Answer:
-    """Return ready if Prefect has heard from the worker since our agent started.
+    """Return ready if Prefect has heard from the worker that our agent became.
 
-    Prefect itself lists a killed worker as online for minutes.
+    Prefect itself lists a killed worker as online for minutes. Each start has a name of its own;
+    an agent that the release before started has a random one.
     """
     agent = Identity.read(record("agent"))
     if agent is None:
         return Answer(ready=False, detail="it was not started")
-    status, body = ask(f"{api}/work_pools/{WORK_POOL}/workers/filter", {})
+    online = {"workers": {"status": {"any_": ["ONLINE"]}}}
+    status, body = ask(f"{api}/work_pools/{WORK_POOL}/workers/filter", online)
     if status != OK:
         return Answer(ready=False, detail=why(status, body))
-    heard = [worker["last_heartbeat_time"] for worker in json.loads(body)]
-    if any(datetime.fromisoformat(at).timestamp() >= agent.started for at in heard if at):
+    names = {worker["name"] for worker in json.loads(body)}
+    if agent.name in names if agent.born else names:
         return Answer(ready=True, detail="")
     return Answer(ready=False, detail=f"it has not reached work pool {WORK_POOL!r} yet")
 

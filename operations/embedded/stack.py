@@ -150,6 +150,12 @@ class EmbeddedStack:
                 environments.forget()
         say("reset: nothing is running; .embedded/ and .env were deleted")
 
+    def adopt(self) -> None:
+        """Say that there is nothing to adopt: always raises StackError."""
+        raise StackError(
+            f"env={ENVIRONMENT} keeps everything in {layout.STACK}: move that folder here instead"
+        )
+
     def _select(self, names: Iterable[str]) -> list[Service]:
         wanted = set(names)
         known = {*GROUPS, *(service.name for service in self.services)}

@@ -1,7 +1,7 @@
 """Manage the checkout's supervisord.
 
-It is identified by its recorded pid and start time. If it was killed, its orphaned processes are
-ended and a new one starts.
+It is identified by its record and its marks. If it was killed, its orphaned processes are ended and
+a new one starts.
 """
 
 import os
@@ -12,15 +12,18 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import psutil
+
 from mlstack.command_line import say
 from mlstack.settings import ROOT
 from mlstack.waiting import wait_until
-from operations.embedded import processes
+from operations.embedded import layout, processes
 from operations.embedded.service import Service
-from operations.embedded.supervisord_client import DOWN, State, SupervisordClient
+from operations.embedded.supervisord_client import DOWN, State, SupervisordClient, is_listening
 from operations.errors import StackError
 
 NAME = "supervisord"
+_CONFIGURATION = f"{NAME}.conf"
 # Unix socket paths are limited to about 100 characters, but a checkout's path may be longer.
 _SOCKET_LIMIT = 90
 _START_SECONDS = 20.0
@@ -42,15 +45,14 @@ class Supervisord:
         self._stack = stack
         self._services = tuple(services)
         self._run = stack / "run"
-        self._record = self._run / f"{NAME}.pid.json"
+        self._record = layout.record(NAME, stack)
         self._socket_record = self._run / "socket"
         self._client = SupervisordClient(self._socket_record, _PATIENCE_SECONDS)
 
     @property
     def is_running(self) -> bool:
         """Whether its process is alive; it may be too busy to answer."""
-        identity = processes.Identity.read(self._record)
-        return identity is not None and identity.process() is not None
+        return self._process() is not None
 
     def ensure(self, foreign: Iterable[str]) -> bool:
         """Start it unless it answers; return whether a new one was started.
@@ -59,7 +61,9 @@ class Supervisord:
         Raises StackError if it does not start.
         """
         if self.is_running and self._answers():
-            return False
+            if not self._is_outdated():
+                return False
+            say("supervisord knows another folder or other services: all are restarted")
         self.end()
         self._run.mkdir(parents=True, exist_ok=True)
         (self._stack / "logs").mkdir(exist_ok=True)
@@ -68,8 +72,7 @@ class Supervisord:
 
     def end(self) -> int:
         """End it and every process of the stack; return the number of orphans."""
-        identity = processes.Identity.read(self._record)
-        process = identity.process() if identity else None
+        process = self._process()
         if process is not None:
             # It stops its services, each within its own time limit.
             process.terminate()
@@ -115,6 +118,14 @@ class Supervisord:
         for service in stopping:
             processes.end_service(self._stack, service.name, _GRACE_SECONDS)
 
+    def _process(self) -> psutil.Process | None:
+        recorded = processes.find_recorded(self._stack, NAME)
+        if recorded is None:
+            # The record may be lost, or older than what runs, in a folder that was restored.
+            running = processes.find_by_service(self._stack).get(NAME)
+            return running[0] if running else None
+        return recorded
+
     def _end_jobs(self, service: Service) -> None:
         own = processes.find_by_service(self._stack).get(service.name, [])
         jobs = processes.outside_group(own, self.states()[service.name].pid)
@@ -122,7 +133,7 @@ class Supervisord:
 
     def _start(self, foreign: set[str]) -> None:
         control = self._make_socket_folder() / "control"
-        configuration = self._run / f"{NAME}.conf"
+        configuration = self._run / _CONFIGURATION
         configuration.write_text(_configuration(self._stack, control, self._services))
         inherited = {
             key: value
@@ -173,11 +184,22 @@ class Supervisord:
         self._socket_record.write_text(str(folder / "control"))
         return folder
 
+    def _is_outdated(self) -> bool:
+        """Whether it was started in a folder that was renamed since, or lacks a service."""
+        configuration = self._run / _CONFIGURATION
+        if not configuration.exists():
+            return False
+        started = configuration.read_text()
+        wanted = _configuration(self._stack, Path(self._socket_record.read_text()), self._services)
+        lines = {line for line in wanted.splitlines() if line.startswith(("[", "directory="))}
+        return not lines <= {*started.splitlines()}
+
     def _remove_socket(self) -> None:
         if self._socket_record.exists():
-            folder = Path(self._socket_record.read_text()).parent
-            if folder.name.startswith("mlstack-"):
-                shutil.rmtree(folder, ignore_errors=True)
+            control = Path(self._socket_record.read_text())
+            # A copied folder names the socket of its original, which may be in use.
+            if control.parent.name.startswith("mlstack-") and not is_listening(control):
+                shutil.rmtree(control.parent, ignore_errors=True)
             self._socket_record.unlink()
 
 

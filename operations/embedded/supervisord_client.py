@@ -100,6 +100,12 @@ class SupervisordClient:
             yield proxy.supervisor
 
 
+def is_listening(control: Path) -> bool:
+    """Return whether a process listens on a socket, even if it does not answer."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        return connection.connect_ex(str(control)) == 0
+
+
 class _UnixConnection(HTTPConnection):
     """HTTP over a Unix socket, with a time limit for each step of a request."""
 

@@ -1,6 +1,9 @@
 """Embedded services that are killed, orphaned, started twice or reset."""
 
+import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -102,6 +105,52 @@ def test_killed_supervisord_does_not_block_a_start(stack: ProjectCopy) -> None:
         assert not _alive(orphan)
         assert _answers(stack, service)
     assert len(stack.processes()["supervisord"]) == 1
+
+
+@pytest.mark.parametrize("damage", ["clock step", "lost record"])
+def test_running_services_are_left_alone(stack: ProjectCopy, damage: str) -> None:
+    """Neither a clock that was set nor a lost record looks like a dead supervisord."""
+    record = stack.folder / ".embedded/run/supervisord.pid.json"
+    before = {service: stack.pid(service) for service in SMALL}
+    if damage == "lost record":
+        record.unlink()
+    else:
+        document = json.loads(record.read_text())
+        record.write_text(json.dumps(document | {"started": document["started"] + 60}))
+    status = stack.make("status").stdout
+    assert all(re.search(rf"(?m)^{service} +running ", status) for service in SMALL), status
+    started = stack.supervise("start", *SMALL)
+    assert "supervisord started" not in started.stdout
+    assert {service: stack.pid(service) for service in SMALL} == before
+
+
+def test_renamed_folder_goes_on(stack: ProjectCopy) -> None:
+    """Its services are still its own; the next start gives them the new name."""
+    before, renamed = stack.folder, stack.folder.with_name("renamed")
+    pid = stack.pid("mongo")
+    stack.folder = before.rename(renamed)
+    try:
+        status = stack.make("status").stdout
+        assert re.search(rf"(?m)^mongo +running +{pid} .* yes$", status), status
+        started = stack.supervise("start", *SMALL)
+        assert "another folder" in started.stdout
+        assert all(_answers(stack, service) for service in SMALL)
+        assert stack.pid("mongo") not in (None, pid)
+        assert len(stack.processes()["supervisord"]) == 1
+    finally:
+        stack.folder = renamed.rename(before)
+
+
+def test_copied_folder_leaves_its_original_alone(stack: ProjectCopy, tmp_path: Path) -> None:
+    """What runs belongs to the original: the copy can be reset, and takes nothing with it."""
+    shutil.copytree(stack.folder, tmp_path / "copy", symlinks=True)
+    copy = ProjectCopy(tmp_path / "copy", stack.variables)
+    assert "is a copy of" in copy.make("status").stdout
+    assert copy.processes() == {}
+    reset = copy.make("reset_all", env="embedded")
+    assert reset.returncode == 0, reset.stdout
+    status = stack.make("status").stdout
+    assert all(re.search(rf"(?m)^{service} .* yes$", status) for service in SMALL), status
 
 
 def test_lost_control_socket_does_not_block_a_start(stack: ProjectCopy) -> None:

@@ -82,9 +82,8 @@ class ProjectCopy:
 
     def pid(self, service: str) -> int | None:
         """Look up the pid of a service; None: it does not run."""
-        record = self.folder / f".embedded/run/{service}.pid.json"
-        identity = processes.Identity.read(record)
-        return identity.pid if identity and identity.process() else None
+        process = processes.find_recorded(self.folder / ".embedded", service)
+        return process.pid if process else None
 
     def _run(
         self, *command: str, timeout: float, **variables: str

@@ -27,6 +27,7 @@ class Recorder:
         (["logs", ""], ("logs", "")),
         (["logs", "agent"], ("logs", "agent")),
         (["reset"], ("reset",)),
+        (["adopt"], ("adopt",)),
     ],
 )
 def test_command_calls_its_method(

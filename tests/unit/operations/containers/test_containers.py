@@ -6,6 +6,7 @@ import subprocess
 import sys
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 from packaging.utils import canonicalize_name
@@ -71,6 +72,7 @@ def test_job_puts_no_value_on_command_line(folder: Path, monkeypatch: pytest.Mon
         begun.append((line, environment))
 
     monkeypatch.setattr(engine, "require_engine", lambda: None)
+    monkeypatch.setattr(job, "Project", MagicMock())
     monkeypatch.setattr(os, "execvpe", become)
     job.become("local", environments.load("local"), "server.deploy", ["current"])
     (line, environment), *_ = begun

@@ -1,5 +1,8 @@
 """Supervisord that is slow or gone, and its configuration."""
 
+import json
+import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -13,7 +16,7 @@ from xmlrpc.server import SimpleXMLRPCDispatcher, SimpleXMLRPCRequestHandler
 import pytest
 
 from mlstack.settings import Settings
-from operations.embedded import supervisord
+from operations.embedded import processes, supervisord
 from operations.embedded.processes import Identity
 from operations.embedded.services import all_services
 from operations.embedded.supervisord import Supervisord
@@ -38,15 +41,27 @@ class _Server(UnixStreamServer, SimpleXMLRPCDispatcher):
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[_Server]:
+def stack(tmp_path: Path) -> Path:
+    """The state folder of a clone."""
+    return tmp_path / ".embedded"
+
+
+@pytest.fixture
+def server(stack: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[_Server]:
     """A supervisord that runs and accepts connections, but does not answer."""
     monkeypatch.setattr(supervisord, "_ANSWER_SECONDS", 0.2)
-    (tmp_path / "run").mkdir()
-    stand_in = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
-    Identity.of(stand_in.pid).write(tmp_path / "run/supervisord.pid.json")
+    (stack / "run").mkdir(parents=True)
+    stand_in = subprocess.Popen(
+        [sys.executable, "-c", "import signal; signal.pause()"],
+        env={**os.environ, **processes.marker(stack, "supervisord")},
+    )
+    Identity.of(stand_in.pid).write(stack / "run/supervisord.pid.json")
     # A test's own folder may be too deep for a Unix socket.
-    with TemporaryDirectory() as folder, _Server(Path(folder) / "control") as server:
-        (tmp_path / "run/socket").write_text(f"{folder}/control")
+    with (
+        TemporaryDirectory(prefix="mlstack-") as folder,
+        _Server(Path(folder) / "control") as server,
+    ):
+        (stack / "run/socket").write_text(f"{folder}/control")
         try:
             yield server
         finally:
@@ -54,15 +69,15 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[_Server]
                 server.shutdown()
                 server.thread.join()
             # Where a test fails, a real one may have taken the stand-in's place.
-            Supervisord(tmp_path, ()).end()
+            Supervisord(stack, ()).end()
             stand_in.wait()
 
 
 def test_slow_supervisord_is_kept(
-    tmp_path: Path, server: _Server, monkeypatch: pytest.MonkeyPatch
+    stack: Path, server: _Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ending it would end every service."""
-    daemon = Supervisord(tmp_path, ())
+    daemon = Supervisord(stack, ())
     said: list[str] = []
 
     def say(line: str) -> None:
@@ -75,16 +90,47 @@ def test_slow_supervisord_is_kept(
     assert daemon.is_running
 
 
+def test_supervisord_is_kept_after_clock_step(stack: Path, server: _Server) -> None:
+    """Its record is compared with nothing that a clock moves."""
+    server.thread.start()
+    record = stack / "run/supervisord.pid.json"
+    document = json.loads(record.read_text())
+    record.write_text(json.dumps(document | {"started": document["started"] + 60}))
+    daemon = Supervisord(stack, ())
+    assert daemon.is_running
+    assert not daemon.ensure(())
+    assert daemon.is_running
+
+
+@pytest.mark.parametrize("record", ["", '{"pid": 1, "started": 1.0, "born": "1-x"}'])
+def test_supervisord_is_kept_without_its_record(stack: Path, server: _Server, record: str) -> None:
+    """A folder that was restored while it runs has no record of it, or an old one."""
+    server.thread.start()
+    (stack / "run/supervisord.pid.json").write_text(record)
+    assert not Supervisord(stack, ()).ensure(())
+
+
+def test_copied_folder_leaves_supervisord_of_original(stack: Path, server: _Server) -> None:
+    """Neither the process nor its socket is the copy's."""
+    copied = shutil.copytree(stack.parent, stack.parent / "copied") / ".embedded"
+    control = Path((copied / "run/socket").read_text())
+    assert not Supervisord(copied, ()).is_running
+    Supervisord(copied, ()).end()
+    assert Supervisord(stack, ()).is_running
+    assert control.exists()
+    assert server.fileno() > 0
+
+
 def test_call_to_stuck_supervisord_times_out(
-    tmp_path: Path, server: _Server, monkeypatch: pytest.MonkeyPatch
+    stack: Path, server: _Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervisord, "_PATIENCE_SECONDS", 0.2)
     assert not server.thread.is_alive()
     with pytest.raises(StackError, match="does not answer"):
-        Supervisord(tmp_path, ()).states()
+        Supervisord(stack, ()).states()
 
 
-def test_start_skips_pause_between_retries(tmp_path: Path, server: _Server) -> None:
+def test_start_skips_pause_between_retries(stack: Path, server: _Server) -> None:
     service = all_services(Settings())[0]
     told: list[str] = []
     info = {"name": service.name, "statename": "BACKOFF", "pid": 0, "start": 0, "stop": 0}
@@ -102,15 +148,15 @@ def test_start_skips_pause_between_retries(tmp_path: Path, server: _Server) -> N
     server.register_function(stop, "supervisor.stopProcess")
     server.register_function(start, "supervisor.startProcess")
     server.thread.start()
-    Supervisord(tmp_path, [service]).start(service)
+    Supervisord(stack, [service]).start(service)
     name = f"{service.group}:{service.name}"
     assert told == [f"stop {name}", f"start {name}"]
 
 
-def test_services_are_retried_for_a_month(tmp_path: Path) -> None:
+def test_services_are_retried_for_a_month(stack: Path) -> None:
     """A full disk or a taken port may last for days."""
     services = all_services(Settings())
-    text = supervisord._configuration(tmp_path, tmp_path / "control", services)
+    text = supervisord._configuration(stack, stack / "control", services)
     tries = [int(line.partition("=")[2]) for line in text.splitlines() if "startretries" in line]
     assert len(tries) == len(services)
     # The pause before each grows by a second: this is a month of them.
