@@ -37,7 +37,8 @@ def openapi_document(contract: Contract, run_id: str | None) -> dict[str, Any]:
                 f"{contract.target.meaning}\n\n{served}"
             ),
         },
-        "servers": [{"url": "/"}],
+        # Relative to the document's own address: a proxy may serve all of it under a prefix.
+        "servers": [{"url": "./"}],
         "tags": [
             {"name": "predictions"},
             {"name": "operation", "description": "Health, metrics and documentation."},
@@ -72,16 +73,18 @@ def openapi_document(contract: Contract, run_id: str | None) -> dict[str, Any]:
                     "name": "X-Request-Id",
                     "in": "header",
                     "description": (
-                        "Names the request in the answer and in the server's log; "
-                        "one is made when it is missing or of another form."
+                        "Names the request in the answer and in the server's log, if it has 1 to "
+                        "64 letters, digits and `._-`. Any other value is accepted and replaced: "
+                        "the header X-Request-Id of the answer has the name in use."
                     ),
-                    "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+                    # No pattern: a header of a proxy's own form must not cost a prediction.
+                    "schema": {"type": "string"},
                 },
             },
             "headers": {
                 "RequestId": {
                     "description": "Names the request in the server's log.",
-                    "schema": {"type": "string"},
+                    "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
                 },
                 "Authenticate": {
                     "description": "How to authenticate.",
@@ -176,6 +179,7 @@ def _operation_paths(run_id: str) -> dict[str, Any]:
                 "operationId": operation,
                 "tags": ["operation"],
                 "summary": summary,
+                "parameters": [_ref("parameters", "RequestId")],
                 "responses": {
                     "200": _ok(summary, schema, media_type),
                     **{str(status): _ref("responses", str(status)) for status in problems},

@@ -111,6 +111,8 @@ class Routes:
 def create_app(monitor: Monitor, contract: Contract, token: str) -> Flask:
     """Build the application; see `Routes`."""
     app = Flask(__name__)
+    # A redirect to the path with one slash would lose the prefix of a proxy.
+    app.url_map.merge_slashes = False
     answer_errors(app, _problem_of)
     app.after_request(_forbid_sniffing)
     Routes(monitor, contract, token).register(app)

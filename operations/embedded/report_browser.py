@@ -88,6 +88,8 @@ def create_app() -> Flask:
     """Create the Flask application for machines without nginx."""
     settings = Settings.load()
     app = Flask(__name__, static_folder=None)
+    # A redirect to the path with one slash would lose the prefix of a proxy.
+    app.url_map.merge_slashes = False
     headers = dict(_HEADER.findall(TEMPLATE.read_text(encoding="utf-8")))
 
     @app.after_request

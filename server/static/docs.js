@@ -2,7 +2,7 @@
 
 window.addEventListener("DOMContentLoaded", () => {
   SwaggerUIBundle({
-    url: "/openapi.json",
+    url: "openapi.json",
     dom_id: "#swagger-ui",
     presets: [SwaggerUIBundle.presets.apis],
     layout: "BaseLayout",

@@ -8,7 +8,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from getpass import getuser
 from http.client import HTTPSConnection
@@ -18,8 +18,14 @@ from string import Template
 
 import pytest
 import yaml
+from playwright.sync_api import Browser, expect
 
+from mlstack.deployment.record import DeploymentState
 from mlstack.settings import ROOT
+from tests.support.api_server import ApiServer, MonitorService
+from tests.support.browser import needs_chromium
+from tests.support.customers import contract_named
+from tests.support.models import keep_model
 from tests.support.ports import free_ports
 from tests.support.waiting import wait_until
 
@@ -29,6 +35,7 @@ pytestmark = pytest.mark.skipif(NGINX is None, reason="needs nginx (apt-get inst
 NAME = "stack.example.org"
 PASSWORD = "a-long-enough-one"
 LOGIN = {"Authorization": f"Basic {base64.b64encode(f'ana:{PASSWORD}'.encode()).decode()}"}
+RUN_ID = "a" * 32
 BEHIND = ("api", "grafana", "mlflow", "prefect", "reports")
 
 
@@ -241,6 +248,80 @@ def test_slow_client_holds_up_the_proxy_alone(proxy: Proxy) -> None:
     connection.send(b"def")
     assert json.loads(connection.getresponse().read())["length"] == 6
     assert proxy.begun.is_set()
+
+
+PREFIXED = """
+daemon off; pid {folder}/nginx.pid; error_log stderr;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    server {{
+        listen 127.0.0.1:{port};
+        {locations}
+    }}
+}}
+"""
+
+
+@contextmanager
+def prefixed(folder: Path, **ports: int) -> Iterator[int]:
+    """Run Nginx with each service under a prefix of its name; yield its port."""
+    (port,) = free_ports(1)
+    locations = "\n".join(
+        f"location /{name}/ {{ proxy_pass http://127.0.0.1:{each}/; }}"
+        for name, each in ports.items()
+    )
+    text = PREFIXED.format(folder=folder, port=port, locations=locations)
+    (folder / "nginx.conf").write_text(text)
+    assert NGINX is not None
+    process = subprocess.Popen([NGINX, "-e", "stderr", "-c", folder / "nginx.conf"])
+    try:
+        wait_until(lambda: _listens(port), "Nginx listens")
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@needs_chromium
+def test_pages_work_under_a_prefix(browser: Browser, tmp_path: Path) -> None:
+    """Form, API page and monitoring page load all they need, and predict, below /churn/."""
+    contract = contract_named("credit_card_churn")
+    keep_model(tmp_path, RUN_ID, contract, seed=1)
+    DeploymentState(tmp_path).write_record(RUN_ID, "test")
+    nowhere = {"MONGO_URI": f"mongodb://127.0.0.1:{free_ports(1)[0]}"}
+    with (
+        ApiServer(tmp_path, API_WORKERS="1", **nowhere) as api,
+        MonitorService(tmp_path, **nowhere) as monitor,
+        prefixed(tmp_path, churn=api.port, monitoring=monitor.port) as port,
+        browser.new_context(viewport={"width": 1280, "height": 900}) as context,
+    ):
+        page, failed = context.new_page(), list[str]()
+        page.on("response", lambda got: failed.append(got.url) if got.status >= 400 else None)
+        page.goto(f"http://127.0.0.1:{port}/churn/")
+        page.get_by_role("button", name="Predict").click()
+        expect(page.locator("#run-id")).to_have_text(RUN_ID)
+        page.screenshot(path=tmp_path / "form.png", full_page=True)
+        page.get_by_role("link", name="API documentation").click()
+        operation = page.locator("#operations-predictions-predict")
+        operation.locator("button.opblock-summary-control").click()
+        operation.get_by_role("button", name="Try it out").click()
+        operation.get_by_role("button", name="Execute").click()
+        expect(operation.locator(".live-responses-table")).to_contain_text(contract.answer)
+        expect(operation.locator(".request-url")).to_contain_text(f":{port}/churn/predict")
+        page.screenshot(path=tmp_path / "docs.png", full_page=True)
+        page.get_by_role("link", name="Try the model").click()
+        expect(page).to_have_url(f"http://127.0.0.1:{port}/churn/")
+        page.goto(f"http://127.0.0.1:{port}/monitoring/")
+        expect(page.get_by_role("heading", level=1)).to_contain_text("Monitoring of")
+        font = page.evaluate("getComputedStyle(document.body).fontFamily")
+        assert "system-ui" in font, "its style sheet is loaded"
+        page.get_by_role("link", name="Metrics").click()
+        expect(page).to_have_url(f"http://127.0.0.1:{port}/monitoring/metrics")
+        assert failed == []
 
 
 class TestCertificates:

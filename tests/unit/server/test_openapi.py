@@ -96,6 +96,76 @@ def test_answers_are_as_described(document: dict[str, Any], app: Flask, contract
         assert schema(document, "Problem").is_valid(answer.get_json())
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(
+            "a",
+            "a.b-c_1",
+            "x" * 64,
+            "x" * 65,
+            "x" * 255,
+            "x" * 256,
+            "a b",
+            "",
+            "{1}",
+            "a/b",
+            "\u00e9",
+        ),
+        *("Root=1-67891233-abcdef012345678912345678", "00-0af7651916cd43dd8448eb211c80319c-01"),
+    ],
+)
+def test_header_is_refused_only_if_described_so(
+    document: dict[str, Any], app: Flask, contract: Contract, value: str
+) -> None:
+    """The server refuses a header's value if, and only if, the document calls it invalid."""
+    answered = document["components"]["headers"]["RequestId"]["schema"]
+    for parameter in document["components"]["parameters"].values():
+        headers = {parameter["name"]: value}
+        answer = app.test_client().post("/predict", json=dict(contract.example), headers=headers)
+        is_valid = jsonschema_rs.Draft202012Validator(parameter["schema"]).is_valid(value)
+        assert answer.status_code == (200 if is_valid else 400), parameter["name"]
+        given = answer.headers["X-Request-Id"]
+        assert jsonschema_rs.Draft202012Validator(answered).is_valid(given)
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json", "/health/live", "/metrics"])
+def test_every_operation_takes_a_request_id(
+    document: dict[str, Any], app: Flask, path: str
+) -> None:
+    """Every operation is described with the header that names its request."""
+    parameters = document["paths"][path]["get"]["parameters"]
+    assert parameters == [{"$ref": "#/components/parameters/RequestId"}]
+    answer = app.test_client().get(path, headers={"X-Request-Id": "mine"})
+    assert answer.headers["X-Request-Id"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        ({"Accept": "text/csv"}, 200),
+        ({"Accept": "application/json;q=0"}, 200),
+        ({"Content-Encoding": "identity"}, 200),
+        ({"Content-Encoding": "gzip"}, 415),
+        ({"Content-Type": "application/json; charset=UTF-8"}, 200),
+        ({"Content-Type": "application/json; charset=utf-16"}, 415),
+        ({"Content-Type": "text/json"}, 415),
+    ],
+)
+def test_other_headers_have_a_described_answer(
+    document: dict[str, Any], app: Flask, contract: Contract, header: dict[str, str], status: int
+) -> None:
+    """Whatever a header says, the answer has a status and a type that the document describes."""
+    body = json.dumps(contract.example)
+    headers = {"Content-Type": "application/json", **header}
+    answer = app.test_client().post("/predict", data=body, headers=headers)
+    assert answer.status_code == status
+    described = document["paths"]["/predict"]["post"]["responses"][str(status)]
+    if "$ref" in described:
+        described = document["components"]["responses"][described["$ref"].split("/")[-1]]
+    assert answer.mimetype in described["content"]
+
+
 def test_published_schema_refuses_bad_customers(
     document: dict[str, Any], contract: Contract
 ) -> None:

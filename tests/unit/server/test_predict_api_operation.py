@@ -201,6 +201,25 @@ def test_form_copes_with_any_feature_name(tmp_path: Path, documented: Contract) 
     assert "name=" not in page.partition("<form")[2]
 
 
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_page_has_relative_addresses(client: FlaskClient, path: str) -> None:
+    """A proxy may serve all pages under a prefix."""
+    page = client.get(path).text
+    addresses = re.findall(r'\b(?:href|src|action)="([^"]*)"', page)
+    assert addresses
+    assert [address for address in addresses if address.startswith("/")] == []
+    for address in addresses:
+        target = address.partition("#")[0].removeprefix("./")
+        if target != "predict":
+            assert client.get(f"/{target}").status_code == 200, address
+
+
+def test_api_description_is_at_home_under_any_prefix(client: FlaskClient) -> None:
+    """Requests go to the folder that the description itself came from."""
+    assert client.get("/openapi.json").get_json()["servers"] == [{"url": "./"}]
+    assert '"openapi.json"' in client.get("/static/docs.js").text
+
+
 def test_form_has_no_list_of_thousands(tmp_path: Path, documented: Contract) -> None:
     """One of 20,000 values is typed: the page shows a few and their number."""
     served = predictor(tmp_path / "model", documented)
