@@ -16,7 +16,7 @@ def draw(path: Path, owner: int | None = None) -> bool:
     Only the file's owner can read it: the user and group `owner`, or the current user if None. The
     folder must exist. An empty file is replaced.
     """
-    if _has_secret(path):
+    if has_secret(path):
         return False
     # The file gets its name once it is complete: half a secret would go unnoticed.
     descriptor, new = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -28,7 +28,7 @@ def draw(path: Path, owner: int | None = None) -> bool:
             os.fsync(file.fileno())
         if owner is not None:
             os.chown(new, owner, owner)
-        if not _has_secret(path):
+        if not has_secret(path):
             path.unlink(missing_ok=True)
         # Unlike a rename, a link never replaces a file that another process created first.
         os.link(new, path)
@@ -56,5 +56,6 @@ def read_secret(setting: str, path: Path) -> str:
     return secret
 
 
-def _has_secret(path: Path) -> bool:
+def has_secret(path: Path) -> bool:
+    """Return whether a file has a secret."""
     return path.exists() and path.stat().st_size > 0

@@ -7,6 +7,8 @@ account that creates it. If the account exists, its password is updated.
 
 import logging
 import os
+import time
+from pathlib import Path
 from typing import Any
 
 from pymongo import MongoClient
@@ -15,7 +17,7 @@ from pymongo.uri_parser import parse_uri
 
 from mlstack.command_line import run, say
 from mlstack.errors import SettingsError
-from mlstack.prediction_log.mongo_database import DATABASE
+from mlstack.prediction_log.mongo_database import AUTHENTICATION_FAILED, DATABASE
 from mlstack.secret_files import read_secret
 from mlstack.settings import ROOT, Settings
 from mlstack.waiting import Retry
@@ -26,6 +28,8 @@ _ROOT_USER, _ROOT_PASSWORD_FILE = "MONGO_ROOT_USER", "MONGO_ROOT_PASSWORD_FILE"
 _ROLES = [{"role": "readWrite", "db": DATABASE}]
 _ALREADY_EXISTS = 51003
 _WAIT_SECONDS = 60.0
+# On its first start MongoDB answers briefly, without the account, and then restarts.
+_START_SECONDS = 5.0
 
 
 def main() -> None:
@@ -47,9 +51,21 @@ def main() -> None:
         timeoutMS=5000,
     )
     with client:
-        # On its first start MongoDB answers briefly and then restarts.
+        refused_until = time.monotonic() + _START_SECONDS
+
+        def create() -> None:
+            try:
+                _create(client, user, password)
+            except OperationFailure as error:
+                if error.code != AUTHENTICATION_FAILED or time.monotonic() < refused_until:
+                    raise
+                raise SettingsError(
+                    f"MongoDB refuses the login of {root}: the password in {Path(file).name} is "
+                    "not the one that its volume was created with"
+                ) from error
+
         retry = Retry(log, "MongoDB's account", PyMongoError, first=0.5, give_up=_WAIT_SECONDS)
-        retry(_create, client, user, password)
+        retry(create)
     say(f"MongoDB's account {user} can read and write {DATABASE}, and nothing else")
 
 

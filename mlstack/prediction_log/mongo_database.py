@@ -6,7 +6,7 @@ from typing import Any
 
 from pymongo import MongoClient
 from pymongo.database import Database
-from pymongo.errors import ConfigurationError, PyMongoError
+from pymongo.errors import ConfigurationError, OperationFailure, PyMongoError
 
 from mlstack.errors import MlstackError, SettingsError
 
@@ -16,7 +16,14 @@ PREDICTIONS = "data"
 OUTCOMES = "outcome"
 """Collection with one document per outcome, by prediction id."""
 
+AUTHENTICATION_FAILED = 18
+"""MongoDB's code for a refused login."""
+
 _CONNECT_MS = 5000
+_REFUSED = (
+    "it refuses the login: the password in MONGO_PASSWORD_FILE is not that of MONGO_URI's user; "
+    "make setup-model-serve gives the account the password in .secrets/mongo_password"
+)
 
 
 class StorageUnavailable(MlstackError):
@@ -29,7 +36,8 @@ def mongo_errors() -> Iterator[None]:
     try:
         yield
     except PyMongoError as error:
-        raise StorageUnavailable(f"MongoDB: {error}") from error
+        refused = isinstance(error, OperationFailure) and error.code == AUTHENTICATION_FAILED
+        raise StorageUnavailable(f"MongoDB: {_REFUSED if refused else error}") from error
 
 
 def mongo_client(uri: str, seconds: float | None = None) -> MongoClient[dict[str, Any]]:

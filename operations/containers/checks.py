@@ -43,6 +43,8 @@ def examine(environment: str, settings: Settings) -> Iterator[Finding]:
     compose = Compose()
     verdict = Project(compose).judge()
     yield Finding("containers and volumes", verdict.refusal or None)
+    lost = credentials.find_lost(verdict.existing) if verdict.is_ours else []
+    yield Finding("secrets", "; ".join(lost) or None)
     running = {
         name
         for name, each in compose.containers().items()

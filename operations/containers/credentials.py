@@ -3,9 +3,12 @@
 Containers get secrets as files (compose secrets), never as variables.
 """
 
+import hashlib
 import os
+from collections.abc import Mapping
+from pathlib import Path
 
-from mlstack.secret_files import draw
+from mlstack.secret_files import draw, has_secret
 from mlstack.settings import ROOT
 from operations.errors import StackError
 
@@ -16,6 +19,11 @@ NAMES = (
     "grafana_admin_password",
     "feedback_token",
 )
+_DIGITS = 16
+
+KEEPERS = {"mongo_root_password": "mongo", "grafana_admin_password": "grafana"}
+"""Services that take a secret only when their volume, of the same name, is new."""
+
 CONTAINER_UID = 10001
 """User id of the containers when root runs make."""
 
@@ -25,11 +33,15 @@ def container_uid() -> int:
     return os.getuid() or CONTAINER_UID
 
 
-def ensure() -> list[str]:
+def ensure(existing: Mapping[str, str]) -> list[str]:
     """Generate missing secrets and return their names.
 
-    Raises StackError if a secret belongs to another user, so that containers cannot read it.
+    `existing` are the names of the volumes that exist, by their keys. Raises StackError if a volume
+    knows only a secret that is lost, or if a secret belongs to another user, so that containers
+    cannot read it.
     """
+    if lost := find_lost(existing):
+        raise StackError("\n".join(lost))
     FOLDER.mkdir(mode=0o700, exist_ok=True)
     reader = CONTAINER_UID if os.getuid() == 0 else None
     drawn = [name for name in NAMES if draw(FOLDER / name, reader)]
@@ -45,11 +57,43 @@ def ensure() -> list[str]:
     return drawn
 
 
-def for_public_images() -> dict[str, str]:
-    """Return secrets as compose variables, for images that cannot read our files."""
-    found = {}
-    for name in ("mongo_root_password", "grafana_admin_password"):
-        path = FOLDER / name
-        if path.exists() and os.access(path, os.R_OK):
-            found[name.upper()] = path.read_text(encoding="ascii")
-    return found
+def find_lost(existing: Mapping[str, str]) -> list[str]:
+    """Say which secrets are lost that an existing volume was created with, and the ways out."""
+    return [
+        f"{FOLDER / name} is missing, and volume {existing[service]} knows only the password that "
+        f"it was created with: {ways_out(name, existing[service])}"
+        for name, service in KEEPERS.items()
+        if service in existing and not has_secret(FOLDER / name)
+    ]
+
+
+def ways_out(name: str, volume: str) -> str:
+    """Say what to do about a volume that was created with another secret."""
+    service = KEEPERS[name]
+    project = volume.removesuffix(f"_{service}")
+    return (
+        f"restore that file, or delete the volume with all that it holds (docker rm --force "
+        f"{project}-{service}-1; docker volume rm {volume}); then start again"
+    )
+
+
+def for_compose() -> dict[str, str]:
+    """Return compose variables: secrets for images that cannot read our files, and a digest.
+
+    The digest is a label of the containers that read the files, so that compose replaces them when
+    a secret has changed. Raises StackError if a file is not a text.
+    """
+    secrets = {name: _read(FOLDER / name) for name in NAMES}
+    digest = hashlib.sha256("\0".join(secrets.values()).encode()).hexdigest()
+    passed = {name.upper(): secrets[name] for name in KEEPERS if secrets[name]}
+    return {**passed, "MLSTACK_SECRETS": digest[:_DIGITS]}
+
+
+def _read(path: Path) -> str:
+    """Read a secret; empty if there is none, or another user owns it."""
+    if not (path.exists() and os.access(path, os.R_OK)):
+        return ""
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise StackError(f"{path} is not a text: restore it") from error

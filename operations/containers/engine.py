@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from mlstack.revision import git_revision
 from mlstack.settings import ROOT
 from operations.clone import identify
-from operations.containers.credentials import container_uid, for_public_images
+from operations.containers.credentials import container_uid, for_compose
 from operations.errors import StackError
 
 
@@ -73,7 +73,7 @@ class Compose:
         return subprocess.run(
             ["docker", "compose", *_progress(), *arguments],
             cwd=ROOT,
-            env={**self._environment, **for_public_images()},
+            env={**self._environment, **for_compose()},
             text=True,
             check=False,
             **options,
@@ -83,7 +83,7 @@ class Compose:
         """Replace this process with compose."""
         require_engine()
         os.chdir(ROOT)
-        environment = {**self._environment, **for_public_images()}
+        environment = {**self._environment, **for_compose()}
         os.execvpe("docker", ["docker", "compose", *arguments], environment)  # noqa: S606 - no shell is involved
 
     @property

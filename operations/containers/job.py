@@ -13,7 +13,6 @@ import sys
 
 from mlstack import command_line, environments
 from mlstack.settings import ROOT, Settings
-from operations.containers import credentials
 from operations.containers.engine import Compose
 from operations.containers.ownership import Project
 from operations.errors import StackError
@@ -58,7 +57,6 @@ def become(environment: str, settings: Settings, module: str, arguments: list[st
             f"CONTRACT={settings.contract}: put it into contracts/, which images are built with"
         )
     Project(Compose()).claim()
-    credentials.ensure()
     own = environments.variables(environment)
     given = {
         name: own[name] for name in environments.OWN_VARIABLES & own.keys() - _MACHINE_VARIABLES

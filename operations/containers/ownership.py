@@ -7,7 +7,7 @@ secret of its `.secrets/`, else only after `make adopt`.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,13 +35,13 @@ class Verdict:
     Args:
         is_ours: Whether this clone may use, change and delete it.
         refusal: Why not, and what to do; empty if it may.
-        existing: Keys of the data volumes that exist, as in the compose files.
+        existing: Names of the data volumes that exist, by their keys in the compose files.
         adoptable: Whether `make adopt` may take it over.
     """
 
     is_ours: bool
     refusal: str
-    existing: frozenset[str]
+    existing: Mapping[str, str]
     adoptable: bool
 
 
@@ -54,17 +54,20 @@ class Project:
         self._volumes = compose.volumes
         self._marker = f"{self._name}_owner"
 
-    def claim(self) -> frozenset[str]:
-        """Make sure that the project is this clone's; return the data volumes that existed.
+    def claim(self) -> list[str]:
+        """Make sure that the project is this clone's, with its secrets and volumes.
 
-        Missing volumes are created with this clone's id. Raises StackError if they are not its own.
+        Returns the names of the secrets that were generated. Raises StackError if the project is
+        not this clone's, or a volume was created with a secret that is lost.
         """
-        verdict = self.require()
+        existing = self.require().existing
         self._mark()
+        # Before the volumes that will be created with them.
+        drawn = credentials.ensure(existing)
         for key, name in self._volumes.items():
-            if key not in verdict.existing:
+            if key not in existing:
                 self._create(name, key)
-        return verdict.existing
+        return drawn
 
     def require(self) -> Verdict:
         """Raise StackError if the project is another clone's, or nobody knows whose."""
@@ -83,7 +86,7 @@ class Project:
             raise StackError(verdict.refusal)
         self.forget()
         self._mark()
-        names = ", ".join(self._volumes[key] for key in sorted(verdict.existing)) or "no volumes"
+        names = ", ".join(sorted(verdict.existing.values())) or "no volumes"
         say(f"compose project {self._name} is this clone's now: {names}")
 
     def forget(self) -> None:
@@ -96,7 +99,7 @@ class Project:
         volumes = find_volumes([*self._volumes.values(), self._marker])
         containers = find_containers(self._name)
         marker = volumes.pop(self._marker, None)
-        existing = frozenset(key for key, name in self._volumes.items() if name in volumes)
+        existing = {key: name for key, name in self._volumes.items() if name in volumes}
         found = [*containers, *volumes.values()]
 
         def verdict(refusal: str = "", *, adoptable: bool = True) -> Verdict:

@@ -5,13 +5,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from mlstack import environments
 from mlstack.command_line import say
 from mlstack.settings import Settings
 from operations.containers import credentials
 from operations.containers.engine import Compose, Container, docker
+from operations.containers.logins import find_refused, is_engine_here
 from operations.containers.ownership import Project
 from operations.containers.services import EMULATOR, OPTIONAL, address, select_services
 from operations.errors import StackError
@@ -33,14 +34,16 @@ class ContainerStack:
         Raises StackError with the reason and the last log lines of a service that fails.
         """
         began = time.monotonic()
-        Project(self._compose).claim()
-        if drawn := credentials.ensure():
+        if drawn := Project(self._compose).claim():
             say(f"generated in {credentials.FOLDER.name}/: {', '.join(drawn)}")
         services = self._with_images(select_services(names, self._compose.services))
         self._build()
         # compose's own --wait does not say why it failed.
         up = ("up", "--detach", "--wait", "--wait-timeout", str(_READY_SECONDS))
-        if self._compose.call(*up, *services).returncode:
+        code = self._compose.call(*up, *services).returncode
+        # Before other failures, which may follow from it.
+        self._check_passwords()
+        if code:
             raise self._failure()
         containers = self._compose.containers()
         for name in services:
@@ -56,8 +59,7 @@ class ContainerStack:
 
     def status(self) -> None:
         """Print a table of all services."""
-        if refusal := Project(self._compose).judge().refusal:
-            say(f"!! {refusal}")
+        verdict = Project(self._compose).judge()
         containers = self._compose.containers()
         memory = _memory_mib(containers.values())
         row = "{:<21} {:<10} {:<24} {:>9}  {:<25} {}"
@@ -78,7 +80,8 @@ class ContainerStack:
                 )
             lines.append(row.format(*cells).rstrip())
         lines.append(f"total {sum(memory.values()):.0f} MiB")
-        say("\n".join(lines))
+        remarks = [verdict.refusal] if verdict.refusal else self._password_faults(verdict.existing)
+        say("\n".join([*(f"!! {remark}" for remark in remarks), *lines]))
 
     def logs(self, service: str) -> None:
         """Become `docker compose logs` for a service, or for all if the name is empty.
@@ -107,6 +110,23 @@ class ContainerStack:
     def adopt(self) -> None:
         """Take over containers and volumes that carry another clone's id, or none."""
         Project(self._compose).adopt()
+
+    def _check_passwords(self) -> None:
+        """Print who refuses the password of its file; raise StackError if it is MongoDB."""
+        refused = self._refused(again=True)
+        for service, fault in refused.items():
+            if service == "mongo":
+                raise StackError(fault)
+            say(f"!! {fault}")
+
+    def _password_faults(self, existing: Mapping[str, str]) -> list[str]:
+        return [*credentials.find_lost(existing), *self._refused(again=False).values()]
+
+    def _refused(self, *, again: bool) -> dict[str, str]:
+        if not is_engine_here():
+            return {}  # its ports are published on another machine
+        services, volumes = self._compose.services, self._compose.volumes
+        return find_refused(services, self._compose.containers(), volumes, again=again)
 
     def _build(self) -> None:
         say("building images (takes a few minutes the first time)")

@@ -30,10 +30,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_secrets_are_drawn_once_for_owner_only(folder: Path) -> None:
-    assert credentials.ensure() == list(credentials.NAMES)
+    assert credentials.ensure({}) == list(credentials.NAMES)
     first = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert len(set(first.values())) == len(credentials.NAMES)
-    assert credentials.ensure() == []
+    assert credentials.ensure({}) == []
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
     assert folder.stat().st_mode & 0o777 == 0o700
     for path in folder.iterdir():
@@ -45,7 +45,7 @@ def test_empty_secret_is_drawn_again(folder: Path) -> None:
     """A draw that was killed half-way must not leave a service without a password."""
     folder.mkdir()
     (folder / "feedback_token").touch()
-    credentials.ensure()
+    credentials.ensure({})
     assert len((folder / "feedback_token").read_text()) > 20
     assert {path.name for path in folder.iterdir()} == set(credentials.NAMES)
 
@@ -57,12 +57,54 @@ def test_killed_draw_leaves_no_secret(folder: Path, monkeypatch: pytest.MonkeyPa
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", killed)
         with pytest.raises(KeyboardInterrupt):
-            credentials.ensure()
+            credentials.ensure({})
     assert not list(folder.iterdir())
-    assert credentials.ensure() == list(credentials.NAMES)
+    assert credentials.ensure({}) == list(credentials.NAMES)
 
 
-def test_job_puts_no_value_on_command_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lost_secret_of_a_volume_is_not_drawn_again(folder: Path) -> None:
+    """MongoDB and Grafana would go on with the one that their volume was created with."""
+    credentials.ensure({})
+    volumes = {"mongo": "mlstack_mongo", "grafana": "mlstack_grafana", "state": "mlstack_state"}
+    assert credentials.ensure(volumes) == []
+    for name, service in credentials.KEEPERS.items():
+        (folder / name).write_text("")
+        with pytest.raises(StackError) as refused:
+            credentials.ensure(volumes)
+        for part in (str(folder / name), f"mlstack_{service} ", "restore", "docker volume rm"):
+            assert part in str(refused.value)
+        assert (folder / name).read_text() == ""
+        assert credentials.ensure({key: volumes[key] for key in volumes if key != service})
+
+
+def test_lost_secret_of_no_volume_is_drawn_again(folder: Path) -> None:
+    """MongoDB's account gets the new password at the next start, and so do the containers."""
+    credentials.ensure({})
+    (folder / "mongo_password").unlink()
+    before = credentials.for_compose()["MLSTACK_SECRETS"]
+    assert credentials.ensure({"mongo": "mlstack_mongo"}) == ["mongo_password"]
+    assert credentials.for_compose()["MLSTACK_SECRETS"] != before
+    for name, service in read_services(REGISTRY, SERVE).items():
+        if service["image"].startswith("mlstack/") and name != "mongo-account":
+            assert service["labels"]["mlstack.secrets"] == "${MLSTACK_SECRETS:-}", name
+
+
+def test_edited_secret_that_is_no_text_is_named(folder: Path) -> None:
+    credentials.ensure({})
+    (folder / "grafana_admin_password").write_bytes(b"\xff\xfe")
+    with pytest.raises(StackError, match="grafana_admin_password is not a text: restore it"):
+        credentials.for_compose()
+
+
+def test_newline_of_an_editor_does_not_change_a_secret(folder: Path) -> None:
+    credentials.ensure({})
+    before = credentials.for_compose()
+    for name in credentials.NAMES:
+        (folder / name).write_text(f"{(folder / name).read_text()}\n")
+    assert credentials.for_compose() == before
+
+
+def test_job_puts_no_value_on_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everybody on the machine can read command lines."""
     uri = "mongodb://ana:secret@db.example"
     monkeypatch.setattr(os, "environ", {**os.environ, "MONGO_URI": uri})
@@ -76,7 +118,6 @@ def test_job_puts_no_value_on_command_line(folder: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(os, "execvpe", become)
     job.become("local", environments.load("local"), "server.deploy", ["current"])
     (line, environment), *_ = begun
-    assert folder.exists()
     assert "secret" not in " ".join(line)
     assert line[line.index("MONGO_URI") - 1] == "--env"
     assert environment["MONGO_URI"] == uri
@@ -105,11 +146,11 @@ def test_containers_never_run_as_root(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_secrets_of_another_user_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    credentials.ensure()
+    credentials.ensure({})
     assert folder.exists()
     monkeypatch.setattr(credentials, "container_uid", lambda: 4321)
     with pytest.raises(StackError, match="as the user who set this up"):
-        credentials.ensure()
+        credentials.ensure({})
 
 
 def test_select_services_keeps_those_of_environment() -> None:

@@ -1,6 +1,7 @@
 """Nothing on the engine is touched that is not provably this clone's."""
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from mlstack import environments
 from operations.clone import Clone, identify
-from operations.containers import objects, ownership
+from operations.containers import credentials, objects, ownership
 from operations.containers.engine import Compose
 from operations.containers.ownership import Project
 from operations.errors import StackError
@@ -25,6 +26,10 @@ OWNER = f"{PROJECT}_owner"
 def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     engine = FakeEngine()
     monkeypatch.setenv(environments.NAME_VARIABLE, "local")
+    monkeypatch.setattr(credentials, "FOLDER", credentials.FOLDER)
+    # Even root may make copies.
+    monkeypatch.setattr(credentials, "CONTAINER_UID", os.getuid())
+    monkeypatch.setattr(credentials, "container_uid", os.getuid)
     for module in (objects, ownership):
         monkeypatch.setattr(module, "docker", engine.docker)
     return engine
@@ -32,7 +37,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
 
 def _clone(folder: Path, secret: str = SECRET) -> Path:
     (folder / ".secrets").mkdir(parents=True)
-    for name in ("mongo_root_password", "mongo_password"):
+    for name in credentials.NAMES:
         (folder / ".secrets" / name).write_text(secret)
     return folder
 
@@ -41,6 +46,8 @@ def _project(engine: FakeEngine, folder: Path) -> Project:
     class Files:
         project, volumes = engine.project, VOLUMES
 
+    # The fixture's patch of it is undone at the end.
+    credentials.FOLDER = folder / ".secrets"
     return Project(cast(Compose, Files()), folder)
 
 
@@ -55,14 +62,14 @@ def _release_before(
 
 
 def test_first_start_marks_project_and_volumes(engine: FakeEngine, tmp_path: Path) -> None:
-    assert _project(engine, tmp_path).claim() == frozenset()
+    assert _project(engine, tmp_path).claim() == list(credentials.NAMES)
     assert engine.volumes.keys() == {*VOLUMES.values(), OWNER}
     for labels in engine.volumes.values():
         assert labels["mlstack.clone"] == identify(tmp_path).id
         assert labels["mlstack.folder"] == str(tmp_path)
         # Compose would offer to delete volumes whose labels differ from its hash.
         assert "com.docker.compose.config-hash" not in labels
-    assert _project(engine, tmp_path).claim() == VOLUMES.keys()
+    assert _project(engine, tmp_path).claim() == []
 
 
 def test_second_clone_is_refused_and_named_the_first(engine: FakeEngine, tmp_path: Path) -> None:
@@ -87,7 +94,8 @@ def test_stopped_project_is_adopted_by_command_only(engine: FakeEngine, tmp_path
     _project(engine, one).claim()
     engine.run_service("agent", str(one), identify(one).id, state="exited")
     _project(engine, another).adopt()
-    assert _project(engine, another).claim() == VOLUMES.keys()
+    shutil.copytree(one / ".secrets", another / ".secrets")
+    assert _project(engine, another).claim() == []
     with pytest.raises(StackError, match=f"the clone in {another}"):
         _project(engine, one).require()
 
@@ -120,7 +128,7 @@ def test_pruned_owner_volume_is_made_again(engine: FakeEngine, tmp_path: Path) -
     del engine.volumes[OWNER]
     with pytest.raises(StackError, match=f"the clone in {tmp_path}"):
         _project(engine, tmp_path / "one").claim()
-    assert _project(engine, tmp_path).claim() == VOLUMES.keys()
+    assert _project(engine, tmp_path).claim() == []
     assert OWNER in engine.volumes
 
 
@@ -154,7 +162,7 @@ class TestReleaseBefore:
     def test_upgrade_in_its_folder_asks_nothing(self, engine: FakeEngine, tmp_path: Path) -> None:
         """A running container holds this clone's secret."""
         _release_before(engine, _clone(tmp_path / "one"))
-        assert _project(engine, tmp_path / "one").claim() == VOLUMES.keys()
+        assert _project(engine, tmp_path / "one").claim() == []
         assert engine.volumes[OWNER]["mlstack.clone"] == identify(tmp_path / "one").id
         # Once adopted, the containers may go and the secrets may change.
         engine.containers.clear()
@@ -194,7 +202,8 @@ class TestReleaseBefore:
         with pytest.raises(StackError, match=r"\(mlstack_mongo\).*make adopt env=local"):
             project.require()
         project.adopt()
-        assert project.claim() == {"mongo"}
+        assert project.claim() == []
+        assert engine.volumes.keys() == {*VOLUMES.values(), OWNER, "somebody-elses"}
         assert engine.volumes["somebody-elses"] == {}
 
     def test_copy_of_its_folder_is_refused(self, engine: FakeEngine, tmp_path: Path) -> None:
