@@ -1,30 +1,46 @@
 # The commands of this project for people, hooks and CI; `make help` lists them.
 #
 # Settings given to make (DATA_FILE, CONTRACT, RUN_ID, TRAIN_TRIALS, API_PORT, ...) become
-# environment variables of every module and override the environment's file.
+# environment variables of every module and override the environment's file. Variables that the
+# shell exports do not: other projects may use the same names. Of these only PYTHON counts here;
+# mlstack/caller_environment.py lists what else passes.
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
-# embedded, local or cloud; empty: the environment that was last set up, else local
-env ?=
-# service that `make logs` follows; empty: all of them
-service ?=
-# run to deploy now; RUN_ID in the environment's file is deployed once
-RUN_ID ?=
-# file that `make restore` reads
-BACKUP ?=
-# drift of the contract that `make demo-drift` sends; empty: the first one
-DRIFT ?=
-# the folder of a package, for `make check`
-PKG ?=
+ifneq (,$(findstring e,$(filter-out -%,$(firstword $(MAKEFLAGS)))))
+$(error make -e would let exported variables decide: run make without -e, and see MAKEFLAGS)
+endif
 
-VENV ?= .venv
+# Several targets on one command line follow each other, whatever MAKEFLAGS says about jobs.
+.NOTPARALLEL:
+
+# These would change which modules Python imports, and what the shell runs first.
+unexport BASH_ENV $(filter-out PYTHON,$(filter PYTHON%,$(.VARIABLES)))
+
+# The variables on make's own command line.
+GIVEN := $(strip $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
+
+# embedded, local or cloud; empty: the environment that was last set up, else local
+env :=
+# service that `make logs` follows; empty: all of them
+service :=
+# run to deploy now; RUN_ID in the environment's file is deployed once
+RUN_ID :=
+# file that `make restore` reads
+BACKUP :=
+# drift of the contract that `make demo-drift` sends; empty: the first one
+DRIFT :=
+# the folder of a package, for `make check`
+PKG :=
+
+VENV := .venv
 PY := $(VENV)/bin/python
-RUN = $(PY) -m mlstack.with_environment "$(env)"
-SET_UP = $(PY) -m mlstack.with_environment --set-up "$(env)"
+LOADED := $(PY) -m mlstack.with_environment --given "$(GIVEN)"
+RUN = $(LOADED) "$(env)"
+SET_UP = $(LOADED) --set-up "$(env)"
 
 # Services run as native processes or in containers, depending on the environment alone.
 ENVIRONMENT := $(or $(env),$(shell sed -n 's/^MLSTACK_ENV=//p' .env 2>/dev/null),local)
@@ -41,7 +57,7 @@ CHOOSE := server.deploy $(if $(RUN_ID),to "$$RUN_ID",ensure)
 # The newest Python from 3.11 to 3.13 on the PATH that starts.
 SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,\
-	$(if $(shell $(name) -c '$(SUITABLE)' 2>/dev/null && echo yes),$(name))))
+	$(if $(shell $(name) -Ic '$(SUITABLE)' 2>/dev/null && echo yes),$(name))))
 
 # A stamp names the locks' content, because file times change with every checkout.
 LOCKS := $(shell cat requirements/*.txt | cksum | tr ' ' -)
@@ -66,7 +82,7 @@ help: ## List the targets
 
 .PHONY: demo
 demo: $(RUNTIME) ## Start everything from scratch without Docker: services, data, training, predictions
-	@$(PY) -m mlstack.with_environment embedded -m operations.demo.demo
+	@$(LOADED) embedded -m operations.demo.demo
 
 .PHONY: demo-drift
 demo-drift: $(PACKAGES) ## Send changed customers to the running stack and show what detects them, and when (DRIFT=...)
@@ -217,7 +233,7 @@ lint: $(DEV) ## Check format, types, shell scripts, YAML and this file
 .PHONY: audit
 audit: ## Look up known vulnerabilities of every locked package (needs the Internet)
 	@"$(PYTHON)" -m venv --clear .audit
-	@.audit/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/audit.txt
+	@.audit/bin/python -m operations.install.packages requirements/audit.txt
 	@failed=; for lock in requirements/*.txt; do echo "== $$lock"; \
 		.audit/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r "$$lock" || failed=1; \
 	done; test -z "$$failed"
@@ -249,24 +265,30 @@ lock: $(DEV) ## Compile the dependency groups of pyproject.toml into requirement
 # The first target that needs the virtual environment creates it.
 $(PY):
 	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.13 is needed, and the PATH has none: install one, or name it: make demo PYTHON=/path/to/python3.12"; exit 1; }
-	@"$(PYTHON)" -c '$(SUITABLE)' || { echo "PYTHON=$(PYTHON) does not start or is not Python 3.11 to 3.13"; exit 1; }
+	@"$(PYTHON)" -Ic '$(SUITABLE)' || { echo "PYTHON=$(PYTHON) does not start or is not Python 3.11 to 3.13"; exit 1; }
 	@"$(PYTHON)" operations/install/before_install.py
 	@"$(PYTHON)" -m venv --clear $(VENV)
 
+# Another user owns it after make was run under sudo.
+WRITABLE := test -w $(VENV) || { echo "$(VENV) belongs to another user, so packages cannot be installed there: \
+	run make as that user, or remove it"; exit 1; }
+
 # $(call install,LOCK,STAMPS): each lock contains those before it, so a larger one serves them too.
 define install
+	@$(WRITABLE)
 	@rm -f $(foreach kind,operate runtime dev bench,$(VENV)/.$(kind)-*)
-	@$(PY) operations/install/packages.py requirements/$(1).txt
+	@$(PY) -m operations.install.packages requirements/$(1).txt
 	@touch $@ $(2)
 endef
 
 # After a change of the locks, the largest one that was installed is installed again.
 $(OPERATE): | $(PY)
+	@$(WRITABLE)
 	@case "$$(ls -a $(VENV))" in \
 		*.dev-*) exec $(MAKE) $(DEV) ;; \
 		*.runtime-*) exec $(MAKE) $(RUNTIME) ;; \
 	esac; \
-	rm -f $(VENV)/.operate-* && $(PY) operations/install/packages.py requirements/operate.txt && touch $@
+	rm -f $(VENV)/.operate-* && $(PY) -m operations.install.packages requirements/operate.txt && touch $@
 
 $(RUNTIME): | $(PY)
 	$(call install,embedded,$(OPERATE))

@@ -2,10 +2,14 @@
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn, TextIO
 
+from mlstack.caller_environment import name_of
 from mlstack.errors import MlstackError
 
 _FAILED = 1
@@ -16,16 +20,34 @@ def run(main: Callable[[], int | None], prefix: str = "") -> NoReturn:
     """Run an entry point and end the process with its exit code (None counts as 0).
 
     An `MlstackError` is printed to stderr as one sentence, after `prefix`, and gives exit code 1;
-    Ctrl-C gives 130. Any other exception is a defect and keeps its stack trace.
+    so does another user's file, which make under sudo leaves behind. Ctrl-C gives 130. Any other
+    exception is a defect and keeps its stack trace.
     """
     try:
         code = main() or 0
     except MlstackError as error:
         say(f"{prefix}{error}", sys.stderr)
         code = _FAILED
+    except PermissionError as error:
+        owner = _other_owner(error)
+        if owner is None:
+            raise
+        say(f"{prefix}{error.filename} belongs to {owner}: {error.strerror}", sys.stderr)
+        say("Run make as that user, or make the files yours with chown -R", sys.stderr)
+        code = _FAILED
     except KeyboardInterrupt:
         code = _INTERRUPTED
     sys.exit(code)
+
+
+def _other_owner(error: PermissionError) -> str | None:
+    """Return who owns the file that was denied, or its folder; None if that is the caller."""
+    path = Path(os.fsdecode(error.filename or ""))
+    for each in (path, path.parent):
+        with suppress(OSError):
+            owner = each.stat().st_uid
+            return None if owner == os.getuid() else name_of(owner)
+    return None
 
 
 def say(line: object = "", stream: TextIO | None = None) -> None:

@@ -1,10 +1,9 @@
 """Load environments. You edit `.env.<name>`; `.env` is the active one.
 
 `.env` is a copy of the chosen environment's file, plus the settings that were passed to make at
-set-up. This project's settings come from the process environment first, so that `make train
-TRAIN_TRIALS=5` takes precedence. Other variables (`MLFLOW_TRACKING_URI`, `PREFECT_API_URL`) come
-from the file first. `AWS_*` come only from the file: the emulated environment must never reach a
-developer's own AWS account.
+set-up. The process environment comes first, so that `make train TRAIN_TRIALS=5` takes precedence;
+what a shell exports is no longer in it, see `mlstack.with_environment`. `AWS_*` come only from the
+file: the emulated environment must never reach a developer's own AWS account.
 """
 
 import os
@@ -14,6 +13,7 @@ from string import Template
 
 from dotenv import dotenv_values
 
+from mlstack.caller_environment import name_of, user_name
 from mlstack.errors import SettingsError
 from mlstack.files import write_atomically
 from mlstack.settings import ROOT, Settings
@@ -21,6 +21,8 @@ from mlstack.settings import ROOT, Settings
 NAMES = ("embedded", "local", "cloud")
 ACTIVE_FILE = ROOT / ".env"
 NAME_VARIABLE = "MLSTACK_ENV"
+# Folders that only the user who runs make may enter.
+_STATE = (".embedded", ".secrets")
 # Names the settings in `.env` that were passed to make; the others come from the environment's
 # file.
 _GIVEN_VARIABLE = "MLSTACK_GIVEN"
@@ -30,7 +32,7 @@ _BARE = re.compile(r"[\w./:@%+,=-]*", re.ASCII)
 
 OWN_VARIABLES = frozenset(name.upper() for name in Settings.model_fields)
 # RUN_ID is not kept: it would be deployed again at every start.
-_KEPT_VARIABLES = OWN_VARIABLES - {"RUN_ID", "DEPLOYED_BY"}
+_NOT_KEPT = frozenset({"RUN_ID", "DEPLOYED_BY"})
 
 
 def active_name() -> str | None:
@@ -52,11 +54,9 @@ def set_up(name: str) -> Settings:
     Settings in the process environment that differ from the file stay in `.env` until the
     environment is reset, except `RUN_ID` and `DEPLOYED_BY`.
     """
-    given = _kept(name) | _given()
+    given = _kept(name) | _given(name)
     file = _expanded(name, given)
-    kept = {
-        key: given[key] for key in _KEPT_VARIABLES & given.keys() if given[key] != file.get(key, "")
-    }
+    kept = {key: given[key] for key in given.keys() - _NOT_KEPT if given[key] != file.get(key, "")}
     settings = _load(name, kept)
     text = _path(name).read_text()
     for key, value in sorted(kept.items()):
@@ -77,6 +77,23 @@ def variables(name: str) -> dict[str, str]:
     """
     names = _read(_path(name)).keys() | OWN_VARIABLES | {NAME_VARIABLE}
     return {key: os.environ[key] for key in sorted(names & os.environ.keys())}
+
+
+def may_be_given(name: str) -> bool:
+    """Return whether make's command line may set a variable: not those of an own AWS account."""
+    return name in OWN_VARIABLES or not name.startswith("AWS_")
+
+
+def require_access() -> None:
+    """Raise SettingsError if another user has set up this project, as make does under sudo."""
+    needed = os.R_OK | os.W_OK
+    for path in (ACTIVE_FILE, *(ROOT / name for name in _STATE)):
+        if path.exists() and not os.access(path, needed | (os.X_OK if path.is_dir() else 0)):
+            owner, me = name_of(path.stat().st_uid), user_name()
+            raise SettingsError(
+                f"{path} belongs to {owner}, and you are {me}: run make as {owner}, or make the "
+                f"files yours: sudo chown -R {me} {' '.join((ACTIVE_FILE.name, *_STATE))}"
+            )
 
 
 def forget() -> None:
@@ -101,21 +118,23 @@ def _kept(name: str) -> dict[str, str]:
     if active_name() != name:
         return {}
     active = _read(ACTIVE_FILE)
-    given = set(active.get(_GIVEN_VARIABLE, "").split(","))
-    return {key: active[key] for key in sorted(_KEPT_VARIABLES & given & active.keys())}
+    given = set(active.get(_GIVEN_VARIABLE, "").split(",")) - _NOT_KEPT
+    return {key: active[key] for key in sorted(_settings(name) & given & active.keys())}
 
 
-def _given() -> dict[str, str]:
+def _given(name: str) -> dict[str, str]:
     """Return the settings in the process environment."""
-    return {key: os.environ[key] for key in OWN_VARIABLES & os.environ.keys()}
+    return {key: os.environ[key] for key in _settings(name) & os.environ.keys()}
+
+
+def _settings(name: str) -> frozenset[str]:
+    """Return the names of all settings: ours, and others in the file except `AWS_*`."""
+    return OWN_VARIABLES | set(filter(may_be_given, _read(_path(name))))
 
 
 def _load(name: str, kept: dict[str, str]) -> Settings:
-    given = kept | _given()
+    given = kept | _given(name)
     file = _expanded(name, given)
-    for key in os.environ.keys() - OWN_VARIABLES:
-        if key.startswith("AWS_"):
-            del os.environ[key]
     os.environ.update(file | given | {NAME_VARIABLE: name})
     return Settings.load()
 

@@ -1,7 +1,9 @@
 """Run Python with an environment loaded, as every make target does.
 
-Usage: python -m mlstack.with_environment [--set-up] NAME ARGUMENTS...
+Usage: python -m mlstack.with_environment [--given NAMES] [--set-up] NAME ARGUMENTS...
 
+NAMES are the variables on make's command line, separated by blanks; of the caller's others only
+those in `mlstack.caller_environment` reach the process.
 NAME is `embedded`, `local` or `cloud`; if empty, the active environment, else `local`.
 ARGUMENTS are Python's own, such as `-m operations.aws.init_aws`. --set-up makes the environment
 the active one first. Containers set their environment themselves and start modules directly.
@@ -12,7 +14,8 @@ import sys
 from typing import NoReturn
 
 from mlstack import environments
-from mlstack.command_line import run
+from mlstack.caller_environment import inherit
+from mlstack.command_line import run, say
 from mlstack.errors import SettingsError
 
 DEFAULT = "local"
@@ -24,6 +27,10 @@ def prepare(arguments: list[str]) -> list[str]:
     Raises SettingsError if the environment does not exist or there is nothing to run.
     """
     load = environments.load
+    given: list[str] = []
+    match arguments:
+        case ["--given", names, *arguments]:
+            given = [name for name in names.split() if environments.may_be_given(name)]
     match arguments:
         case ["--set-up", name, *command] if command:
             load = environments.set_up
@@ -31,6 +38,12 @@ def prepare(arguments: list[str]) -> list[str]:
             pass
         case _:
             raise SettingsError((__doc__ or "").strip())
+    inherited = inherit(os.environ, given)
+    for sentence in inherited.ignored:
+        say(sentence, sys.stderr)
+    os.environ.clear()
+    os.environ.update(inherited.variables)
+    environments.require_access()
     load(name or environments.active_name() or DEFAULT)
     return command
 

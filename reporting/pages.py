@@ -7,13 +7,14 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from mlstack.errors import listing
+from mlstack.errors import SettingsError, listing
 from mlstack.files import write_atomically
 from mlstack.settings import ROOT
 from reporting.report import Report
 from reporting.report_store import ReportStore
 
 INDEX = "index.html"
+_OWN_INDEX = b"<title>Reports"
 LISTED = 200
 """Maximum number of reports in the index."""
 
@@ -104,8 +105,14 @@ def report_page(report: Report, drawn: str) -> str:
 def write_index(store: ReportStore, folder: Path) -> None:
     """Write `index.html` into the folder, which is created if missing.
 
-    Raises StorageUnavailable if MongoDB does not answer.
+    Raises:
+        StorageUnavailable: MongoDB does not answer.
+        SettingsError: the folder's `index.html` is another program's.
     """
+    if (folder / INDEX).exists() and _OWN_INDEX not in (folder / INDEX).read_bytes():
+        raise SettingsError(
+            f"REPORTS_DIR={folder}: another program's {INDEX} is in it: choose a folder of its own"
+        )
     pages = (path.name for path in folder.glob("*.html"))
     page = index_page(store.newest(LISTED), pages, store.count())
     write_atomically(folder / INDEX, page.encode())

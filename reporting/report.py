@@ -1,5 +1,6 @@
 """A report as stored in MongoDB: what was compared, and the result."""
 
+import re
 from datetime import datetime
 from typing import Literal
 
@@ -91,6 +92,10 @@ class Report(_Document):
 
     html: str
     """File name of the page."""
+
+
+PAGE = re.compile(r"[0-9]{8}T[0-9]{6}Z-[a-z0-9_]+\.html")
+"""What the name of a report's page looks like."""
 
 
 def report_name(created_at: datetime, contract: str) -> str:

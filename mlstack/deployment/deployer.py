@@ -1,8 +1,8 @@
 """Deploy models: check, replace the record, and wait for all workers."""
 
-import getpass
 from datetime import UTC, datetime
 
+from mlstack.caller_environment import user_name
 from mlstack.contract import Contract
 from mlstack.deployment.record import (
     DEPLOYED,
@@ -110,7 +110,7 @@ class Deployer:
     def _replace(self, run_id: str, action: Action) -> None:
         self.state.history()  # raises before anything changes if it cannot be extended
         old = self.state.record()
-        by = self._by or getpass.getuser()
+        by = self._by or user_name()
 
         def note(result: str) -> None:
             self.state.add_to_history(

@@ -8,11 +8,13 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlstack.settings import Settings
+from mlstack.settings import ROOT, Settings
 from operations.containers import credentials
 from operations.containers.engine import Compose
+from operations.containers.mounts import mounts_fault
 from operations.containers.ownership import Project
 from operations.containers.services import PROXY
+from operations.install.before_install import path_fault
 from operations.machine import ports
 from operations.machine.findings import Finding, contract_fault, memory_fault
 
@@ -31,6 +33,7 @@ _ANSWER_SECONDS = 20
 def examine(environment: str, settings: Settings) -> Iterator[Finding]:
     """Run every check; skip those that need Docker if it does not answer."""
     engine = _engine_fault()
+    yield Finding("folder", path_fault(ROOT))
     yield Finding("Docker engine", engine)
     yield Finding("contract", contract_fault(settings))
     if engine is not None:
@@ -51,6 +54,7 @@ def examine(environment: str, settings: Settings) -> Iterator[Finding]:
         if each.state == "running" and verdict.is_ours
     }
     yield Finding("memory", None if running else memory_fault(MEMORY_GIB))
+    yield Finding("configuration", mounts_fault(compose.services))
     yield Finding("bucket", bucket_fault(environment, settings))
     if PROXY in compose.services:
         yield Finding("proxy", proxy_fault(credentials.FOLDER))

@@ -14,6 +14,7 @@ from mlstack.revision import git_revision
 from mlstack.settings import ROOT
 from operations.clone import identify
 from operations.containers.credentials import container_uid, for_compose
+from operations.containers.docker_proxies import configured_no_proxy
 from operations.errors import StackError
 
 
@@ -51,6 +52,7 @@ class Compose:
             # Images contain no git checkout.
             "GIT_REVISION": git_revision(),
             "MLSTACK_CLONE": identify(ROOT).id,
+            "DOCKER_NO_PROXY": configured_no_proxy(os.environ),
         }
         if not _has_buildx():
             self._environment.setdefault("DOCKER_BUILDKIT", "0")

@@ -6,12 +6,12 @@ The container has the image, volumes, network and secrets of the service that co
 It runs even if that service is down, and is removed when it ends.
 """
 
-import getpass
 import os
 import subprocess
 import sys
 
 from mlstack import command_line, environments
+from mlstack.caller_environment import user_name
 from mlstack.settings import ROOT, Settings
 from operations.containers.engine import Compose
 from operations.containers.ownership import Project
@@ -62,7 +62,7 @@ def become(environment: str, settings: Settings, module: str, arguments: list[st
         name: own[name] for name in environments.OWN_VARIABLES & own.keys() - _MACHINE_VARIABLES
     }
     # The deployment history records this user.
-    given["LOGNAME"] = getpass.getuser()
+    given["LOGNAME"] = user_name()
     command = ["python", "-m", module, *arguments]
     if module == "operations.aws.init_aws" and settings.data_file is not None:
         # Send the file instead of mounting it: the container's user may lack read permission, and

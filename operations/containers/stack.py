@@ -13,6 +13,7 @@ from mlstack.settings import Settings
 from operations.containers import credentials
 from operations.containers.engine import Compose, Container, docker
 from operations.containers.logins import find_refused, is_engine_here
+from operations.containers.mounts import mounts_fault
 from operations.containers.ownership import Project
 from operations.containers.services import EMULATOR, OPTIONAL, address, select_services
 from operations.errors import StackError
@@ -36,6 +37,8 @@ class ContainerStack:
         began = time.monotonic()
         if drawn := Project(self._compose).claim():
             say(f"generated in {credentials.FOLDER.name}/: {', '.join(drawn)}")
+        if fault := mounts_fault(self._compose.services):
+            raise StackError(fault)
         services = self._with_images(select_services(names, self._compose.services))
         self._build()
         # compose's own --wait does not say why it failed.

@@ -12,7 +12,7 @@ from mlstack.settings import ROOT, Settings
 from operations.embedded import layout, processes
 from operations.embedded.service import EVERYWHERE, HERE, Service
 from operations.embedded.services import all_services
-from operations.install.before_install import RUN_GIB, disk_fault, python_fault
+from operations.install.before_install import RUN_GIB, disk_fault, path_fault, python_fault
 from operations.machine import ports
 from operations.machine.findings import Finding, contract_fault, memory_fault
 
@@ -27,6 +27,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     own = [
         process for group in processes.find_by_service(layout.STACK).values() for process in group
     ]
+    yield Finding("folder", path_fault(ROOT))
     yield Finding("Python", python_fault())
     yield Finding("packages", _packages_fault(_LOCK.read_text()))
     yield Finding("disk", disk_fault(ROOT, RUN_GIB))

@@ -15,11 +15,11 @@ from mlstack import command_line
 from mlstack.files import write_atomically
 from mlstack.settings import ROOT, Settings
 from operations.embedded.layout import STACK
+from reporting.report import PAGE
 
 TEMPLATE = ROOT / "reporting" / "nginx" / "default.conf.template"
 EMPTY = ROOT / "reporting" / "nginx" / "empty.html"
 _HEADER = re.compile(r'^\s*add_header (\S+) "(.*)" always;$', re.MULTILINE)
-_PAGE = re.compile(r"^[0-9]+T[0-9]+Z-[a-z0-9_]+\.html$")
 
 # Debian installs nginx here, which is not on every user's PATH.
 _SBIN = "/usr/sbin:/usr/local/sbin"
@@ -108,7 +108,7 @@ def create_app() -> Flask:
 
     @app.get("/<name>")
     def _page(name: str) -> Response:
-        if not _PAGE.match(name) or (settings.reports_path / name).is_symlink():
+        if not PAGE.fullmatch(name) or (settings.reports_path / name).is_symlink():
             abort(404)
         return send_from_directory(settings.reports_path, name)
 

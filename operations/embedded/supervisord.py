@@ -34,8 +34,9 @@ _GRACE_SECONDS = 5.0
 _JOB_SECONDS = 10.0
 # Retries slow down, so this lasts for months; a disk may stay full for days.
 _RETRIES = 1_000_000
-# Prefixes of the caller's variables that could redirect our processes.
-_FOREIGN_PREFIXES = ("AWS_", "GUNICORN_", "MAKE", "MFLAGS", "MLFLOW_", "PREFECT_", "SUPERVISOR_")
+# In its configuration a blank before # or ; starts a comment, so paths come from its environment.
+_CONTROL_VARIABLE = "MLSTACK_CONTROL"
+_PYTHON_VARIABLE = "MLSTACK_PYTHON"
 
 
 class Supervisord:
@@ -132,20 +133,19 @@ class Supervisord:
         processes.end(jobs, _JOB_SECONDS)
 
     def _start(self, foreign: set[str]) -> None:
-        control = self._make_socket_folder() / "control"
-        configuration = self._run / _CONFIGURATION
-        configuration.write_text(_configuration(self._stack, control, self._services))
-        inherited = {
-            key: value
-            for key, value in os.environ.items()
-            if key not in foreign and not key.startswith(_FOREIGN_PREFIXES)
+        paths = {
+            _CONTROL_VARIABLE: str(self._make_socket_folder() / "control"),
+            _PYTHON_VARIABLE: sys.executable,
         }
+        configuration = self._run / _CONFIGURATION
+        configuration.write_text(_configuration(self._services), encoding="utf-8")
+        inherited = {key: value for key, value in os.environ.items() if key not in foreign}
         error_log = self._run / f"{NAME}.err"
         with error_log.open("wb") as errors:
             daemon = subprocess.Popen(
                 [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(configuration)],
                 cwd=ROOT,
-                env={**inherited, **processes.marker(self._stack, NAME)},
+                env={**inherited, **processes.marker(self._stack, NAME), **paths},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
@@ -189,9 +189,9 @@ class Supervisord:
         configuration = self._run / _CONFIGURATION
         if not configuration.exists():
             return False
-        started = configuration.read_text()
-        wanted = _configuration(self._stack, Path(self._socket_record.read_text()), self._services)
-        lines = {line for line in wanted.splitlines() if line.startswith(("[", "directory="))}
+        started = configuration.read_text(encoding="utf-8")
+        wanted = _configuration(self._services)
+        lines = {line for line in wanted.splitlines() if line.startswith(("[", ";"))}
         return not lines <= {*started.splitlines()}
 
     def _remove_socket(self) -> None:
@@ -203,16 +203,15 @@ class Supervisord:
             self._socket_record.unlink()
 
 
-def _configuration(stack: Path, control: Path, services: Iterable[Service]) -> str:
-    """Return the text of supervisord's configuration file."""
+def _configuration(services: Iterable[Service]) -> str:
+    """Return the text of supervisord's configuration file, which lies in `run/`."""
     sections: dict[str, Mapping[str, object]] = {
-        "unix_http_server": {"file": control, "chmod": "0700"},
+        "unix_http_server": {"file": f"%(ENV_{_CONTROL_VARIABLE})s", "chmod": "0700"},
         "supervisord": {
-            "directory": ROOT,
-            "logfile": stack / "logs" / f"{NAME}.log",
+            "logfile": f"%(here)s/../logs/{NAME}.log",
             "logfile_maxbytes": "5MB",
             "logfile_backups": 1,
-            "pidfile": stack / "run" / f"{NAME}.pid",
+            "pidfile": f"%(here)s/{NAME}.pid",
             "silent": "true",
         },
         "rpcinterface:supervisor": {
@@ -222,11 +221,12 @@ def _configuration(stack: Path, control: Path, services: Iterable[Service]) -> s
     groups: dict[str, list[str]] = {}
     for service in services:
         groups.setdefault(service.group, []).append(service.name)
-        environment = processes.marker(stack, service.name)
         sections[f"program:{service.name}"] = {
-            "command": f'"{sys.executable}" -m operations.embedded.launch {service.name}',
-            "directory": ROOT,
-            "environment": ",".join(f'{k}="{v}"' for k, v in environment.items()),
+            "command": (
+                f'"%(ENV_{_PYTHON_VARIABLE})s" -m operations.embedded.launch {service.name}'
+            ),
+            # It inherits the rest of the marker, and the folder in which it runs.
+            "environment": f'{processes.SERVICE_VARIABLE}="{service.name}"',
             "autostart": "false",
             "autorestart": "true",
             # A service that ends sooner is restarted after a growing pause.
@@ -237,15 +237,13 @@ def _configuration(stack: Path, control: Path, services: Iterable[Service]) -> s
             "stopasgroup": "true",
             "killasgroup": "true",
             "redirect_stderr": "true",
-            "stdout_logfile": stack / "logs" / f"{service.name}.log",
+            "stdout_logfile": f"%(here)s/../logs/{service.name}.log",
             "stdout_logfile_maxbytes": "5MB",
             "stdout_logfile_backups": 2,
         }
     for group, names in groups.items():
         sections[f"group:{group}"] = {"programs": ",".join(names)}
-    return "\n".join(
-        f"[{title}]\n"
-        # supervisord expands percent signs.
-        + "".join(f"{key}={str(value).replace('%', '%%')}\n" for key, value in values.items())
+    return f"; in {ROOT}\n" + "\n".join(
+        f"[{title}]\n" + "".join(f"{key}={value}\n" for key, value in values.items())
         for title, values in sections.items()
     )

@@ -14,6 +14,24 @@ RUN_GIB = 1.0
 INSTALL_GIB = 2.0
 """Disk space for packages and their downloads during the installation."""
 _GIB = 1024**3
+# Signs of shells, search paths, wildcards, and the files of supervisord, Nginx and compose.
+_UNSAFE = frozenset(";%$:\"'`\\*?[]{}<>|")
+
+
+def path_fault(folder: Path) -> str | None:
+    """Return why programs of the stack would misread a folder's path; None if they do not."""
+    wrong = sorted({sign for sign in str(folder) if sign in _UNSAFE or not sign.isprintable()})
+    if not wrong:
+        return None
+    path, signs = _printable(str(folder)), _printable(" ".join(wrong))
+    return (
+        f"the path of the folder {path} has {signs} in it, "
+        "which shells and configuration files would misread: move the project to another folder"
+    )
+
+
+def _printable(text: str) -> str:
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def python_fault() -> str | None:
@@ -44,6 +62,6 @@ def disk_fault(folder: Path, needed_gib: float) -> str | None:
 
 
 if __name__ == "__main__":
-    found = (python_fault(), disk_fault(Path.cwd(), INSTALL_GIB + RUN_GIB))
+    found = (path_fault(Path.cwd()), python_fault(), disk_fault(Path.cwd(), INSTALL_GIB + RUN_GIB))
     if faults := [fault for fault in found if fault]:
         sys.exit("\n".join(faults))

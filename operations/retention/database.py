@@ -10,6 +10,7 @@ from mlstack.contract.prediction_fields import CREATED_AT, TARGET_AT
 from mlstack.prediction_log.mongo_database import OUTCOMES, PREDICTIONS, open_database
 from mlstack.settings import Settings
 from operations.retention.removal import Removal
+from reporting.report import PAGE
 
 _SLICE = timedelta(hours=1)
 
@@ -54,8 +55,8 @@ def _remove_pages(settings: Settings, names: list[str], now: datetime) -> Remova
     folder = settings.reports_path
     found = {folder / name for name in names}
     found |= {page for page in folder.glob("*.html") if page.stat().st_mtime < limit}
-    found -= {folder / "index.html"}
-    pages = [page for page in found if page.is_file()]
+    # Others may have pages there, too.
+    pages = [page for page in found if PAGE.fullmatch(page.name) and page.is_file()]
     freed = sum(page.stat().st_size for page in pages)
     for page in pages:
         page.unlink()

@@ -9,8 +9,12 @@ from mlstack.deployment.record import DeploymentState
 from mlstack.settings import ROOT, Settings
 from operations.retention.removal import Removal, deployments_paused
 
-_RUN_ID = re.compile(r"([0-9a-f]{32})\b")
-_COPIES = (("copies of models", "models"), ("copies of training rows", "references"))
+# The settings may name folders that others use, too: only files with these names are the stack's.
+_RUN = "([0-9a-f]{32})"
+_COPIES = (
+    ("copies of models", "models", re.compile(rf"{_RUN}(\.(new|ready|lock))?")),
+    ("copies of training rows", "references", re.compile(rf"{_RUN}(\.lock|-[0-9a-f]{{64}}\.\w+)")),
+)
 
 
 def prune_copies(settings: Settings, now: datetime) -> list[Removal]:
@@ -21,10 +25,10 @@ def prune_copies(settings: Settings, now: datetime) -> list[Removal]:
     """
     days = settings.keep_runs_days
     removed = []
-    for what, folder in _COPIES:
+    for what, folder, named in _COPIES:
         count = freed = 0
         for path in _older(settings.state_path / folder, "*", now, days):
-            if (run := _RUN_ID.match(path.name)) is None:
+            if (run := named.fullmatch(path.name)) is None:
                 continue
             with deployments_paused(settings) as in_use:
                 if run[1] not in in_use:
@@ -38,8 +42,16 @@ def prune_logs(settings: Settings, now: datetime) -> list[Removal]:
     """Remove old closed log files, whose names end in a number."""
     if settings.logs_dir is None:
         return []
-    days = settings.keep_logs_days
-    old = _older(ROOT / settings.logs_dir, "*.log.[0-9]*", now, days)
+    # Containers, whose images lack psutil, have no such folder.
+    from operations.embedded import supervisord  # noqa: PLC0415 - see above
+    from operations.embedded.services import all_services  # noqa: PLC0415 - see above
+
+    folder, days = ROOT / settings.logs_dir, settings.keep_logs_days
+    if not (folder / f"{supervisord.NAME}.log").is_file():
+        return []
+    names = "|".join((supervisord.NAME, *(service.name for service in all_services(settings))))
+    own = re.compile(rf"({names})\.log\.[0-9]+")
+    old = [path for path in _older(folder, "*.log.*", now, days) if own.fullmatch(path.name)]
     return [Removal("closed log files", len(old), days, sum(map(_remove, old)))]
 
 
@@ -58,7 +70,7 @@ def prune_leftovers(settings: Settings, now: datetime) -> list[Removal]:
     hosts = {each.worker.rpartition("-")[0] for each in DeploymentState(state).statements()}
     counts = [
         folder
-        for folder in _older(state / "metrics", "*", now, days)
+        for folder in _older(state / "metrics", "predict-api-*", now, days)
         if not any(f"-{host}-" in folder.name for host in hosts)
     ]
     old = [*heartbeats, *counts]

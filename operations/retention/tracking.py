@@ -221,8 +221,14 @@ def _size(folder: Path | None) -> int:
 
 
 def _remove_empty_folders(folder: Path, before: datetime) -> None:
-    """Remove old empty folders of MLflow; new ones may soon be filled."""
+    """Remove old empty folders of MLflow's experiments; new ones may soon be filled."""
     for where, _, _ in os.walk(folder, topdown=False):
         path = Path(where)
-        if path != folder and path.stat().st_mtime < before.timestamp() and not any(path.iterdir()):
+        experiment = path.relative_to(folder).parts[:1]
+        if (
+            experiment
+            and experiment[0].isdecimal()
+            and path.stat().st_mtime < before.timestamp()
+            and not any(path.iterdir())
+        ):
             path.rmdir()

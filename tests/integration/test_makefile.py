@@ -1,5 +1,6 @@
 """The Makefile: its help, its messages, and the environment that it makes."""
 
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 from mlstack.environments import OWN_VARIABLES
 from mlstack.settings import ROOT
+from tests.support.hostile_environment import STEERING
 
 TARGETS = (
     "help",
@@ -28,6 +30,7 @@ TARGETS = (
     "doctor",
     "security",
     "reset_all",
+    "adopt",
     "setup-model-registry",
     "init_aws",
     "apply-model-train-flow",
@@ -50,10 +53,11 @@ TARGETS = (
 )
 
 
-def _make(*arguments: str) -> subprocess.CompletedProcess[str]:
+def _make(*arguments: str, **exported: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["make", *arguments],
         cwd=ROOT,
+        env={**os.environ, **exported},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -88,6 +92,42 @@ def test_unknown_environment_is_refused_in_a_sentence(target: str) -> None:
     refused = _make(target, "env=moon")
     assert refused.returncode != 0
     assert "env=moon: no such environment; choose env=embedded, local, cloud" in refused.stdout
+    assert "Traceback" not in refused.stdout
+
+
+@pytest.mark.parametrize("target", ["status", "logs", "setup-model-serve", "demo-drift"])
+def test_exported_variables_change_no_command(target: str) -> None:
+    """Other projects use names such as VENV, RUN_ID and env, too."""
+    names = ("env", "service", "RUN_ID", "BACKUP", "DRIFT", "PKG", "VENV", "JOB", "RUN", "API_PORT")
+    exported = dict.fromkeys(names, "somebodys")
+    assert _make("-n", target, **exported).stdout == _make("-n", target).stdout
+
+
+def test_given_variables_are_named_to_the_module() -> None:
+    """What make's command line gives counts, and is told apart from what is exported."""
+    shown = _make("-n", "deploy", "env=embedded", "RUN_ID=abc", "API_PORT=1", STATE_DIR="x").stdout
+    (given,) = re.findall(r'--given "([^"]*)"', shown)
+    assert set(given.split()) == {"env", "RUN_ID", "API_PORT"}
+
+
+def test_make_e_is_refused() -> None:
+    """With it, what is exported would replace this project's own commands."""
+    refused = _make("status", MAKEFLAGS="e")
+    assert refused.returncode != 0
+    assert "run make without -e" in refused.stdout
+
+
+def test_targets_run_in_order_whatever_the_jobs() -> None:
+    """`export MAKEFLAGS=-j8` is common, and `make init_aws train` has an order."""
+    assert re.search(r"(?m)^\.NOTPARALLEL:$", (ROOT / "Makefile").read_text())
+
+
+def test_variables_of_python_do_not_keep_it_from_starting() -> None:
+    """Such as PYTHONSAFEPATH, which hides this project's modules."""
+    hostile = {name: value for name, value in STEERING.items() if name.startswith("PYTHON")}
+    assert {"PYTHONSAFEPATH", "PYTHONHOME", "PYTHONPATH"} <= hostile.keys()
+    refused = _make("status", "env=moon", **hostile)
+    assert "env=moon: no such environment" in refused.stdout
     assert "Traceback" not in refused.stdout
 
 
@@ -140,7 +180,7 @@ class TestReplacedPython:
         """Nothing is installed again."""
         planned = self.planned(environment)
         assert "operations.stack status" in planned
-        assert "install/packages.py" not in planned
+        assert "install.packages" not in planned
 
     def test_removed_python_is_installed_again(self, environment: Path) -> None:
         """An environment whose Python is gone is made anew."""
@@ -159,7 +199,7 @@ class TestReplacedPython:
         planned = self.planned(environment)
         made, installed, run = map(
             planned.index,
-            ("-m venv --clear", "operations/install/packages.py", "operations.stack"),
+            ("-m venv --clear", "operations.install.packages", "operations.stack"),
         )
         assert made < installed < run
 
@@ -167,7 +207,7 @@ class TestReplacedPython:
 def test_documents_name_existing_targets_and_variables() -> None:
     """Targets are there, and variables are settings of ours or the Makefile's own."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    variables = OWN_VARIABLES | set(re.findall(r"(?m)^(\w+) \?= ?", makefile))
+    variables = OWN_VARIABLES | set(re.findall(r"(?m)^(\w+) (?:\?=|:=$)", makefile))
     mentioned = set()
     for document in (*ROOT.glob("*.md"), *ROOT.glob("*/*.md"), *ROOT.glob(".env.*")):
         text = document.read_text(encoding="utf-8")

@@ -12,6 +12,7 @@ from mlstack.prediction_log.mongo_database import DATABASE, StorageUnavailable
 from mlstack.prediction_log.mongo_sink import MongoSink
 from mlstack.settings import Settings
 from operations.retention.database import prune_database
+from reporting.report import report_name
 
 NOW = datetime.now(UTC)
 OLD, YOUNG = NOW - timedelta(days=91), NOW - timedelta(days=89)
@@ -24,6 +25,10 @@ def _settings(mongo: str, tmp_path: Path) -> Settings:
         keep_predictions_days=90,
         keep_reports_days=90,
     )
+
+
+def _page(at: datetime) -> str:
+    return f"{report_name(at, 'customers')}.html"
 
 
 @pytest.fixture
@@ -40,10 +45,16 @@ def settings(mongo: str, tmp_path: Path) -> Settings:
     with MongoClient[dict[str, Any]](mongo) as client:
         for name, at in (("old", OLD), ("young", YOUNG)):
             client[DATABASE]["report"].insert_one(
-                {"_id": name, "created_at": at, "html": f"{name}.html"}
+                {"_id": name, "created_at": at, "html": _page(at)}
             )
-    for name, at in (("old", NOW), ("young", YOUNG), ("left_behind", OLD), ("index", OLD)):
-        page = folder / f"{name}.html"
+    for name, at in (
+        (_page(OLD), NOW),
+        (_page(YOUNG), YOUNG),
+        (_page(OLD - timedelta(days=1)), OLD),
+        ("index.html", OLD),
+        ("somebodys.html", OLD),
+    ):
+        page = folder / name
         page.write_text("<p>a page</p>")
         os.utime(page, (at.timestamp(), at.timestamp()))
     return _settings(mongo, tmp_path)
@@ -56,7 +67,8 @@ def test_prune_removes_the_old_and_keeps_the_young(settings: Settings) -> None:
     with MongoClient[dict[str, Any]](settings.mongo_uri) as client:
         for name in ("data", "outcome", "report"):
             assert [document["_id"] for document in client[DATABASE][name].find()] == ["young"]
-    assert {page.name for page in settings.reports_path.iterdir()} == {"index.html", "young.html"}
+    left = {page.name for page in settings.reports_path.iterdir()}
+    assert left == {"index.html", "somebodys.html", _page(YOUNG)}
 
 
 def test_prune_again_removes_nothing(settings: Settings) -> None:

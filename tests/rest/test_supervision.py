@@ -165,7 +165,8 @@ def test_lost_control_socket_does_not_block_a_start(stack: ProjectCopy) -> None:
 def test_two_starts_at_once_start_one_supervisord(project: ProjectCopy) -> None:
     """One of them waits for the other."""
     project.make("reset_all", env="embedded")
-    command = [sys.executable, "-m", "mlstack.with_environment", "--set-up", "embedded"]
+    given = ("--given", " ".join(project.variables))
+    command = [sys.executable, "-m", "mlstack.with_environment", *given, "--set-up", "embedded"]
     starts = [
         subprocess.Popen(
             [*command, "-m", "operations.stack", "start", "aws"],

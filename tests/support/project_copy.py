@@ -39,6 +39,12 @@ class ProjectCopy:
     def __init__(self, folder: Path, variables: dict[str, str]) -> None:
         self.folder = folder
         self.variables = variables
+        self.prefix: tuple[str, ...] = ()
+        """What make is run with, such as `unshare`."""
+        self.umask = -1
+        """Umask of make; -1 is the test's own."""
+        self.environment = _environment()
+        """What make is called from."""
 
     def port(self, variable: str) -> int:
         """Look up a service's port."""
@@ -53,9 +59,9 @@ class ProjectCopy:
     def start_make(self, *targets: str) -> subprocess.Popen[str]:
         """Start make in the copy."""
         return subprocess.Popen(
-            ["make", *targets, *self._given({})],
+            [*self.prefix, "make", *targets, *self._given({})],
             cwd=self.folder,
-            env=_environment(),
+            env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -64,11 +70,11 @@ class ProjectCopy:
     def supervise(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """Run the embedded environment's own command line in the copy."""
         python = str(self.folder / ".venv/bin/python")
-        module = ("-m", "mlstack.with_environment", "--set-up", "embedded")
+        module = ("-m", "mlstack.with_environment", "--given", " ".join(self.variables))
         return subprocess.run(
-            [python, *module, "-m", "operations.stack", *arguments],
+            [python, *module, "--set-up", "embedded", "-m", "operations.stack", *arguments],
             cwd=self.folder,
-            env={**_environment(), **self.variables},
+            env={**self.environment, **self.variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -89,13 +95,14 @@ class ProjectCopy:
         self, *command: str, timeout: float, **variables: str
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*command, *self._given(variables)],
+            [*self.prefix, *command, *self._given(variables)],
             cwd=self.folder,
-            env=_environment(),
+            env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             timeout=timeout,
+            umask=self.umask,
             check=False,
         )
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -60,10 +61,14 @@ def run_command(stack: Stack, command: str, run_id: str = "", trials: int = 10) 
     text = text.replace("env=embedded", f"env={stack.environment}")
     if "RUN_ID=..." in text:
         text = text.replace("RUN_ID=...", f"RUN_ID={run_id or stack.another_run()}")
+    given = {**stack.project.variables, "TRAIN_TRIALS": str(trials)}
+    if text.startswith("make "):
+        words = (shlex.quote(f"{k}={v}") for k, v in given.items() if f" {k}=" not in text)
+        text = " ".join((text, *words))
     done = subprocess.run(
         ["bash", "-c", text],
         cwd=stack.project.folder,
-        env={**os.environ, **stack.project.variables, "TRAIN_TRIALS": str(trials)},
+        env={**os.environ, **stack.project.variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,

@@ -1,8 +1,11 @@
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from mlstack import command_line
+from mlstack.caller_environment import name_of
 from mlstack.errors import MlstackError
 
 
@@ -37,6 +40,24 @@ def test_run_keeps_stack_trace_of_defect() -> None:
     """Any other exception passes through: it is a defect."""
     with pytest.raises(ZeroDivisionError):
         command_line.run(lambda: 1 // 0)
+
+
+def test_run_names_owner_of_denied_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What make under sudo has left behind is no defect; a denied file of one's own is."""
+    file = tmp_path / "supervisord.pid.json"
+
+    def read() -> None:
+        raise PermissionError(13, "Permission denied", str(file))
+
+    with pytest.raises(PermissionError):
+        command_line.run(read)
+    owner = name_of(tmp_path.stat().st_uid)
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    with pytest.raises(SystemExit):
+        command_line.run(read)
+    assert f"{file} belongs to {owner}: Permission denied" in capsys.readouterr().err
 
 
 def test_parser_shows_module(capsys: pytest.CaptureFixture[str]) -> None:

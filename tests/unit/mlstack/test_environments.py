@@ -8,6 +8,7 @@ import pytest
 from dotenv import dotenv_values
 
 from mlstack import environments, with_environment
+from mlstack.caller_environment import name_of
 from mlstack.errors import SettingsError
 from mlstack.settings import ROOT
 
@@ -36,8 +37,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def _next_make(given: dict[str, str] | None = None) -> None:
     """Make the process environment what the next make starts with."""
-    for name in (*environments.OWN_VARIABLES, environments.NAME_VARIABLE):
-        os.environ.pop(name, None)
+    os.environ.clear()
     os.environ.update(given or {})
 
 
@@ -69,8 +69,53 @@ def test_own_aws_keys_are_never_used() -> None:
 )
 def test_only_the_file_sets_aws_variables(name: str) -> None:
     os.environ |= {name: "true", "AWS_PORT": "4600"}
-    assert environments.load("embedded").aws_port == 4600
+    with_environment.prepare(["--given", f"AWS_PORT {name}", "embedded", "-m", "x"])
+    assert os.environ["AWS_PORT"] == "4600"
     assert name not in os.environ
+
+
+def test_exported_settings_do_not_count(root: Path) -> None:
+    """Other projects may use the same names: make's command line names those that count."""
+    os.environ |= {"API_PORT": "9700", "TRAIN_TRIALS": "5", "PREFECT_HOME": "/mine", "GRAFANA": "1"}
+    _next_make(dict(os.environ))
+    prepared = ["--given", "TRAIN_TRIALS env", "--set-up", "embedded", "-m", "x"]
+    assert with_environment.prepare(prepared) == ["-m", "x"]
+    assert (os.environ["API_PORT"], os.environ["TRAIN_TRIALS"]) == ("9696", "5")
+    assert os.environ["PREFECT_HOME"] == f"{root}/.embedded/prefect"
+    kept = dotenv_values(root / ".env")
+    assert (kept["API_PORT"], kept["TRAIN_TRIALS"]) == ("9696", "5")
+    assert kept["MLSTACK_GIVEN"] == "TRAIN_TRIALS"
+
+
+def test_given_settings_that_only_compose_reads_count() -> None:
+    """The file's other settings may be given too, such as Grafana's port, but never `AWS_*`."""
+    given = {"PREFECT_HOME": "/given", "AWS_ACCESS_KEY_ID": "mine"}
+    os.environ |= given
+    with_environment.prepare(["--given", " ".join(given), "--set-up", "embedded", "-m", "x"])
+    assert os.environ["PREFECT_HOME"] == "/given"
+    assert os.environ["AWS_ACCESS_KEY_ID"] == "embedded"
+    os.environ.clear()
+    environments.load("embedded")
+    assert os.environ["PREFECT_HOME"] == "/given"
+
+
+def test_ignored_variable_is_named_once(capsys: pytest.CaptureFixture[str]) -> None:
+    os.environ["SSL_CERT_FILE"] = "/nonexistent/ca.pem"
+    with_environment.prepare(["embedded", "-m", "x"])
+    printed = capsys.readouterr()
+    assert printed.err.count("SSL_CERT_FILE is ignored: /nonexistent/ca.pem") == 1
+    assert printed.out == ""
+
+
+def test_another_users_state_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`sudo make demo` once, and then without: the sentence says whose it is and what to do."""
+    (root / ".embedded").mkdir()
+    environments.require_access()
+    monkeypatch.setattr(os, "access", lambda path, _: path != root / ".embedded")
+    owner = name_of((root / ".embedded").stat().st_uid)
+    monkeypatch.setenv("LOGNAME", "ana")
+    with pytest.raises(SettingsError, match=f"belongs to {owner}.* you are ana: run make as"):
+        environments.require_access()
 
 
 def test_own_aws_config_does_not_bypass_the_emulator(

@@ -64,6 +64,8 @@ PROBE_DIFFERENCES = {
 # our code, only get those that they read.
 COMMON = read_services("docker-compose-common.yml")["ours"]["environment"].keys()
 FIXED_DIFFERENCES = {
+    # Processes get theirs from `mlstack.caller_environment`.
+    *("NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy"),
     # Only with artifacts in S3 do MLflow's clients go there themselves.
     "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD",
     # Only the containers have a root that cannot be written.

@@ -1,4 +1,4 @@
-"""The locks: one set of versions, with hashes, tied to no machine; and how they are installed."""
+"""The locks: one set of versions, with hashes, tied to no machine."""
 
 import re
 import tomllib
@@ -6,7 +6,6 @@ import tomllib
 import pytest
 
 from mlstack.settings import ROOT
-from operations.install.packages import uv_environment
 
 FOLDER = ROOT / "requirements"
 LOCKS = sorted(path.name for path in FOLDER.iterdir())
@@ -66,24 +65,3 @@ def test_no_lock_names_a_machine_or_an_index(lock: str) -> None:
     text = (FOLDER / lock).read_text()
     assert not re.search(r"https?://|file:|(?m:^\s*-[if] )|--(extra-)?index-url|--find-links", text)
     assert not re.search(r"[\s=]/\w+/", text)
-
-
-def test_uv_uses_the_mirror_set_up_for_pip() -> None:
-    listing = (
-        "global.index-url='https://mirror.example/simple'\n"
-        "global.extra-index-url='\\nhttps://one.example\\nhttps://two.example'\n"
-        "global.timeout='60'\n"
-    )
-    told = uv_environment(listing)
-    assert told["UV_DEFAULT_INDEX"] == "https://mirror.example/simple"
-    assert told["UV_INDEX"] == "https://one.example https://two.example"
-
-
-def test_pips_environment_variables_override_its_files() -> None:
-    listing = ":env:.index-url='https://env.example'\nglobal.index-url='https://file.example'\n"
-    assert uv_environment(listing)["UV_DEFAULT_INDEX"] == "https://env.example"
-
-
-def test_settings_for_uv_itself_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("UV_DEFAULT_INDEX", "https://uv.example")
-    assert "UV_DEFAULT_INDEX" not in uv_environment("global.index-url='https://pip.example'")

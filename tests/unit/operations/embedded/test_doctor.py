@@ -52,6 +52,20 @@ def _service(port: int) -> Service:
     )
 
 
+@pytest.mark.parametrize("name", ["R&D #1 (Zürich)", "a+b@c~d,e=f!", "Üñï 数据", "e\u0301"])
+def test_unusual_folder_is_fine(name: str, tmp_path: Path) -> None:
+    assert before_install.path_fault(tmp_path / name) is None
+
+
+@pytest.mark.parametrize("sign", [*";%$:\"'`\\*?[]{}<>|", "\n", "\t", "\udcff"])
+def test_folder_with_unsafe_sign_is_refused(sign: str, tmp_path: Path) -> None:
+    """In one sentence, which names folder and sign, and can be printed."""
+    fault = str(before_install.path_fault(tmp_path / f"a{sign}b"))
+    assert "\n" not in fault
+    assert fault.encode()
+    assert f"has {sign if sign.isprintable() else ascii(sign)[1:-1]} in it" in fault
+
+
 def test_taken_port_names_holder_and_alternative(listener: int) -> None:
     fault = checks.port_fault(_service(listener), own_pids=set())
     assert fault is not None

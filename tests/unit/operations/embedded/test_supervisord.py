@@ -153,10 +153,10 @@ def test_start_skips_pause_between_retries(stack: Path, server: _Server) -> None
     assert told == [f"stop {name}", f"start {name}"]
 
 
-def test_services_are_retried_for_a_month(stack: Path) -> None:
+def test_services_are_retried_for_a_month() -> None:
     """A full disk or a taken port may last for days."""
     services = all_services(Settings())
-    text = supervisord._configuration(stack, stack / "control", services)
+    text = supervisord._configuration(services)
     tries = [int(line.partition("=")[2]) for line in text.splitlines() if "startretries" in line]
     assert len(tries) == len(services)
     # The pause before each grows by a second: this is a month of them.

@@ -20,6 +20,7 @@ from operations.retention.local_files import prune_copies, prune_leftovers, prun
 from operations.retention.prune import PruningFailed, prune
 from operations.retention.prune_flow import FLOW, retention, retention_schedule
 from operations.retention.removal import Removal, deployments_paused, runs_in_use
+from operations.retention.tracking import _remove_empty_folders
 
 NOW = datetime.now(UTC)
 A, B, C, D, E = (letter * 32 for letter in "abcde")
@@ -82,11 +83,13 @@ def test_prune_copies_keeps_runs_in_use(settings: Settings) -> None:
         at = (NOW - timedelta(days=days)).timestamp()
         os.utime(folder, (at, at))
         _write(models / f"{run_id}.lock", days)
+        _write(models / f"{run_id}.safetensors", days)
         _write(settings.state_path / "references" / f"{run_id}-{'0' * 64}.csv", days)
     removed = {each.what: each for each in prune_copies(settings, NOW)}
     assert {path.name for path in models.iterdir()} == {
         *(A, B, D),
         *(f"{run_id}.lock" for run_id in (A, B, D)),
+        *(f"{run_id}.safetensors" for run_id in (A, B, C, D)),
     }
     assert {path.name[:32] for path in (settings.state_path / "references").iterdir()} == {A, B, D}
     assert [removed["copies of models"].count, removed["copies of training rows"].count] == [1, 1]
@@ -137,6 +140,9 @@ def test_prune_leftovers_keeps_those_of_live_servers(settings: Settings) -> None
     DeploymentState(state).write_statement(
         Statement(server="api", worker="living-1-17", run_id=None)
     )
+    for name in ("somebody", "9696"):
+        (state / "metrics" / name).mkdir(parents=True)
+        os.utime(state / "metrics" / name, (0, 0))
     for host, days in (("killed", 100), ("lately", 1), ("living-1", 100)):
         counts = _write(state / "metrics" / f"predict-api-{host}-9696" / "c.db", days).parent
         at = (NOW - timedelta(days=days)).timestamp()
@@ -147,19 +153,38 @@ def test_prune_leftovers_keeps_those_of_live_servers(settings: Settings) -> None
     (removed,) = prune_leftovers(settings, NOW)
     assert (removed.count, removed.freed) == (3, 3000)
     left = {path.name for path in (state / "metrics").iterdir()}
-    assert left == {"predict-api-lately-9696", "predict-api-living-1-9696"}
+    assert left == {"predict-api-lately-9696", "predict-api-living-1-9696", "somebody", "9696"}
     for folder in (state / "stream", state / "simulation"):
         assert {path.name for path in folder.iterdir()} == {"heartbeat-lately", "shards"}
 
 
 def test_prune_logs_removes_only_closed_files(settings: Settings, tmp_path: Path) -> None:
-    for name in ("mlflow.log", "mlflow.log.1"):
+    stay = ("mlflow.log", "access.log.1", "mlflow.log.1.gz", "supervisord.log")
+    for name in (*stay, "mlflow.log.1", "supervisord.log.1"):
         _write(tmp_path / "logs" / name, days=100)
     _write(tmp_path / "logs" / "aws.log.1", days=1)
     (removed,) = prune_logs(settings, NOW)
-    assert (removed.count, removed.freed) == (1, 1000)
-    assert {path.name for path in (tmp_path / "logs").iterdir()} == {"mlflow.log", "aws.log.1"}
+    assert (removed.count, removed.freed) == (2, 2000)
+    assert {path.name for path in (tmp_path / "logs").iterdir()} == {*stay, "aws.log.1"}
     assert prune_logs(settings.model_copy(update={"logs_dir": None}), NOW) == []
+
+
+def test_prune_leaves_logs_of_others(settings: Settings, tmp_path: Path) -> None:
+    """A folder without supervisord's log is not the stack's, whatever the files' names."""
+    log = _write(tmp_path / "logs" / "mongo.log.1", days=100)
+    assert prune_logs(settings, NOW) == []
+    assert log.exists()
+
+
+def test_prune_leaves_empty_folders_of_others(tmp_path: Path) -> None:
+    """Only folders of MLflow's experiments, which have a number, are removed."""
+    for name in ("drafts/2025", "1/0a/artifacts"):
+        (tmp_path / name).mkdir(parents=True)
+    for path in tmp_path.rglob("*"):
+        os.utime(path, (0, 0))
+    _remove_empty_folders(tmp_path, NOW)
+    assert (tmp_path / "drafts/2025").is_dir()
+    assert not (tmp_path / "1/0a/artifacts").exists()
 
 
 def test_failing_part_does_not_stop_others(

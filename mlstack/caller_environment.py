@@ -1,0 +1,179 @@
+"""Choose what of the caller's environment reaches this project's processes.
+
+A shell exports variables for many projects, and libraries read hundreds of them. So only these
+pass: what identifies user, terminal and container engine, the way out of this machine (proxies,
+certificates), and what make's own command line names. Proxies are never asked for this machine.
+
+It needs only the standard library, because packages are installed with it.
+"""
+
+import os
+import pwd
+import re
+import ssl
+import sys
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+"""Hosts that must never be asked for through a proxy."""
+
+_PASSED = frozenset(
+    {
+        *("PATH", "LD_LIBRARY_PATH", "SHELL", "SSH_AUTH_SOCK", "XDG_RUNTIME_DIR"),
+        *("TERM", "COLUMNS", "LINES", "NO_COLOR"),
+    }
+)
+_PASSED_PREFIXES = ("DOCKER_", "BUILDX_")
+_TEMPORARY = ("TMPDIR", "TEMP", "TMP")
+_INTERNET_PROXIES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY")
+_OTHER_PROXIES = ("all_proxy", "ALL_PROXY")
+_PIP_PROXY = ("PIP_PROXY",)
+_CERTIFICATE_FILES = ("SSL_CERT_FILE", "AWS_CA_BUNDLE")
+_CERTIFICATE_PATHS = ("SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT")
+_WAY_OUT = (
+    *_INTERNET_PROXIES,
+    *_OTHER_PROXIES,
+    *_PIP_PROXY,
+    *_CERTIFICATE_FILES,
+    *_CERTIFICATE_PATHS,
+)
+# httpx fails at anything else in NO_PROXY, such as [::1].
+_HOST = re.compile(r"[\w.*:/@%<>-]+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """What processes inherit.
+
+    Args:
+        variables: Their environment.
+        ignored: A sentence for each variable that does not pass because it cannot work.
+    """
+
+    variables: dict[str, str]
+    ignored: tuple[str, ...]
+
+
+def inherit(caller: Mapping[str, str], given: Collection[str] = ()) -> Inherited:
+    """Choose from a caller's variables; those in `given` pass, too."""
+    passed = {
+        name: value
+        for name, value in caller.items()
+        if name in _PASSED or name.startswith(_PASSED_PREFIXES) or name in given
+    }
+    usable, ignored = _way_out(caller)
+    passed = {name: value for name, value in passed.items() if name not in _WAY_OUT} | usable
+    passed |= {name: caller[name] for name in _TEMPORARY if _is_own_folder(caller.get(name, ""))}
+    if _is_time_zone(caller.get("TZ", "")):
+        passed["TZ"] = caller["TZ"]
+    home = caller.get("HOME", "")
+    passed["HOME"] = home if _is_own_folder(home) else str(Path(sys.prefix) / "home")
+    # The caller's own may be those of before sudo or setpriv.
+    passed["USER"] = passed["LOGNAME"] = name_of(os.getuid())
+    # Paths and tables may have any letters, whatever the caller's locale.
+    passed["PYTHONUTF8"] = "1"
+    return Inherited(passed, tuple(ignored))
+
+
+def direct_hosts(*lists: str) -> tuple[str, list[str]]:
+    """Merge values of NO_PROXY and add this machine; also return entries that are unclear.
+
+    Libraries differ in which spelling of the variable they read, so both get the entries of both.
+    """
+    entries = (entry.strip() for text in lists for entry in text.split(","))
+    hosts = [entry.removeprefix("[").removesuffix("]") for entry in entries if entry]
+    if "*" in hosts:  # has this meaning only if it stands alone
+        return "*", []
+    unclear = [host for host in hosts if not _HOST.fullmatch(host)]
+    usable = [host for host in hosts if host not in unclear]
+    return ",".join(dict.fromkeys((*usable, *LOOPBACK))), unclear
+
+
+def user_name() -> str:
+    """Return the name of the user, or the number of one without a name."""
+    return os.environ.get("LOGNAME") or name_of(os.getuid())
+
+
+def name_of(uid: int) -> str:
+    """Return the name of a user id, or its number if it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _way_out(caller: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Return usable proxies and certificates, and a sentence for each one that is not."""
+    usable: dict[str, str] = {}
+    ignored: list[str] = []
+
+    def take(names: Iterable[str], fault_of: Callable[[str], str | None]) -> None:
+        for name in names:
+            value = caller.get(name, "")
+            fault = fault_of(value) if value else None
+            if fault:
+                ignored.append(f"{name} is ignored: {fault}")
+            elif value:
+                usable[name] = value
+
+    take(_INTERNET_PROXIES, _proxy_fault)
+    # A proxy for all other protocols has nothing to do if both of these have one.
+    if len({name.lower() for name in usable}) < len(_INTERNET_PROXIES) // 2:
+        take(_OTHER_PROXIES, _proxy_fault)
+    take(_PIP_PROXY, _proxy_fault)
+    if usable:
+        hosts, unclear = direct_hosts(caller.get("no_proxy", ""), caller.get("NO_PROXY", ""))
+        usable |= dict.fromkeys(("no_proxy", "NO_PROXY"), hosts)
+        ignored += [f"{host} in NO_PROXY is ignored: it is not a host name" for host in unclear]
+    take(_CERTIFICATE_FILES, _certificate_file_fault)
+    take(_CERTIFICATE_PATHS, _certificate_path_fault)
+    return usable, ignored
+
+
+def _proxy_fault(value: str) -> str | None:
+    # Proxies may contain passwords, so no message repeats one.
+    try:
+        proxy = urlsplit(value if "://" in value else f"http://{value}")
+        is_complete = bool(proxy.hostname) and proxy.port != 0
+    except ValueError:
+        is_complete = False
+    if not is_complete or not value.isprintable() or " " in value:
+        return "it must look like http://host:port"
+    if proxy.scheme not in ("http", "https"):
+        return (
+            f"a proxy that speaks {proxy.scheme} cannot be used here; "
+            "name one that speaks HTTP in HTTPS_PROXY"
+        )
+    return None
+
+
+def _certificate_path_fault(value: str) -> str | None:
+    is_folder = os.access(value, os.R_OK | os.X_OK) and Path(value).is_dir()
+    return None if is_folder else _certificate_file_fault(value)
+
+
+def _certificate_file_fault(value: str) -> str | None:
+    if not os.access(value, os.R_OK):
+        return f"{value} does not exist, or you may not read it"
+    try:
+        # Not the default context, which fails if the caller's SSLKEYLOGFILE cannot be written.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(value)
+    except OSError:  # an SSLError is one, too
+        return f"{value} has no certificate that can be read"
+    return None
+
+
+def _is_own_folder(value: str) -> bool:
+    # In this order, because `is_dir` raises PermissionError inside of other users' folders.
+    return value.startswith("/") and os.access(value, os.W_OK | os.X_OK) and Path(value).is_dir()
+
+
+def _is_time_zone(value: str) -> bool:
+    try:
+        return ZoneInfo(value).key == value
+    except (ValueError, OSError, KeyError):  # for no key at all, a folder, and an unknown key
+        return False
