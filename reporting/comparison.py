@@ -31,7 +31,7 @@ class Comparison:
         recent: Up to `MAX_ROWS` of them, in the format of `PredictionStore.between`.
         baseline: Kind and size of the reference.
         reference: Its rows: the features, `PREDICTION` and `TARGET`.
-        reference_quality: Quality on the reference; None if no outcome is known.
+        reference_quality: Quality on the reference; None if too few outcomes are known.
         n_rescored: Number of rows that another model had predicted.
     """
 
@@ -73,7 +73,12 @@ def read_comparison(settings: Settings, contract: Contract, window: Window) -> C
     run_id = str(recent[RUN_ID].iloc[-1])
     recent, n_rescored = _rescore(recent, run_id, models)
     if len(reference) >= MIN_ROWS:
-        baseline = Baseline(kind="window before", rows=len(reference), window=before)
+        baseline = Baseline(
+            kind="window before",
+            rows=len(reference),
+            window=before,
+            n_outcomes=count_known(reference),
+        )
         reference, n_rescored_before = _rescore(reference, run_id, models)
         n_rescored += n_rescored_before
         reference_quality = measure_known(reference)
@@ -95,8 +100,13 @@ def read_comparison(settings: Settings, contract: Contract, window: Window) -> C
 
 
 def measure_known(rows: pd.DataFrame) -> Quality | None:
-    """Measure the quality on rows with a known outcome; None if there are none."""
+    """Measure the quality on rows with a known outcome; None below `MIN_OUTCOMES`."""
     return measure_quality(rows[TARGET].to_numpy(dtype="float64"), rows[PREDICTION].to_numpy())
+
+
+def count_known(rows: pd.DataFrame) -> int:
+    """Count the rows with a known outcome."""
+    return int(rows[TARGET].notna().sum())
 
 
 def _too_few(contract: Contract, window: Window, count: int) -> str:

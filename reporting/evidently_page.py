@@ -25,6 +25,8 @@ from mlstack.quality.drift import (
     comparison_method,
     with_labels,
 )
+from mlstack.quality.figures import has_auc
+from mlstack.quality.results import MIN_OUTCOMES
 
 _DIGITS = 12
 """Digits of a number that a histogram can tell apart; NumPy refuses narrower bins."""
@@ -39,15 +41,18 @@ def drift_html(contract: Contract, reference: pd.DataFrame, current: pd.DataFram
         current: The same columns; `TARGET` is NaN while the outcome is unknown.
 
     Returns:
-        An HTML page of about 4.5 MB. It omits quality when the known outcomes of either side are
-        all of one class.
+        An HTML page of about 4.5 MB. It omits quality when either side has too few outcomes for
+        an AUC.
     """
     columns = [*contract.feature_names, PREDICTION, TARGET]
     rows = with_labels(current[columns].reset_index(drop=True), contract)
     base = with_labels(reference[columns].reset_index(drop=True), contract)
     parts = [("", _drift(contract, base, rows))]
     known, known_base = rows[rows[TARGET].notna()], base[base[TARGET].notna()]
-    if known[TARGET].nunique() == known_base[TARGET].nunique() == 2:  # noqa: PLR2004 - both classes
+    if all(
+        len(side) >= MIN_OUTCOMES and has_auc(side[TARGET].to_numpy("int64"))
+        for side in (known, known_base)
+    ):
         parts.append((f"Quality on {len(known)} known outcomes", _quality(known_base, known)))
     # A page contains 4 MB of scripts, so both parts share one page.
     widgets = [

@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mlstack.errors import SettingsError, listing
 from mlstack.files import write_atomically
+from mlstack.quality.results import explain_outcomes
 from mlstack.settings import ROOT
 from reporting.report import Report
 from reporting.report_store import ReportStore
@@ -31,6 +32,7 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_templates.globals["explain_outcomes"] = explain_outcomes
 _templates.filters["listing"] = listing
 
 

@@ -40,6 +40,8 @@ class Baseline(_Document):
     rows: int
     window: Window | None = None
     """The previous window; None for training data."""
+    n_outcomes: int | None = None
+    """Number of its known outcomes; None for training data and in reports of earlier versions."""
 
     @property
     def title(self) -> str:
@@ -81,11 +83,15 @@ class Report(_Document):
     features: tuple[ColumnDrift, ...] = Field(strict=False)
     prediction: ColumnDrift
 
+    n_outcomes: int | None = None
+    """Number of compared predictions with a known outcome; None in reports of earlier versions."""
+
     quality: Quality | None
-    """Quality on the known outcomes; None if none is known."""
+    """Quality on the known outcomes; None with fewer than `MIN_OUTCOMES`."""
 
     baseline_quality: Quality | None
-    """Quality on the reference; for training data, on the unseen validation rows."""
+    """Quality on the reference, None with fewer than `MIN_OUTCOMES`; for training data, on the
+    unseen validation rows."""
 
     estimated_quality: Quality
     """Estimated from the probabilities alone; see `estimate_quality`."""

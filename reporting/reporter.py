@@ -13,7 +13,7 @@ from mlstack.files import write_atomically
 from mlstack.quality.drift import DriftDetector
 from mlstack.quality.figures import estimate_quality
 from mlstack.settings import Settings
-from reporting.comparison import Comparison, measure_known, read_comparison
+from reporting.comparison import Comparison, count_known, measure_known, read_comparison
 from reporting.evidently_page import drift_html
 from reporting.pages import report_page, write_index
 from reporting.report import ContractVersion, Report, Window, report_name
@@ -80,6 +80,7 @@ def build_report(
         share_drifted=drift.share_drifted,
         features=drift.features,
         prediction=prediction,
+        n_outcomes=count_known(comparison.recent),
         quality=measure_known(comparison.recent),
         baseline_quality=comparison.reference_quality,
         estimated_quality=estimated,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import entr
 from sklearn.metrics import log_loss, roc_auc_score, root_mean_squared_error
 
-from mlstack.quality.results import Quality
+from mlstack.quality.results import MIN_OUTCOMES, MIN_OUTCOMES_PER_CLASS, Quality
 
 Chances = NDArray[np.float32] | NDArray[np.float64]
 Outcomes = NDArray[np.int64]
@@ -19,14 +19,14 @@ _CLASSES = (0, 1)
 
 
 def measure_quality(outcomes: NDArray[np.float64], chances: Chances) -> Quality | None:
-    """Measure the quality on the rows whose outcome is known; None if there are none.
+    """Measure the quality on the rows whose outcome is known; None below `MIN_OUTCOMES`.
 
     Args:
         outcomes: 1 for the positive class, 0 for the other, NaN if unknown; shape (n_rows,).
         chances: Probabilities of the positive class, shape (n_rows,).
     """
     known = ~np.isnan(outcomes)
-    if not known.any():
+    if known.sum() < MIN_OUTCOMES:
         return None
     truth = outcomes[known].astype(np.int64)
     # Summing in float32 loses precision.
@@ -34,10 +34,16 @@ def measure_quality(outcomes: NDArray[np.float64], chances: Chances) -> Quality 
     return Quality(
         rmse=float(root_mean_squared_error(truth, predicted)),
         logloss=float(log_loss(truth, predicted, labels=_CLASSES)),
-        auc=float(roc_auc_score(truth, predicted)) if np.ptp(truth) else None,
+        auc=float(roc_auc_score(truth, predicted)) if has_auc(truth) else None,
         calibration_error=calibration_error(truth, predicted),
         coverage=float(known.mean()),
     )
+
+
+def has_auc(outcomes: Outcomes) -> bool:
+    """Whether there are enough outcomes of both classes to rank one above the other."""
+    counts = np.bincount(outcomes, minlength=len(_CLASSES))
+    return bool(counts.min() >= MIN_OUTCOMES_PER_CLASS)
 
 
 def estimate_quality(chances: Chances, rows: int) -> Quality | None:

@@ -6,6 +6,7 @@ import json
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import isfinite, nan
 from pathlib import Path
 
 import pandas as pd
@@ -113,12 +114,13 @@ def _fetch_figures(run_id: str) -> bytes:
 
 def _quality(figures: Mapping[str, float]) -> Quality | None:
     """Read the metrics under the names that `model_orchestration.metrics` logs."""
-    if not {"rmse", "logloss", "auc", "ece"} <= figures.keys():
+    if not {"rmse", "logloss", "ece"} <= figures.keys():
         return None
+    auc = figures.get("auc", nan)
     return Quality(
         rmse=figures["rmse"],
         logloss=figures["logloss"],
-        auc=figures["auc"],
+        auc=auc if isfinite(auc) else None,
         calibration_error=figures["ece"],
         coverage=1.0,
     )

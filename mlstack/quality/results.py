@@ -12,6 +12,25 @@ METHOD_TITLES: Final[Mapping[Method, str]] = {
     "jensenshannon": "Jensen-Shannon distance",
 }
 
+MIN_OUTCOMES: Final = 200
+"""Minimum number of known outcomes behind a measured figure.
+
+With fewer, chance alone moves the rmse by more than a tenth. Pages, gauges, alerts and reports show
+`explain_outcomes` instead.
+"""
+
+MIN_OUTCOMES_PER_CLASS: Final = 10
+"""Minimum number of outcomes of each class behind an AUC, which compares the classes."""
+
+
+def explain_outcomes(count: int) -> str:
+    """Say why there is no measured figure; empty if there are enough outcomes."""
+    if count >= MIN_OUTCOMES:
+        return ""
+    if not count:
+        return "no outcome is known yet"
+    return f"too few outcomes ({count}); figures need {MIN_OUTCOMES}"
+
 
 @dataclass(frozen=True, slots=True)
 class ColumnDrift:
@@ -45,7 +64,8 @@ class Quality:
     Args:
         rmse: Root of the Brier score.
         logloss: Natural logarithm.
-        auc: Area under the ROC curve; None if all outcomes are of one class.
+        auc: Area under the ROC curve; None with fewer than `MIN_OUTCOMES_PER_CLASS` outcomes of
+            either class.
         calibration_error: Expected calibration error; see `figures.calibration_error`.
         coverage: Share of the rows that the metrics are based on.
     """

@@ -31,7 +31,8 @@ class Distribution:
 class Calculation:
     """Results for one version of the window.
 
-    "Own rows" are rows that the deployed run predicted. A result without rows is None.
+    "Own rows" are rows that the deployed run predicted. A result with fewer than `MIN_ROWS` of them
+    is None.
 
     Args:
         run_id: The deployed run, whose training rows are the reference.
@@ -39,9 +40,10 @@ class Calculation:
         at: Time of the calculation.
         seconds: Duration of the calculation.
         drift: Drift of the features over the whole window.
-        prediction: Drift of the prediction over own rows; None if there are too few.
+        prediction: Drift of the prediction over own rows.
         predictions: Number of own rows.
-        measured: Quality on own rows with an outcome.
+        outcomes: Number of own rows with an outcome.
+        measured: Quality on them; None with fewer than `MIN_OUTCOMES`.
         estimated: Quality estimated from the probabilities of own rows.
         chances: Distribution of the probabilities of own rows.
     """
@@ -53,6 +55,7 @@ class Calculation:
     drift: DriftResult
     prediction: ColumnDrift | None
     predictions: int
+    outcomes: int
     measured: Quality | None
     estimated: Quality | None
     chances: Distribution | None
@@ -72,16 +75,17 @@ class Calculator:
         rows = window.table(self.reference.contract)
         # Rows without a run id count as the deployed run's.
         own = rows[rows[RUN_ID].isna() | (rows[RUN_ID] == self.reference.run_id)]
-        chances = own[PREDICTION]
+        chances, enough = own[PREDICTION], len(own) >= MIN_ROWS
         return Calculation(
             run_id=self.reference.run_id,
             version=window.version,
             drift=self._detector.compare_features(rows),
-            prediction=self._detector.compare_prediction(chances) if len(own) >= MIN_ROWS else None,
+            prediction=self._detector.compare_prediction(chances) if enough else None,
             predictions=len(own),
+            outcomes=int(own[TARGET].notna().sum()),
             measured=measure_quality(own[TARGET].to_numpy(), chances.to_numpy()),
-            estimated=estimate_quality(chances.to_numpy(), len(rows)),
-            chances=_distribution(chances) if len(own) else None,
+            estimated=estimate_quality(chances.to_numpy(), len(rows)) if enough else None,
+            chances=_distribution(chances) if enough else None,
             at=datetime.now(UTC),
             seconds=time.perf_counter() - start,
         )

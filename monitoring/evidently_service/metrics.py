@@ -123,9 +123,13 @@ class Metrics:
                 ("drifted", "1: the predicted probabilities have drifted.", prediction.drifted),
             ):
                 yield self._gauge(f"prediction_drift:{name}", about, value)
+        about = "on the window's rows whose outcome is known"
         if calculation.measured is not None:
-            about = "on the window's rows whose outcome is known"
             yield from self._quality("quality", about, calculation.measured)
+        elif calculation.predictions:
+            # It tells how far the outcomes are from being enough.
+            share = calculation.outcomes / calculation.predictions
+            yield self._gauge("quality:coverage", f"{_QUALITY['coverage'][:-1]}; {about}.", share)
         if calculation.estimated is not None:
             about = "estimated from the model's own predicted probabilities"
             yield from self._quality("estimated_quality", about, calculation.estimated)

@@ -5,7 +5,7 @@ from typing import Any
 
 from mlstack.contract import Contract
 from mlstack.errors import listing
-from mlstack.quality.results import METHOD_TITLES, Quality
+from mlstack.quality.results import METHOD_TITLES, Quality, explain_outcomes
 from monitoring.evidently_service.monitor import Monitor
 
 _FIGURES = (
@@ -58,6 +58,12 @@ class Page:
             "reference_rows": len(state.calculator.reference.rows) if state.calculator else None,
             "seconds_ago": (
                 (datetime.now(UTC) - calculation.at).total_seconds() if calculation else None
+            ),
+            "too_few_outcomes": explain_outcomes(calculation.outcomes) if calculation else "",
+            "too_few_predictions": (
+                f"too few predictions ({calculation.predictions})"
+                if calculation and calculation.estimated is None
+                else ""
             ),
             "quality": _table(
                 state.calculator.reference.quality if state.calculator else None,

@@ -97,14 +97,14 @@ def test_first_report_compares_with_the_training_data(
     settings: Settings, documented: Contract
 ) -> None:
     """Page and document say the same."""
-    _predict(settings, documented, hours_ago=1, outcomes=100)
+    _predict(settings, documented, hours_ago=1, outcomes=200)
     report = _report(settings, documented)
     assert (report.verdict, report.drifted_features, report.n_predictions) == ("no drift", (), 400)
     assert (report.compared_with.kind, report.compared_with.rows) == ("training data", 2000)
     assert report.model_run_id == NEW
     assert tuple(feature.column for feature in report.features) == documented.feature_names
     assert report.quality is not None
-    assert report.quality.coverage == 0.25
+    assert report.quality.coverage == 0.5
     assert report.baseline_quality is not None
     assert report.baseline_quality.rmse == QUALITY["rmse"]  # of validation rows, not training rows
     with ReportStore(settings.mongo_uri) as store:
@@ -121,7 +121,7 @@ def test_report_names_drift_against_the_window_before(
     settings: Settings, documented: Contract
 ) -> None:
     """The features that have drifted are named."""
-    _predict(settings, documented, hours_ago=4, outcomes=100)
+    _predict(settings, documented, hours_ago=4, outcomes=200)
     _predict(settings, documented, hours_ago=1, drift="incomes_rise")
     report = _report(settings, documented)
     assert report.compared_with.kind == "window before"
@@ -130,7 +130,7 @@ def test_report_names_drift_against_the_window_before(
     assert "income_category" in report.drifted_features
     assert report.quality is None
     assert report.baseline_quality is not None
-    assert report.baseline_quality.coverage == 0.25
+    assert report.baseline_quality.coverage == 0.5
     page = (settings.reports_path / report.html).read_text()
     assert "Dataset Drift is detected" in page
 

@@ -28,7 +28,7 @@ from tests.support.references import QUALITY, keep_reference
 from tests.support.waiting import wait_until as wait_until_within
 
 RUN_ID, OTHER_RUN_ID = "a" * 32, "b" * 32
-STORED = 300
+STORED = 400
 # Dashboards and alerts use these names.
 DESIGNED = {
     *(f"evidently:data_drift:{name}" for name in ("share_drifted_features", "dataset_drift")),

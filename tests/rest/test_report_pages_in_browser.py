@@ -134,7 +134,7 @@ def test_report_opens_from_its_file_without_a_network(
     expect(head).to_contain_text("2026-11-25 12:30 to 15:30 UTC, 400 predictions")
     expect(head).to_contain_text("the training data, 1,000 rows")
     expect(head).to_contain_text("(2 of 11 features); the predictions have not drifted")
-    expect(head).to_contain_text("on the 100 % whose outcome is known")
+    expect(head).to_contain_text("on the 400 predictions (100 %) whose outcome is known")
     expect(head).to_contain_text(f"MLflow run {RUN_ID}")
     # Drawn by Evidently's own scripts.
     expect(page.get_by_text("Dataset Drift is detected")).to_be_visible()

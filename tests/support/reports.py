@@ -51,6 +51,7 @@ def report(
         share_drifted=len(drifted) / len(features),
         features=features,
         prediction=drift("prediction"),
+        n_outcomes=0,
         quality=None,
         baseline_quality=_QUALITY,
         estimated_quality=_QUALITY,

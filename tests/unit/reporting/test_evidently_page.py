@@ -6,6 +6,7 @@ import pytest
 
 from mlstack.contract import Contract, IntegerFeature, NumberFeature
 from mlstack.quality.drift import DriftDetector, with_labels
+from mlstack.quality.results import MIN_OUTCOMES
 from reporting.evidently_page import _drift, drift_html
 from tests.support.contracts import CONTRACTS
 from tests.support.customers import contract_named, customers, with_outcomes
@@ -33,19 +34,21 @@ def test_page_has_drift_and_quality(contract: Contract) -> None:
     assert not _LOADED.search(page)
 
 
-def test_page_without_outcomes_has_no_quality(contract: Contract) -> None:
-    """Without outcomes there is drift alone."""
-    reference = with_outcomes(customers(contract, 1000))
-    page = drift_html(contract, reference, customers(contract, 400))
-    assert "Dataset Drift is NOT detected" in page
-    assert "known outcomes" not in page
-
-
 def test_page_with_one_class_has_no_quality(contract: Contract) -> None:
     """Outcomes that are all the same do not fail the page."""
     reference = with_outcomes(customers(contract, 1000))
     current = customers(contract, 400).assign(target=0.0)
     assert "known outcomes" not in drift_html(contract, reference, current)
+
+
+def test_page_with_few_outcomes_has_no_quality(contract: Contract) -> None:
+    """Below the minimum there is drift alone."""
+    reference = with_outcomes(customers(contract, 1000))
+    current = with_outcomes(customers(contract, 400))
+    current.loc[MIN_OUTCOMES - 1 :, "target"] = None
+    page = drift_html(contract, reference, current)
+    assert "Dataset Drift is NOT detected" in page
+    assert "known outcomes" not in page
 
 
 def test_page_leaves_out_an_empty_column(contract: Contract) -> None:

@@ -7,7 +7,7 @@ import pytest
 from mlstack.quality.results import Quality
 from mlstack.settings import ROOT
 from reporting.pages import index_page, report_page, sparkline
-from reporting.report import report_name
+from reporting.report import Report, report_name
 from tests.support.reports import NOON, RUN_ID, drift, report
 
 EMPTY = ROOT / "reporting" / "nginx" / "empty.html"
@@ -124,8 +124,31 @@ def test_report_page_starts_with_the_verdict() -> None:
 def test_report_page_gives_the_share_of_known_outcomes() -> None:
     """Measured figures come with their coverage; a figure that is None is left out."""
     known = Quality(rmse=0.35, logloss=0.41, auc=None, calibration_error=0.03, coverage=0.25)
-    page = report_page(report(quality=known), EVIDENTLY)
-    assert "rmse 0.350, logloss 0.410, calibration error 0.030, on the 25 %" in page
+    page = report_page(report(quality=known, n_outcomes=308), EVIDENTLY)
+    figures = "rmse 0.350, logloss 0.410, calibration error 0.030"
+    assert f"{figures}, on the 308 predictions (25 %) whose outcome is known" in page
+
+
+def test_report_page_shows_no_figure_of_too_few_outcomes() -> None:
+    """It gives their number, for the window and for the one before."""
+    page = report_page(report(n_outcomes=1, baseline_quality=None), EVIDENTLY)
+    assert "too few outcomes (1); figures need 200<br>estimate" in page
+    before = report().compared_with.model_copy(
+        update={"kind": "window before", "window": report().window, "n_outcomes": 7}
+    )
+    known = Quality(rmse=0.35, logloss=0.41, auc=0.8, calibration_error=0.03, coverage=0.25)
+    page = report_page(
+        report(quality=known, n_outcomes=308, compared_with=before, baseline_quality=None),
+        EVIDENTLY,
+    )
+    assert "before: too few outcomes (7)" in page
+
+
+def test_report_of_an_earlier_version_is_read() -> None:
+    """Its document lacks the numbers of outcomes."""
+    document = report().model_dump()
+    del document["n_outcomes"], document["compared_with"]["n_outcomes"]
+    assert Report.model_validate(document).n_outcomes is None
 
 
 def test_unexpected_evidently_page_is_a_defect() -> None:

@@ -10,6 +10,8 @@ from mlstack.quality.figures import (
     estimate_quality,
     measure_quality,
 )
+from mlstack.quality.results import MIN_OUTCOMES, MIN_OUTCOMES_PER_CLASS, explain_outcomes
+from mlstack.settings import ROOT
 
 
 def test_measured_figures_are_the_textbook_ones() -> None:
@@ -28,17 +30,17 @@ def test_measured_figures_are_the_textbook_ones() -> None:
 
 def test_wrong_certainty_costs_a_finite_logloss() -> None:
     """A chance of 1 that is wrong costs much, but not infinitely much."""
-    quality = measure_quality(np.array([0.0, 1.0]), np.array([1.0, 1.0]))
+    quality = measure_quality(np.tile([0.0, 1.0], MIN_OUTCOMES), np.ones(2 * MIN_OUTCOMES))
     assert quality is not None
     assert 1 < quality.logloss < 100
 
 
 def test_rows_without_outcome_count_in_coverage_alone() -> None:
     """All other figures are those of the rows whose outcome is known."""
-    outcomes = np.array([0, np.nan, 0, 1, 1, np.nan, np.nan, np.nan])
-    chances = np.array([0.1, 0.9, 0.4, 0.35, 0.8, 0.9, 0.9, 0.9], dtype=np.float32)
+    outcomes = np.repeat([0, np.nan, 0, 1, 1, np.nan, np.nan, np.nan], MIN_OUTCOMES)
+    chances = np.repeat([0.1, 0.9, 0.4, 0.35, 0.8, 0.9, 0.9, 0.9], MIN_OUTCOMES)
     quality = measure_quality(outcomes, chances)
-    known = measure_quality(outcomes[[0, 2, 3, 4]], chances[[0, 2, 3, 4]])
+    known = measure_quality(outcomes[~np.isnan(outcomes)], chances[~np.isnan(outcomes)])
     assert quality is not None
     assert known is not None
     assert (quality.coverage, known.coverage) == (0.5, 1)
@@ -54,11 +56,39 @@ def test_nothing_is_measured_without_outcomes() -> None:
 @pytest.mark.parametrize("outcome", [0.0, 1.0])
 def test_outcomes_of_one_class_have_no_auc(outcome: float) -> None:
     """The other figures are measured all the same."""
-    quality = measure_quality(np.full(2, outcome), np.array([0.1, 0.2]))
+    quality = measure_quality(np.full(2 * MIN_OUTCOMES, outcome), np.tile([0.1, 0.2], MIN_OUTCOMES))
     assert quality is not None
     assert quality.auc is None
     assert quality.rmse > 0
     assert quality.logloss > 0
+
+
+@pytest.mark.parametrize("known", [1, MIN_OUTCOMES - 1, MIN_OUTCOMES])
+def test_nothing_is_measured_with_too_few_outcomes(known: int) -> None:
+    """However many rows there are, the known outcomes decide, and the reason gives their number."""
+    outcomes = np.full(3361, np.nan)
+    outcomes[:known] = np.arange(known) % 2
+    enough = known >= MIN_OUTCOMES
+    assert (measure_quality(outcomes, np.full(3361, 0.045)) is not None) is enough
+    assert explain_outcomes(known).startswith("" if enough else f"too few outcomes ({known})")
+
+
+@pytest.mark.parametrize("positives", [1, MIN_OUTCOMES_PER_CLASS - 1, MIN_OUTCOMES_PER_CLASS])
+def test_auc_needs_outcomes_of_both_classes(positives: int) -> None:
+    """A ranking of a handful of positive outcomes is chance."""
+    outcomes = (np.arange(2 * MIN_OUTCOMES) < positives).astype("float64")
+    quality = measure_quality(outcomes, np.linspace(0.9, 0.1, 2 * MIN_OUTCOMES))
+    assert quality is not None
+    assert (quality.auc is not None) is (positives >= MIN_OUTCOMES_PER_CLASS)
+
+
+def test_documents_and_dashboards_state_the_minimum() -> None:
+    """They give the number of outcomes that figures need."""
+    text = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    assert f"need {MIN_OUTCOMES} known outcomes" in text
+    assert f"needs {MIN_OUTCOMES_PER_CLASS}\noutcomes of each class" in text
+    dashboard = ROOT / "monitoring/grafana/dashboards/evidently-data-drift-dashboard.json"
+    assert f"need {MIN_OUTCOMES} of them" in dashboard.read_text(encoding="utf-8")
 
 
 def test_estimate_is_the_mean_over_predicted_outcomes() -> None:
