@@ -110,8 +110,44 @@ def test_example_has_only_allowed_values(contract: Contract) -> None:
         ("description:", "\tdescription:", "\tdescription", "is not YAML"),
         ("features:", "features: []\nmore:", "features: []", "at least 1"),
         ("name: credit_card_churn", "name: [1]", "name: [1]", "string"),
-        ("name: credit_card_churn", "name: &a [*a]", "name: &a", "aliases are not allowed"),
-        ("example: 50", "example: 2020-13-45", "example: 2020", "month must be in 1..12"),
+        ("name: credit_card_churn", "name: *a", "name: *a", "aliases are not allowed"),
+        ("example: 50", "example: 2020-13-45", "example: 2020", "read as a date"),
+        ("name: credit_card_churn", "name: &a b", "name: &a", "begins with & in quotes"),
+        (
+            "range: [18, 120]",
+            "range: [18, 0o7]",
+            "range: [18, 0o",
+            "'0o7' is text: write it as a dec",
+        ),
+        ("range: [18, 120]", "range: [18, 1,200]", "range: [18, 1,", "thousands have no separator"),
+        ("range: [18, 120]", "range: [18, 120 years]", "range: [18, 120 y", "is text: write it as"),
+        ("range: [18, 120]", "range: [18, ~]", "range: [18, ~", "'~' would be read as no value"),
+        ("range: [18, 120]", "range: [18, yes]", "range: [18, y", "'yes' would be read as true"),
+        ("range: [18, 120]", "range: [18, 1.5e0]", "range: [18, 1.5", "valid integer"),
+        ("range: [18, 120]", "range: 18-120", "range: 18-", "got '18-120': write a list: [A, B]"),
+        ("train: 0.6", "train: 0,6", "split:", "decimal numbers have a point"),
+        ("train: 0.6", "train: 60%", "split:", "'60%' is text: write it as a decimal number"),
+        ("[Unknown]", "[?]", "void_row", "YAML reads ? as a mapping: write a text in quotes"),
+        ("[Unknown]", "[a: b]", "void_row", "YAML reads a mapping: write a text in quotes"),
+        ("[Unknown]", "[null]", "void_row", "'null' would be read as no value: write a text in q"),
+        ("[Unknown]", "[&A, b]", "void_row", "begins with & in quotes"),
+        ("[Unknown]", "[*A, b]", "void_row", "a text with * in quotes"),
+        ("[Unknown]", "[@A, b]", "void_row", "a text with special characters in quotes"),
+        ("[Unknown]", "[!A, b]", "void_row", "a text with special characters in quotes"),
+        ("[Unknown]", "[\u201ca, b\u201d]", "void_row", "has a typographic quote"),
+        ("positive: Attrited Customer", "positive:", "positive:", "it has no value"),
+        (
+            "positive: Attrited Customer",
+            "positive: \u201cYes\u201d",
+            "positive:",
+            "typographic quote",
+        ),
+        ("meaning: Gender of", "meaning: Gender: of", "meaning: Gender: of", "in quotes"),
+        ("meaning: Gender of", "\tmeaning: of", "\tmeaning: of", "spaces, not with tabs"),
+        ("meaning: Gender of", "meaning:\u00a0of", "example: M", "invisible character (U+00A0)"),
+        ("missing: refuse", "missing: no", "missing: no", "'no' would be read as false"),
+        ("kind: category", "kind: off", "kind: off", "'off' would be read as false"),
+        ("features:", "---\nfeatures:", "---", "a file has one document"),
         ("example: 50", "example: !!int abc", "example: !!int", "'abc' cannot be read"),
         ("example: 50", "example: \x01", "example: \x01", "character '\\x01' is not allowed"),
         ("range: [18, 120]", "range: [010, 120]", "range: [010", "'010' would be read as 8"),
@@ -151,6 +187,73 @@ def test_error_about_many_values_stays_short() -> None:
     with pytest.raises(ContractError, match="which is not one of its values") as caught:
         Contract.parse(text)
     assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("range: [0, 10000000]", "range: [0, 1e7]"),
+        ("range: [18, 120]", "range: [18.0, '120']"),
+        ("range: [18, 120]", "range: [18, \u00a0120]"),
+        ("range: [18, 120]", "range: [18, 1.2e2]"),
+        ("train: 0.6", "train: .6"),
+        ("seed: 20221", "seed: 20221.0"),
+        ("name: credit_card_churn", "\ufeffname: credit_card_churn"),
+        ("name: credit_card_churn", "name:  credit_card_churn\u00a0"),
+        ("\n", "\r\n"),
+        ("unit: years", "unit: \u00a0years"),
+    ],
+)
+def test_only_possible_reading_is_accepted(documented: Contract, old: str, new: str) -> None:
+    """A number that YAML takes for text, invisible spaces and line ends change nothing."""
+    assert old in TEXT
+    assert Contract.parse(TEXT.replace(old, new)) == documented
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["NO", "y", "1", "1.10", "010", "1_000", "12:30", "2020-01-01", "2020-13-45", "1e3", "="],
+)
+def test_text_is_taken_as_it_is_written(text: str) -> None:
+    """Where only a text can stand, no country becomes false and no time a number."""
+    changed = TEXT.replace("positive: Attrited Customer", f"positive: {text}")
+    changed = changed.replace("values: [F, M]", f"values: [{text}, SE]")
+    changed = changed.replace("{F: F, M: M}", f"{{{text}: {text}, SE: SE}}")
+    changed = changed.replace("example: M\n", f"example: {text}\n")
+    changed = changed.replace("[Unknown]", f"[-, n/a, {text}]")
+    contract = Contract.parse(changed)
+    gender = next(f for f in contract.features if f.name == "gender")
+    assert isinstance(gender, CategoryFeature)
+    assert (contract.target.positive, gender.values, gender.example) == (text, (text, "SE"), text)
+    assert gender.raw_values == {text: text, "SE": "SE"}
+    assert contract.clean_up.void_row_values == ("-", "n/a", text)
+
+
+def test_quotes_inside_prose_stay(documented: Contract) -> None:
+    """Typographic quotes around a word of a sentence are no mistake."""
+    prose = "\u201cGood\u201d customers\u2019 gender"
+    contract = Contract.parse(TEXT.replace("meaning: Gender of the customer", f"meaning: {prose}"))
+    assert contract.features[1].meaning == prose
+    assert contract.digest == documented.digest
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_file_in_another_encoding_is_read(
+    documented: Contract, tmp_path: Path, encoding: str
+) -> None:
+    """A file that says its own encoding is read in it."""
+    path = tmp_path / "my.yaml"
+    path.write_bytes(TEXT.replace("\n", "\r\n").encode(encoding))
+    assert Contract.load(path) == documented
+
+
+def test_file_in_latin_1_is_refused_with_its_line(tmp_path: Path) -> None:
+    """Its letters would be a guess."""
+    path = tmp_path / "my.yaml"
+    path.write_bytes(TEXT.replace("meaning: Gender", "meaning: Gend\u00e9r").encode("latin-1"))
+    with pytest.raises(ContractError, match="is not UTF-8") as caught:
+        Contract.load(path)
+    assert caught.value.line == line_of(TEXT, "meaning: Gender")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "name", "- a\n- b", "{", "? [a]\n: 1", "[" * 5000])
