@@ -15,7 +15,9 @@ from mlstack import command_line, environments
 from mlstack.command_line import say
 from operations.containers import credentials
 from operations.containers.default_passwords import find_default_passwords
+from operations.containers.engine import Compose
 from operations.containers.inspection import Inspected, inspect_running
+from operations.containers.ownership import Project
 from operations.errors import StackError
 from operations.stack import runs_in_containers
 
@@ -122,6 +124,8 @@ def main() -> int:
     environments.load(environment)
     if not runs_in_containers(environment):
         raise StackError(f"env={environment} has no containers: make security env=local")
+    # Trying passwords on another clone's services could lock its users out.
+    Project(Compose()).require()
     containers = inspect_running()
     say(f"{len(containers)} containers of env={environment}")
     fine = report(

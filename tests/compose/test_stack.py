@@ -29,6 +29,7 @@ from tests.support.containers import Containers, containers_copy, docker
 from tests.support.drift_table import steps
 from tests.support.embedded import split_table
 from tests.support.load import Load
+from tests.support.project_copy import project_copy
 from tests.support.readme import SAVE, SET_UP, USE, run_command
 from tests.support.stack import Stack
 from tests.support.stack_behaviour import (
@@ -242,6 +243,37 @@ def test_security_counts_name_what_is_wrong(stack: Local) -> None:
         r"[12] ports outside loopback\n +intruder: (0\.0\.0\.0|::) port \d+$",
     ):
         assert re.search(rf"(?m)^ +{line}", done.stdout), done.stdout
+
+
+def test_second_clone_is_told_whose_stack_it_is(stack: Local, tmp_path: Path) -> None:
+    """It can neither stop nor delete what the first one has started."""
+    before, whose = sorted(stack.runtime.left()), f"belong to the clone in {stack.project.folder}"
+    with project_copy(tmp_path / "second") as second:
+        second.variables |= stack.project.variables
+        for target in ("reset_all", "stop-serve", "deployed", "adopt"):
+            refused = second.make(target, env="local")
+            assert refused.returncode != 0
+            assert whose in refused.stdout
+        assert whose in second.make("status", env="local").stdout
+    assert sorted(stack.runtime.left()) == before
+
+
+def test_password_of_another_volume_is_named(stack: Local) -> None:
+    """Whether the file was edited or lost, it says what to do about which file and volume."""
+    file = stack.secrets / "mongo_root_password"
+    kept = file.read_text()
+    try:
+        file.write_text("edited")
+        edited = stack.make("status")
+        file.write_text("")
+        lost = stack.project.make("start-serve")
+    finally:
+        file.write_text(kept)
+    assert lost.returncode != 0
+    for said in (edited, lost.stdout):
+        assert str(file) in said
+        assert f"docker volume rm {stack.runtime.name}_mongo" in said
+    assert str(file) not in stack.make("status")
 
 
 def test_deploy_without_mlflow_keeps_the_old_model(stack: Local) -> None:
