@@ -7,16 +7,14 @@ file: the emulated environment must never reach a developer's own AWS account.
 """
 
 import os
-import re
 from pathlib import Path
 from string import Template
 
-from dotenv import dotenv_values
-
 from mlstack.caller_environment import name_of, user_name
-from mlstack.errors import SettingsError
+from mlstack.env_file import EnvFile
+from mlstack.errors import InvalidSettings, SettingsError
 from mlstack.files import write_atomically
-from mlstack.settings import ROOT, Settings
+from mlstack.settings import ROOT, Settings, plain_text
 
 NAMES = ("embedded", "local", "cloud")
 ACTIVE_FILE = ROOT / ".env"
@@ -26,9 +24,6 @@ _STATE = (".embedded", ".secrets")
 # Names the settings in `.env` that were passed to make; the others come from the environment's
 # file.
 _GIVEN_VARIABLE = "MLSTACK_GIVEN"
-
-# Values that need no quotes.
-_BARE = re.compile(r"[\w./:@%+,=-]*", re.ASCII)
 
 OWN_VARIABLES = frozenset(name.upper() for name in Settings.model_fields)
 # RUN_ID is not kept: it would be deployed again at every start.
@@ -58,11 +53,7 @@ def set_up(name: str) -> Settings:
     file = _expanded(name, given)
     kept = {key: given[key] for key in given.keys() - _NOT_KEPT if given[key] != file.get(key, "")}
     settings = _load(name, kept)
-    text = _path(name).read_text()
-    for key, value in sorted(kept.items()):
-        line = f"{key}={_quoted(value)}"
-        text, found = re.subn(rf"(?m)^{key}=.*$", lambda _, line=line: line, text)  # type: ignore[misc]
-        text += "" if found else f"{line}\n"
+    text = EnvFile(_path(name)).rewritten(kept)
     head = f"# Written by make from .env.{name}: edit that file, not this one.\n"
     marks = f"{NAME_VARIABLE}={name}\n{_GIVEN_VARIABLE}={','.join(sorted(kept))}\n"
     # MONGO_URI may contain a password.
@@ -110,7 +101,11 @@ def _path(name: str) -> Path:
 
 
 def _read(path: Path) -> dict[str, str]:
-    return {key: value or "" for key, value in dotenv_values(path, interpolate=False).items()}
+    file = EnvFile(path)
+    for key, line in file.lines.items():
+        if key.upper() in OWN_VARIABLES - {key}:
+            raise SettingsError(f"{path.name}, line {line}: write {key.upper()} instead of {key}")
+    return {key: plain_text(key, value) for key, value in file.values.items()}
 
 
 def _kept(name: str) -> dict[str, str]:
@@ -124,7 +119,7 @@ def _kept(name: str) -> dict[str, str]:
 
 def _given(name: str) -> dict[str, str]:
     """Return the settings in the process environment."""
-    return {key: os.environ[key] for key in _settings(name) & os.environ.keys()}
+    return {key: plain_text(key, os.environ[key]) for key in _settings(name) & os.environ.keys()}
 
 
 def _settings(name: str) -> frozenset[str]:
@@ -136,7 +131,17 @@ def _load(name: str, kept: dict[str, str]) -> Settings:
     given = kept | _given(name)
     file = _expanded(name, given)
     os.environ.update(file | given | {NAME_VARIABLE: name})
-    return Settings.load()
+    try:
+        return Settings.load()
+    except InvalidSettings as error:
+        lines = EnvFile(_path(name)).lines
+        raise SettingsError(
+            "; ".join(
+                (f".env.{name}, line {lines[key]}: " if key in lines.keys() - given.keys() else "")
+                + reason
+                for key, reason in error.faults.items()
+            )
+        ) from error
 
 
 def _expanded(name: str, given: dict[str, str]) -> dict[str, str]:
@@ -155,11 +160,3 @@ def _expanded(name: str, given: dict[str, str]) -> dict[str, str]:
             f".env.{name}: a $ in a value does not start a ${{NAME}}: "
             f"write $$ for a dollar sign ({error})"
         ) from error
-
-
-def _quoted(value: str) -> str:
-    """Quote a value for `.env`; Docker Compose does not expand single-quoted text."""
-    if _BARE.fullmatch(value):
-        return value
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"

@@ -28,6 +28,14 @@ class SettingsError(MlstackError):
     """A setting is missing or has no usable value."""
 
 
+class InvalidSettings(SettingsError):
+    """Settings have no usable value; `faults` are sentences by variable."""
+
+    def __init__(self, faults: dict[str, str]) -> None:
+        self.faults = faults
+        super().__init__(f"settings: {'; '.join(faults.values())}")
+
+
 class FileError(MlstackError):
     """A file that users edit is invalid.
 

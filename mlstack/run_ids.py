@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from mlstack.errors import echo
+from mlstack.pasted_text import CLOSING_QUOTES, INVISIBLE, OPENING_QUOTES
 
 RUN_ID_PATTERN = "^[0-9a-f]{32}$"
 """Regular expression for an MLflow run id."""
@@ -12,7 +13,7 @@ RUN_ID_PATTERN = "^[0-9a-f]{32}$"
 _WHAT_TO_COPY = "copy a run's id from MLflow: 32 digits and letters a to f"
 
 # What comes along when a text is copied: spaces of any kind, quotes, marks around it.
-_AROUND = " \t\r\n\u00a0\u200b\ufeff\"'`<>()[]{},.;\u2018\u2019\u201c\u201d"
+_AROUND = f" \t\r\n\"'`<>()[]{{}},.;{INVISIBLE}{OPENING_QUOTES}{CLOSING_QUOTES}"
 _LABEL = re.compile(r"(export\s+)?run[ _-]?id\s*[:=]", re.IGNORECASE)
 _TOKEN = re.compile(r"(?<![\w-])(?:m-)?[0-9a-f]{32}(?![\w-])", re.IGNORECASE)
 _PREFIX = re.compile(r"[0-9a-f]{4,31}", re.IGNORECASE)

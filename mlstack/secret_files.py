@@ -4,6 +4,7 @@ import os
 import secrets
 import tempfile
 from pathlib import Path
+from urllib.parse import quote
 
 from mlstack.errors import SettingsError
 
@@ -59,3 +60,14 @@ def read_secret(setting: str, path: Path) -> str:
 def has_secret(path: Path) -> bool:
     """Return whether a file has a secret."""
     return path.exists() and path.stat().st_size > 0
+
+
+def with_password(uri: str, password: str) -> str:
+    """Return a MongoDB URI with the password of its user."""
+    user, at, rest = uri.partition("@")
+    if not at or user.count(":") != 1:
+        raise SettingsError(
+            "MONGO_PASSWORD_FILE needs a MONGO_URI that names a user and no password: "
+            "mongodb://USER@HOST:PORT/?authSource=admin"
+        )
+    return f"{user}:{quote(password, safe='')}@{rest}"

@@ -8,16 +8,20 @@ import os
 from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal, Self
-from urllib.parse import quote
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 
-from mlstack.errors import SettingsError
+from mlstack.errors import InvalidSettings, SettingsError, echo
+from mlstack.pasted_text import plain_value
 from mlstack.run_ids import read_run
-from mlstack.secret_files import read_secret
+from mlstack.secret_files import read_secret, with_password
 
 ROOT = Path(__file__).resolve().parent.parent
+
+_TEXTS: tuple[Any, ...] = (str, Path, Path | None)
+"""Types of settings whose value is taken as it is."""
 
 _Port = Annotated[int, Field(ge=1, le=65535)]
 _Url = Annotated[str, Field(pattern=r"^https?://[^/]")]
@@ -182,19 +186,18 @@ class Settings(BaseModel):
 
         Raises SettingsError if a variable has an invalid value.
         """
-        variables = {name: os.environ.get(name.upper(), "") for name in cls.model_fields}
+        names = {name: name.upper() for name in cls.model_fields}
+        variables = {name: plain_text(key, os.environ.get(key, "")) for name, key in names.items()}
         try:
             settings = cls.model_validate({name: text for name, text in variables.items() if text})
         except ValidationError as error:
-            faults = "; ".join(
-                f"{str(fault['loc'][0]).upper()}={fault['input']!r}: {fault['msg']}"
-                for fault in error.errors()
-            )
-            raise SettingsError(f"settings: {faults}") from error
+            raise InvalidSettings(
+                {names[str(fault["loc"][0])]: _reason(fault) for fault in error.errors()}
+            ) from error
         if settings.mongo_password_file is None:
             return settings
         password = read_secret("MONGO_PASSWORD_FILE", ROOT / settings.mongo_password_file)
-        uri = _with_password(settings.mongo_uri, password)
+        uri = with_password(settings.mongo_uri, password)
         return settings.model_copy(update={"mongo_uri": uri})
 
     @cached_property
@@ -272,15 +275,20 @@ class Settings(BaseModel):
         )
 
 
-def _with_password(uri: str, password: str) -> str:
-    """Return a MongoDB URI with the password of its user."""
-    user, at, rest = uri.partition("@")
-    if not at or user.count(":") != 1:
-        raise SettingsError(
-            "MONGO_PASSWORD_FILE needs a MONGO_URI that names a user and no password: "
-            "mongodb://USER@HOST:PORT/?authSource=admin"
-        )
-    return f"{user}:{quote(password, safe='')}@{rest}"
+def plain_text(key: str, text: str) -> str:
+    """Return the value of a setting as every program reads it; of a text as it is."""
+    field = Settings.model_fields.get(key.lower())
+    return text if field is None or field.annotation in _TEXTS else plain_value(text)
+
+
+def _reason(fault: ErrorDetails) -> str:
+    key, given = str(fault["loc"][0]).upper(), fault["input"]
+    reason = fault["msg"].removeprefix("Value error, ")
+    if key == "RUN_ID":
+        return f"{key}: {reason}"
+    is_number = fault["type"].startswith(("int", "float"))
+    hint = "; decimal numbers have a point, thousands no separator" if is_number else ""
+    return f"{key}={echo(given)}: {reason}{hint if ',' in str(given) else ''}"
 
 
 def _is_loopback(host: str) -> bool:

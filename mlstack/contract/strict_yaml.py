@@ -2,7 +2,6 @@
 
 import math
 import re
-from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -20,6 +19,7 @@ from mlstack.contract.yaml_advice import (
     without_invisible_ends,
 )
 from mlstack.errors import FileError, echo
+from mlstack.pasted_text import decode
 
 Location = tuple[str | int, ...]
 """Keys and positions from the document's root to a node."""
@@ -90,9 +90,8 @@ class YamlFile:
             content = path.read_bytes()
         except OSError as fault:
             raise error(path, None, f"cannot be read: {fault}") from fault
-        encoding = "utf-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig"
         try:
-            text = content.decode(encoding)
+            text = decode(content)
         except UnicodeDecodeError as fault:
             line = content.count(b"\n", 0, fault.start) + 1
             raise error(path, line, "is not UTF-8: save the file in this encoding") from fault

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlstack.errors import echo, shortened
+from mlstack.pasted_text import CLOSING_QUOTES, INVISIBLE, OPENING_QUOTES
 
-_INVISIBLE = "\u00a0\u2007\u202f\u200b\u200c\u200d\u2060\ufeff"
-_OPENING, _CLOSING = "\u201c\u201e\u2018\u201a\u00ab", "\u201d\u2019\u00bb"
 _IN_QUOTES = "write a text with special characters in quotes"
 _SHAPES = {
     "tuple_type": "write a list: [A, B]",
@@ -43,15 +42,21 @@ class Plain:
 
 def without_invisible_ends(text: str) -> str:
     """Remove spaces that nobody sees, which other programs put around a copied text."""
-    return text.strip(_INVISIBLE)
+    return text.strip(INVISIBLE)
 
 
 def has_loose_quote(text: str) -> bool:
     """Whether a text without quotes begins or ends with a typographic quote meant as one."""
     first, last = text[:1], text[-1:]
-    if first and first in _OPENING + _CLOSING:
-        return last in _OPENING + _CLOSING or not any(mark in text[1:] for mark in _CLOSING)
-    return bool(last) and last in _CLOSING and not any(mark in text[:-1] for mark in _OPENING)
+    if first and first in OPENING_QUOTES + CLOSING_QUOTES:
+        return last in OPENING_QUOTES + CLOSING_QUOTES or not any(
+            mark in text[1:] for mark in CLOSING_QUOTES
+        )
+    return (
+        bool(last)
+        and last in CLOSING_QUOTES
+        and not any(mark in text[:-1] for mark in OPENING_QUOTES)
+    )
 
 
 def about_syntax(problem: str, lines: str) -> str:
@@ -59,9 +64,9 @@ def about_syntax(problem: str, lines: str) -> str:
     hint = ""
     if "'\\t'" in problem:
         hint = "indent with spaces, not with tabs"
-    elif unseen := [mark for mark in lines if mark in _INVISIBLE]:
+    elif unseen := [mark for mark in lines if mark in INVISIBLE]:
         hint = f"the line has an invisible character (U+{ord(unseen[0]):04X}): type a space instead"
-    elif any(mark in lines for mark in _OPENING + _CLOSING):
+    elif any(mark in lines for mark in OPENING_QUOTES + CLOSING_QUOTES):
         hint = "the line has typographic quotes: write \" or '"
     elif "end of stream" in problem:
         hint = "a quote or bracket is not closed"

@@ -41,6 +41,97 @@ def _next_make(given: dict[str, str] | None = None) -> None:
     os.environ.update(given or {})
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("API_PORT=9800", "API_PORT = 9800", "export API_PORT=9800", " API_PORT=9800 # mine"),
+        *('API_PORT="9800"', "API_PORT='9800' # mine", "API_PORT=\u201c9800\u201d"),
+        *("API_PORT=\u00a09800\u200b", "API_PORT\u00a0=\u00a09800", "\ufeffAPI_PORT=9800"),
+        *("API_PORT=+9800", "API_PORT=9_800", "API_PORT=9800.0", 'API_PORT=" 9800 "'),
+    ],
+)
+@pytest.mark.parametrize(
+    ("end", "encoding"), [("\n", "utf-8"), ("\r\n", "utf-8-sig"), ("\r\n", "utf-16")]
+)
+def test_number_may_be_written_as_people_do(root: Path, line: str, end: str, encoding: str) -> None:
+    """Programs and Docker Compose get the plain number, whatever stands around it."""
+    text = FILE.replace("API_PORT=9696", line).replace("\n", end)
+    (root / ".env.embedded").write_bytes(text.encode(encoding))
+    assert environments.set_up("embedded").api_port == 9800
+    assert (os.environ["API_PORT"], os.environ["API_URL"]) == ("9800", "http://127.0.0.1:9800")
+    assert dotenv_values(root / ".env")["TRAIN_TRIALS"] == "50"
+    written = (root / ".env").read_bytes()
+    assert written.count(b"API_PORT=") == 1
+    assert written.isascii()
+    assert b"\r" not in written
+    _next_make()
+    assert environments.load("embedded").api_port == 9800
+    _next_make({"API_PORT": "9900"})
+    environments.set_up("embedded")
+    _next_make()
+    assert environments.load("embedded").api_port == 9900
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("API_PORT=96x", r"API_PORT='96x': Input should be a valid integer"),
+        ("API_PORT=9,696", r"API_PORT='9,696': .* thousands no separator"),
+        ("API_PORT=99999", r"API_PORT='99999': .* less than or equal to 65535"),
+        ("API_PORT: 9696", r"'API_PORT: 9696' is not understood: write NAME=value"),
+        ("API_PORT", r"'API_PORT' is not understood"),
+        ("set API_PORT=9696", r"'set API_PORT=9696' is not understood"),
+        ('API_PORT="9696', r"is not understood: .* close every quote"),
+        ("api_port=9696", r"write API_PORT instead of api_port"),
+        ("STREAM_ENGINE=kafka", r"STREAM_ENGINE='kafka': Input should be 'polling' or 'kcl'"),
+        ("RUN_ID=nonsense", r"RUN_ID: 'nonsense' is not a run id"),
+    ],
+)
+def test_mistake_in_the_file_has_its_line(root: Path, line: str, reason: str) -> None:
+    """One sentence names file, line and setting."""
+    name = "RUN_ID=" if line.startswith(("RUN_ID", "STREAM")) else "API_PORT=9696"
+    (root / ".env.embedded").write_text(FILE.replace(name, line, 1))
+    number = 2 if name == "RUN_ID=" else 3
+    with pytest.raises(
+        SettingsError, match=rf"^\.env\.embedded, line {number}: .*{reason}"
+    ) as caught:
+        environments.load("embedded")
+    assert "\n" not in str(caught.value)
+
+
+def test_mistake_on_the_command_line_names_no_file() -> None:
+    """A setting that was given to make is not looked for in the file."""
+    _next_make({"API_PORT": "96x"})
+    with pytest.raises(SettingsError, match=r"^API_PORT='96x': Input"):
+        environments.load("embedded")
+
+
+def test_setting_with_two_values_is_refused(root: Path) -> None:
+    """Which one counts would be a guess; the same one twice is none."""
+    (root / ".env.embedded").write_text(f"{FILE}API_PORT=9696\n")
+    assert environments.load("embedded").api_port == 9696
+    (root / ".env.embedded").write_text(f"{FILE}API_PORT=9700\n")
+    with pytest.raises(SettingsError, match="API_PORT has one value in line 3 and another in"):
+        environments.load("embedded")
+
+
+def test_file_in_latin_1_is_refused_with_its_line(root: Path) -> None:
+    """Its letters would be a guess."""
+    text = FILE.replace("RUN_ID=", "DATA_FILE=/data/M\u00e4rz.csv")
+    (root / ".env.embedded").write_bytes(text.encode("latin-1"))
+    with pytest.raises(SettingsError, match=r"\.env\.embedded, line 2: is not UTF-8"):
+        environments.load("embedded")
+
+
+@pytest.mark.parametrize("name", ["embedded", "local", "cloud"])
+def test_shipped_file_is_copied_as_it_is(root: Path, name: str) -> None:
+    """Comments and values stay, for whoever reads `.env`."""
+    text = (ROOT / f".env.{name}").read_text()
+    (root / f".env.{name}").write_text(text)
+    environments.set_up(name)
+    assert (root / ".env").read_text().endswith(text)
+
+
 def test_load_takes_values_from_the_file() -> None:
     settings = environments.load("embedded")
     assert settings.api_port == 9696
