@@ -31,6 +31,8 @@ service :=
 RUN_ID :=
 # file that `make restore` reads
 BACKUP :=
+# entry that `make quarantine` stores again, or all
+REPLAY :=
 # drift of the contract that `make demo-drift` sends; empty: the first one
 DRIFT :=
 # the folder of a package, for `make check`
@@ -176,6 +178,10 @@ adopt: $(PACKAGES) ## Take over containers and volumes that another clone or the
 .PHONY: prune
 prune: $(PACKAGES) ## Remove data older than KEEP_..._DAYS now (a schedule does so daily)
 	@$(RUN) $(JOB) operations.retention.prune
+
+.PHONY: quarantine
+quarantine: $(PACKAGES) ## List what can never be stored, or store it again (REPLAY=all)
+	@$(RUN) $(JOB) operations.quarantine $(if $(REPLAY),"$(REPLAY)")
 
 .PHONY: backup
 backup: $(PACKAGES) ## Save MongoDB, MLflow and the deployment to a file in backups/; nothing stops

@@ -19,6 +19,7 @@ from mlstack.data.customer_generator import CustomerGenerator
 from mlstack.deployment.record import DeploymentState
 from mlstack.settings import ROOT
 from tests.support.api_server import ApiServer, send
+from tests.support.keeper import LogKeeper
 from tests.support.models import keep_model
 from tests.support.mongo import MongoServer
 from tests.support.ports import free_port
@@ -41,8 +42,9 @@ def main() -> None:
             DeploymentState(state).write_record(RUN_ID, "benchmark")
         with (
             MongoServer(folder / "mongo", free_port()) as mongo,
-            ApiServer(states[0], MONGO_URI=mongo.uri) as logged,
-            ApiServer(states[1], app="benchmarks.unlogged_app:app", MONGO_URI=mongo.uri) as bare,
+            LogKeeper(states[0], MONGO_URI=mongo.uri),
+            ApiServer(states[0]) as logged,
+            ApiServer(states[1], app="benchmarks.unlogged_app:app") as bare,
         ):
             seconds = measure([logged, bare], bodies, requests)
     medians = [statistics.median(each) * 1000 for each in seconds]

@@ -16,6 +16,7 @@ from mlstack.contract import Contract
 from mlstack.deployment.record import DeploymentState
 from mlstack.settings import ROOT
 from tests.support.api_server import ApiServer
+from tests.support.keeper import LogKeeper
 from tests.support.ledger import Client, assert_ledger_holds
 from tests.support.models import keep_model
 from tests.support.mongo import MongoServer
@@ -39,17 +40,18 @@ def main() -> None:
         DeploymentState(state).write_record(RUN_ID, "benchmark")
         with (
             MongoServer(Path(name) / "mongo", free_port()) as mongo,
-            ApiServer(state, MONGO_URI=mongo.uri) as server,
+            LogKeeper(state, MONGO_URI=mongo.uri) as keeper,
+            ApiServer(state) as server,
         ):
             with Client(server, contract) as client:
-                backlog, drained = run_outage(client, server, mongo, minutes)
+                backlog, drained = run_outage(client, keeper, mongo, minutes)
             assert_ledger_holds(client, mongo)
     print(f"\nbacklog {backlog:,.0f} records, drained in {drained:.1f} s")
     print(f"answered {len(client.answered):,}, refused {len(client.refused)}, lost 0")
 
 
 def run_outage(
-    client: Client, server: ApiServer, mongo: MongoServer, minutes: float
+    client: Client, keeper: LogKeeper, mongo: MongoServer, minutes: float
 ) -> tuple[float, float]:
     """Run the outage; return the final backlog and the seconds to drain it."""
     print("| | requests | p50 ms | p99 ms |\n|---|---|---|---|")
@@ -57,10 +59,10 @@ def run_outage(
     phase(client, "before", 60)
     mongo.kill()
     phase(client, f"MongoDB down, {minutes:g} min", minutes * 60)
-    backlog = server.metric(SPOOL)
+    backlog = keeper.metric(SPOOL)
     mongo.start()
     started = time.monotonic()
-    wait_until(lambda: server.metric(SPOOL) < NEARLY_EMPTY, "the spool drains", DRAIN_SECONDS)
+    wait_until(lambda: keeper.metric(SPOOL) < NEARLY_EMPTY, "the spool drains", DRAIN_SECONDS)
     drained = time.monotonic() - started
     phase(client, "after", 30)
     return backlog, drained

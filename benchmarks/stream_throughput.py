@@ -26,6 +26,7 @@ from mlstack.deployment.record import DeploymentState
 from mlstack.prediction_log.mongo_database import DATABASE
 from mlstack.settings import ROOT
 from tests.support.aws import moto, put, running
+from tests.support.keeper import LogKeeper
 from tests.support.models import keep_model
 from tests.support.mongo import mongo_server
 from tests.support.ports import free_port
@@ -57,8 +58,9 @@ def main() -> None:
         DeploymentState(folder / "state").write_record(RUN_ID, "benchmark")
         with mongo_server(folder / "mongo", port), running(emulator) as kinesis:
             uri = f"mongodb://127.0.0.1:{port}"
-            server = StreamServer(folder / "state", MONGO_URI=uri, **emulator.environment)
-            with server:
+            server = StreamServer(folder / "state", **emulator.environment)
+            keeper = LogKeeper(folder / "state", MONGO_URI=uri)
+            with keeper, server:
                 latencies = latency(kinesis, customers(contract, RATE * LATENCY_SECONDS))
             median, last = statistics.median(latencies), statistics.quantiles(latencies, n=100)[98]
             print(f"put -> result at {RATE} records/s: p50 {median:.3f} s, p99 {last:.3f} s")
@@ -76,7 +78,7 @@ def main() -> None:
                     print(f"plain loop, reads, answers, stores:   {storing:8,.0f} records/s")
                     client.drop_database(DATABASE)
                     shutil.rmtree(folder / "state" / "stream")
-                    served, stored = stream_server(server, total)
+                    served, stored = stream_server(server, keeper, total)
                     print(f"stream server, answered:              {served:8,.0f} records/s")
                     print(f"stream server, answered and stored:   {stored:8,.0f} records/s")
                     turns.append((served, storing))
@@ -158,17 +160,17 @@ def plain_loop(
     return count / (time.monotonic() - started)
 
 
-def stream_server(server: StreamServer, records: int) -> tuple[float, float]:
+def stream_server(server: StreamServer, keeper: LogKeeper, records: int) -> tuple[float, float]:
     """Return records per second until all are answered, and until all are stored.
 
     Records and time count from the end of the first batch.
     """
-    with server:
+    with keeper, server:
         wait_until(lambda: _answered(server) > 0, "the first batch")
         first, started = _answered(server), time.monotonic()
         wait_until(lambda: _answered(server) >= records, "the backlog is answered", 600)
         answered = time.monotonic() - started
-        wait_until(lambda: server.metric("mlstack_spool_records") == 0, "it is stored", 600)
+        wait_until(lambda: keeper.metric("mlstack_spool_records") == 0, "it is stored", 600)
         stored = time.monotonic() - started
         return (records - first) / answered, (records - first) / stored
 

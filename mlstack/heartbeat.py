@@ -70,6 +70,12 @@ def stream_server(settings: Settings) -> Heartbeat:
     return Heartbeat(settings.state_path / "stream" / name, 60)
 
 
+def log_keeper(settings: Settings) -> Heartbeat:
+    """Return the heartbeat of the log keeper, which beats even while MongoDB is away."""
+    # A batch of known predictions takes up to 20 calls of up to 5 s.
+    return Heartbeat(settings.state_path / "keeper" / "heartbeat", 120)
+
+
 def simulator(name: str, settings: Settings) -> Heartbeat:
     """Return the heartbeat of a simulator on this host."""
     name = f"heartbeat-{name}-{os.uname().nodename}"
@@ -79,6 +85,7 @@ def simulator(name: str, settings: Settings) -> Heartbeat:
 _HEARTBEATS: dict[str, Callable[[Settings], Heartbeat]] = {
     "aws_keeper": aws_keeper,
     "stream_server": stream_server,
+    "log_keeper": log_keeper,
     "send_data_api": partial(simulator, "send_data_api"),
     "send_data_kinesis": partial(simulator, "send_data_kinesis"),
 }

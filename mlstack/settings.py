@@ -92,6 +92,7 @@ class Settings(BaseModel):
     aws_port: _Port = 4566
     mongo_port: _Port = 27018
     stream_metrics_port: _Port = 9697
+    keeper_metrics_port: _Port = 9698
     evidently_port: _Port = 8085
     prometheus_port: _Port = 9090
     reports_port: _Port = 8888
@@ -141,6 +142,9 @@ class Settings(BaseModel):
 
     keep_predictions_days: float = Field(default=30, gt=0)
     """Retention of predictions and outcomes in MongoDB."""
+
+    keep_quarantine_days: float = Field(default=90, gt=0)
+    """Retention of entries that can never be stored."""
 
     keep_reports_days: float = Field(default=30, gt=0)
     """Retention of reports: pages and documents."""
@@ -209,6 +213,16 @@ class Settings(BaseModel):
     def state_path(self) -> Path:
         """The state folder; relative paths start at the project root."""
         return ROOT / self.state_dir
+
+    @property
+    def spool_path(self) -> Path:
+        """The folder of the servers' spools."""
+        return self.state_path / "spool"
+
+    @property
+    def quarantine_path(self) -> Path:
+        """The folder of what can never be stored."""
+        return self.state_path / "quarantine"
 
     @cached_property
     def reports_path(self) -> Path:

@@ -57,7 +57,7 @@ def post_worker_init(_: "Worker") -> None:
 
 
 def worker_exit(_: "Arbiter", __: "Worker") -> None:
-    """Remove the worker's statement and drain its log briefly."""
+    """Remove the worker's statement and close its spool."""
     from server.predict_api_server import prediction_log, watcher
 
     watcher.stop()

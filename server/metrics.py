@@ -10,8 +10,6 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYP
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from mlstack.prediction_log.metrics import LogMetrics
-
 __all__ = ["CONTENT_TYPE", "FOLDER_VARIABLE", "Metrics"]
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -61,8 +59,6 @@ class Metrics:
             registry=self._registry,
             multiprocess_mode="livemax",
         )
-        self.prediction_log = LogMetrics(self._registry, "api")
-        """Metrics of the prediction log."""
         self._loaded_run_id: str | None = None
         self._children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
 

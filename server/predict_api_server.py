@@ -79,6 +79,6 @@ def create_app(
 
 metrics = Metrics()
 _settings = Settings.load()
-prediction_log = PredictionLog(_settings, "api", metrics.prediction_log)
+prediction_log = PredictionLog(_settings, "api")
 watcher = ModelWatcher(_settings, SERVER_NAME, prediction_log, metrics.model_loaded)
 app = create_app(_settings, watcher, metrics, prediction_log)

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from werkzeug.exceptions import HTTPException
 
 from mlstack.errors import ContractError, InvalidCustomer, InvalidRequest
-from mlstack.prediction_log.spool import SpoolError
+from mlstack.prediction_log.segment import SpoolError
 from mlstack.settings import ROOT, Settings
 from mlstack.web.problems import Kind, Problem, http_kind, http_problem
 from mlstack.web.request_checks import RequestRefused

@@ -4,15 +4,12 @@ Entry point: `python -m server.serve_kinesis`.
 """
 
 import logging
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Protocol
-
-from prometheus_client import start_http_server
 
 from mlstack import command_line, heartbeat
 from mlstack.deployment.watcher import ModelWatcher
-from mlstack.errors import SettingsError
+from mlstack.metrics_port import expose
 from mlstack.model.mlflow_api import shorten_timeouts
 from mlstack.prediction_log.prediction_log import PredictionLog
 from mlstack.settings import Settings
@@ -32,9 +29,7 @@ SERVER_NAME = "predict-kinesis"
 
 log = logging.getLogger(__name__)
 
-# For running batches. After that the watcher stops and the log drains, with its last calls to
-# MongoDB and the monitor: 25 s in total if both hang. The process that starts this server must wait
-# that long.
+# For running batches. After that the watcher stops, and the spool is closed.
 _GRACE_SECONDS = 4.0
 
 
@@ -53,8 +48,9 @@ def serve(settings: Settings, stop: Stop, liveness: Liveness) -> None:
     metrics = StreamMetrics()
     client = kinesis_client()
     with ExitStack() as stack:
-        stack.enter_context(_exposed(settings, metrics))
-        prediction_log = PredictionLog(settings, "kinesis", metrics.prediction_log)
+        port = settings.stream_metrics_port
+        stack.enter_context(expose(metrics.registry, settings, port, "STREAM_METRICS_PORT"))
+        prediction_log = PredictionLog(settings, "kinesis")
         prediction_log.start()
         stack.callback(prediction_log.stop)
         watcher = ModelWatcher(settings, SERVER_NAME, prediction_log, metrics.model_loaded)
@@ -86,25 +82,6 @@ def _engine(settings: Settings, context: EngineContext) -> Engine:
     from server.stream.kcl import KclEngine  # noqa: PLC0415 - see above
 
     return KclEngine(context, settings.predictions_stream)
-
-
-@contextmanager
-def _exposed(settings: Settings, metrics: StreamMetrics) -> Iterator[None]:
-    """Serve the metrics on their port."""
-    address, port = settings.listens_on, settings.stream_metrics_port
-    try:
-        server, thread = start_http_server(port, address, metrics.registry)
-    except OSError as error:
-        raise SettingsError(
-            f"port {port} for metrics cannot be used ({error.strerror}): is another stream "
-            "server running? Set STREAM_METRICS_PORT to a free one"
-        ) from error
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def main() -> None:

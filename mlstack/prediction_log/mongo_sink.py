@@ -3,13 +3,19 @@
 Whichever of the two arrives later copies the outcome into its prediction.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
+import bson
+from bson.errors import BSONError
+from bson.raw_bson import RawBSONDocument
 from pymongo import ASCENDING, UpdateOne
-from pymongo.errors import BulkWriteError
+from pymongo.collection import Collection
+from pymongo.errors import BulkWriteError, OperationFailure
 
 from mlstack.contract.prediction_fields import CREATED_AT, RUN_ID, TARGET, TARGET_AT
 from mlstack.prediction_log.mongo_database import (
@@ -26,7 +32,31 @@ _CALL_SECONDS = 5.0
 # Each update is a separate disk write; even a slow disk can do this many in time.
 _UPDATES = 50
 
+# The server's limit for a document is 16 MiB; an update needs some bytes around it.
+_MAX_BYTES = 16 * 1024 * 1024 - 16 * 1024
+# Codes of a server that cannot write now: stepping down, shutting down, no rights, no disk space,
+# time limit, write conflict and the like (mongodb/mongo, error_codes.yml). Any other failure of a
+# single document is about that document.
+_PASSING = frozenset(
+    {1, 6, 7, 8, 11, 13, 18, 39, 46, 50, 64, 89, 91, 112, 189, 202, 262}
+    | {9001, 10107, 11600, 11601, 11602, 13388, 13435, 13436, 14031}
+)
+
+# Codes with which a server refuses a whole command because of a document in it: bad value, not
+# parsed, wrong type, nested too deeply, invalid BSON, too large.
+_ABOUT_A_DOCUMENT = frozenset({2, 9, 14, 15, 22, 10334, 17419})
+
 Document = Mapping[str, Any]
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A document that can be encoded, with its position among those given."""
+
+    number: int
+    fields: Document
+    encoded: RawBSONDocument
 
 
 class MongoSink:
@@ -46,59 +76,81 @@ class MongoSink:
             self._predictions.create_index([(CREATED_AT, ASCENDING)])
             self._outcomes.create_index([(TARGET_AT, ASCENDING)])
 
-    def store_predictions(self, documents: Sequence[Document]) -> None:
+    def store_predictions(self, documents: Sequence[Document]) -> dict[int, str]:
         """Store predictions (`Prediction.document`); existing ones are kept.
 
         A newer one replaces an older one only if another model made it: a stream record whose
         answer was kept but not published is answered again, and the published answer must be
-        stored. Raises StorageUnavailable if some are not stored; store all of them again.
+        stored. Returns the reasons of those that can never be stored, by position. Raises
+        StorageUnavailable if others are not stored; store all of them again. Raises ValueError if
+        MongoDB refuses the whole call because of a document: store them one by one.
         """
-        rows = [_with_date(document, CREATED_AT) for document in documents]
-        with mongo_errors():
-            for some in _batches(self._insert(rows)):
-                self._predictions.bulk_write(
-                    [_replace_other_model(row) for row in some], ordered=False
-                )
-            ids = [row[ID] for row in rows]
+        rows, refused = _storable(documents, CREATED_AT)
+        with _storing():
+            known = self._insert(rows, refused)
+            self._update(self._predictions, known, _replace_other_model, refused)
+            ids = [row.fields[ID] for row in rows if row.number not in refused]
             self._copy_outcomes(self._outcomes.find({ID: {"$in": ids}}))
+        return refused
 
-    def store_outcomes(self, documents: Sequence[Document]) -> None:
+    def store_outcomes(self, documents: Sequence[Document]) -> dict[int, str]:
         """Store outcomes (`Outcome.document`); the latest one per prediction wins.
 
-        Raises StorageUnavailable as `store_predictions`.
+        Returns and raises as `store_predictions`.
         """
-        outcomes = [_with_date(document, TARGET_AT) for document in documents]
-        latest = {o[ID]: o for o in sorted(outcomes, key=lambda o: o[TARGET_AT])}
-        with mongo_errors():
-            for some in _batches(latest.values()):
-                try:
-                    self._outcomes.bulk_write(
-                        [_set_if_later(o, upsert=True) for o in some], ordered=False
-                    )
-                except BulkWriteError as error:
-                    _raise_unless_duplicates(error)
-                self._copy_outcomes(some)
+        rows, refused = _storable(documents, TARGET_AT)
+        latest = {row.fields[ID]: row for row in sorted(rows, key=lambda r: r.fields[TARGET_AT])}
+        with _storing():
+            self._update(self._outcomes, list(latest.values()), _upsert_if_later, refused)
+            self._copy_outcomes(row.fields for row in latest.values() if row.number not in refused)
+        return refused
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
-    def _insert(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _insert(self, rows: Sequence[_Row], refused: dict[int, str]) -> list[_Row]:
         """Insert new predictions; return those that already exist."""
+        if not rows:
+            return []
         try:
-            self._predictions.insert_many(rows, ordered=False)
+            # Each was encoded once already, to see whether it can be.
+            self._predictions.insert_many([row.encoded for row in rows], ordered=False)
         except BulkWriteError as error:
-            _raise_unless_duplicates(error)
-            return [rows[failure["index"]] for failure in error.details["writeErrors"]]
+            return _sort_failures(error, rows, refused)
         return []
+
+    def _update(
+        self,
+        collection: Collection[dict[str, Any]],
+        rows: Sequence[_Row],
+        update: Callable[[Document], UpdateOne],
+        refused: dict[int, str],
+    ) -> None:
+        for some in _batches(rows):
+            try:
+                collection.bulk_write([update(row.fields) for row in some], ordered=False)
+            except BulkWriteError as error:
+                _sort_failures(error, some, refused)
 
     def _copy_outcomes(self, outcomes: Iterable[Document]) -> None:
         for some in _batches(outcomes):
             self._predictions.bulk_write([_set_if_later(o) for o in some], ordered=False)
 
 
-def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    rest = iter(documents)
+@contextmanager
+def _storing() -> Iterator[None]:
+    with mongo_errors():
+        try:
+            yield
+        except OperationFailure as error:
+            if not isinstance(error, BulkWriteError) and error.code in _ABOUT_A_DOCUMENT:
+                raise ValueError(f"MongoDB refuses it: {error}") from error
+            raise
+
+
+def _batches(items: Iterable[_T]) -> Iterator[list[_T]]:
+    rest = iter(items)
     while some := list(islice(rest, _UPDATES)):
         yield some
 
@@ -120,13 +172,47 @@ def _set_if_later(outcome: Document, *, upsert: bool = False) -> UpdateOne:
     return UpdateOne(earlier, {"$set": fields}, upsert=upsert)
 
 
-def _raise_unless_duplicates(error: BulkWriteError) -> None:
-    """Raise the error again unless all failures are duplicate keys."""
+def _upsert_if_later(outcome: Document) -> UpdateOne:
+    return _set_if_later(outcome, upsert=True)
+
+
+def _storable(documents: Sequence[Document], time_field: str) -> tuple[list[_Row], dict[int, str]]:
+    """Encode documents; return them, and the reasons why others can never be stored."""
+    rows, refused = list[_Row](), dict[int, str]()
+    for number, document in enumerate(documents):
+        try:
+            fields = {**document, time_field: datetime.fromisoformat(document[time_field])}
+            encoded = bson.encode(fields)
+            if not (isinstance(fields[ID], str) and fields[time_field].tzinfo):
+                raise ValueError(f"{ID} must be text, {time_field} must have a time zone")  # noqa: TRY301 - one list of reasons
+        except KeyError as error:
+            refused[number] = f"it has no field {error}"
+        except (BSONError, ValueError, TypeError, OverflowError, RecursionError) as error:
+            refused[number] = f"MongoDB has no form for it: {error}"
+        else:
+            if len(encoded) > _MAX_BYTES:
+                refused[number] = f"it has {len(encoded):,} bytes, MongoDB takes {_MAX_BYTES:,}"
+            else:
+                rows.append(_Row(number, fields, RawBSONDocument(encoded)))
+    return rows, refused
+
+
+def _sort_failures(
+    error: BulkWriteError, rows: Sequence[_Row], refused: dict[int, str]
+) -> list[_Row]:
+    """Return the rows that exist already, and note those that MongoDB refuses for good.
+
+    Raises the error again if another row failed, as it may be stored later.
+    """
     failures = error.details["writeErrors"]
     # A write that too few cluster members acknowledged does not count as stored.
-    if error.details["writeConcernErrors"] or any(f["code"] != _DUPLICATE_KEY for f in failures):
+    if error.details["writeConcernErrors"] or any(f["code"] in _PASSING for f in failures):
         raise error
-
-
-def _with_date(document: Document, field: str) -> dict[str, Any]:
-    return {**document, field: datetime.fromisoformat(document[field])}
+    known = []
+    for failure in failures:
+        row = rows[failure["index"]]
+        if failure["code"] == _DUPLICATE_KEY:
+            known.append(row)
+        else:
+            refused[row.number] = f"MongoDB refuses it: {failure['errmsg']}"
+    return known

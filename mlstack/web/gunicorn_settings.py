@@ -12,7 +12,6 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 from mlstack.errors import MlstackError
 from mlstack.model.mlflow_api import shorten_timeouts
-from mlstack.prediction_log.mongo_database import mongo_client
 from mlstack.settings import ROOT, Settings
 
 __all__ = [
@@ -47,7 +46,6 @@ def load_settings() -> Settings:
     try:
         settings = Settings.load()
         _ = settings.feedback_token
-        mongo_client(settings.mongo_uri).close()
     except MlstackError as error:
         sys.exit(str(error))
     return settings

@@ -1,4 +1,4 @@
-"""Back up MongoDB's documents and the deployment record.
+"""Back up MongoDB's documents, the quarantine and the deployment record.
 
 Documents are saved unchanged as BSON, about a thousand per archive member. Model copies are
 omitted, because servers download them from MLflow again.
@@ -15,9 +15,10 @@ from bson.raw_bson import RawBSONDocument
 from mlstack.deployment.record import DeploymentState
 from mlstack.files import write_atomically
 from mlstack.prediction_log.mongo_database import open_database
+from mlstack.prediction_log.quarantine import DATABASE, Quarantine
 from operations.backup.archive import ArchiveWriter
 
-_DOCUMENTS, _DEPLOYMENTS = "mongodb", "state"
+_DOCUMENTS, _DEPLOYMENTS, _QUARANTINE = "mongodb", "state", "quarantine"
 _BATCH = 1000
 _RAW = CodecOptions(document_class=RawBSONDocument)
 # The record comes last, because servers start once it exists.
@@ -62,6 +63,23 @@ def restore_documents(uri: str, folder: Path) -> dict[str, int]:
                 database[path.parent.name].insert_many(documents)
         names = [path.name for path in (folder / _DOCUMENTS).glob("*")]
         return {name: database[name].count_documents({}) for name in names}
+
+
+def save_quarantine(quarantine: Quarantine, archive: ArchiveWriter) -> dict[str, int]:
+    """Add what is in quarantine; return the number of entries. Raises QuarantineError."""
+    count = quarantine.count()
+    if count:
+        archive.add(f"{_QUARANTINE}/{DATABASE}", quarantine.copy())
+        for path in quarantine.damaged_files():
+            archive.add_file(f"{_QUARANTINE}/{path.name}", path)
+    return {"quarantine": count}
+
+
+def restore_quarantine(quarantine: Quarantine, folder: Path) -> dict[str, int]:
+    """Write a backup's quarantine into the state folder; return the number of entries."""
+    for path in (folder / _QUARANTINE).glob("*"):
+        write_atomically(quarantine.folder / path.name, path.read_bytes())
+    return {"quarantine": quarantine.count()}
 
 
 def save_deployments(state: Path, archive: ArchiveWriter) -> dict[str, int]:

@@ -8,9 +8,10 @@ from typing import IO
 
 from mlstack import command_line
 from mlstack.errors import MlstackError
+from mlstack.prediction_log.quarantine import Quarantine
 from mlstack.settings import Settings
 from operations.backup.archive import ArchiveWriter, BackupError, Manifest
-from operations.backup.contents import save_deployments, save_documents
+from operations.backup.contents import save_deployments, save_documents, save_quarantine
 from operations.backup.mlflow_files import MlflowFiles
 from operations.maintenance import maintenance
 
@@ -24,6 +25,7 @@ def create_backup(settings: Settings, stream: IO[bytes], say: Callable[[str], ob
     Raises:
         MaintenanceError: a pruning, another backup or a restore takes too long.
         StorageUnavailable: MongoDB does not answer.
+        QuarantineError: the quarantine cannot be read.
         BackupError: MLflow's database cannot be copied.
         OSError: writing to the stream or reading a file fails.
     """
@@ -35,6 +37,7 @@ def create_backup(settings: Settings, stream: IO[bytes], say: Callable[[str], ob
         counts = {
             **save_deployments(settings.state_path, archive),
             **save_documents(settings.mongo_uri, archive),
+            **save_quarantine(Quarantine(settings.quarantine_path), archive),
             **mlflow.save(archive),
         }
         version = importlib.metadata.version("mlflow-skinny")

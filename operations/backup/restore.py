@@ -7,9 +7,15 @@ from typing import IO
 from mlstack import command_line
 from mlstack.deployment.record import DeploymentState
 from mlstack.errors import MlstackError
+from mlstack.prediction_log.quarantine import Quarantine
 from mlstack.settings import Settings
 from operations.backup.archive import BackupError, Manifest, unpack
-from operations.backup.contents import has_documents, restore_deployments, restore_documents
+from operations.backup.contents import (
+    has_documents,
+    restore_deployments,
+    restore_documents,
+    restore_quarantine,
+)
 from operations.backup.mlflow_files import MlflowFiles
 from operations.maintenance import maintenance
 
@@ -38,8 +44,10 @@ def restore_backup(settings: Settings, stream: IO[bytes]) -> Manifest:
             restored = {
                 **mlflow.restore(folder),
                 **restore_documents(settings.mongo_uri, folder),
+                **restore_quarantine(Quarantine(settings.quarantine_path), folder),
             }
-            if wrong := restored.items() - manifest.counts.items():
+            # A backup of an earlier release has no quarantine.
+            if wrong := restored.items() - {"quarantine": 0, **manifest.counts}.items():
                 raise BackupError(f"the counts differ from the backup's: {sorted(wrong)}")
             # Last, because servers start once the deployment record exists.
             restore_deployments(settings.state_path, folder)
@@ -63,6 +71,8 @@ def _require_empty(
     found = mlflow.list_contents()
     if has_documents(settings.mongo_uri):
         found.append("documents in MongoDB")
+    if Quarantine(settings.quarantine_path).count():
+        found.append("entries in quarantine")
     if state.record() is not None or state.history():
         found.append("a deployment")
     found += [f"{name} running" for name in sorted({each.server for each in state.statements()})]

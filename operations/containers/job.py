@@ -22,6 +22,7 @@ _SERVICES = {
     "operations.aws": "aws-keeper",
     "operations.backup": "agent",
     "operations.demo": "agent",
+    "operations.quarantine": "agent",
     "operations.retention": "agent",
     "reporting": "agent",
     "server": "model-server-api",
@@ -41,7 +42,7 @@ _RECEIVE = 'cat >"$DATA_FILE" && exec "$@"'
 def service_of(module: str) -> str:
     """Return the service that can run a module; raise StackError if none can."""
     for package, service in _SERVICES.items():
-        if module.startswith(f"{package}."):
+        if f"{module}.".startswith(f"{package}."):
             return service
     raise StackError(f"{module}: no service's image contains this module")
 

@@ -7,7 +7,10 @@ from operations.errors import StackError
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "model-registry": ("mlflow_server", "prefect_server", "agent", "localstack", "aws-keeper"),
-    "serve": ("model-server-api", "model-server-streams", "send_data-api", "send_data-kinesis"),
+    "serve": (
+        *("model-server-api", "model-server-streams", "log-keeper"),
+        *("send_data-api", "send_data-kinesis"),
+    ),
     "monitoring": ("evidently_service", "prometheus", "grafana", "nginx", "proxy"),
 }
 """Services by group; MongoDB and its account start as dependencies."""

@@ -62,6 +62,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
     api = _url(settings.api_port)
     reports = _url(settings.reports_port)
     metrics = _url(settings.stream_metrics_port)
+    keeper = _url(settings.keeper_metrics_port)
     monitor = _url(settings.evidently_port)
     prometheus = _url(settings.prometheus_port)
     return (
@@ -178,7 +179,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
             host=bind,
             port=settings.api_port,
             port_variable="API_PORT",
-            # Leaves time for the longest request, and then for draining the log.
+            # Leaves time for the longest request.
             stop_seconds=40,
         ),
         Service(
@@ -192,8 +193,18 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
             port=settings.stream_metrics_port,
             port_variable="STREAM_METRICS_PORT",
             waits_for=f"{aws}/moto-api/",
-            # MongoDB and the monitoring service may hang; see `server.serve_kinesis`.
             stop_seconds=40,
+        ),
+        Service(
+            name="log-keeper",
+            group=SERVE,
+            command=_module("mlstack.prediction_log.keeper"),
+            follows_settings=True,
+            probe=heartbeat.log_keeper(settings).check,
+            address=f"{keeper}/metrics",
+            host=bind,
+            port=settings.keeper_metrics_port,
+            port_variable="KEEPER_METRICS_PORT",
         ),
         *(
             Service(

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from mlstack.deployment.record import DeploymentState
+from mlstack.prediction_log.quarantine import Quarantine
 from mlstack.settings import ROOT, Settings
 from operations.retention.removal import Removal, deployments_paused
 
@@ -53,6 +54,13 @@ def prune_logs(settings: Settings, now: datetime) -> list[Removal]:
     own = re.compile(rf"({names})\.log\.[0-9]+")
     old = [path for path in _older(folder, "*.log.*", now, days) if own.fullmatch(path.name)]
     return [Removal("closed log files", len(old), days, sum(map(_remove, old)))]
+
+
+def prune_quarantine(settings: Settings, now: datetime) -> list[Removal]:
+    """Remove entries that have been in quarantine for too long. Raises QuarantineError."""
+    days = settings.keep_quarantine_days
+    count = Quarantine(settings.quarantine_path).remove_before(now - timedelta(days=days))
+    return [Removal("entries in quarantine", count, days)]
 
 
 def prune_leftovers(settings: Settings, now: datetime) -> list[Removal]:

@@ -11,7 +11,12 @@ from mlstack.errors import MlstackError
 from mlstack.settings import Settings
 from operations.maintenance import maintenance
 from operations.retention.database import prune_database
-from operations.retention.local_files import prune_copies, prune_leftovers, prune_logs
+from operations.retention.local_files import (
+    prune_copies,
+    prune_leftovers,
+    prune_logs,
+    prune_quarantine,
+)
 from operations.retention.removal import Removal
 from operations.retention.tracking import prune_tracking
 
@@ -24,6 +29,7 @@ _PARTS: tuple[Callable[[Settings, datetime], list[Removal]], ...] = (
     prune_copies,
     prune_logs,
     prune_leftovers,
+    prune_quarantine,
 )
 
 

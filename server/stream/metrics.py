@@ -9,7 +9,6 @@ from datetime import datetime
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
-from mlstack.prediction_log.metrics import LogMetrics
 from mlstack.prediction_log.prediction import Source
 
 _SOURCE: Source = "kinesis"
@@ -84,8 +83,6 @@ class StreamMetrics:
             ("model_run_id",),
             registry=self.registry,
         )
-        self.prediction_log = LogMetrics(self.registry, _SOURCE)
-        """Metrics of the prediction log."""
         for outcome in ("answered", "dead_letter"):
             self._records.labels(outcome)
 

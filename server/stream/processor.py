@@ -18,7 +18,7 @@ from mlstack.contract.prediction_fields import SEQUENCE_NUMBER, SHARD_ID
 from mlstack.deployment.predictor import ModelSource, Predictor
 from mlstack.errors import InvalidCustomer, MlstackError
 from mlstack.prediction_log.prediction import Origin, Prediction
-from mlstack.prediction_log.spool import SpoolError
+from mlstack.prediction_log.segment import SpoolError
 from mlstack.streams.publishing import Message, Refused
 from mlstack.streams.reading import Record
 from mlstack.streams.stream import Stream

@@ -1,11 +1,12 @@
 """Predictions and outcomes are stored once, and joined in either order."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 from pymongo import MongoClient
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, OperationFailure
 
 from mlstack.prediction_log.mongo_database import DATABASE, StorageUnavailable
 from mlstack.prediction_log.mongo_sink import MongoSink
@@ -122,6 +123,61 @@ def test_earlier_outcome_of_another_process_changes_nothing(uri: str, sink: Mong
     late_writer.close()
     sink.store_predictions([prediction("a")])
     assert stored(uri)["a"]["target"] == 1
+
+
+def test_unstorable_documents_are_named(uri: str, sink: MongoSink) -> None:
+    """Those that MongoDB has no form for come back with a reason; the others are stored."""
+    bad = [
+        {"_id": "a", "created_at": "yesterday"},
+        {"_id": "b"},
+        {**prediction("c"), "x": 2**70},
+        {**prediction("d"), "x": "y" * 2**24},
+        {**prediction("e"), "x\0y": 1},
+        {**prediction("f"), "x": "\ud800"},
+        {**prediction("g"), "created_at": "2026-01-01T10:00:00"},
+    ]
+    refused = sink.store_predictions([prediction("good"), *bad, prediction("better")])
+    assert list(stored(uri)) == ["good", "better"]
+    assert list(refused) == list(range(1, len(bad) + 1))
+    assert all(refused.values())
+    assert sink.store_outcomes([outcome("good", 1), {"_id": "bad"}]) == {
+        1: "it has no field 'target_at'"
+    }
+    assert stored(uri)["good"]["target"] == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"), [(22, ValueError), (13, StorageUnavailable), (91, StorageUnavailable)]
+)
+def test_refused_call_is_told_from_an_outage(
+    sink: MongoSink, monkeypatch: pytest.MonkeyPatch, code: int, expected: type[Exception]
+) -> None:
+    """A document that spoils the whole call is found one by one; an outage is waited for."""
+
+    def insert_many(*_: Any, **__: Any) -> None:
+        raise OperationFailure("refused", code)
+
+    monkeypatch.setattr("pymongo.collection.Collection.insert_many", insert_many)
+    with pytest.raises(expected):
+        sink.store_predictions([prediction("a")])
+
+
+@pytest.mark.parametrize(("code", "refused"), [(121, {1: "MongoDB refuses it: no"}), (14031, None)])
+def test_refused_document_is_told_from_a_full_disk(
+    sink: MongoSink,
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+    refused: dict[int, str] | None,
+) -> None:
+    """A document that MongoDB refuses never comes back; one without room is tried again."""
+
+    def insert_many(*_: Any, **__: Any) -> None:
+        failure = {"index": 1, "code": code, "errmsg": "no"}
+        raise BulkWriteError({"writeErrors": [failure], "writeConcernErrors": []})
+
+    monkeypatch.setattr("pymongo.collection.Collection.insert_many", insert_many)
+    with nullcontext() if refused else pytest.raises(StorageUnavailable):
+        assert sink.store_predictions([prediction("a"), prediction("b")]) == refused
 
 
 def test_unacknowledged_write_is_an_error(sink: MongoSink, monkeypatch: pytest.MonkeyPatch) -> None:

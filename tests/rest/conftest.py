@@ -11,6 +11,7 @@ from mlstack.contract import Contract
 from mlstack.deployment.record import DeploymentState
 from tests.support.aws import Emulator, moto, running
 from tests.support.browser import open_browser
+from tests.support.keeper import LogKeeper
 from tests.support.models import keep_model
 from tests.support.stream_server import RUN_ID, StreamServer
 
@@ -47,6 +48,13 @@ def kinesis(emulator: Emulator) -> Iterator["KinesisClient"]:
 
 
 @pytest.fixture
-def server(deployed: Path, emulator: Emulator, mongo: str) -> StreamServer:
-    """A stream server that does not run yet."""
-    return StreamServer(deployed, MONGO_URI=mongo, **emulator.environment)
+def keeper(deployed: Path, mongo: str) -> Iterator[LogKeeper]:
+    """The keeper of the state folder, which runs."""
+    with LogKeeper(deployed, MONGO_URI=mongo) as keeper:
+        yield keeper
+
+
+@pytest.fixture
+def server(deployed: Path, emulator: Emulator, keeper: LogKeeper) -> StreamServer:  # noqa: ARG001 - it runs
+    """A stream server that does not run yet; its keeper does."""
+    return StreamServer(deployed, **emulator.environment)

@@ -31,6 +31,7 @@ from mlstack.settings import ROOT, Settings
 from tests.support.api_server import Answer, ApiServer, send
 from tests.support.bad_requests import JSON, bad_requests
 from tests.support.contracts import CONTRACTS
+from tests.support.keeper import LogKeeper
 from tests.support.models import keep_model
 from tests.support.ports import free_port
 from tests.support.raw_requests import raw_requests
@@ -426,12 +427,13 @@ def test_server_without_a_model_is_ready_after_a_deploy(
         assert server.post("/predict", dict(documented.example)).status == 200
 
 
-def test_server_answers_while_mongodb_has_no_address(tmp_path: Path, documented: Contract) -> None:
-    """The servers of an Atlas cluster are looked up by name; answers do not wait for that."""
+def test_keeper_waits_while_mongodb_has_no_address(tmp_path: Path, documented: Contract) -> None:
+    """The servers of an Atlas cluster are looked up by name; the keeper does not end for that."""
     keep_model(tmp_path, A, documented, seed=1)
-    with ApiServer(tmp_path, RUN_ID=A, MONGO_URI="mongodb+srv://cluster.invalid/") as server:
+    nowhere = LogKeeper(tmp_path, MONGO_URI="mongodb+srv://cluster.invalid/")
+    with nowhere as keeper, ApiServer(tmp_path, RUN_ID=A) as server:
         assert server.post("/predict", dict(documented.example)).status == 200
-        wait_until(lambda: server.metric("mlstack_spool_records") == 1, "the prediction waits")
+        wait_until(lambda: keeper.metric("mlstack_spool_records") == 1, "the prediction waits")
 
 
 def test_server_without_mlflow_says_so_and_stops_at_once(

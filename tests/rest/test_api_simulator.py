@@ -16,6 +16,7 @@ from mlstack.prediction_log.mongo_database import DATABASE
 from mlstack.settings import ROOT
 from tests.support.api_server import ApiServer
 from tests.support.http_double import Fault, HttpDouble, status
+from tests.support.keeper import LogKeeper
 from tests.support.simulator import Simulator
 from tests.support.waiting import wait_until
 
@@ -135,10 +136,13 @@ def test_restarts_lose_and_repeat_no_customer(double: HttpDouble, tmp_path: Path
 
 
 def test_killed_workers_store_each_customer_once(
-    tmp_path: Path, deployed: Path, mongo: str
+    tmp_path: Path,
+    deployed: Path,
+    mongo: str,
+    keeper: LogKeeper,  # noqa: ARG001 - it runs
 ) -> None:
     """A real server stores each customer once, however often its workers die."""
-    server = ApiServer(deployed, MONGO_URI=mongo)
+    server = ApiServer(deployed)
     environment = {
         "API_URL": f"http://127.0.0.1:{server.port}",
         "SIMULATION_OUTCOME_SHARE": "1",

@@ -59,12 +59,9 @@ def awscli(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def kinesis(emulator: Emulator, deployed: Path, mongo: str) -> Iterator["KinesisClient"]:
+def kinesis(emulator: Emulator, server: StreamServer) -> Iterator["KinesisClient"]:
     """A client of streams that are served."""
-    with (
-        running(emulator) as client,
-        StreamServer(deployed, MONGO_URI=mongo, **emulator.environment),
-    ):
+    with running(emulator) as client, server:
         yield client
 
 

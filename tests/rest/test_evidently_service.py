@@ -21,6 +21,7 @@ from mlstack.prediction_log.mongo_sink import MongoSink
 from mlstack.settings import ROOT
 from tests.support.api_server import ApiServer, MonitorService
 from tests.support.customers import contract_named, customers, with_outcomes
+from tests.support.keeper import LogKeeper
 from tests.support.models import keep_model
 from tests.support.mongo import MongoServer, mongo_server
 from tests.support.ports import free_port
@@ -421,7 +422,10 @@ def test_prediction_and_feedback_reach_the_metrics(
     DeploymentState(tmp_path / "state").write_record(RUN_ID, "test")
     with _service(tmp_path / "state", MONGO_URI=mongo) as service:
         settings = {"MONGO_URI": mongo, "MONITOR_URL": f"http://127.0.0.1:{service.port}"}
-        with ApiServer(tmp_path / "state", API_WORKERS="1", **settings) as server:
+        with (
+            ApiServer(tmp_path / "state", API_WORKERS="1") as server,
+            LogKeeper(tmp_path / "state", **settings) as keeper,
+        ):
             answers = server.post("/predict/batch", business.draw(150)).json()
             wait_until(
                 lambda: service.metric("evidently:prediction:bucket", le="1.0") == 150, "all"
@@ -434,7 +438,7 @@ def test_prediction_and_feedback_reach_the_metrics(
             wait_until(lambda: service.metric("evidently:quality:coverage") == 0.5, "outcomes")
             assert service.metric("evidently:window_rows") == 150
             assert service.metric("evidently:rows_refused_total") == 0
-            assert server.metric("mlstack_log_stored_total", sink="monitor") == 150
+            assert keeper.metric("mlstack_log_stored_total", sink="monitor") == 150
 
 
 def _families(service: MonitorService) -> set[str]:

@@ -4,6 +4,7 @@ The client records every answer. Afterwards MongoDB has each of them, once, with
 value. `make test-ledger` kills more often, and hangs MongoDB for longer.
 """
 
+import json
 import os
 import random
 import shutil
@@ -20,8 +21,11 @@ from pymongo import MongoClient
 from mlstack.contract import Contract
 from mlstack.deployment.record import DeploymentState
 from mlstack.prediction_log.mongo_database import DATABASE
+from mlstack.prediction_log.quarantine import Quarantine
+from mlstack.prediction_log.segment import Segment
 from tests.support.api_server import ApiServer
-from tests.support.ledger import RATE, Client, assert_ledger_holds
+from tests.support.keeper import LogKeeper, leave
+from tests.support.ledger import RATE, Client, assert_ledger_holds, kept
 from tests.support.models import keep_model
 from tests.support.mongo import MongoServer
 from tests.support.ports import free_port
@@ -29,6 +33,7 @@ from tests.support.waiting import wait_until
 
 RUN_ID = "a" * 32
 SECONDS = float(os.environ.get("LEDGER_SECONDS", "6"))
+RECORDS = int(os.environ.get("LEDGER_RECORDS", "2000"))
 KILLS = int(os.environ.get("LEDGER_KILLS", "4"))
 
 
@@ -47,8 +52,14 @@ def state(tmp_path: Path, documented: Contract) -> Path:
 
 
 @pytest.fixture
-def server(state: Path, mongo: MongoServer) -> Iterator[ApiServer]:
-    with ApiServer(state, MONGO_URI=mongo.uri) as server:
+def keeper(state: Path, mongo: MongoServer) -> Iterator[LogKeeper]:
+    with LogKeeper(state, MONGO_URI=mongo.uri) as keeper:
+        yield keeper
+
+
+@pytest.fixture
+def server(state: Path, keeper: LogKeeper) -> Iterator[ApiServer]:  # noqa: ARG001 - it runs
+    with ApiServer(state) as server:
         yield server
 
 
@@ -64,16 +75,88 @@ def test_killed_workers_lose_nothing(
     assert client.refused == [] or set(client.refused) == {503}
 
 
-def test_killed_server_loses_nothing(state: Path, mongo: MongoServer, documented: Contract) -> None:
-    """What it had not stored is adopted by the server that takes its place."""
-    with ApiServer(state, MONGO_URI=mongo.uri) as server, Client(server, documented) as client:
+def test_killed_server_loses_nothing(
+    state: Path, mongo: MongoServer, keeper: LogKeeper, documented: Contract
+) -> None:
+    """The keeper stores what is left of a server that is gone."""
+    with ApiServer(state) as server, Client(server, documented) as client:
         client.wait_for(50, "answers come")
         with mongo.stopped():
             client.wait_for(100, "answers come without MongoDB")
             for pid in (*(worker.pid for worker in server.workers()), server.process.pid):
                 os.kill(pid, signal.SIGKILL)
-    with ApiServer(state, MONGO_URI=mongo.uri):
-        assert_ledger_holds(client, mongo)
+    assert_ledger_holds(client, mongo)
+    wait_until(lambda: Segment.paths(state / "spool") == [], "the spool is empty")
+    assert keeper.metric("mlstack_quarantine_records") == 0
+
+
+def test_killed_keeper_loses_nothing(
+    mongo: MongoServer, server: ApiServer, keeper: LogKeeper, documented: Contract
+) -> None:
+    """Keeper, MongoDB and workers die in any order, also between storing and removing."""
+    with Client(server, documented) as client:
+        for number in range(KILLS):
+            client.wait_for(random.randint(1, 60), "answers come")
+            keeper.kill()
+            mongo.kill()
+            client.wait_for(50, "answers come without keeper and MongoDB")
+            random.choice(server.workers()).kill()
+            mongo.start()
+            keeper.start(FAIL_POINT=f"stored:{number + 1}")
+            wait_until(lambda: keeper.process.poll() is not None, "it dies after storing")
+            keeper.start()
+    assert set(client.refused) <= {503}
+    assert_ledger_holds(client, mongo)
+
+
+def test_second_keeper_waits(state: Path, mongo: MongoServer, keeper: LogKeeper) -> None:
+    """Two keepers never store at once; the second one goes on when the first is gone."""
+    keeper.metric("mlstack_spool_records")
+    with LogKeeper(state, MONGO_URI=mongo.uri) as second:
+        wait_until(lambda: "another keeper has the spool" in second.log.read_text(), "it waits")
+        keeper.kill()
+        leave(state / "spool", ("prediction", b"{"))
+        wait_until(lambda: second.metric("mlstack_quarantine_records") == 1, "it goes on")
+
+
+def test_unstorable_entries_hold_up_nobody(
+    state: Path, mongo: MongoServer, server: ApiServer, keeper: LogKeeper, documented: Contract
+) -> None:
+    """Entries of every unstorable kind among many good ones: nothing lost, nothing twice."""
+    bad = [
+        b"{",
+        b'{"_id": "no time"}',
+        b'{"_id": "bad time", "created_at": "yesterday"}',
+        b'{"_id": "no zone", "created_at": "2026-01-01T00:00:00"}',
+        b'{"_id": 7, "created_at": "2026-01-01T00:00:00+00:00"}',
+        b'{"_id": "nul\\u0000key", "created_at": "2026-01-01T00:00:00+00:00", "a\\u0000b": 1}',
+        b'{"_id": "half", "created_at": "2026-01-01T00:00:00+00:00", "a": "\\ud800"}',
+        b'{"_id": "large", "created_at": "2026-01-01T00:00:00+00:00", "a": "%s"}' % (b"x" * 2**24),
+        b'{"_id": "number", "created_at": "2026-01-01T00:00:00+00:00", "a": 1%s}' % (b"0" * 400),
+    ]
+    good = max(RECORDS, 2000)
+    with Client(server, documented) as client:
+        leave(state / "spool", *_mixed(good, bad), ("no such kind", b"{}"))
+        (state / "spool" / "api-damaged.spool").write_bytes(b"damaged" * 1000)
+        client.wait_for(100, "answers come")
+    assert client.refused == []
+    wait_until(lambda: keeper.metric("mlstack_spool_records") == 0, "the spool is empty", 120)
+    ids = {f"good-{number}" for number in range(good)}
+    assert kept(mongo).keys() == ids | client.answered.keys()
+    assert_ledger_holds(client, mongo)
+    found = Quarantine(state / "quarantine").entries()
+    assert sorted(entry.body for entry in found) == sorted([*bad, b"{}", b"api-damaged.spool"])
+    assert keeper.metric("mlstack_quarantine_records") == len(found)
+
+
+def _mixed(good: int, bad: list[bytes]) -> Iterator[tuple[str, bytes]]:
+    """Good predictions with the bad ones among them, each of these several times."""
+    at = "2026-01-01T00:00:00+00:00"
+    for number in range(good):
+        document = {"_id": f"good-{number}", "prediction": 0.5, "model_run_id": "a" * 32}
+        yield "prediction", json.dumps({**document, "created_at": at}).encode()
+        if number % (good // 100) == 0:
+            yield "prediction", bad[number // (good // 100) % len(bad)]
 
 
 def test_mongodb_killed_under_load_loses_nothing(
@@ -91,22 +174,26 @@ def test_mongodb_killed_under_load_loses_nothing(
 
 
 def test_mongodb_that_hangs_holds_up_nobody(
-    server: ApiServer, mongo: MongoServer, documented: Contract
+    server: ApiServer, mongo: MongoServer, keeper: LogKeeper, documented: Contract
 ) -> None:
     """Answers are as quick as before, and nothing is lost."""
     with Client(server, documented) as client, mongo.stopped():
         client.wait_for(int(SECONDS * RATE), "answers come on", seconds=SECONDS * 3 + 30)
-        assert server.metric("mlstack_spool_records") > 0
+        assert keeper.metric("mlstack_spool_records") > 0
     assert (client.refused, client.broken) == ([], 0)
     assert_ledger_holds(client, mongo)
-    wait_until(lambda: server.metric("mlstack_spool_records") == 0, "the spool is empty")
+    wait_until(lambda: keeper.metric("mlstack_spool_records") == 0, "the spool is empty")
 
 
 def test_full_disk_is_refused_and_heals(
     state: Path, mongo: MongoServer, documented: Contract
 ) -> None:
     """What cannot be kept is refused with 503, until there is space."""
-    with small_disk(state / "spool"), ApiServer(state, MONGO_URI=mongo.uri) as server:
+    with (
+        small_disk(state / "spool"),
+        LogKeeper(state, MONGO_URI=mongo.uri),
+        ApiServer(state) as server,
+    ):
         with mongo.stopped(), Client(server, documented) as client:
             client.wait_for(20, "answers come")
             filler = state / "spool" / "filler"

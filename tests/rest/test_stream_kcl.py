@@ -7,6 +7,7 @@ import pytest
 
 from mlstack.contract import Contract
 from tests.support.aws import Emulator, put, running
+from tests.support.keeper import LogKeeper
 from tests.support.stream_server import Ledger, Load, StreamServer, customers
 from tests.support.waiting import wait_until
 
@@ -19,9 +20,9 @@ _START_SECONDS, _TAKEOVER_SECONDS = 120, 120
 
 
 @pytest.fixture
-def server(deployed: Path, emulator: Emulator, mongo: str) -> StreamServer:
-    """A stream server that does not run yet."""
-    return StreamServer(deployed, MONGO_URI=mongo, STREAM_ENGINE="kcl", **emulator.environment)
+def server(deployed: Path, emulator: Emulator, keeper: LogKeeper) -> StreamServer:  # noqa: ARG001 - it runs
+    """A stream server that does not run yet; its keeper does."""
+    return StreamServer(deployed, STREAM_ENGINE="kcl", **emulator.environment)
 
 
 def answered(server: StreamServer) -> float:

@@ -11,7 +11,7 @@ from mlstack.contract import Contract
 from mlstack.deployment.predictor import Predictor
 from mlstack.model.model import Model
 from mlstack.prediction_log.prediction import Outcome, Prediction
-from mlstack.prediction_log.spool import SpoolError
+from mlstack.prediction_log.segment import SpoolError
 from mlstack.settings import Settings
 from server.metrics import Metrics
 from server.predict_api_server import create_app

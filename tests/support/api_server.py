@@ -1,8 +1,6 @@
 """The HTTP servers as people run them: gunicorn on a free port, their state in a folder."""
 
 import json
-import os
-import re
 import signal
 import socket
 import subprocess
@@ -16,7 +14,9 @@ from typing import Any, Self
 import psutil
 
 from mlstack.settings import ROOT
+from tests.support.metrics import sample_sum
 from tests.support.ports import free_port
+from tests.support.server_environment import server_environment
 from tests.support.waiting import wait_until
 
 _STOP_SECONDS = 40
@@ -59,13 +59,7 @@ class _Gunicorn:
         self._awaited, self._app, self._config = awaited, app, config
         self.port = int(settings.get(port_variable) or free_port())
         self.log = state / f"{app}.log"
-        known = {"PATH", "HOME", "LANG", "TMPDIR"}
-        self._environment = {
-            **{name: value for name, value in os.environ.items() if name in known},
-            "STATE_DIR": str(state),
-            port_variable: str(self.port),
-            **settings,
-        }
+        self._environment = server_environment(state, **{port_variable: str(self.port), **settings})
 
     def __enter__(self) -> Self:
         with self.log.open("wb") as log:
@@ -145,15 +139,7 @@ class _Gunicorn:
 
     def metric(self, name: str, **labels: str) -> float:
         """Sum a metric's samples that have these labels."""
-        total = 0.0
-        for line in self.request("GET", "/metrics").body.decode().splitlines():
-            match = re.fullmatch(r"([\w:]+)(?:\{(.*)\})? (\S+)", line)
-            if not match or match[1] != name:
-                continue
-            found = dict(re.findall(r'(\w+)="([^"]*)"', match[2] or ""))
-            if labels.items() <= found.items():
-                total += float(match[3])
-        return total
+        return sample_sum(self.request("GET", "/metrics").body.decode(), name, **labels)
 
 
 class ApiServer(_Gunicorn):

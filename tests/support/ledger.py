@@ -4,6 +4,7 @@ import json
 import random
 import threading
 import time
+from contextlib import closing
 from http.client import HTTPConnection, HTTPException
 from typing import Any, Self
 
@@ -52,24 +53,27 @@ class Client:
     def _run(self, number: int) -> None:
         customers = CustomerGenerator(self._contract, seed=number).draw(1000)
         connection = HTTPConnection("127.0.0.1", self._server.port, timeout=10)
-        while not self._stopping.wait(CLIENTS / RATE):
-            body = json.dumps(random.choice(customers))
-            begun = time.monotonic()
-            try:
-                answer = send(
-                    connection, "POST", "/predict", body, [("Content-Type", "application/json")]
-                )
-            except (OSError, HTTPException):
-                # Not answered: whether it was kept is nobody's promise.
-                self.broken += 1
-                connection.close()
-                continue
-            if answer.status == 200:
-                self.latencies.append(time.monotonic() - begun)
-                document = answer.json()
-                self.answered[document["prediction_id"]] = document[self._contract.answer]
-            else:
-                self.refused.append(answer.status)
+        with closing(connection):
+            while not self._stopping.wait(CLIENTS / RATE):
+                self._ask(connection, json.dumps(random.choice(customers)))
+
+    def _ask(self, connection: HTTPConnection, body: str) -> None:
+        begun = time.monotonic()
+        try:
+            answer = send(
+                connection, "POST", "/predict", body, [("Content-Type", "application/json")]
+            )
+        except (OSError, HTTPException):
+            # Not answered: whether it was kept is nobody's promise.
+            self.broken += 1
+            connection.close()
+            return
+        if answer.status == 200:
+            self.latencies.append(time.monotonic() - begun)
+            document = answer.json()
+            self.answered[document["prediction_id"]] = document[self._contract.answer]
+        else:
+            self.refused.append(answer.status)
 
 
 def kept(mongo: MongoServer) -> dict[str, float]:

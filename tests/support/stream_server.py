@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -22,7 +21,9 @@ from mlstack.data.customer_generator import CustomerGenerator
 from mlstack.prediction_log.mongo_database import DATABASE
 from mlstack.settings import ROOT
 from tests.support.aws import Put, StreamTail, put
+from tests.support.metrics import sample_sum
 from tests.support.ports import free_port
+from tests.support.server_environment import server_environment
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -53,13 +54,7 @@ class StreamServer:
         self.state = state
         self.heartbeat = state / "stream" / f"heartbeat-{os.uname().nodename}-{self.port}"
         self.log = state / f"stream-server-{self.port}.log"
-        known = {"PATH", "HOME", "LANG", "TMPDIR"}
-        self.environment = {
-            **{name: value for name, value in os.environ.items() if name in known},
-            "STATE_DIR": str(state),
-            "STREAM_METRICS_PORT": str(self.port),
-            **settings,
-        }
+        self.environment = server_environment(state, STREAM_METRICS_PORT=str(self.port), **settings)
 
     def another(self) -> "StreamServer":
         """Make a second instance with the same settings."""
@@ -128,14 +123,7 @@ class StreamServer:
 
     def metric(self, name: str, **labels: str) -> float:
         """Sum a metric's samples that have these labels."""
-        total = 0.0
-        for line in self.exposition().splitlines():
-            match = re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line)
-            if match and match[1] == name:
-                found = dict(re.findall(r'(\w+)="([^"]*)"', match[2] or ""))
-                if labels.items() <= found.items():
-                    total += float(match[3])
-        return total
+        return sample_sum(self.exposition(), name, **labels)
 
     def exposition(self) -> str:
         """Read its metrics, as Prometheus does."""

@@ -79,12 +79,12 @@ DEPENDENCY_DIFFERENCES = {
     # The worker itself needs only Prefect. Compose also delays it until flow runs find MLflow and
     # AWS; the embedded group is waited for as a whole.
     "agent": ({"prefect_server"}, {"prefect_server", "mlflow_server", "localstack"}),
-    # The servers keep predictions in their spools while MongoDB is away. Compose only orders the
-    # start, so that the account is there by the time they connect.
-    "model-server-api": (set(), {"mongo", "mongo-account"}),
+    # Both wait for MongoDB by themselves. Compose only orders the start, so that the account is
+    # there by the time they connect.
+    "log-keeper": (set(), {"mongo", "mongo-account"}),
     "evidently_service": (set(), {"mongo", "mongo-account"}),
     # `make demo` starts every group at once; in containers the emulator's group is up before.
-    "model-server-streams": ({"localstack"}, {"mongo", "mongo-account"}),
+    "model-server-streams": ({"localstack"}, set()),
     # The simulators wait by themselves. Compose also spares their logs the first refusals.
     "send_data-api": (set(), {"model-server-api"}),
     "send_data-kinesis": (set(), {"model-server-api", "model-server-streams"}),

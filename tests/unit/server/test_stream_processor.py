@@ -17,7 +17,7 @@ from mlstack.deployment.predictor import Predictor
 from mlstack.errors import MAX_ERRORS, FieldError, InvalidCustomer, MlstackError
 from mlstack.model.model import Model
 from mlstack.prediction_log.prediction import Origin, Outcome, Prediction
-from mlstack.prediction_log.spool import SpoolError
+from mlstack.prediction_log.segment import SpoolError
 from mlstack.streams.publishing import MAX_RECORD_BYTES, Message, Refused
 from mlstack.streams.reading import Record
 from mlstack.streams.stream import Stream

@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 
 from mlstack.contract import Contract
 from mlstack.prediction_log.prediction import Outcome
-from mlstack.prediction_log.spool import SpoolError
+from mlstack.prediction_log.segment import SpoolError
 from tests.support.api import MemoryLog, ServedModel, application, predictor
 
 ID = "8d3f4a52-6a0e-4c0c-9d3b-0b0f3e1a7c11"

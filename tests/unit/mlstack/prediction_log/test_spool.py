@@ -1,121 +1,113 @@
-"""Entries of a spool survive any kill, once each and in order."""
+"""A server's spool: kept at once, synced soon, closed for the keeper."""
 
-import os
-import signal
-import subprocess
-import sys
+import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from mlstack.prediction_log.spool import Spool, SpoolError, SpoolOwnedError
-from mlstack.settings import ROOT
+from mlstack.prediction_log import spool as spool_module
+from mlstack.prediction_log.segment import Segment, SpoolError
+from mlstack.prediction_log.spool import Spool
 from tests.support.waiting import wait_until
 
 
-def bodies(spool: Spool) -> list[bytes]:
-    return [entry.body for entry in spool.read(10_000)]
+def closed(folder: Path) -> list[Path]:
+    """Segments that a keeper can take."""
+    found = []
+    for path in Segment.paths(folder):
+        try:
+            Segment(path, existing=True).abandon()
+        except SpoolError:
+            continue
+        found.append(path)
+    return found
 
 
-def test_entries_are_read_in_order_until_removed(tmp_path: Path) -> None:
-    """Entries are read in order until they are removed."""
-    spool = Spool(tmp_path / "a.spool")
+def taken(folder: Path) -> list[bytes]:
+    """Take what a keeper can take."""
+    bodies = list[bytes]()
+    for path in closed(folder):
+        segment = Segment(path, existing=True)
+        entries = segment.read(10**6)
+        bodies += [entry.body for entry in entries]
+        segment.remove(entries)
+        segment.close()
+    return bodies
+
+
+def has_closed(folder: Path, count: int) -> bool:
+    return len(closed(folder)) >= count
+
+
+def test_entries_are_closed_after_a_moment(tmp_path: Path) -> None:
+    """The keeper can take entries soon after they were written."""
+    spool = Spool(tmp_path, "api")
     spool.append("prediction", [b"1", b"2"])
-    spool.append("outcome", [b"3"])
-    first = spool.read(2)
-    assert [(e.kind, e.body) for e in first] == [("prediction", b"1"), ("prediction", b"2")]
-    spool.remove(first)
-    assert (bodies(spool), spool.pending) == ([b"3"], 1)
-    spool.close()
-
-
-def test_entries_outlive_their_process(tmp_path: Path) -> None:
-    """Acknowledged entries survive a SIGKILL of their process."""
-    program = (
-        "import sys, time\n"
-        "from pathlib import Path\n"
-        "from mlstack.prediction_log.spool import Spool\n"
-        "spool = Spool(Path(sys.argv[1]))\n"
-        "for number in range(10**9):\n"
-        "    spool.append('prediction', [str(number).encode()])\n"
-        "    print(number, flush=True)\n"
-    )
-    path = tmp_path / "a.spool"
-    writer = subprocess.Popen(
-        [sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE, cwd=ROOT, text=True
-    )
-    assert writer.stdout
-    acknowledged = [int(writer.stdout.readline()) for _ in range(3000)]
-    os.kill(writer.pid, signal.SIGKILL)
-    acknowledged += [int(line) for line in writer.stdout if line.endswith("\n")]
-    writer.wait()
-    writer.stdout.close()
-    spool = Spool(path, adopted=True)
-    kept = [int(entry.body) for entry in spool.read(10**6)]
-    # One more may have been written than could be told.
-    assert kept[: len(acknowledged)] == acknowledged
-    assert len(kept) - len(acknowledged) <= 1
-    spool.close()
-
-
-def test_living_process_keeps_its_spool(tmp_path: Path) -> None:
-    """The spool of a living process cannot be adopted."""
-    spool = Spool(tmp_path / "a.spool")
-    for adopted in (False, True):
-        with pytest.raises(SpoolOwnedError):
-            Spool(tmp_path / "a.spool", adopted=adopted)
-    spool.close()
-
-
-def test_closed_spool_with_entries_is_adopted(tmp_path: Path) -> None:
-    """A closed spool with entries can be adopted."""
-    spool = Spool.of_this_process(tmp_path, "api")
-    spool.append("prediction", [b"1"])
-    spool.close()
-    (path,) = Spool.paths(tmp_path)
-    adopted = Spool(path, adopted=True)
-    assert bodies(adopted) == [b"1"]
-    adopted.close()
-
-
-def test_empty_spool_leaves_no_file(tmp_path: Path) -> None:
-    """An empty spool is removed when it is closed."""
-    spool = Spool.of_this_process(tmp_path, "api")
-    spool.append("prediction", [b"1"])
-    spool.remove(spool.read(1))
+    wait_until(lambda: closed(tmp_path), "the segment is closed")
+    assert taken(tmp_path) == [b"1", b"2"]
+    spool.append("prediction", [b"3"])
+    wait_until(lambda: closed(tmp_path), "the next one is closed")
+    assert taken(tmp_path) == [b"3"]
     spool.close()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_failed_write_keeps_no_entry(tmp_path: Path) -> None:
-    """A failed write keeps none of its entries, and the next write works."""
-    spool = Spool(tmp_path / "a.spool")
-    spool.append("prediction", [b"1"])
-    spool._writer.execute("PRAGMA max_page_count = 3")
-    with pytest.raises(SpoolError, match="full"):
-        spool.append("prediction", [b"x" * 1000 for _ in range(100)])
-    spool._writer.execute("PRAGMA max_page_count = 1000000")
-    spool.append("prediction", [b"2"])
-    assert (bodies(spool), spool.pending) == ([b"1", b"2"], 2)
+def test_segments_grow_while_nobody_takes_them(tmp_path: Path) -> None:
+    """An hour without a keeper leaves few large files, not thousands of small ones."""
+    spool = Spool(tmp_path, "api")
+    for number in range(30):
+        spool.append("prediction", [b"%d" % number])
+        threading.Event().wait(0.03)  # the time in which segments would be closed
+    assert len(Segment.paths(tmp_path)) <= 2
     spool.close()
+    assert taken(tmp_path) == [b"%d" % number for number in range(30)]
 
 
-def test_write_ahead_log_does_not_grow(tmp_path: Path) -> None:
-    """The write-ahead log does not grow with the entries that passed through."""
-    spool = Spool(tmp_path / "a.spool")
-    log = tmp_path / "a.spool-wal"
-    for _ in range(300):
-        spool.append("prediction", [b"x" * 1000] * 100)
-        spool.remove(spool.read(100))
-    wait_until(lambda: log.stat().st_size < 20 * 1024 * 1024, "the log is moved into the file")
-    assert (tmp_path / "a.spool").stat().st_size < 4 * 1024 * 1024
+def test_large_segment_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A segment does not grow without end."""
+    monkeypatch.setattr(spool_module, "_SEGMENT_BYTES", 100_000)
+    spool = Spool(tmp_path, "api")
+    for count in (1, 2, 3):
+        spool.append("prediction", [b"x" * 1000] * 200)
+        wait_until(partial(has_closed, tmp_path, count), "a segment is closed")
     spool.close()
+    assert len(taken(tmp_path)) == 600
 
 
-def test_age_of_the_oldest_entry_is_known(tmp_path: Path) -> None:
-    """The time of the oldest entry is known; an empty spool has none."""
-    spool = Spool(tmp_path / "a.spool")
-    assert spool.oldest_at() is None
-    spool.append("prediction", [b"1"])
-    assert spool.oldest_at() == spool.read(1)[0].written_at
+def test_every_thread_writes(tmp_path: Path) -> None:
+    """Threads that write at once, while segments are closed and taken, lose nothing."""
+    spool = Spool(tmp_path, "api")
+
+    def write(number: int) -> None:
+        for each in range(200):
+            spool.append("prediction", [b"%d-%d" % (number, each)])
+
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    found = list[bytes]()
+    while any(thread.is_alive() for thread in threads):
+        found += taken(tmp_path)
+    spool.close()
+    found += taken(tmp_path)
+    assert sorted(found) == sorted(b"%d-%d" % (n, each) for n in range(4) for each in range(200))
+
+
+def test_full_disk_keeps_the_open_segment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A segment that cannot be followed by another stays open, and nothing is lost."""
+    spool = Spool(tmp_path, "api")
+    failed = threading.Event()
+
+    def fail(*_: object) -> Segment:
+        failed.set()
+        raise SpoolError("no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Segment, "create", fail)
+        spool.append("prediction", [b"1"])
+        wait_until(failed.is_set, "another segment was tried")
+        spool.append("prediction", [b"2"])
+    wait_until(lambda: closed(tmp_path), "the segment is closed once there is space")
+    assert taken(tmp_path) == [b"1", b"2"]
     spool.close()

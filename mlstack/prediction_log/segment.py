@@ -1,0 +1,272 @@
+"""A segment of the spool: one SQLite file, used by one process at a time.
+
+Its entries survive the kill of any process: a write reaches the kernel before it returns. SQLite's
+write-ahead log keeps the file intact.
+"""
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from filelock import FileLock, Timeout
+
+from mlstack.errors import MlstackError
+
+PREDICTION, OUTCOME = "prediction", "outcome"
+"""Kinds of entries."""
+
+SUFFIX = ".spool"
+
+# SQLite's codes for a file that is damaged, or no database at all.
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_INSERT = "INSERT INTO entry (kind, body, written_at) VALUES (?, ?, ?)"
+_SELECT = "SELECT number, kind, body, written_at FROM entry"
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS entry (
+    number INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,
+    body BLOB NOT NULL,
+    written_at REAL NOT NULL
+)
+"""
+# Entries are numbered without gaps, so this needs no scan.
+_BACKLOG = """
+SELECT last.number - first.number + 1, first.written_at
+FROM (SELECT number, written_at FROM entry ORDER BY number LIMIT 1) AS first,
+     (SELECT number FROM entry ORDER BY number DESC LIMIT 1) AS last
+"""
+
+
+class SpoolError(MlstackError):
+    """The spool cannot be used, so its entries must not be acknowledged."""
+
+
+class SegmentInUse(SpoolError):
+    """The segment belongs to a running process, or no longer exists."""
+
+
+class SegmentDamaged(SpoolError):
+    """Parts of the file cannot be read, now or ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry; later ones have higher numbers. `written_at` is in epoch seconds."""
+
+    number: int
+    kind: str
+    body: bytes
+    written_at: float
+
+
+class Segment:
+    """A segment, locked by this process; not thread-safe.
+
+    `existing` opens a file that another process has closed or left behind, and creates none.
+
+    Raises:
+        SegmentInUse: it belongs to a running process, or no longer exists.
+        SegmentDamaged: the file is no spool file, or damaged.
+        SpoolError: it cannot be opened.
+    """
+
+    def __init__(self, path: Path, *, existing: bool = False) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # A thread other than this one may release it.
+            self._owner = FileLock(path.with_suffix(".lock"), thread_local=False)
+            self._owner.acquire(timeout=0)
+        except Timeout as error:
+            raise SegmentInUse(f"the spool {path} belongs to another process") from error
+        except OSError as error:
+            raise SpoolError(f"the spool {path} cannot be locked: {error.strerror}") from error
+        if existing and not path.exists():
+            # Its last owner has just emptied and removed it.
+            self._release(remove_lock=True)
+            raise SegmentInUse(f"the spool {path} is gone")
+        try:
+            self._connection = _open(path, checkpoints=existing)
+            self._connection.execute(_SCHEMA)
+            found = self._connection.execute(_BACKLOG).fetchone()
+            self.pending = found[0] if found else 0
+            """Number of entries."""
+        except sqlite3.Error as error:
+            self._owner.release()
+            raise _as_spool_error(path, "opened", error) from error
+
+    @classmethod
+    def create(cls, folder: Path, source: str) -> Self:
+        """Create a segment under a name that is never reused. Raises SpoolError."""
+        unique = f"{os.uname().nodename}-{os.getpid()}-{time.time_ns()}"
+        return cls(folder / f"{source}-{unique}{SUFFIX}")
+
+    @staticmethod
+    def paths(folder: Path) -> list[Path]:
+        """List the segments in a folder, those in use too."""
+        return sorted(folder.glob(f"*{SUFFIX}"))
+
+    def append(self, kind: str, bodies: Sequence[bytes]) -> None:
+        """Write entries, all or none; afterwards no kill can lose them.
+
+        Raises SpoolError if they cannot be written, for example because the disk is full.
+        """
+        now = time.time()
+        write = self._connection.execute
+        try:
+            write("BEGIN IMMEDIATE")
+            try:
+                self._connection.executemany(_INSERT, [(kind, body, now) for body in bodies])
+                write("COMMIT")
+            except BaseException:
+                # SQLite rolls back by itself only after some errors.
+                if self._connection.in_transaction:
+                    write("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise _as_spool_error(self.path, "written", error) from error
+        self.pending += len(bodies)
+
+    def read(self, most: int) -> list[Entry]:
+        """Read the oldest entries, at most `most`. Raises SpoolError or SegmentDamaged."""
+        try:
+            rows = self._connection.execute(f"{_SELECT} ORDER BY number LIMIT ?", (most,))
+            return [_entry(*row) for row in rows]
+        except sqlite3.Error as error:
+            raise _as_spool_error(self.path, "read", error) from error
+
+    def salvage(self) -> Iterator[Entry]:
+        """Read every entry of a damaged file that can still be read."""
+        try:
+            last = self._connection.execute("SELECT max(number) FROM entry").fetchone()[0] or 0
+        except sqlite3.Error:
+            return  # not even the table can be read
+        for number in range(1, last + 1):
+            try:
+                row = self._connection.execute(f"{_SELECT} WHERE number = ?", (number,)).fetchone()
+            except sqlite3.Error:
+                continue  # it stays in the file, which goes to quarantine
+            if row is not None:
+                yield _entry(*row)
+
+    def remove(self, entries: Sequence[Entry]) -> None:
+        """Remove the oldest entries, as `read` returned them.
+
+        Raises SpoolError if they could not be removed; they will be read again.
+        """
+        last = entries[-1].number
+        try:
+            self._connection.execute("DELETE FROM entry WHERE number <= ?", (last,))
+        except sqlite3.Error as error:
+            raise _as_spool_error(self.path, "written", error) from error
+        self.pending -= len(entries)
+
+    def sync(self) -> None:
+        """Sync what was written to the disk. May raise OSError."""
+        descriptor = os.open(self._log_path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    @property
+    def size(self) -> int:
+        """Size of what was written, in bytes."""
+        return self._log_path.stat().st_size
+
+    def close(self) -> None:
+        """Close the file, and remove it if it is empty. Raises SpoolError or OSError."""
+        try:
+            self._connection.close()
+        except sqlite3.Error as error:
+            raise _as_spool_error(self.path, "closed", error) from error
+        finally:
+            if self.pending == 0:
+                for path in _files(self.path):
+                    path.unlink(missing_ok=True)
+            self._release(remove_lock=self.pending == 0)
+
+    def abandon(self) -> None:
+        """Give the file up as it is: another process, or a later call, opens it again."""
+        with suppress(sqlite3.Error):  # a damaged file may refuse to be closed
+            self._connection.close()
+        self._release(remove_lock=False)
+
+    def _release(self, *, remove_lock: bool) -> None:
+        if remove_lock:
+            # A process that waits for this lock then sees that the segment no longer exists.
+            Path(self._owner.lock_file).unlink(missing_ok=True)
+        self._owner.release()
+
+    @property
+    def _log_path(self) -> Path:
+        return self.path.with_name(f"{self.path.name}-wal")
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Entries that are not stored; `oldest_at` (epoch seconds) is None if there are none."""
+
+    records: int
+    oldest_at: float | None
+
+
+def backlog(path: Path) -> Backlog:
+    """Look at a segment that may be in use. What cannot be read now counts as empty."""
+    try:
+        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=1)
+        try:
+            row = connection.execute(_BACKLOG).fetchone()
+        finally:
+            connection.close()
+    except sqlite3.Error:
+        # Removed at this moment, or damaged: whoever takes the segment reports that.
+        return Backlog(0, None)
+    return Backlog(row[0], _time(row[1])) if row else Backlog(0, None)
+
+
+def move_damaged(path: Path, folder: Path) -> None:
+    """Move a damaged file and its companions to another folder. May raise OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    # The file itself last: until then the move is made again.
+    for file in reversed(_files(path)):
+        if file.exists():
+            file.replace(folder / file.name)
+    path.with_suffix(".lock").unlink(missing_ok=True)
+
+
+def _files(path: Path) -> list[Path]:
+    return [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
+
+
+def _open(path: Path, *, checkpoints: bool) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
+    # Text that is no UTF-8 is a damaged entry, and must not keep others from being read.
+    connection.text_factory = lambda raw: raw.decode(errors="replace")
+    # NORMAL syncs only at checkpoints. A server makes none: its requests must not wait for the
+    # disk.
+    pages = 1000 if checkpoints else 0
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"wal_autocheckpoint={pages}"):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+def _entry(number: int, kind: Any, body: Any, written_at: Any) -> Entry:
+    """Make an entry; a damaged row may hold values of any type."""
+    content = body if isinstance(body, bytes) else str(body).encode()
+    return Entry(number, str(kind), content, _time(written_at))
+
+
+def _time(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _as_spool_error(path: Path, what: str, error: sqlite3.Error) -> SpoolError:
+    code = getattr(error, "sqlite_errorcode", None)
+    kind = SegmentDamaged if code is not None and code & 0xFF in _DAMAGED else SpoolError
+    return kind(f"the spool {path} cannot be {what}: {error}")

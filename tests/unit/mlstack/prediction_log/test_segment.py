@@ -1,0 +1,161 @@
+"""Entries of a segment survive any kill, once each and in order."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mlstack.prediction_log.segment import (
+    Backlog,
+    Segment,
+    SegmentDamaged,
+    SegmentInUse,
+    SpoolError,
+    backlog,
+    move_damaged,
+)
+from mlstack.settings import ROOT
+
+
+def bodies(segment: Segment) -> list[bytes]:
+    return [entry.body for entry in segment.read(10_000)]
+
+
+def test_entries_are_read_in_order_until_removed(tmp_path: Path) -> None:
+    """Entries are read in order until they are removed."""
+    segment = Segment(tmp_path / "a.spool")
+    segment.append("prediction", [b"1", b"2"])
+    segment.append("outcome", [b"3"])
+    first = segment.read(2)
+    assert [(e.kind, e.body) for e in first] == [("prediction", b"1"), ("prediction", b"2")]
+    segment.remove(first)
+    assert (bodies(segment), segment.pending) == ([b"3"], 1)
+    segment.close()
+
+
+def test_entries_outlive_their_process(tmp_path: Path) -> None:
+    """Acknowledged entries survive a SIGKILL of their process."""
+    program = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from mlstack.prediction_log.segment import Segment\n"
+        "segment = Segment(Path(sys.argv[1]))\n"
+        "for number in range(10**9):\n"
+        "    segment.append('prediction', [str(number).encode()])\n"
+        "    print(number, flush=True)\n"
+    )
+    path = tmp_path / "a.spool"
+    writer = subprocess.Popen(
+        [sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE, cwd=ROOT, text=True
+    )
+    assert writer.stdout
+    acknowledged = [int(writer.stdout.readline()) for _ in range(3000)]
+    os.kill(writer.pid, signal.SIGKILL)
+    acknowledged += [int(line) for line in writer.stdout if line.endswith("\n")]
+    writer.wait()
+    writer.stdout.close()
+    segment = Segment(path, existing=True)
+    kept = [int(entry.body) for entry in segment.read(10**6)]
+    # One more may have been written than could be told.
+    assert kept[: len(acknowledged)] == acknowledged
+    assert len(kept) - len(acknowledged) <= 1
+    segment.close()
+
+
+def test_living_process_keeps_its_segment(tmp_path: Path) -> None:
+    """A segment that is in use cannot be opened."""
+    segment = Segment(tmp_path / "a.spool")
+    for existing in (False, True):
+        with pytest.raises(SegmentInUse):
+            Segment(tmp_path / "a.spool", existing=existing)
+    segment.close()
+
+
+def test_closed_segment_with_entries_stays(tmp_path: Path) -> None:
+    """A closed segment with entries is there for whoever opens it next."""
+    segment = Segment.create(tmp_path, "api")
+    segment.append("prediction", [b"1"])
+    segment.close()
+    (path,) = Segment.paths(tmp_path)
+    again = Segment(path, existing=True)
+    assert bodies(again) == [b"1"]
+    again.close()
+
+
+def test_empty_segment_leaves_no_file(tmp_path: Path) -> None:
+    """An empty segment is removed when it is closed."""
+    segment = Segment.create(tmp_path, "api")
+    segment.append("prediction", [b"1"])
+    segment.remove(segment.read(1))
+    segment.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failed_write_keeps_no_entry(tmp_path: Path) -> None:
+    """A failed write keeps none of its entries, and the next write works."""
+    segment = Segment(tmp_path / "a.spool")
+    segment.append("prediction", [b"1"])
+    segment._connection.execute("PRAGMA max_page_count = 3")
+    with pytest.raises(SpoolError, match="full"):
+        segment.append("prediction", [b"x" * 1000 for _ in range(100)])
+    segment._connection.execute("PRAGMA max_page_count = 1000000")
+    segment.append("prediction", [b"2"])
+    assert (bodies(segment), segment.pending) == ([b"1", b"2"], 2)
+    segment.close()
+
+
+def test_backlog_is_known_while_in_use(tmp_path: Path) -> None:
+    """Number and age of the entries can be read while another process writes."""
+    segment = Segment(tmp_path / "a.spool")
+    assert backlog(segment.path) == Backlog(0, None)
+    segment.append("prediction", [b"1", b"2", b"3"])
+    found = backlog(segment.path)
+    assert (found.records, found.oldest_at) == (3, segment.read(1)[0].written_at)
+    assert time.time() - 60 < segment.read(1)[0].written_at <= time.time()
+    segment.close()
+
+
+@pytest.mark.parametrize("content", [b"no database" * 1000, b"SQLite format 3\0" + b"x" * 5000])
+def test_damaged_file_is_told_from_a_busy_disk(tmp_path: Path, content: bytes) -> None:
+    """A file that is no database can never be read; it moves away whole."""
+    path = tmp_path / "a.spool"
+    path.write_bytes(content)
+    with pytest.raises(SegmentDamaged):
+        Segment(path, existing=True)
+    assert backlog(path) == Backlog(0, None)
+    move_damaged(path, tmp_path / "aside")
+    assert Segment.paths(tmp_path) == []
+    assert (tmp_path / "aside" / "a.spool").read_bytes() == content
+
+
+def test_rest_of_a_damaged_segment_is_salvaged(tmp_path: Path) -> None:
+    """Entries on readable pages are read, the others are left out."""
+    damage_segment(tmp_path / "a.spool", entries=2000)
+    segment = Segment(tmp_path / "a.spool", existing=True)
+    with pytest.raises(SegmentDamaged):
+        segment.read(10_000)
+    saved = [int(entry.body.split(b" ", 1)[0]) for entry in segment.salvage()]
+    segment.abandon()
+    assert 1000 < len(saved) < 2000
+    assert saved == sorted(set(saved))
+    assert saved[-1] == 1999
+
+
+def damage_segment(path: Path, entries: int) -> None:
+    """Write a segment and overwrite a page in its middle."""
+    segment = Segment(path)
+    segment.append("prediction", [b"%d " % n + b"x" * 200 for n in range(entries)])
+    segment.close()
+    # Freed of its companions, so that the file is all there is.
+    with sqlite3.connect(path) as database:
+        size = database.execute("PRAGMA page_size").fetchone()[0]
+    database.close()
+    pages = path.stat().st_size // size
+    with path.open("r+b") as file:
+        file.seek(pages // 2 * size)
+        file.write(b"\xff" * size)
