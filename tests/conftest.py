@@ -1,5 +1,7 @@
 """What every test may ask for."""
 
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,10 @@ from mlstack.settings import ROOT
 from tests.support.contracts import CONTRACTS
 from tests.support.mongo import mongo_server
 from tests.support.ports import free_port
+
+# Prefect reads `.env` in the working folder, but does not replace variables in it as we do: after
+# `make demo` its home would be at the root of the file system.
+os.environ["PREFECT_HOME"] = f"{tempfile.gettempdir()}/mlstack-tests-prefect-{os.getuid()}"
 
 # The files that take longest begin first; short ones fill the gaps at the end.
 _LONGEST = ("test_walkthrough", "test_readme", "test_flows", "test_stream_kcl", "test_upgrade")

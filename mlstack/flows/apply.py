@@ -64,7 +64,7 @@ def _apply_deployment(client: SyncPrefectClient, schedule: FlowSchedule) -> str:
         "pull_steps": [
             {
                 "prefect.deployments.steps.set_working_directory": {
-                    "directory": f"{{{{ {ROOT_VARIABLE} }}}}"
+                    "directory": f"{{{{ ${ROOT_VARIABLE} }}}}"
                 }
             }
         ],

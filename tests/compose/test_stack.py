@@ -53,9 +53,10 @@ SERVICES = (
     *("mlflow_server", "prefect_server", "agent", "localstack", "aws-keeper"),
     *("mongo", "evidently_service", "prometheus", "nginx"),
     *("send_data-api", "send_data-kinesis", "model-server-streams", "model-server-api"),
+    "log-keeper",
 )
 # One of ours, and one whose image is public. Every service is killed in tests/rest/test_readme.py.
-KILLED = ("model-server-api", "mongo")
+KILLED = ("model-server-api", "log-keeper", "mongo")
 _ANOTHER = "0" * 31 + "1"
 
 
@@ -136,7 +137,11 @@ def test_predictions_are_monitored_and_reported(stack: Local) -> None:
     )
     up = requests.get(prometheus, {"query": "up"}, timeout=10).json()["data"]["result"]
     assert {each["metric"]["job"]: each["value"][1] for each in up} == dict.fromkeys(
-        ("evidently_service", "model-server-api", "model-server-streams", "prometheus"), "1"
+        (
+            *("evidently_service", "log-keeper", "prometheus"),
+            *("model-server-api", "model-server-streams"),
+        ),
+        "1",
     )
     browser = f"http://127.0.0.1:{stack.project.port('REPORTS_PORT')}"
     assert requests.get(browser, timeout=10).status_code == 200

@@ -21,6 +21,8 @@ from mlstack.errors import MlstackError
 from mlstack.model.model_store import ModelStore
 from mlstack.prediction_log.mongo_database import DATABASE, StorageUnavailable
 from mlstack.prediction_log.mongo_sink import MongoSink
+from mlstack.prediction_log.quarantine import Quarantine, Rejected
+from mlstack.prediction_log.segment import Entry
 from mlstack.settings import Settings
 from operations.backup import create
 from operations.backup.archive import BackupError
@@ -79,6 +81,12 @@ def _fill(settings: Settings, run_id: str) -> None:
         [{"_id": each, "target": 1, "target_at": now.isoformat()} for each in ids[:9]]
     )
     sink.close()
+    unstorable = Entry(1, "prediction", b"{", now.timestamp())
+    Quarantine(settings.quarantine_path).add([Rejected(unstorable, "it is no JSON")], "api")
+    damaged = settings.spool_path / "api-damaged.spool"
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(b"damaged")
+    Quarantine(settings.quarantine_path).add_file(damaged, "malformed")
     ModelStore.of(settings).load(run_id)
     state = DeploymentState(settings.state_path)
     state.write_record(run_id, "test")
@@ -98,6 +106,11 @@ def _content(settings: Settings, contract: Contract) -> dict[str, Any]:
     chosen = client.get_run(record.run_id)
     return {
         **documents,
+        "quarantine": Quarantine(settings.quarantine_path).entries(),
+        "damaged": {
+            path.name: path.read_bytes()
+            for path in Quarantine(settings.quarantine_path).damaged_files()
+        },
         "record": record,
         "history": state.history(),
         "runs": sorted(
@@ -125,6 +138,7 @@ def test_backup_is_restored_into_a_new_stack(
         manifest = restore_backup(settings, io.BytesIO(saved.backup))
         assert manifest.counts["data"] == PREDICTIONS
         assert manifest.counts["outcome"] == 9
+        assert manifest.counts["quarantine"] == 2
         assert manifest.counts["deployments"] == 1
         assert manifest.counts["runs"] == len(saved.searched.runs)
         # The model, too, comes from MLflow again.

@@ -8,7 +8,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from getpass import getuser
 from http.client import HTTPSConnection
@@ -70,23 +70,25 @@ class Proxy:
     begun: threading.Event
     """Whether a server behind it was asked anything yet."""
 
-    def connect(self, name: str) -> HTTPSConnection:
+    @contextmanager
+    def connect(self, name: str) -> Iterator[HTTPSConnection]:
         """Connect to one of its names and check its certificate."""
         trust = ssl.create_default_context(cafile=self.folder / ".secrets/tls/fullchain.pem")
         connection = HTTPSConnection(name, self.https, context=trust, timeout=10)
-        plain = socket.create_connection(("127.0.0.1", self.https), timeout=10)
-        connection.sock = trust.wrap_socket(plain, server_hostname=name)
-        return connection
+        with closing(connection):
+            plain = socket.create_connection(("127.0.0.1", self.https), timeout=10)
+            connection.sock = trust.wrap_socket(plain, server_hostname=name)
+            yield connection
 
     def ask(
         self, name: str, path: str = "/", method: str = "GET", **headers: str
     ) -> tuple[int, bytes]:
         """Ask it; return status and body. What is posted is `{}`."""
-        connection = self.connect(name)
         body = b"{}" if method == "POST" else None
-        connection.request(method, path, body, {"Host": name, **headers})
-        answer = connection.getresponse()
-        return answer.status, answer.read()
+        with self.connect(name) as connection:
+            connection.request(method, path, body, {"Host": name, **headers})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
 
 
 @pytest.fixture(scope="module")
@@ -232,21 +234,21 @@ def test_page_of_another_site_cannot_use_the_login(proxy: Proxy, service: str, o
 
 def test_unknown_name_gets_no_handshake(proxy: Proxy) -> None:
     """Whoever asks for another host gets no certificate."""
-    with pytest.raises(ssl.SSLError):
-        proxy.connect("elsewhere.example")
+    with pytest.raises(ssl.SSLError), proxy.connect("elsewhere.example"):
+        pass
 
 
 def test_slow_client_holds_up_the_proxy_alone(proxy: Proxy) -> None:
     """A server is asked when the whole request is there, and not before."""
     proxy.begun.clear()
-    connection = proxy.connect(NAME)
-    connection.putrequest("POST", "/predict", skip_host=True)
-    connection.putheader("Host", NAME)
-    connection.putheader("Content-Length", "6")
-    connection.endheaders(b"abc")
-    assert not proxy.begun.wait(0.5)
-    connection.send(b"def")
-    assert json.loads(connection.getresponse().read())["length"] == 6
+    with proxy.connect(NAME) as connection:
+        connection.putrequest("POST", "/predict", skip_host=True)
+        connection.putheader("Host", NAME)
+        connection.putheader("Content-Length", "6")
+        connection.endheaders(b"abc")
+        assert not proxy.begun.wait(0.5)
+        connection.send(b"def")
+        assert json.loads(connection.getresponse().read())["length"] == 6
     assert proxy.begun.is_set()
 
 

@@ -35,6 +35,7 @@ SERVICES = (
     "mongo",
     "model-server-api",
     "model-server-streams",
+    "log-keeper",
     "send_data-api",
     "send_data-kinesis",
     "evidently_service",

@@ -137,7 +137,7 @@ def test_schedules_find_their_flows(upgraded: Upgraded) -> None:
     assert len(deployments) == 3
     for deployment in deployments:
         step = deployment["pull_steps"][0]["prefect.deployments.steps.set_working_directory"]
-        assert step["directory"] in ("{{ MLSTACK_ROOT }}", str(upgraded.project.folder))
+        assert step["directory"] in ("{{ $MLSTACK_ROOT }}", str(upgraded.project.folder))
         file, _, function = deployment["entrypoint"].partition(":")
         code = (upgraded.project.folder / file).read_text(encoding="utf-8")
         assert re.search(rf"(?m)^(async )?def {function}\(", code)

@@ -12,11 +12,18 @@ from dotenv import dotenv_values
 
 from mlstack.deployment.record import DEPLOYED, DeploymentState, HistoryEntry, Statement
 from mlstack.errors import MlstackError
+from mlstack.prediction_log.quarantine import Quarantine, Rejected
+from mlstack.prediction_log.segment import Entry
 from mlstack.settings import ROOT, Settings
 from operations.maintenance import MaintenanceError, maintenance
 from operations.retention import local_files
 from operations.retention import prune as pruning
-from operations.retention.local_files import prune_copies, prune_leftovers, prune_logs
+from operations.retention.local_files import (
+    prune_copies,
+    prune_leftovers,
+    prune_logs,
+    prune_quarantine,
+)
 from operations.retention.prune import PruningFailed, prune
 from operations.retention.prune_flow import FLOW, retention, retention_schedule
 from operations.retention.removal import Removal, deployments_paused, runs_in_use
@@ -227,3 +234,14 @@ def test_documented_periods_match_environments(environment: str) -> None:
         of_each = {where: each for each, where in re.findall(r"(\d+) (\w+)", days)}
         assert values[name] == of_each.get(environment, days), name
     assert f"`KEEP_DEPLOYED_MODELS` ({values['KEEP_DEPLOYED_MODELS']})" in text
+
+
+def test_prune_quarantine_keeps_what_is_new(settings: Settings) -> None:
+    """Entries leave quarantine after their own number of days."""
+    quarantine = Quarantine(settings.quarantine_path)
+    quarantine.add([Rejected(Entry(1, "prediction", b"{", 0.0), "it is no JSON")], "api")
+    now = datetime.now(UTC)
+    (removed,) = prune_quarantine(settings, now + timedelta(days=89))
+    assert (removed.count, quarantine.count()) == (0, 1)
+    (removed,) = prune_quarantine(settings, now + timedelta(days=91))
+    assert (removed.count, quarantine.count()) == (1, 0)
