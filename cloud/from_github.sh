@@ -9,16 +9,16 @@
 # sets for every step.
 set -euo pipefail
 
-readonly FORM=$'^RUN_ID=([\'"]?)([0-9a-f]{32})?([\'"]?)([[:space:]]+#.*)?[[:space:]]*$'
+readonly FORM=$'^[[:space:]]*(export[[:space:]]+)?RUN_ID[[:space:]]*=[[:space:]]*([\'"]?)(runs:/)?([0-9a-fA-F]{32})?(/model)?([\'"]?)([[:space:]]+#.*)?[[:space:]]*$'
 
 # Prints the RUN_ID of an environment's file; an empty line if none is chosen.
 run_id_of() {
   local line
   line=$(grep --extended-regexp '^\s*(export\s+)?RUN_ID\s*=' "$1") || true
-  if [[ $line != *$'\n'* && $line =~ $FORM && ${BASH_REMATCH[1]} = "${BASH_REMATCH[3]}" ]]; then
-    printf '%s\n' "${BASH_REMATCH[2]}"
+  if [[ $line != *$'\n'* && $line =~ $FORM && ${BASH_REMATCH[2]} = "${BASH_REMATCH[6]}" ]]; then
+    printf '%s\n' "${BASH_REMATCH[4],,}"
   else
-    printf '%s: there has to be one line RUN_ID=, followed by 32 digits and letters a to f or by nothing\n' "$1"
+    printf '%s: there has to be one line RUN_ID=, followed by 32 digits and letters a to f or by nothing; found: %s\n' "$1" "${line:0:100}"
     return 1
   fi
 }

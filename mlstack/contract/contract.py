@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from mlstack.contract.features import FEATURE_KINDS, Feature, Name, Text, Value
 from mlstack.contract.prediction_fields import RESERVED_NAMES
 from mlstack.contract.strict_yaml import FaultAt, StrictModel, YamlFile
-from mlstack.errors import ContractError
+from mlstack.errors import ContractError, echo
 
 
 class PublicData(StrictModel):
@@ -118,14 +118,14 @@ class Contract(StrictModel):
             if feature.name in names:
                 raise FaultAt(("features", i, "name"), f"{feature.name!r} appears twice")
             if feature.raw in raws:
-                raise FaultAt(("features", i, "raw"), f"{feature.raw!r} appears twice")
+                raise FaultAt(("features", i, "raw"), f"{echo(feature.raw)} appears twice")
             if feature.raw in dropped:
-                raise FaultAt(("features", i, "raw"), f"{feature.raw!r} is a dropped column")
+                raise FaultAt(("features", i, "raw"), f"{echo(feature.raw)} is a dropped column")
             names.add(feature.name)
             raws.add(feature.raw)
         both = set(self.clean_up.void_row_values) & set(self.clean_up.missing_values)
         if both:
-            reason = f"{min(both)!r} both voids a row and is a missing value"
+            reason = f"{echo(min(both))} both voids a row and is a missing value"
             raise FaultAt(("clean_up", "missing_values"), reason)
         return self
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -92,7 +93,7 @@ class OrdinalFeature(_FeatureBase):
     """Maps each raw value to the position of a level."""
     example: int
 
-    @property
+    @cached_property
     def values(self) -> tuple[int, ...]:
         """All values that a request may contain: the positions of the levels."""
         return tuple(range(len(self.levels)))

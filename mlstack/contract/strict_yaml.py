@@ -18,7 +18,7 @@ from mlstack.contract.yaml_advice import (
     has_loose_quote,
     without_invisible_ends,
 )
-from mlstack.errors import FileError, echo
+from mlstack.errors import FileError, echo, shortened
 from mlstack.pasted_text import decode
 
 Location = tuple[str | int, ...]
@@ -159,7 +159,7 @@ class YamlFile:
 
     def fault(self, location: Location, reason: str) -> FileError:
         """Build an error for a node, with its line or that of its nearest parent."""
-        where = ".".join(map(str, location))
+        where = ".".join(shortened(str(part)) for part in location)
         while location and location not in self._lines:
             location = location[:-1]
         return self._error(

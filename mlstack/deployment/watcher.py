@@ -11,6 +11,7 @@ from mlstack.contract import Contract
 from mlstack.deployment.predictor import Predictor
 from mlstack.deployment.record import STATEMENT_SECONDS, DeploymentState, Record, Statement
 from mlstack.errors import MlstackError
+from mlstack.model.mlflow_api import find_run_id
 from mlstack.model.model_store import ModelStore
 from mlstack.prediction_log.prediction import PredictionSink
 from mlstack.settings import Settings
@@ -55,7 +56,7 @@ class ModelWatcher:
         prediction_log: PredictionSink,
         on_swap: Callable[[str | None], None] = lambda _: None,
     ) -> None:
-        self._settings = settings
+        self._settings, self._choice = settings, settings.run_id
         self._state = DeploymentState(settings.state_path)
         self._store = ModelStore.of(settings)
         self._server, self._log, self._on_swap = server, prediction_log, on_swap
@@ -125,11 +126,10 @@ class ModelWatcher:
         """Load the deployed model and swap it in, unless it is already in use."""
         try:
             record = self._state.record()
+            wanted = record.run_id if record else self._find_choice()
         except MlstackError as error:
             self.reason = str(error)
             return
-        # RUN_ID is for servers started by hand; servers started by make do not get it.
-        wanted = record.run_id if record else self._settings.run_id
         if not wanted:
             # This also happens when a first deploy is undone because another worker could not load
             # the model.
@@ -160,6 +160,12 @@ class ModelWatcher:
         self._refused, self.reason = None, ""
         self._on_swap(wanted)
         log.info("serving the model of run %s", wanted)
+
+    def _find_choice(self) -> str:
+        """Return RUN_ID, for servers started by hand; servers started by make do not get it."""
+        if self._choice:
+            self._choice = find_run_id(self._choice)
+        return self._choice
 
     def _refuse(self, run_id: str, record: Record | None, reason: str) -> None:
         self._refused = _Refusal(run_id, record, reason, time.monotonic() + _RETRY_SECONDS)

@@ -102,14 +102,14 @@ def test_outdated_run_id_is_left_to_the_later_run(step: Step) -> None:
     [
         "CONTRACT=x\n",
         "RUN_ID=x\n",
-        f"RUN_ID={A.upper()}\n",
         f"RUN_ID={A}0\n",
         f"RUN_ID='{A}\n",
         f"RUN_ID={A}; id\n",
         "RUN_ID=$(id)\n",
         f"RUN_ID={A}\nRUN_ID={B}\n",
         f"RUN_ID={A} # this\nRUN_ID={B}\n",
-        f"export RUN_ID={A}\n",
+        f"RUN_ID=runs:/{A}/other\n",
+        f"RUN_ID=m-{A}\n",
     ],
 )
 def test_invalid_run_id_fails_the_job_without_request(step: Step, text: str) -> None:
@@ -117,3 +117,19 @@ def test_invalid_run_id_fails_the_job_without_request(step: Step, text: str) -> 
     assert done.returncode == 2
     assert step.asked is None
     assert "there has to be one line RUN_ID=" in step.summary
+    if "RUN_ID" in text:
+        assert f"found: {text[:40].splitlines()[0]}" in step.summary
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(f"export RUN_ID={A}", f" RUN_ID = {A}", f"RUN_ID={A}\r", f"RUN_ID={A.upper()}"),
+        *(f"RUN_ID=runs:/{A}", f"RUN_ID='runs:/{A}/model' # the champion"),
+    ],
+)
+def test_run_id_may_be_written_as_people_do(step: Step, line: str) -> None:
+    """Spaces, case, line ends and `runs:/` do not matter."""
+    assert step.run(f"{line}\n").returncode == 0
+    assert step.asked is not None
+    assert A in step.asked

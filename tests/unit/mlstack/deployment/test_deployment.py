@@ -12,6 +12,7 @@ from prometheus_client import generate_latest
 
 from mlstack.contract import Contract
 from mlstack.deployment import deployer as deployer_module
+from mlstack.deployment import watcher as watcher_module
 from mlstack.deployment.deployer import Deployer
 from mlstack.deployment.record import DeploymentState, Statement
 from mlstack.deployment.watcher import ModelWatcher
@@ -66,6 +67,25 @@ def test_worker_starts_with_the_deployed_model(deployer: Deployer, settings: Set
     watcher.start()
     wait_until(lambda: watcher.run_id == A, "the worker serves the deployed model")
     watcher.stop()
+
+
+def test_run_id_setting_may_be_a_reference(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server started by hand looks up what RUN_ID names once, and serves it."""
+    asked = list[str]()
+
+    def find(run: str) -> str:
+        asked.append(run)
+        return B
+
+    monkeypatch.setattr(watcher_module, "find_run_id", find)
+    given = settings.model_copy(update={"run_id": "models:/churn@champion"})
+    watcher = ModelWatcher(given, "some-server", MemoryLog())
+    for _ in range(2):
+        watcher._look_at_record()
+    assert watcher.run_id == B
+    assert asked == ["models:/churn@champion", B]
 
 
 def test_run_id_setting_counts_without_a_deployment(settings: Settings) -> None:
