@@ -48,7 +48,7 @@ SET_UP = $(LOADED) --set-up "$(env)"
 ENVIRONMENT := $(or $(env),$(shell sed -n 's/^MLSTACK_ENV=//p' .env 2>/dev/null),local)
 ifeq ($(ENVIRONMENT),embedded)
 PACKAGES = $(RUNTIME)
-JOB := -m
+JOB := -m operations.embedded.job
 else
 PACKAGES = $(OPERATE)
 JOB := -m operations.containers.job

@@ -27,6 +27,7 @@ STACK_VARIABLE = "MLSTACK_STACK"
 SERVICE_VARIABLE = "MLSTACK_SERVICE"
 
 _ROUNDS = 5
+_EXEC_SECONDS = 0.5
 _STAT = "/proc/{}/stat"
 # Fields of that file after the command's name, which may contain spaces; the start comes in ticks.
 _START_FIELD = 19
@@ -102,6 +103,9 @@ def find_recorded(stack: Path, service: str) -> psutil.Process | None:
     process = identity.process() if identity else None
     if process is None:
         return None
+    # For a moment, a process that has just been started shows no environment.
+    with suppress(Unavailable):
+        wait_until(lambda: _environment(process), "it shows none", _EXEC_SECONDS, every=0.01)
     marks = _environment(process)
     ours = _is_marked(process, marks, stack) and marks.get(SERVICE_VARIABLE) == service
     return process if ours else None
@@ -209,6 +213,12 @@ def _is_marked(process: psutil.Process, environment: Mapping[str, str], stack: P
         return Path(process.cwd()).is_relative_to(stack.parent.resolve())
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return False
+
+
+def is_foreign(process: psutil.Process, stack: Path) -> bool:
+    """Whether another clone has started a process; raise AccessDenied if another user has."""
+    environment = process.environ()
+    return STACK_VARIABLE in environment and not _is_marked(process, environment, stack)
 
 
 def _environment(process: psutil.Process) -> dict[str, str]:

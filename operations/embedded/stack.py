@@ -15,6 +15,7 @@ from mlstack.probes import Answer
 from mlstack.secret_files import draw
 from mlstack.settings import ROOT, Settings
 from operations.embedded import layout, processes
+from operations.embedded.neighbours import describe_foreign, require_own_ports
 from operations.embedded.orders import Order
 from operations.embedded.readiness import wait_until_ready
 from operations.embedded.service import GROUPS, Service
@@ -42,6 +43,7 @@ class EmbeddedStack:
         and the last log lines of a service that fails.
         """
         chosen = self.startable(names)
+        require_own_ports(layout.STACK, chosen)
         active = environments.variables(ENVIRONMENT)
         with _lock():
             # Spools, tables and reports contain customer data.
@@ -90,6 +92,8 @@ class EmbeddedStack:
         states = self._supervisord.states()
         own = processes.find_by_service(layout.STACK)
         lines = []
+        if foreign := describe_foreign(layout.STACK, self.services):
+            lines.append(f"!! {foreign}")
         if own and not self._supervisord.is_running:
             lines.append(
                 "supervisord was killed; its services keep running until the next start or reset"

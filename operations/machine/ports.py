@@ -46,18 +46,21 @@ def holder(port: int) -> str:
 
 def holding_process(port: int) -> psutil.Process | None:
     """Return the process listening on a port; None if there is none or it is hidden."""
+    pid = listening().get(port)
+    try:
+        return psutil.Process(pid) if pid else None
+    except psutil.NoSuchProcess:  # it ended after the listing
+        return None
+
+
+def listening() -> dict[int, int | None]:
+    """Return the ports that processes listen on, with their pids; None if the pid is hidden."""
     try:
         connections = psutil.net_connections(kind="tcp")
     except psutil.AccessDenied:  # macOS reveals this only to root
-        return None
-    for connection in connections:
-        if (
-            connection.status == psutil.CONN_LISTEN
-            and connection.laddr
-            and connection.laddr.port == port
-        ):
-            try:
-                return psutil.Process(connection.pid) if connection.pid else None
-            except psutil.NoSuchProcess:  # it ended after the listing
-                return None
-    return None
+        return {}
+    return {
+        each.laddr.port: each.pid
+        for each in connections
+        if each.status == psutil.CONN_LISTEN and each.laddr
+    }

@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from operations.clone import identify
 from operations.embedded import processes
 from operations.embedded.processes import Identity
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -30,6 +32,7 @@ def _process(stack: Path, marks: dict[str, str]) -> Iterator[int]:
     sleep = [sys.executable, "-c", "import signal; signal.pause()"]
     process = subprocess.Popen(sleep, env={**os.environ, **marks}, cwd=stack.parent)
     try:
+        wait_until(psutil.Process(process.pid).environ, "it has an environment")
         yield process.pid
     finally:
         process.kill()

@@ -1,0 +1,26 @@
+"""Run a module against this clone's own services, and never against another clone's.
+
+Usage: python -m operations.embedded.job MODULE ARGUMENTS...
+"""
+
+import os
+import sys
+
+from mlstack import command_line
+from mlstack.settings import Settings
+from operations.embedded import layout
+from operations.embedded.neighbours import require_own_ports
+from operations.embedded.services import all_services
+from operations.errors import StackError
+
+
+def main() -> None:
+    """Become the module that the command line names."""
+    if len(sys.argv) == 1:
+        raise StackError((__doc__ or "").strip())
+    require_own_ports(layout.STACK, all_services(Settings.load()))
+    os.execv(sys.executable, [sys.executable, "-m", *sys.argv[1:]])  # noqa: S606 - no shell
+
+
+if __name__ == "__main__":
+    command_line.run(main)
