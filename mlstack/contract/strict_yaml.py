@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
+from yaml.constructor import SafeConstructor
 
 from mlstack.contract.yaml_advice import (
     Plain,
@@ -18,6 +19,7 @@ from mlstack.contract.yaml_advice import (
     has_loose_quote,
     without_invisible_ends,
 )
+from mlstack.contract.yaml_loader import parse
 from mlstack.errors import FileError, echo, shortened
 from mlstack.pasted_text import decode
 
@@ -48,25 +50,6 @@ _OFTEN_TEXT = frozenset({_DATE, "tag:yaml.org,2002:value", "tag:yaml.org,2002:me
 """Types that no field has: dates, =, <<."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
-
-
-class _Loader(yaml.SafeLoader):
-    """Rejects aliases and anchors, so that no node can contain itself and no text is lost."""
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.MarkedYAMLError(
-                problem="aliases are not allowed: write the value out, a text with * in quotes",
-                problem_mark=mark,
-            )
-        if getattr(self.peek_event(), "anchor", None) is not None:  # type: ignore[no-untyped-call]
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.MarkedYAMLError(
-                problem="anchors are not allowed: write a text that begins with & in quotes",
-                problem_mark=mark,
-            )
-        return super().compose_node(parent, index)
 
 
 class YamlFile:
@@ -167,10 +150,8 @@ class YamlFile:
         )
 
     def _parse(self, text: str) -> Any:
-        loader = None
         try:
-            loader = _Loader(text)
-            root = loader.get_single_node()
+            loader, root = parse(text)
             return None if root is None else self._build(loader, root, ())
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark
@@ -186,29 +167,26 @@ class YamlFile:
             raise self._error(self._path, None, f"is not YAML: {error}") from error
         except RecursionError as error:
             raise self._error(self._path, None, "is nested too deeply") from error
-        finally:
-            if loader is not None:
-                loader.dispose()
 
-    def _build(self, loader: yaml.SafeLoader, node: yaml.Node, location: Location) -> Any:
+    def _build(self, loader: SafeConstructor, node: yaml.Node, location: Location) -> Any:
         self._lines[location] = node.start_mark.line + 1
         if isinstance(node, yaml.SequenceNode):
             return [self._build(loader, item, (*location, i)) for i, item in enumerate(node.value)]
         if isinstance(node, yaml.MappingNode):
             return self._mapping(loader, node, location)
-        if isinstance(node, yaml.ScalarNode) and node.style is None:
+        if isinstance(node, yaml.ScalarNode) and not node.style:
             return self._plain_value(loader, node, location)
         return self._value(loader, node, location)
 
     def _mapping(
-        self, loader: yaml.SafeLoader, node: yaml.MappingNode, location: Location
+        self, loader: SafeConstructor, node: yaml.MappingNode, location: Location
     ) -> dict[str, Any]:
         mapping: dict[str, Any] = {}
         for key_node, value_node in node.value:
             line, key = key_node.start_mark.line + 1, key_node.value
             if not isinstance(key, str):
                 raise self._error(self._path, line, "a key is not a string")
-            if key_node.style is None:
+            if not key_node.style:
                 key = self._checked(key, line)
             if key in mapping:
                 raise self._error(self._path, line, f"key {echo(key)} appears twice")
@@ -217,7 +195,7 @@ class YamlFile:
         return mapping
 
     def _plain_value(
-        self, loader: yaml.SafeLoader, node: yaml.ScalarNode, location: Location
+        self, loader: SafeConstructor, node: yaml.ScalarNode, location: Location
     ) -> Any:
         """Read a value without quotes; dates and odd numbers stay text."""
         if node.tag in _OFTEN_TEXT:
@@ -233,7 +211,7 @@ class YamlFile:
         is_decimal = _DECIMAL.fullmatch(node.value) or node.value.lstrip("+-.").isalpha()
         return value if is_decimal else node.value
 
-    def _value(self, loader: yaml.SafeLoader, node: yaml.Node, location: Location) -> Any:
+    def _value(self, loader: SafeConstructor, node: yaml.Node, location: Location) -> Any:
         try:
             return loader.construct_object(node)
         except ValueError as error:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mlstack.contract import CategoryFeature, Contract, OrdinalFeature
+from mlstack.contract import CategoryFeature, Contract, OrdinalFeature, yaml_loader
 from mlstack.errors import ContractError
 from mlstack.settings import ROOT
 from tests.support.wide_contracts import many_values
@@ -260,6 +260,21 @@ def test_file_in_latin_1_is_refused_with_its_line(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match="is not UTF-8") as caught:
         Contract.load(path)
     assert caught.value.line == line_of(TEXT, "meaning: Gender")
+
+
+@pytest.mark.parametrize("text", [TEXT, TEXT.replace("features:", "\tfeatures:", 1)])
+def test_both_parsers_give_the_same_contract(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without libyaml reads the same contract and the same error, only more slowly."""
+
+    def read() -> str:
+        try:
+            return Contract.parse(text).model_dump_json()
+        except ContractError as error:
+            return str(error)
+
+    fast = read()
+    monkeypatch.setattr(yaml_loader, "CParser", None)
+    assert read() == fast
 
 
 @pytest.mark.parametrize("text", ["", "[]", "name", "- a\n- b", "{", "? [a]\n: 1", "[" * 5000])
