@@ -119,6 +119,11 @@ def search(
         )
 
     with tracking:
+        if tracking.restored:
+            log.warning(
+                "the experiment %s had been deleted in MLflow; it is restored, with all its runs",
+                contract.name,
+            )
         log.info("search in MLflow: %s", tracking.address)
         best = searching.search(train, validation, trials=trials, seed=seed, on_trial=on_trial)
         seconds = tracking.finish_trials()

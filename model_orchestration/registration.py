@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 
 from mlstack.contract import Contract
 from mlstack.errors import ModelError, ModelNotKept, RegistryUnavailable
-from mlstack.model.mlflow_api import connect
+from mlstack.model.mlflow_api import connect, explain
 from mlstack.model.model_store import ModelStore
 from model_orchestration.metrics import evaluate
 from model_orchestration.names import CHALLENGER, CHAMPION, TEST_PREFIX
@@ -58,7 +58,7 @@ def register(contract: Contract, winner: Winner, test: pd.DataFrame) -> Registra
         if wins:
             client.set_registered_model_alias(name, CHAMPION, version)
     except MlflowException as error:
-        raise TrackingError(f"MLflow could not register the winner: {error}") from error
+        raise TrackingError(f"MLflow could not register the winner: {explain(error)}") from error
     aliases = (CHALLENGER, CHAMPION) if wins else (CHALLENGER,)
     return Registration(name, version, aliases, reason)
 
@@ -74,6 +74,8 @@ def _compare(
     if champion is None:
         return True, "there was no champion"
     current = f"version {champion.version}, the champion until now,"
+    if not champion.run_id:
+        return True, f"{current} was registered without a run and cannot be compared"
     try:
         with tempfile.TemporaryDirectory() as scratch:
             model = ModelStore(Path(scratch)).load(str(champion.run_id))

@@ -12,7 +12,7 @@ from mlstack.errors import RegistryUnavailable
 from mlstack.flows.command import schedule_command
 from mlstack.flows.run import RunFailed
 from mlstack.flows.schedule import FlowSchedule
-from mlstack.model.mlflow_api import connect, run_address
+from mlstack.model.mlflow_api import connect, explain, run_address
 from mlstack.settings import ROOT, Settings
 from model_orchestration.names import BEST_RUN, FLOW_RUN, TEST_PREFIX
 
@@ -59,20 +59,30 @@ def show_winner(run: FlowRun) -> None:
         if not parents:
             raise RunFailed(f"{run.name} completed, but MLflow has no search for it")
         parent = parents[0]
-        winner = parent.data.tags[BEST_RUN]
-        version = client.search_model_versions(f"run_id = '{winner}'")[0]
-        aliases = client.get_model_version(version.name, version.version).aliases
+        winner = parent.data.tags.get(BEST_RUN, "")
+        versions = [
+            # A search does not return aliases.
+            client.get_model_version(found.name, found.version)
+            for found in (client.search_model_versions(f"run_id = '{winner}'") if winner else ())
+        ]
     except MlflowException as error:
-        raise RegistryUnavailable(f"the query to MLflow failed: {error}") from error
+        raise RegistryUnavailable(f"the query to MLflow failed: {explain(error)}") from error
+    address = run_address(parent.info.experiment_id, parent.info.run_id)
+    if not versions:
+        raise RunFailed(
+            f"{run.name} completed, but somebody has deleted its winner or its version in MLflow: "
+            f"choose a trial at {address}, or start again: make train"
+        )
+    version = versions[0]
     figures = {
         name: parent.data.metrics[f"{TEST_PREFIX}{name}"]
         for name in ("rmse", "logloss", "auc", "average_precision", "ece")
     }
     say("")
-    say(f"search    {run_address(parent.info.experiment_id, parent.info.run_id)}")
+    say(f"search    {address}")
     say(f"winner    {winner}")
     say("on test   " + "  ".join(f"{name} {value:.4f}" for name, value in figures.items()))
-    say(f"version   {version.name} {version.version}: {', '.join(sorted(aliases))}")
+    say(f"version   {version.name} {version.version}: {', '.join(sorted(version.aliases))}")
     say(f"deploy it: make deploy RUN_ID={winner}")
 
 

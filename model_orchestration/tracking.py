@@ -16,12 +16,12 @@ from typing import Any, Self
 import pandas as pd
 import xgboost
 from mlflow import MlflowClient
-from mlflow.entities import Metric, RunStatus, RunTag
+from mlflow.entities import LifecycleStage, Metric, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 
 from mlstack.contract import Contract
 from mlstack.contract.prediction_fields import PREDICTION
-from mlstack.model.mlflow_api import PARENT_TAG, SEARCH_TAG, connect, run_address
+from mlstack.model.mlflow_api import PARENT_TAG, SEARCH_TAG, connect, explain, run_address
 from mlstack.quality.reference import REFERENCE_FILE
 from mlstack.revision import git_revision
 from model_orchestration import plots
@@ -92,6 +92,8 @@ class SearchTracking:
         self._trials: list[Trial] = []
         self._runs: dict[int, TrialRun] = {}
         self.experiment_id = ""
+        self.restored = False
+        """Whether somebody had deleted the experiment, and it was restored."""
         self.run_id = ""
         """Id of the parent run."""
 
@@ -100,7 +102,7 @@ class SearchTracking:
         os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
         os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
         with _tracking_errors("does not accept the search"):
-            self.experiment_id = _experiment_id(self._client, self._contract.name)
+            self.experiment_id, self.restored = _find_experiment(self._client, self._contract.name)
             _end_abandoned_runs(self._client, self.experiment_id)
             run = self._client.create_run(
                 self.experiment_id, tags=dict(self._tags), run_name=self._name
@@ -213,9 +215,18 @@ def provenance(raw: bytes, contract: Contract) -> dict[str, str]:
     }
 
 
-def _experiment_id(client: MlflowClient, name: str) -> str:
+def _find_experiment(client: MlflowClient, name: str) -> tuple[str, bool]:
+    """Return the experiment's id, and whether it had been deleted and is restored now.
+
+    MLflow keeps the name of a deleted experiment, so it cannot be created anew.
+    """
     experiment = client.get_experiment_by_name(name)
-    return str(experiment.experiment_id if experiment else client.create_experiment(name))
+    if experiment is None:
+        return str(client.create_experiment(name)), False
+    deleted = experiment.lifecycle_stage == LifecycleStage.DELETED
+    if deleted:
+        client.restore_experiment(experiment.experiment_id)
+    return str(experiment.experiment_id), deleted
 
 
 def _end_abandoned_runs(client: MlflowClient, experiment_id: str) -> None:
@@ -234,4 +245,4 @@ def _tracking_errors(what: str) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        raise TrackingError(f"MLflow {what}: {error}") from error
+        raise TrackingError(f"MLflow {what}: {explain(error)}") from error

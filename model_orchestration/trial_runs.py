@@ -12,12 +12,14 @@ import mlflow.xgboost
 import xgboost
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric, Param, RunStatus
+from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 
 from mlstack.contract import Contract
 from mlstack.errors import MlstackError
 from mlstack.model.encoder import Encoder
+from mlstack.model.mlflow_api import explain
 from mlstack.model.model import write_extra_files
 from model_orchestration.names import FAILURE, MODEL
 from model_orchestration.search import Trial
@@ -95,7 +97,8 @@ class TrialSender:
         for number, future in self._futures.items():
             error = future.exception() if future.done() else None
             if error is not None:
-                raise TrackingError(f"trial {number} cannot be tracked: {error}") from error
+                reason = explain(error) if isinstance(error, MlflowException) else error
+                raise TrackingError(f"trial {number} cannot be tracked: {reason}") from error
 
     def _send(self, trial: Trial) -> TrialRun:
         start = time.perf_counter()

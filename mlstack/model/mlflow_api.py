@@ -6,11 +6,12 @@ copies of its models starts without it.
 
 import logging
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from mlstack.errors import ModelError, RegistryUnavailable, listing
+from mlstack.errors import ModelError, RegistryUnavailable, echo, listing
 from mlstack.run_ids import is_run_id
 from mlstack.settings import Settings
 
@@ -28,11 +29,15 @@ PARENT_TAG = "mlflow.parentRunId"
 SEARCH_TAG = "search"
 """Tag of all runs of a search; its value is the search's name."""
 
+NOT_FOUND = "RESOURCE_DOES_NOT_EXIST"
+"""MLflow's error code for what does not exist, or was deleted."""
+
 _ADDRESS = "MLFLOW_TRACKING_URI"
-_NO_SUCH_RUN = "RESOURCE_DOES_NOT_EXIST"
 _NO_SUCH_ALIAS = "INVALID_PARAMETER_VALUE"
 _MODELS = "models:/"
 _MAX_NAMED = 5
+_MAX_MESSAGE = 200
+_DELETED_MEANWHILE = re.compile(r"The (experiment|run) (\w+) must be in the 'active' state")
 
 
 def shorten_timeouts() -> None:
@@ -69,12 +74,41 @@ def find_run(run_id: str) -> "Run":
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - see the module
 
     client = connect()
+    # People can type any text into the tags that name runs.
+    if not is_run_id(run_id):
+        raise ModelError(f"MLflow has no run {echo(run_id)}")
     try:
         return client.get_run(run_id)
     except MlflowException as error:
-        if error.error_code == _NO_SUCH_RUN:
+        if error.error_code == NOT_FOUND:
             raise ModelError(f"MLflow has no run {run_id}") from error
         raise _unavailable(f"look up run {run_id}", error) from error
+
+
+def check_not_deleted(run: "Run") -> None:
+    """Check that nobody has deleted a run in MLflow, alone or with its experiment.
+
+    Raises ModelError with the way out, and RegistryUnavailable if the query fails.
+    """
+    from mlflow.entities import LifecycleStage  # noqa: PLC0415 - see the module
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - as above
+
+    if run.info.lifecycle_stage != LifecycleStage.DELETED:
+        return
+    deleted = f"run {run.info.run_id} was deleted"
+    try:
+        experiment = connect().get_experiment(run.info.experiment_id)
+    except MlflowException as error:
+        raise _unavailable(f"look up the experiment of run {run.info.run_id}", error) from error
+    if experiment.lifecycle_stage == LifecycleStage.DELETED:
+        raise ModelError(
+            f"{deleted} with its experiment {experiment.name!r}: make train restores both, and "
+            "make prune does if the run is deployed; or choose another run"
+        )
+    raise ModelError(
+        f"{deleted}: restore it in MLflow (make prune does if it is deployed), or choose another "
+        "run"
+    )
 
 
 def find_run_id(run: str) -> str:
@@ -91,7 +125,7 @@ def find_run_id(run: str) -> str:
     try:
         found = _runs_named(client, run)
     except MlflowException as error:
-        if error.error_code in {_NO_SUCH_RUN, _NO_SUCH_ALIAS}:
+        if error.error_code in {NOT_FOUND, _NO_SUCH_ALIAS}:
             raise ModelError(f"MLflow has no {run}: {error.message}") from error
         raise _unavailable(f"look up {run}", error) from error
     if not found:
@@ -126,8 +160,7 @@ def _source(version: "ModelVersion") -> list[str]:
 def download(run_id: str, path: str, folder: Path) -> Path:
     """Download a file or folder of a run into a folder; return its path there.
 
-    Raises RegistryUnavailable if that fails. MLflow reports every failed download as a missing
-    file, so a file that does not exist cannot be told apart.
+    Raises ModelError if the run does not have it, and RegistryUnavailable if the download fails.
     """
     import mlflow.artifacts  # noqa: PLC0415 - see the module
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - MLflow takes seconds to import
@@ -139,17 +172,54 @@ def download(run_id: str, path: str, folder: Path) -> Path:
             )
         )
     except MlflowException as error:
+        if not _is_silent(error) and _is_absent(run_id, path):
+            raise ModelError(f"run {run_id} has no {path} in MLflow") from error
         raise _unavailable(f"give {path} of run {run_id}", error) from error
+
+
+def explain(error: "MlflowException") -> str:
+    """Say in one sentence why MLflow has rejected a request, and log the original message."""
+    log.warning("MLflow rejects a request: %s", error)
+    if _is_silent(error):
+        return f"{_no_answer()} (make status)"
+    if deleted := _DELETED_MEANWHILE.search(str(error.message)):
+        return (
+            f"somebody has deleted the {deleted[1]} {deleted[2]} in MLflow; start again with make "
+            "train, which restores a deleted experiment"
+        )
+    message = str(error.message).removeprefix(f"{error.error_code}: ").partition("\n")[0]
+    return f"{message[:_MAX_MESSAGE]} ({error.error_code})"
+
+
+def _is_absent(run_id: str, path: str) -> bool:
+    """Whether MLflow lists a run's files, but not this one.
+
+    MLflow reports every failed download as a missing file.
+    """
+    import mlflow.artifacts  # noqa: PLC0415 - see the module
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - as above
+
+    try:
+        files = connect().list_artifacts(run_id, path.rpartition("/")[0] or None)
+        # A logged model is not among the run's own files.
+        model = mlflow.artifacts.list_artifacts(artifact_uri=f"runs:/{run_id}/{path}")
+    except MlflowException:
+        return False
+    return not model and path not in {file.path for file in files}
+
+
+def _is_silent(error: "MlflowException") -> bool:
+    """Whether there was no response: exceptions of requests are OSErrors."""
+    return isinstance(error.__context__, OSError)
+
+
+def _no_answer() -> str:
+    address = urlsplit(os.environ.get(_ADDRESS, ""))
+    return f"it does not answer at {address.scheme}://{address.netloc.rpartition('@')[2]}"
 
 
 def _unavailable(what: str, error: "MlflowException") -> RegistryUnavailable:
     """Build an error that clients may see, and log the original message."""
     log.warning("MLflow cannot %s: %s", what, error)
-    address = urlsplit(os.environ.get(_ADDRESS, ""))
-    # Exceptions of requests are OSErrors: there was no response.
-    reason = (
-        f"it does not answer at {address.scheme}://{address.netloc.rpartition('@')[2]}"
-        if isinstance(error.__context__, OSError)
-        else f"it fails with {error.error_code}"
-    )
+    reason = _no_answer() if _is_silent(error) else f"it fails with {error.error_code}"
     return RegistryUnavailable(f"MLflow cannot {what}: {reason} (make status)")

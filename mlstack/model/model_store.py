@@ -12,7 +12,7 @@ from filelock import FileLock
 from mlstack.command_line import run
 from mlstack.errors import ModelError, ModelNotKept
 from mlstack.files import sync_names, sync_tree
-from mlstack.model.mlflow_api import download, find_run
+from mlstack.model.mlflow_api import check_not_deleted, download, find_run
 from mlstack.model.model import Model
 from mlstack.settings import ROOT, Settings
 
@@ -89,8 +89,7 @@ def _replace_copy(copy: Path) -> None:
 
 def _download(run_id: str, folder: Path) -> None:
     run = find_run(run_id)
-    if run.info.lifecycle_stage == "deleted":
-        raise ModelError(f"run {run_id} was deleted: restore it in MLflow, or choose another run")
+    check_not_deleted(run)
     if run.info.status != "FINISHED":
         raise ModelError(f"run {run_id} is {run.info.status}: only a finished run can be deployed")
     if not (run.outputs and run.outputs.model_outputs):

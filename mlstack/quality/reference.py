@@ -15,7 +15,7 @@ from filelock import FileLock
 from mlstack.contract import Contract
 from mlstack.contract.prediction_fields import PREDICTION, TARGET
 from mlstack.data.customer_table import customer_table
-from mlstack.errors import NoReference, RegistryUnavailable, listing
+from mlstack.errors import ModelError, NoReference, RegistryUnavailable, listing
 from mlstack.files import write_atomically
 from mlstack.model.mlflow_api import PARENT_TAG, download, find_run
 from mlstack.model.model_store import ModelStore
@@ -97,15 +97,17 @@ class ReferenceStore:
 def _fetch_rows(run_id: str) -> bytes:
     # A trial has its search as its parent; the search has none.
     parent = find_run(run_id).data.tags.get(PARENT_TAG, run_id)
-    with tempfile.TemporaryDirectory() as scratch:
-        try:
+    try:
+        find_run(parent)
+        with tempfile.TemporaryDirectory() as scratch:
             return download(parent, REFERENCE_FILE, Path(scratch)).read_bytes()
-        except RegistryUnavailable as error:
-            find_run(parent)  # raises if MLflow does not answer; otherwise the file is missing
-            raise NoReference(
-                f"there are no training rows to compare with: {error}; only runs of this "
-                "project's training flow have them"
-            ) from error
+    except RegistryUnavailable:
+        raise
+    except ModelError as error:
+        raise NoReference(
+            f"there are no training rows to compare with: {error}; only runs of this project's "
+            "training flow have them"
+        ) from error
 
 
 def _fetch_figures(run_id: str) -> bytes:

@@ -12,17 +12,18 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import LifecycleStage, LoggedModel, Run, ViewType
+from mlflow.entities import LoggedModel, Run, ViewType
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
 from mlstack.errors import MlstackError, RegistryUnavailable
-from mlstack.model.mlflow_api import PARENT_TAG, SEARCH_TAG, connect
+from mlstack.model.mlflow_api import NOT_FOUND, PARENT_TAG, SEARCH_TAG, connect, explain
 from mlstack.settings import ROOT, Settings
-from operations.retention.removal import Removal, deployments_paused, runs_in_use
+from operations.retention.needed_runs import pages, restore_needed
+from operations.retention.removal import Removal, deployments_paused
 
 _GC_SECONDS = 3600
 _TAIL_LINES = 5
@@ -44,22 +45,23 @@ def prune_tracking(settings: Settings, now: datetime) -> list[Removal]:
         TrackingStoreError: `mlflow gc` fails.
     """
     try:
-        trashed = _trash_runs(settings, now)
+        return [*_trash_runs(settings, now), *_empty_trash(settings, now)]
     except MlflowException as error:
-        raise RegistryUnavailable(f"MLflow cannot be pruned: {error}") from error
-    return [*trashed, *_empty_trash(settings, now)]
+        raise RegistryUnavailable(f"MLflow cannot be pruned: {explain(error)}") from error
+    except SQLAlchemyError as error:
+        raise TrackingStoreError(f"MLflow's database cannot be read: {error}") from error
 
 
 def _trash_runs(settings: Settings, now: datetime) -> list[Removal]:
     client, before = connect(), _milliseconds(now, settings.keep_runs_days)
     old = {str(run.info.run_id): run for run in _old_runs(client, before)}
-    needed = _restore_needed(settings, client)
+    needed = restore_needed(settings, client)
     unneeded = {run_id: run for run_id, run in old.items() if run_id not in needed}
     trials = defaultdict[str, set[str]](set)
     for run_id, run in unneeded.items():
         trials[run.data.tags.get(PARENT_TAG, "")].add(run_id)
     versions = defaultdict[str, list[ModelVersion]](list)
-    for version in _pages(client.search_model_versions):
+    for version in pages(client.search_model_versions):
         if version.run_id in unneeded and not version.aliases:
             versions[version.run_id].append(version)
     trashed = []
@@ -70,8 +72,8 @@ def _trash_runs(settings: Settings, now: datetime) -> list[Removal]:
                 continue
             # The run goes last, so that an interrupted pruning can be completed by the next one.
             for version in versions[run_id]:
-                client.delete_model_version(version.name, version.version)
-            client.delete_run(run_id)
+                _ignore_absent(client.delete_model_version, version.name, version.version)
+            _ignore_absent(client.delete_run, run_id)
         trashed.append(run_id)
     days = settings.keep_runs_days
     return [
@@ -80,29 +82,18 @@ def _trash_runs(settings: Settings, now: datetime) -> list[Removal]:
     ]
 
 
-def _restore_needed(settings: Settings, client: MlflowClient) -> set[str]:
-    """Return runs that stay regardless of age; restore those that users have deleted."""
-    needed = list(_get_runs(client, runs_in_use(settings) | _registered_runs(client)))
-    parents = {run.data.tags[PARENT_TAG] for run in needed if PARENT_TAG in run.data.tags}
-    needed += _get_runs(client, parents)
-    for run in needed:
-        if run.info.lifecycle_stage == LifecycleStage.DELETED:
-            client.restore_run(run.info.run_id)
-    return {str(run.info.run_id) for run in needed}
-
-
 def _trash_models(settings: Settings, now: datetime) -> int:
     """Delete models whose run was permanently deleted; return their number.
 
     MLflow cannot restore a model, so it goes after its run.
     """
     client, before = connect(), _milliseconds(now, settings.keep_deleted_days)
-    needed = runs_in_use(settings) | _registered_runs(client)
+    needed = restore_needed(settings, client)
     # List models before runs: then no listed model belongs to a run that starts in between.
     models: list[LoggedModel] = [
         model
         for experiment in _experiments(client)
-        for model in _pages(
+        for model in pages(
             client.search_logged_models,
             experiment_ids=[experiment],
             filter_string=f"creation_timestamp < {before}",
@@ -111,7 +102,7 @@ def _trash_models(settings: Settings, now: datetime) -> int:
     runs = {
         run.info.run_id
         for experiment in _experiments(client)
-        for run in _pages(
+        for run in pages(
             client.search_runs,
             experiment_ids=[experiment],
             run_view_type=ViewType.ALL,
@@ -127,44 +118,23 @@ def _trash_models(settings: Settings, now: datetime) -> int:
     return len(without_run)
 
 
+def _ignore_absent(delete: Callable[..., object], *arguments: object) -> None:
+    """Delete something that somebody else may just have deleted."""
+    try:
+        delete(*arguments)
+    except MlflowException as error:
+        if error.error_code != NOT_FOUND:
+            raise
+
+
 def _experiments(client: MlflowClient) -> list[str]:
-    return [str(found.experiment_id) for found in _pages(client.search_experiments)]
+    return [str(found.experiment_id) for found in pages(client.search_experiments)]
 
 
 def _old_runs(client: MlflowClient, before: int) -> Iterator[Run]:
     ended = f"attributes.end_time < {before} and tags.{SEARCH_TAG} LIKE '%'"
     for experiment in _experiments(client):
-        yield from _pages(client.search_runs, experiment_ids=[experiment], filter_string=ended)
-
-
-def _registered_runs(client: MlflowClient) -> set[str]:
-    """Return runs whose model version has an alias in the registry."""
-    return {
-        str(client.get_model_version(model.name, str(version)).run_id)
-        for model in _pages(client.search_registered_models)
-        for version in set(model.aliases.values())
-    }
-
-
-def _get_runs(client: MlflowClient, run_ids: set[str]) -> Iterator[Run]:
-    """Yield runs by id, skipping those that MLflow does not know."""
-    for run_id in run_ids:
-        try:
-            yield client.get_run(run_id)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-
-
-def _pages(search: Callable[..., Any], **arguments: Any) -> Iterator[Any]:
-    """Yield all results of an MLflow search, page by page."""
-    token: str | None = None
-    while True:
-        page = search(page_token=token, **arguments)
-        yield from page
-        token = page.token
-        if not token:
-            return
+        yield from pages(client.search_runs, experiment_ids=[experiment], filter_string=ended)
 
 
 def _empty_trash(settings: Settings, now: datetime) -> list[Removal]:
@@ -172,6 +142,8 @@ def _empty_trash(settings: Settings, now: datetime) -> list[Removal]:
         return []
     artifacts = _local_folder(settings.mlflow_artifacts_destination)
     before = _size(artifacts)
+    # Once more, because deployments and people's deletions go on meanwhile.
+    restore_needed(settings, connect())
     removed = _collect_garbage(settings)
     models = _trash_models(settings, now)
     if models and not settings.keep_deleted_days:
@@ -188,18 +160,23 @@ def _empty_trash(settings: Settings, now: datetime) -> list[Removal]:
 
 def _collect_garbage(settings: Settings) -> int:
     """Permanently delete old items in MLflow's trash; return their number."""
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "mlflow", "gc"),
-            *("--backend-store-uri", settings.mlflow_backend_store_uri),
-            *("--older-than", f"{settings.keep_deleted_days:f}d"),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=_GC_SECONDS,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "mlflow", "gc"),
+                *("--backend-store-uri", settings.mlflow_backend_store_uri),
+                *("--older-than", f"{settings.keep_deleted_days:f}d"),
+            ],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=_GC_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise TrackingStoreError(
+            f"mlflow gc did not end within {_GC_SECONDS} s; the next pruning goes on"
+        ) from error
     if done.returncode:
         tail = "\n".join(done.stderr.strip().splitlines()[-_TAIL_LINES:])
         raise TrackingStoreError(f"mlflow gc failed:\n{tail}")

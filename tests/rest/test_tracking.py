@@ -270,6 +270,10 @@ def test_missing_reference_is_told_from_a_failed_download(
     store, run_id = _references(tmp_path), searched.winner.run_id
     ModelStore(tmp_path / "models").load(run_id)
     monkeypatch.setattr("mlflow.artifacts.download_artifacts", broken)
+    with pytest.raises(RegistryUnavailable, match="cannot give"):
+        store.load(run_id)
+    monkeypatch.setattr("mlflow.artifacts.list_artifacts", lambda **_: [])
+    monkeypatch.setattr(MlflowClient, "list_artifacts", lambda *_: [])
     with pytest.raises(NoReference, match="no training rows to compare with"):
         store.load(run_id)
 

@@ -7,10 +7,12 @@ import mlflow
 import mlflow.artifacts
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import FileInfo
 from mlflow.exceptions import MlflowException, RestException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
 from mlstack.errors import ModelError, RegistryUnavailable
-from mlstack.model.mlflow_api import connect, download, find_run, find_run_id
+from mlstack.model.mlflow_api import connect, download, explain, find_run, find_run_id
 
 RUN = "a" * 32
 DRIVER = "HTTPConnectionPool(host='10.0.0.7', port=1): Max retries exceeded"
@@ -113,3 +115,45 @@ class TestFindRunId:
         monkeypatch.setattr("mlstack.model.mlflow_api._runs_named", lambda *_: runs[:2])
         with pytest.raises(ModelError, match=f"{runs[0]}, {runs[1]}"):
             find_run_id("abcd")
+
+
+@pytest.mark.parametrize("kind", ["experiment", "run"])
+def test_deletion_meanwhile_is_explained(kind: str) -> None:
+    """Writing to what somebody has deleted says so, and what to do."""
+    said = f"The {kind} 12ab must be in the 'active' state. Current state is deleted."
+    error = RestException({"error_code": "INVALID_PARAMETER_VALUE", "message": said})  # type: ignore[no-untyped-call]
+    explained = explain(error)
+    assert explained.startswith(f"somebody has deleted the {kind} 12ab in MLflow; ")
+    assert "make train" in explained
+
+
+def test_rejection_is_explained_in_one_line() -> None:
+    """MLflow's own reason without the database's statement, and the code once."""
+    said = "Experiment(name=x) already exists.\n[SQL: INSERT INTO experiments]"
+    error = RestException({"error_code": "RESOURCE_ALREADY_EXISTS", "message": said})  # type: ignore[no-untyped-call]
+    assert explain(error) == "Experiment(name=x) already exists. (RESOURCE_ALREADY_EXISTS)"
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_missing_file_is_told_from_a_failed_download(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, listed: bool
+) -> None:
+    """A run without the file will never have it; a failed download may go through later."""
+    _fails(
+        monkeypatch, MlflowException("no file", error_code=RESOURCE_DOES_NOT_EXIST), silent=False
+    )
+    monkeypatch.setattr(MlflowClient, "list_artifacts", lambda *_: [])
+    found = [FileInfo("model/MLmodel", is_dir=False, file_size=5)] if listed else []
+    monkeypatch.setattr(mlflow.artifacts, "list_artifacts", lambda **_: found)
+    with pytest.raises(ModelError) as caught:
+        download(RUN, "model", tmp_path)
+    assert isinstance(caught.value, RegistryUnavailable) is listed
+    assert ("has no model in MLflow" in str(caught.value)) is not listed
+
+
+@pytest.mark.parametrize("name", ["", "None", "foo bar/../x", "REDACTED-RUN-ID"])
+def test_text_that_is_no_run_id_is_not_looked_up(name: str) -> None:
+    """What people type into a tag is no run, and MLflow is not asked."""
+    with pytest.raises(ModelError, match="MLflow has no run") as caught:
+        find_run(name)
+    assert not isinstance(caught.value, RegistryUnavailable)
