@@ -31,7 +31,7 @@ done
 [[ ${DEPLOY_SECONDS:=600} =~ ^[0-9]{1,5}$ ]] || fail 2 'DEPLOY_SECONDS is not a number of seconds'
 case "$#:${1:-}" in
   1:served) ;;
-  4:follow | 4:deploy) [[ $2 =~ $RUN_ID_FORM ]] || fail 2 'RUN_ID must be 32 digits and letters a to f' ;;
+  4:follow | 4:deploy) [[ $2 =~ $RUN_ID_FORM ]] || fail 2 "RUN_ID must be 32 digits and letters a to f, not '${2:0:64}'" ;;
   *) fail 2 'usage: deploy_over_ssh.sh served | follow|deploy RUN_ID REQUEST BY' ;;
 esac
 

@@ -29,16 +29,19 @@ class _Entry:
 
 
 class EnvFile:
-    """The settings of a file. Raises SettingsError, with file and line, if it is not understood."""
+    """The settings of a file. Raises SettingsError, with file and line, if it is not understood.
 
-    def __init__(self, path: Path) -> None:
+    `last_counts` allows a setting with two values, as in files that earlier releases wrote.
+    """
+
+    def __init__(self, path: Path, *, last_counts: bool = False) -> None:
         self._entries = list(_entries(path))
         self.values: dict[str, str] = {}
         self.lines: dict[str, int] = {}
         for entry in self._entries:
             if not entry.name:
                 continue
-            if self.values.get(entry.name, entry.value) != entry.value:
+            if not last_counts and self.values.get(entry.name, entry.value) != entry.value:
                 raise SettingsError(
                     f"{path.name}: {entry.name} has one value in line {self.lines[entry.name]} and "
                     f"another in line {entry.line}: remove one of them"

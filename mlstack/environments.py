@@ -101,7 +101,7 @@ def _path(name: str) -> Path:
 
 
 def _read(path: Path) -> dict[str, str]:
-    file = EnvFile(path)
+    file = EnvFile(path, last_counts=path == ACTIVE_FILE)
     for key, line in file.lines.items():
         if key.upper() in OWN_VARIABLES - {key}:
             raise SettingsError(f"{path.name}, line {line}: write {key.upper()} instead of {key}")

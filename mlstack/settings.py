@@ -24,6 +24,7 @@ _TEXTS: tuple[Any, ...] = (str, Path, Path | None)
 """Types of settings whose value is taken as it is."""
 
 _Port = Annotated[int, Field(ge=1, le=65535)]
+_StreamName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
 _Url = Annotated[str, Field(pattern=r"^https?://[^/]")]
 
 
@@ -55,9 +56,9 @@ class Settings(BaseModel):
     feature_store_bucket: str = ""
     """S3 bucket of the training data; empty if none was chosen."""
 
-    predictions_stream: str = "predictions"
-    results_stream: str = "results"
-    dead_letter_stream: str = "predictions-dead-letter"
+    predictions_stream: _StreamName = "predictions"
+    results_stream: _StreamName = "results"
+    dead_letter_stream: _StreamName = "predictions-dead-letter"
     predictions_shards: int = Field(default=2, ge=1)
 
     stream_engine: Literal["polling", "kcl"] = "polling"

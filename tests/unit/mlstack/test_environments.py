@@ -115,6 +115,13 @@ def test_setting_with_two_values_is_refused(root: Path) -> None:
         environments.load("embedded")
 
 
+def test_active_file_of_an_earlier_release_is_read(root: Path) -> None:
+    """It has a second line for a setting that was given to make and is exported in the file."""
+    marks = "MLSTACK_ENV=embedded\nMLSTACK_GIVEN=API_PORT\n"
+    (root / ".env").write_text(f"{marks}export API_PORT=9696\nAPI_PORT=9700\n")
+    assert environments.load("embedded").api_port == 9700
+
+
 def test_file_in_latin_1_is_refused_with_its_line(root: Path) -> None:
     """Its letters would be a guess."""
     text = FILE.replace("RUN_ID=", "DATA_FILE=/data/M\u00e4rz.csv")

@@ -70,6 +70,14 @@ def test_exposed_server_without_a_token_does_not_start() -> None:
         _ = Settings(bind_address="0.0.0.0").feedback_token
 
 
+@pytest.mark.parametrize("name", ["my results", "a" * 129, "results/1", "\u00e9"])
+def test_impossible_stream_name_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kinesis would call every message to it invalid."""
+    monkeypatch.setenv("RESULTS_STREAM", name)
+    with pytest.raises(SettingsError, match="RESULTS_STREAM="):
+        Settings.load()
+
+
 def test_page_addresses_can_be_opened() -> None:
     """Other machines reach pages on loopback ports through the proxy, if it serves them."""
     here = Settings()

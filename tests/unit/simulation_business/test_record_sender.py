@@ -7,6 +7,7 @@ import pytest
 
 from mlstack.contract.customer_schema import Customer
 from mlstack.streams import stream as stream_module
+from mlstack.streams.client import StreamError
 from mlstack.streams.publishing import MAX_RECORDS
 from mlstack.streams.stream import Stream
 from mlstack.waiting import Stop, Stopped, Unavailable
@@ -65,6 +66,16 @@ def test_sender_knows_prediction_ids(kinesis: FakeKinesis, stop: Stop) -> None:
     assert len(found) == len(CUSTOMERS)
     assert on_stream(kinesis) == CUSTOMERS
     assert len(kinesis.puts) == math.ceil(len(CUSTOMERS) / MAX_RECORDS)
+
+
+@pytest.mark.parametrize("name", ["a" * 1024 * 1024, "invalid"])
+def test_impossible_customer_is_an_error(kinesis: FakeKinesis, stop: Stop, name: str) -> None:
+    """A customer that no stream takes is not sent for ever; the others are put."""
+    bad: Customer = {"number": 0, name: 1}
+    kinesis.invalid = {json.dumps({"number": 0, "invalid": 1}).encode(): "ValidationException"}
+    with pytest.raises(StreamError, match="1 of 4 records cannot be put on a stream: "):
+        send(sender_of(kinesis, stop), [*CUSTOMERS[:2], bad, CUSTOMERS[3]])
+    assert on_stream(kinesis) == [*CUSTOMERS[:2], CUSTOMERS[3]]
 
 
 def test_refused_records_are_put_again(kinesis: FakeKinesis, stop: Stop) -> None:
