@@ -251,7 +251,7 @@ def _open(path: Path, *, checkpoints: bool) -> sqlite3.Connection:
     # NORMAL syncs only at checkpoints. A server makes none: its requests must not wait for the
     # disk.
     pages = 1000 if checkpoints else 0
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"wal_autocheckpoint={pages}"):
+    for pragma in ("synchronous=NORMAL", "journal_mode=WAL", f"wal_autocheckpoint={pages}"):
         connection.execute(f"PRAGMA {pragma}")
     return connection
 

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 SYNC_SECONDS = 0.1
 """Maximum time that an entry is only in the kernel's memory."""
 
-_SEGMENT_SECONDS = 0.2
+_SEGMENT_SECONDS = 0.5
 _SEGMENT_BYTES = 16 * 1024 * 1024
 
 
