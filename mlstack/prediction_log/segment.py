@@ -16,6 +16,7 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 
 from mlstack.errors import MlstackError
+from mlstack.files import sync_names
 
 PREDICTION, OUTCOME = "prediction", "outcome"
 """Kinds of entries."""
@@ -97,14 +98,25 @@ class Segment:
             self.pending = found[0] if found else 0
             """Number of entries."""
         except sqlite3.Error as error:
-            self._owner.release()
+            if not existing:
+                # The disk may be full: each attempt would leave another file.
+                for file in _files(path):
+                    file.unlink(missing_ok=True)
+            self._release(remove_lock=not existing)
             raise _as_spool_error(path, "opened", error) from error
 
     @classmethod
     def create(cls, folder: Path, source: str) -> Self:
         """Create a segment under a name that is never reused. Raises SpoolError."""
         unique = f"{os.uname().nodename}-{os.getpid()}-{time.time_ns()}"
-        return cls(folder / f"{source}-{unique}{SUFFIX}")
+        segment = cls(folder / f"{source}-{unique}{SUFFIX}")
+        try:
+            # Otherwise a power failure may undo its creation, whatever is synced into it.
+            sync_names(folder)
+        except OSError as error:
+            segment.close()
+            raise SpoolError(f"the folder {folder} cannot be synced: {error.strerror}") from error
+        return segment
 
     @staticmethod
     def paths(folder: Path) -> list[Path]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mlstack.prediction_log import segment as segment_module
 from mlstack.prediction_log.segment import (
     Backlog,
     Segment,
@@ -107,6 +108,20 @@ def test_failed_write_keeps_no_entry(tmp_path: Path) -> None:
     segment.append("prediction", [b"2"])
     assert (bodies(segment), segment.pending) == ([b"1", b"2"], 2)
     segment.close()
+
+
+def test_failed_creation_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk does not fill up with empty segments."""
+
+    def fail(path: Path, **_: object) -> sqlite3.Connection:
+        path.touch()
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(segment_module, "_open", fail)
+    for _ in range(3):
+        with pytest.raises(SpoolError, match="full"):
+            Segment.create(tmp_path, "api")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_backlog_is_known_while_in_use(tmp_path: Path) -> None:
