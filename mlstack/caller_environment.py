@@ -25,6 +25,9 @@ _PASSED = frozenset(
     {
         *("PATH", "LD_LIBRARY_PATH", "SHELL", "SSH_AUTH_SOCK", "XDG_RUNTIME_DIR"),
         *("TERM", "COLUMNS", "LINES", "NO_COLOR"),
+        # Docker's helpers read these to find the logins of registries.
+        *("DBUS_SESSION_BUS_ADDRESS", "GNUPGHOME", "PASSWORD_STORE_DIR"),
+        *("WSL_DISTRO_NAME", "WSL_INTEROP"),
     }
 )
 _PASSED_PREFIXES = ("DOCKER_", "BUILDX_")
@@ -70,8 +73,7 @@ def inherit(caller: Mapping[str, str], given: Collection[str] = ()) -> Inherited
     passed |= {name: caller[name] for name in _TEMPORARY if _is_own_folder(caller.get(name, ""))}
     if _is_time_zone(caller.get("TZ", "")):
         passed["TZ"] = caller["TZ"]
-    home = caller.get("HOME", "")
-    passed["HOME"] = home if _is_own_folder(home) else str(Path(sys.prefix) / "home")
+    passed["HOME"] = _home(caller.get("HOME", ""))
     # The caller's own may be those of before sudo or setpriv.
     passed["USER"] = passed["LOGNAME"] = name_of(os.getuid())
     # Paths and tables may have any letters, whatever the caller's locale.
@@ -165,6 +167,16 @@ def _certificate_file_fault(value: str) -> str | None:
     except OSError:  # an SSLError is one, too
         return f"{value} has no certificate that can be read"
     return None
+
+
+def _home(said: str) -> str:
+    """Return the first home that this user may write to: as said, as registered, or one of ours."""
+    try:
+        registered = pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        registered = ""
+    own = str(Path(sys.prefix) / "home")
+    return next(filter(_is_own_folder, (said, registered)), own)
 
 
 def _is_own_folder(value: str) -> bool:

@@ -4,6 +4,7 @@ Usage: python operations/install/before_install.py
 """
 
 import importlib.util
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -27,6 +28,16 @@ def path_fault(folder: Path) -> str | None:
     return (
         f"the path of the folder {path} has {signs} in it, "
         "which shells and configuration files would misread: move the project to another folder"
+    )
+
+
+def access_fault(folder: Path) -> str | None:
+    """Return a fault if this user may not create files in a folder."""
+    if os.access(folder, os.W_OK | os.X_OK):
+        return None
+    return (
+        f"you may not write to the folder {folder}: clone the project into a folder of yours, or "
+        "make this one yours with chown -R"
     )
 
 
@@ -62,6 +73,11 @@ def disk_fault(folder: Path, needed_gib: float) -> str | None:
 
 
 if __name__ == "__main__":
-    found = (path_fault(Path.cwd()), python_fault(), disk_fault(Path.cwd(), INSTALL_GIB + RUN_GIB))
+    found = (
+        path_fault(Path.cwd()),
+        access_fault(Path.cwd()),
+        python_fault(),
+        disk_fault(Path.cwd(), INSTALL_GIB + RUN_GIB),
+    )
     if faults := [fault for fault in found if fault]:
         sys.exit("\n".join(faults))

@@ -107,6 +107,13 @@ def _uv_installs(environment: dict[str, str], lock: Path, python: str) -> bool:
     return done.returncode == 0
 
 
+def _installs(environment: dict[str, str], lock: Path, python: str) -> bool:
+    if _uv_installs(environment, lock, python):
+        return True
+    _say("uv could not install it; trying with pip, which takes longer")
+    return _pip_installs(environment, lock, python)
+
+
 def main(lock: Path, python: str = sys.executable) -> None:
     """Install a lock and print how long it took; exit if uv and pip both fail."""
     began = time.monotonic()
@@ -114,10 +121,12 @@ def main(lock: Path, python: str = sys.executable) -> None:
     for sentence in ignored:
         _say(sentence)
     _say(f"installing {lock.name} into {Path(python).parents[1]} (a few minutes the first time)")
-    if not _uv_installs(environment, lock, python):
-        _say("uv could not install it; trying with pip, which takes longer")
-        if not _pip_installs(environment, lock, python):
-            sys.exit("The packages could not be installed: see above. Is the network up?")
+    installed = _installs(environment, lock, python)
+    if not installed and environment.pop("PIP_NO_INDEX", ""):
+        _say("PIP_NO_INDEX is ignored: PIP_FIND_LINKS has not every package; trying with an index")
+        installed = _installs(environment, lock, python)
+    if not installed:
+        sys.exit("The packages could not be installed: see above. Is the network up?")
     _say(f"installed after {time.monotonic() - began:.0f} s")
 
 

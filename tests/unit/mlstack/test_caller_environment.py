@@ -141,7 +141,12 @@ def test_user_is_the_one_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None
     assert user_name() == "12345"
 
 
-def test_home_is_a_folder_that_may_be_written_to(tmp_path: Path) -> None:
+def test_home_is_a_folder_that_may_be_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As said, else as registered, else the project's own."""
+    assert inherit({}).variables["HOME"] == pwd.getpwuid(os.getuid()).pw_dir
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
     assert inherit({"HOME": str(tmp_path)}).variables["HOME"] == str(tmp_path)
     for home in ({}, {"HOME": ""}, {"HOME": "/nonexistent"}, {"HOME": "."}):
         assert inherit(home).variables["HOME"].endswith("/home")

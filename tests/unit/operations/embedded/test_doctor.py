@@ -57,6 +57,15 @@ def test_unusual_folder_is_fine(name: str, tmp_path: Path) -> None:
     assert before_install.path_fault(tmp_path / name) is None
 
 
+def test_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`sudo git clone` once, and then make without sudo."""
+    assert before_install.access_fault(tmp_path) is None
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert f"you may not write to the folder {tmp_path}" in str(
+        before_install.access_fault(tmp_path)
+    )
+
+
 @pytest.mark.parametrize("sign", [*";%$:\"'`\\*?[]{}<>|", "\n", "\t", "\udcff"])
 def test_folder_with_unsafe_sign_is_refused(sign: str, tmp_path: Path) -> None:
     """In one sentence, which names folder and sign, and can be printed."""

@@ -78,20 +78,38 @@ def test_way_out_keeps_its_purpose() -> None:
     assert told["SSL_CERT_FILE"] == certifi.where()
 
 
-def test_commands_get_this_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every command of an installation, one that fails included."""
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
+    """Environments of an installation's commands, which all fail, in their order."""
     seen: list[dict[str, str]] = []
 
     def run(command: list[str], env: dict[str, str], **_: object) -> object:
-        seen.append(env)
+        seen.append(dict(env))
         return subprocess.CompletedProcess(command, 1, "", "")
 
     monkeypatch.setattr(subprocess, "run", run)
+    return seen
+
+
+def test_commands_get_this_environment(
+    commands: list[dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PIP_TARGET", str(tmp_path))
     with pytest.raises(SystemExit, match="could not be installed"):
         packages.main(Path("requirements/core.txt"))
-    assert len(seen) == 3
-    assert all("PIP_TARGET" not in environment for environment in seen)
+    assert len(commands) == 3
+    assert all("PIP_TARGET" not in environment for environment in commands)
+
+
+def test_index_is_asked_if_other_source_lacks_packages(
+    commands: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PIP_NO_INDEX may have been exported for something else."""
+    told = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/wheels"}
+    monkeypatch.setattr(packages, "installer_environment", lambda *_: (told, ()))
+    with pytest.raises(SystemExit):
+        packages.main(Path("requirements/core.txt"))
+    assert ["PIP_NO_INDEX" in environment for environment in commands] == [True] * 2 + [False] * 2
 
 
 def test_module_runs_without_any_package() -> None:
