@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 MAX_ERRORS = 20
 """Maximum number of errors reported for one request."""
@@ -18,6 +18,9 @@ MAX_ECHO = 64
 
 _MAX_LISTED, _FEW_LISTED = 20, 10
 """A list of up to twenty is shown as it is, of a longer one the first ten."""
+
+FIRST_BAD_ROWS = 5
+"""Number of bad rows of a table quoted in an error."""
 
 
 class MlstackError(Exception):
@@ -63,20 +66,22 @@ class DataFault:
     Args:
         reason: What is wrong, as a sentence.
         column: The raw column; None means the whole table.
-        rows: The first bad rows as (1-based row number without the header, value).
+        rows: The first bad rows as (number, value).
         count: Number of bad rows.
+        unit: What the numbers count from 1: lines of the file, or rows without the header.
     """
 
     reason: str
     column: str | None = None
     rows: tuple[tuple[int, str], ...] = ()
     count: int = 0
+    unit: Literal["row", "line"] = "row"
 
     def __str__(self) -> str:
         text = f"column {echo(self.column)}: {self.reason}" if self.column else self.reason
         if not self.rows:
             return text
-        shown = ", ".join(f"row {row}: {value!r}" for row, value in self.rows)
+        shown = ", ".join(f"{self.unit} {row}: {value[:MAX_ECHO]!r}" for row, value in self.rows)
         more = ", ..." if self.count > len(self.rows) else ""
         return f"{text} ({self.count} bad rows; {shown}{more})"
 

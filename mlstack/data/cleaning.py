@@ -1,0 +1,285 @@
+"""Clean and validate a raw table by its contract."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mlstack.contract import (
+    CategoryFeature,
+    Contract,
+    Feature,
+    IntegerFeature,
+    NumberFeature,
+    OrdinalFeature,
+)
+from mlstack.data.canonical import canonical
+from mlstack.data.numbers import GROUPED_BY_POINTS, GUESS, PLAIN, read_numbers
+from mlstack.data.text_table import TextTable, literal
+from mlstack.errors import DataError, DataFault, listing
+
+_Mask = NDArray[np.bool_]
+
+# How exports write that there is no value.
+_NOTHING = ("", "NA", "N/A", "#N/A", "<NA>", "n/a", "NaN", "nan", "NULL", "null", "None")
+_CERTAIN_DIGITS = 15
+"""All readers of numbers agree up to here; beyond, pandas rounds in its own way."""
+
+
+def unlisted_columns(raw: TextTable | pd.DataFrame, contract: Contract) -> list[str]:
+    """List the columns that the contract neither uses nor drops."""
+    known = set(map(canonical, [*_used_columns(contract), *contract.clean_up.drop_columns]))
+    return [column for column in raw.columns if canonical(column) not in known]
+
+
+def clean(
+    raw: TextTable | pd.DataFrame,
+    contract: Contract,
+    say: Callable[[str], None] | None = None,
+) -> pd.DataFrame:
+    """Clean raw rows (texts, from `read_raw`) by the contract.
+
+    Rows without a target are left out; `say` is called with their number.
+
+    Returns:
+        The features in the contract's order and the target (1 for the positive class), indexed as
+        `raw`, with the types that `customer_table` describes.
+
+    Raises:
+        DataError: has every error in the table.
+    """
+    table = raw if isinstance(raw, TextTable) else TextTable.of_frame(raw)
+    return _Cleaning(table, contract).rows(say)
+
+
+class _Cleaning:
+    """One clean-up; collects the faults."""
+
+    def __init__(self, table: TextTable, contract: Contract) -> None:
+        self._table = table
+        self._contract = contract
+        self._faults: list[DataFault] = []
+        self._missing = {"", *map(canonical, contract.clean_up.missing_values)}
+        self._kept: _Mask = np.ones(len(table), np.bool_)
+        self._plain_numbers: list[Feature] = []
+        self._has_decimal_comma = False
+
+    def rows(self, say: Callable[[str], None] | None) -> pd.DataFrame:
+        table, contract = self._table, self._contract
+        _check_columns(table, contract)
+        if len(table) == 0:
+            raise DataError(DataFault("the table has no rows"))
+        self._leave_out_void_rows()
+        churned = self._target(say)
+        columns = {feature.name: self._feature(feature) for feature in contract.features}
+        self._check_points()
+        target = contract.target
+        raw, labels = canonical(target.raw), (target.positive, target.negative)
+        unknown = self._kept & (churned < 0)
+        self._note(unknown, raw, f"is neither {' nor '.join(map(repr, labels))}")
+        if self._faults:
+            raise DataError(*self._faults)
+        for value, label in zip((1, 0), labels, strict=True):
+            if not (churned[self._kept] == value).any():
+                raise DataError(DataFault(f"no row is {label!r}", column=target.raw))
+        columns[target.name] = churned
+        index = table.index[self._kept]
+        return pd.DataFrame(
+            {
+                # Of their own accord, pandas would turn objects into another type of text.
+                name: pd.Series(values[self._kept], index=index, dtype=values.dtype)
+                for name, values in columns.items()
+            }
+        )
+
+    def _leave_out_void_rows(self) -> None:
+        void = {canonical(value) for value in self._contract.clean_up.void_row_values}
+        if not void:
+            return
+        cells = (self._table.cell(canonical(raw)) for raw in _used_columns(self._contract))
+        among = ", ".join(map(literal, sorted(void)))
+        self._kept &= ~self._table.select(" OR ".join(f"{cell} IN ({among})" for cell in cells))
+        if not self._kept.any():
+            raise DataError(DataFault("no row is left after the clean-up"))
+
+    def _target(self, say: Callable[[str], None] | None) -> NDArray[np.int64]:
+        """Return the target, -1 where it is neither class; leave out rows without one."""
+        target = self._contract.target
+        classes = {canonical(target.positive): 1, canonical(target.negative): 0}
+        nothing = {*self._missing, *_NOTHING} - classes.keys()
+        values = [*classes, *nothing]
+        codes = self._codes(canonical(target.raw), values)
+        without = self._kept & (codes >= len(classes))
+        if count := int(without.sum()):
+            if say is not None:
+                say(f"left out: {count:,} rows without a target (column {target.raw!r} is empty)")
+            self._kept &= ~without
+            if not self._kept.any():
+                raise DataError(DataFault("no row has a target", column=target.raw))
+        numbers = np.array([*classes.values(), *[-1] * (len(nothing) + 1)], np.int64)
+        return numbers[codes]
+
+    def _feature(self, feature: Feature) -> NDArray[Any]:
+        if isinstance(feature, CategoryFeature | OrdinalFeature):
+            return self._category(feature)
+        return self._number(feature)
+
+    def _category(self, feature: CategoryFeature | OrdinalFeature) -> NDArray[Any]:
+        raw = canonical(feature.raw)
+        values = self._raw_values(feature)
+        missing = self._missing - values.keys()
+        codes = self._codes(raw, [*values, *missing])
+        unknown = codes < 0
+        lacking = codes >= len(values)
+        self._check_missing(feature, lacking)
+        allowed = listing([repr(value) for value in feature.raw_values])
+        self._note(self._kept & unknown, raw, f"is an unknown category; known are {allowed}")
+        absent = [None] * (len(missing) + 1)
+        if isinstance(feature, CategoryFeature):
+            return np.array([*values.values(), *absent], dtype=object)[codes]
+        return self._whole(np.array([*values.values(), *absent], np.float64)[codes])
+
+    def _raw_values(self, feature: CategoryFeature | OrdinalFeature) -> dict[str, int | str]:
+        values: dict[str, int | str] = {}
+        for text, value in feature.raw_values.items():
+            if values.setdefault(canonical(text), value) != value:
+                raise DataError(
+                    DataFault(
+                        f"the contract gives {text!r} and a raw value that looks alike different "
+                        "meanings",
+                        column=feature.raw,
+                    )
+                )
+        return values
+
+    def _number(self, feature: IntegerFeature | NumberFeature) -> NDArray[Any]:
+        raw = canonical(feature.raw)
+        values, lacking, faults = self._read_numbers(feature)
+        self._check_missing(feature, lacking)
+        given = self._kept & ~lacking
+        for reason, bad in faults.items():
+            self._note(bad, raw, reason)
+            given &= ~bad
+        low, high = feature.range
+        with np.errstate(invalid="ignore"):
+            outside = given & ~((values >= low) & (values <= high))
+            broken = given & (values % 1 != 0)
+        self._note(outside, raw, f"is out of range: {low} to {high}")
+        if isinstance(feature, IntegerFeature):
+            self._note(broken, raw, "is not a whole number")
+            return self._whole(values)
+        return values
+
+    def _read_numbers(
+        self, feature: Feature
+    ) -> tuple[NDArray[np.float64], _Mask, dict[str, _Mask]]:
+        """Return the numbers of a column, which rows lack one, and the bad rows by reason."""
+        cell = self._table.cell(canonical(feature.raw))
+        plain = f"length({cell}) <= {_CERTAIN_DIGITS} AND regexp_full_match({cell}, '{PLAIN}')"
+        values: NDArray[np.float64] = self._table.select(
+            f"CASE WHEN {plain} THEN {cell}::DOUBLE ELSE 'NaN'::DOUBLE END"
+        )
+        lacking = np.zeros(len(values), np.bool_)
+        if np.isnan(values).any():
+            rest, texts = self._table.find(f"NOT ({plain})", cell)
+            lacking[rest] = pd.Series(texts, dtype=object).isin(self._missing)
+        open_rows = self._kept & np.isnan(values) & ~lacking
+        # A whole column of pandas has no negative zero among whole numbers.
+        if not open_rows.any() and not (np.signbit(values) & (values == 0)).any():
+            self._plain_numbers.append(feature)
+            return values, lacking, {}
+        rows = np.flatnonzero(self._kept & ~lacking)
+        codes, distinct = pd.factorize(self._table.select(cell)[rows])
+        gaps = bool((self._kept & lacking).any())
+        numbers = read_numbers([str(text) for text in distinct], gaps=gaps)
+        if numbers.decimal_comma:
+            self._has_decimal_comma = True
+        else:
+            self._plain_numbers.append(feature)
+        values = np.full(len(values), np.nan)
+        values[rows] = numbers.values[codes]
+        faults = {}
+        for reason, mask in numbers.faults.items():
+            faults[reason] = np.zeros(len(values), np.bool_)
+            faults[reason][rows] = mask[codes]
+        return values, lacking, faults
+
+    def _check_points(self) -> None:
+        """Refuse points that may separate thousands, in a file whose decimals have a comma."""
+        if not (self._has_decimal_comma or self._table.delimiter == ";"):
+            return
+        suspects, proven = {}, False
+        for feature in self._plain_numbers:
+            cell = self._table.cell(canonical(feature.raw))
+            grouped = f"regexp_full_match({cell}, '{GROUPED_BY_POINTS}')"
+            suspect = self._kept & self._table.select(grouped)
+            decimal = self._table.select(f"contains({cell}, '.') AND NOT {grouped}") & self._kept
+            proven = proven or bool(decimal.any())
+            if suspect.any() and not decimal.any():
+                suspects[feature.raw] = suspect
+        if proven and not self._has_decimal_comma:
+            return
+        for raw, suspect in suspects.items():
+            self._note(suspect, canonical(raw), GUESS)
+
+    def _codes(self, column: str, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Return the position of each row's text among some distinct ones; -1 if it is another."""
+        cell = self._table.cell(column)
+        known = ", ".join(map(literal, texts))
+        found = self._table.select(f"coalesce(enum_code(try_cast({cell} AS ENUM({known}))), -1)")
+        return found.astype(np.int64)
+
+    def _whole(self, values: NDArray[np.float64]) -> NDArray[Any]:
+        kept = values[self._kept]
+        with np.errstate(invalid="ignore"):
+            whole = bool(((kept % 1) == 0).all())
+        return np.nan_to_num(values).astype(np.int64) if whole else values
+
+    def _check_missing(self, feature: Feature, lacking: _Mask) -> None:
+        if not feature.may_be_missing:
+            self._note(self._kept & lacking, canonical(feature.raw), "is missing")
+
+    def _note(self, bad: _Mask, column: str, reason: str) -> None:
+        if not bad.any():
+            return
+        fault = self._table.fault(reason, column, bad)
+        if any(text in _NOTHING for _, text in fault.rows) and reason != "is missing":
+            remedy = "; if it means 'missing', list it in the contract under missing_values"
+            fault = self._table.fault(reason + remedy, column, bad)
+        self._faults.append(fault)
+
+
+def _used_columns(contract: Contract) -> list[str]:
+    return [contract.target.raw, *(feature.raw for feature in contract.features)]
+
+
+def _check_columns(table: TextTable, contract: Contract) -> None:
+    used = _used_columns(contract)
+    absent = [column for column in used if canonical(column) not in table.columns]
+    if not absent:
+        return
+    if len(absent) == len(used):
+        hint = (
+            "; are its cells divided by something other than a comma, semicolon, tab or bar?"
+            if len(table.columns) == 1
+            else ": the header must be the first line"
+        )
+        names = listing([repr(name) for name in table.columns])
+        reason = f"no column of the contract is in the table, whose header names {names}{hint}"
+        raise DataError(DataFault(reason))
+    alike = {_loosely(column): column for column in table.columns}
+    raise DataError(
+        *(DataFault(f"is not in the table{_suggest(column, alike)}", column=column) for column in absent)
+    )
+
+
+def _suggest(column: str, alike: Mapping[str, str]) -> str:
+    found = alike.get(_loosely(column))
+    return f", but {found!r} is: rename one of them" if found else ""
+
+
+def _loosely(name: str) -> str:
+    return "".join(filter(str.isalnum, canonical(name).casefold()))
+

@@ -1,0 +1,257 @@
+"""Find out how a CSV text is written, and refuse it where that would be a guess."""
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from mlstack.data.canonical import canonical
+from mlstack.data.csv_rows import CsvRows, Positions
+from mlstack.errors import FIRST_BAD_ROWS, DataError, DataFault
+
+_DELIMITERS = ",;\t|"
+_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+_SEP_LINE = re.compile(rb'\s*"?sep=([^\w\s"]|\t)"?\s*', re.IGNORECASE)
+_PROBED_LINES = 20
+_LONGEST_ROW = 16 * 1024 * 1024
+_MOST_NULS = 1000
+_MOST = 0.9
+"""Share of rows from which on the header is at fault, and not the rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class CsvLayout:
+    """How a text is written. Rows are those after the header, without blank ones."""
+
+    delimiter: str
+    header: tuple[str, ...]
+    """Canonical names of the columns; an empty one has no name."""
+    numbers: Positions
+    """Number of each row: the first after the header is 1, and blank ones count."""
+    lines: Positions
+    """Line of the file on which each row begins."""
+    body: bytes
+    """The rows' text."""
+    longest: int
+    """Length of the longest row."""
+    even: bool
+    """Whether every row has a cell for each column, and no cell holds a line break."""
+
+
+def find_layout(text: bytes) -> CsvLayout:
+    """Find how a text is written.
+
+    Raises DataError if it is no table, or can be read in more than one way.
+    """
+    first, sep = _first_line(text)
+    rows = _split(text, first, sep)
+    blank = _blank_rows(rows)
+    # Only blank rows and the line `sep=` are above the header.
+    above = int(np.flatnonzero(~blank)[0])
+    if sep:
+        below = np.flatnonzero(~blank[above + 1 :])
+        if not len(below):
+            raise DataError(DataFault("the table has no header"))
+        above += 1 + int(below[0])
+    _check_nul(rows, above)
+    swallowed = [
+        (int(rows.lines(rows.rows_at(np.array([opens])))[0]), _shown(text[opens:closes]))
+        for opens, closes in rows.swallowed_rows()
+    ]
+    if swallowed:
+        reason = (
+            "a quoted field holds line breaks and as many delimiters as a row, so its quotes are "
+            "probably stray: remove them, or the line breaks of the field"
+        )
+        raise DataError(_in_rows(reason, swallowed))
+    header = tuple(map(canonical, _cells(rows.row(above), rows.delimiter)))
+    _check_header(header)
+    used = np.arange(above + 1, len(rows))[~blank[above + 1 :]]
+    if not len(used):
+        raise DataError(DataFault("the table has a header but no rows"))
+    _check_cells(rows, above, used, header)
+    longest = int((rows.ends - rows.starts)[used].max())
+    if longest > _LONGEST_ROW:
+        line = int(rows.lines(used)[np.argmax((rows.ends - rows.starts)[used])])
+        reason = f"the row in line {line:,} is longer than 16 MiB: is a quote stray?"
+        raise DataError(DataFault(reason))
+    return CsvLayout(
+        delimiter=rows.delimiter,
+        header=header,
+        numbers=used - above,
+        lines=rows.lines(used),
+        body=_body(rows, used),
+        longest=longest,
+        even=bool((rows.cells[used] == len(header)).all()) and not rows.breaks_inside,
+    )
+
+
+def _first_line(text: bytes) -> tuple[bytes, str]:
+    """Return the header's first line, and the delimiter that a line `sep=` above it names."""
+    given = _lines(text)
+    first = next(given, b"")
+    if sep := _SEP_LINE.fullmatch(first):
+        return next(given, b""), sep[1].decode()
+    return first, ""
+
+
+def _lines(text: bytes) -> Iterator[bytes]:
+    """List the lines that are not blank."""
+    found = (match[0] for match in re.finditer(rb"[^\n]+", text))
+    return (line for line in found if canonical(line.decode()))
+
+
+def _split(text: bytes, first: bytes, sep: str) -> CsvRows:
+    if sep:
+        return CsvRows(text, sep)
+    outside = re.sub(rb'"[^"]*("|$)', b"", first)
+    counts = Counter({d: outside.count(d.encode()) for d in _DELIMITERS})
+    found = [delimiter for delimiter, count in counts.most_common() if count]
+    if not found:
+        _check_title(text, first)
+        return CsvRows(text, ",")
+    if len(found) == 1:
+        return CsvRows(text, found[0])
+    tried = {delimiter: _try(text, delimiter) for delimiter in found}
+    even = [rows for rows in tried.values() if rows is not None and _is_even(rows)]
+    if len(even) == 1:
+        return even[0]
+    if not even:
+        return CsvRows(text, found[0])
+    names = " or ".join(_NAMES[rows.delimiter] for rows in even)
+    reason = (
+        f"header and rows can be divided at {names}: say which, with a line above the header: "
+        "sep= and the delimiter, as in sep=;"
+    )
+    raise DataError(DataFault(reason))
+
+
+def _try(text: bytes, delimiter: str) -> CsvRows | None:
+    try:
+        return CsvRows(text, delimiter)
+    except DataError:
+        return None
+
+
+def _is_even(rows: CsvRows) -> bool:
+    cells = rows.cells[~_blank_rows(rows)]
+    return bool((cells == cells[0]).all())
+
+
+def _check_title(text: bytes, first: bytes) -> None:
+    """Refuse a first line without a delimiter above lines that all have one."""
+    below = list(islice(_lines(text), 1, _PROBED_LINES))
+    for delimiter in _DELIMITERS:
+        if min((line.count(delimiter.encode()) for line in below), default=0):
+            reason = (
+                f"the first line, {_shown(first)}, holds one cell, but the lines below it hold "
+                f"several, divided by {_NAMES[delimiter]}: if it is a title, delete what is above "
+                "the header"
+            )
+            raise DataError(DataFault(reason))
+
+
+def _blank_rows(rows: CsvRows) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+    """Return which rows are lines with nothing but white space."""
+    blank = rows.ends == rows.starts
+    for row in np.flatnonzero((rows.cells == 1) & ~blank):
+        blank[row] = not canonical(rows.row(row).decode())
+    return blank
+
+
+def _check_nul(rows: CsvRows, above: int) -> None:
+    text = rows.text
+    if b"\0" not in text:
+        return
+    header = _cells(rows.row(above), rows.delimiter)
+    faults: dict[str, list[tuple[int, str]]] = {}
+    for position in np.flatnonzero(np.frombuffer(text, np.uint8) == 0).tolist():
+        cell, value = rows.cell_at(position)
+        name = canonical(header[cell]) if cell < len(header) else ""
+        line = int(rows.lines(rows.rows_at(np.array([position])))[0])
+        faults.setdefault(name or f"{cell + 1}", []).append((line, value.decode()))
+        if sum(map(len, faults.values())) >= _MOST_NULS:
+            break
+    reason = "holds a NUL byte: the file is damaged or not a text; export it again"
+    raise DataError(*(_in_rows(reason, rows, column) for column, rows in faults.items()))
+
+
+def _check_header(header: tuple[str, ...]) -> None:
+    if not any(header):
+        raise DataError(DataFault("the header names no column"))
+    places: dict[str, list[int]] = {}
+    for place, name in enumerate(header, start=1):
+        places.setdefault(name, []).append(place)
+    faults = [
+        DataFault(
+            f"appears twice in the header, as columns {' and '.join(map(str, at))}: rename or "
+            "remove one of them",
+            column=name,
+        )
+        for name, at in sorted(places.items())
+        if name and len(at) > 1
+    ]
+    if faults:
+        raise DataError(*faults)
+
+
+def _check_cells(rows: CsvRows, above: int, used: Positions, header: tuple[str, ...]) -> None:
+    """Refuse rows with more or fewer cells than the header.
+
+    Cells at the end may be missing if their columns have no name: spreadsheets leave them out.
+    """
+    named = 1 + max(place for place, name in enumerate(header) if name)
+    cells = rows.cells[used]
+    bad = used[(cells < named) | (cells > len(header))]
+    if not len(bad):
+        return
+    line = int(rows.lines(np.array([above]))[0])
+    usual, count = Counter(cells.tolist()).most_common(1)[0]
+    if count >= _MOST * len(used) and not named <= usual <= len(header):
+        raise DataError(
+            DataFault(
+                f"the header in line {line:,} has {len(header)} cells, but the rows have {usual}: "
+                f"it begins with {_shown(rows.row(above))}. If it is a title, delete what is above "
+                "the header; if not, give each column one name, and quote values with "
+                f"{_NAMES.get(rows.delimiter, 'delimiters')} in them"
+            )
+        )
+    reason = (
+        f"rows have more or fewer cells than the header, which has {len(header)}: quote values "
+        f"with {_NAMES.get(rows.delimiter, 'delimiters')} in them, and complete rows that are cut "
+        "off"
+    )
+    shown = [
+        (int(at), f"{cells} cells")
+        for at, cells in zip(rows.lines(bad), rows.cells[bad], strict=True)
+    ]
+    raise DataError(_in_rows(reason, shown))
+
+
+def _cells(row: bytes, delimiter: str) -> list[str]:
+    return next(csv.reader([row.decode()], delimiter=delimiter), [""])
+
+
+def _body(rows: CsvRows, used: Positions) -> bytes:
+    """Return the text of some rows."""
+    jumps = np.flatnonzero(np.diff(used) != 1)
+    firsts, lasts = used[np.append(0, jumps + 1)], used[np.append(jumps, len(used) - 1)]
+    pieces = (
+        rows.text[rows.starts[first] : rows.ends[last]]
+        for first, last in zip(firsts, lasts, strict=True)
+    )
+    return b"\n".join(pieces) + b"\n"
+
+
+def _in_rows(reason: str, rows: list[tuple[int, str]], column: str | None = None) -> DataFault:
+    return DataFault(
+        reason, column=column, rows=tuple(rows[:FIRST_BAD_ROWS]), count=len(rows), unit="line"
+    )
+
+
+def _shown(text: bytes) -> str:
+    return repr(text[:40].decode(errors="replace"))

@@ -1,0 +1,179 @@
+"""Find where the rows and cells of a CSV text begin and end, by RFC 4180 and nothing looser.
+
+A reader that mends what it does not understand loses rows in silence. So the text is examined
+before it is parsed.
+"""
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlstack.errors import DataError, DataFault
+
+_NEWLINE, _QUOTE = ord("\n"), ord('"')
+_BLOCK = 8 * 1024 * 1024
+_SHOWN = 40
+
+Positions = NDArray[np.int64]
+
+
+class CsvRows:
+    """The rows of a text whose lines end with `\\n`.
+
+    Raises DataError if a quoted field does not close, or does not close at its end.
+    """
+
+    def __init__(self, text: bytes, delimiter: str) -> None:
+        self.text = text
+        self.delimiter = delimiter
+        self._data = np.frombuffer(text, np.uint8)
+        self._edges = self._find_quoted()
+        ends, before = self._find_ends()
+        if not text.endswith(b"\n") or not len(ends) or ends[-1] != len(text) - 1:
+            ends = np.append(ends, len(text))
+            before = np.append(before, self._delimiters)
+        self.ends: Positions = ends
+        """Where each row ends: the position of its line break."""
+        self.starts: Positions = np.concatenate([[0], ends[:-1] + 1])
+        self.cells: Positions = np.diff(before, prepend=0) + 1
+        """Number of cells of each row."""
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def row(self, number: int) -> bytes:
+        """Return the text of a row, counted from 0."""
+        return self.text[self.starts[number] : self.ends[number]]
+
+    def rows_at(self, positions: Positions) -> Positions:
+        """Return the rows that contain positions of the text."""
+        return np.searchsorted(self.ends, positions)
+
+    def cell_at(self, position: int) -> tuple[int, bytes]:
+        """Return the number of a cell in its row, from 0, and its text."""
+        row = int(self.rows_at(np.array([position]))[0])
+        start, end = int(self.starts[row]), int(self.ends[row])
+        cuts = [at for at in range(start, end) if self._delimits(at)]
+        cell = sum(at < position for at in cuts)
+        bounds = [start - 1, *cuts, end]
+        return cell, self.text[bounds[cell] + 1 : bounds[cell + 1]]
+
+    def lines(self, rows: Positions) -> Positions:
+        """Return the lines of the text, counted from 1, on which rows begin."""
+        if not self.breaks_inside:
+            return rows + 1
+        return np.searchsorted(self._breaks, self.starts[rows]) + 1
+
+    @cached_property
+    def breaks_inside(self) -> bool:
+        """Whether a quoted field holds a line break."""
+        return len(self._breaks) > len(self.ends)
+
+    def swallowed_rows(self) -> Iterator[tuple[int, int]]:
+        """List the quoted fields that may have swallowed rows, as positions of their quotes.
+
+        Such a field holds a line break and as many delimiters as a row: two stray quotes in
+        different rows make one.
+        """
+        if not self.breaks_inside:
+            return
+        fields = np.searchsorted(self._edges, self._breaks)
+        header = int(self.cells[0])
+        for field in np.unique(fields[fields % 2 == 1] // 2):
+            opens, closes = (int(at) for at in self._edges[2 * field : 2 * field + 2])
+            if self.text.count(self.delimiter.encode(), opens, closes) >= max(header - 1, 1):
+                yield opens, closes
+
+    @cached_property
+    def _breaks(self) -> Positions:
+        return np.flatnonzero(self._data == _NEWLINE)
+
+    def _delimits(self, position: int) -> bool:
+        if self.text[position] != ord(self.delimiter):
+            return False
+        return int(np.searchsorted(self._edges, position)) % 2 == 0
+
+    def _find_ends(self) -> tuple[Positions, Positions]:
+        """Return the ends of the rows and the number of delimiters before each."""
+        ends, before = [], []
+        self._delimiters = 0
+        for start in range(0, len(self._data), _BLOCK):
+            block = self._data[start : start + _BLOCK]
+            breaks, delimiters = block == _NEWLINE, block == ord(self.delimiter)
+            first, last = np.searchsorted(self._edges, [start, start + len(block)])
+            if first % 2 or last > first:
+                turns = np.zeros(len(block), np.uint8)
+                turns[self._edges[first:last] - start] = 1
+                # The sum may overflow; only whether it is odd matters.
+                outside = (np.cumsum(turns, dtype=np.uint8) + np.uint8(first % 2)) % 2 == 0
+                breaks &= outside
+                delimiters &= outside
+            found = np.flatnonzero(breaks)
+            cuts = np.flatnonzero(delimiters)
+            ends.append(found + start)
+            before.append(np.searchsorted(cuts, found) + self._delimiters)
+            self._delimiters += len(cuts)
+        return np.concatenate(ends), np.concatenate(before)
+
+    def _find_quoted(self) -> Positions:
+        """Return the positions at which quoted fields open and close, in turn."""
+        quotes = np.flatnonzero(self._data == _QUOTE)
+        if not len(quotes):
+            return quotes
+        before = np.where(quotes > 0, self._data[quotes - 1], _NEWLINE)
+        after = self._data[np.minimum(quotes + 1, len(self._data) - 1)]
+        after[quotes + 1 == len(self._data)] = _NEWLINE
+        may_open, may_close = self._is_edge(before), self._is_edge(after)
+        # Within a quoted field a quote is written twice: it closes the field and opens it again.
+        opens_well = (may_open | (before == _QUOTE))[::2].all()
+        closes_well = (may_close | (after == _QUOTE))[1::2].all()
+        if opens_well and closes_well and len(quotes) % 2 == 0:
+            return quotes
+        return self._follow_quotes(quotes, may_open, may_close)
+
+    def _is_edge(self, characters: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        return (characters == _NEWLINE) | (characters == ord(self.delimiter))
+
+    def _follow_quotes(
+        self, quotes: Positions, may_open: NDArray[np.bool_], may_close: NDArray[np.bool_]
+    ) -> Positions:
+        """Find the quoted fields where a quote also stands inside a field that is not quoted."""
+        at = quotes.tolist()
+        edges = []
+        number = 0
+        while number < len(at):
+            opens = number
+            number += 1
+            if not may_open[opens]:
+                continue
+            while number + 1 < len(at) and at[number + 1] == at[number] + 1:
+                number += 2
+            if number >= len(at):
+                raise DataError(self._never_closes(at[opens]))
+            if not may_close[number]:
+                raise DataError(self._closes_wrongly(at[opens], at[number]))
+            edges += [at[opens], at[number]]
+            number += 1
+        return np.array(edges, np.int64)
+
+    def _never_closes(self, opens: int) -> DataFault:
+        return DataFault(
+            f"the quoted field that opens in line {self._line(opens):,} never closes: "
+            f"{self._shown(opens)}. Remove the stray quote, or write it twice inside a quoted field"
+        )
+
+    def _closes_wrongly(self, opens: int, closes: int) -> DataFault:
+        return DataFault(
+            f"the quoted field that opens in line {self._line(opens):,} ({self._shown(opens)}) "
+            f"closes in line {self._line(closes):,} in the middle of a field "
+            f"({self._shown(max(opens, closes - _SHOWN // 2))}): one of the two quotes is stray. "
+            "Remove it, or quote the whole field and write a quote inside it twice"
+        )
+
+    def _line(self, position: int) -> int:
+        return self.text.count(b"\n", 0, position) + 1
+
+    def _shown(self, position: int) -> str:
+        return repr(self.text[position : position + _SHOWN].decode(errors="replace"))

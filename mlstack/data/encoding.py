@@ -1,0 +1,117 @@
+"""Get the text of a table out of its file: unpacked, in UTF-8, with `\\n` at the end of lines."""
+
+import codecs
+import gzip
+import re
+import zlib
+from pathlib import Path
+
+from mlstack.errors import DataError, DataFault
+
+_GZIP = b"\x1f\x8b"
+_CSV = "save it as 'CSV UTF-8'"
+_OTHER_FORMATS = (
+    (rb"PK\x03\x04(?s:.*)(xl/|workbook)", f"is an Excel workbook, not a CSV file: {_CSV}"),
+    (rb"PK(\x03\x04|\x05\x06)", "is a ZIP archive, not a CSV file: unpack it first"),
+    (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", f"is an old Excel workbook, not a CSV file: {_CSV}"),
+    (rb"PAR1", "is a Parquet file, not a CSV file: export it as CSV"),
+    (rb"BZh[1-9]1AY", "is compressed with bzip2: unpack it, or compress it with gzip"),
+    (rb"\xfd7zXZ\x00", "is compressed with xz: unpack it, or compress it with gzip"),
+    (rb"\x28\xb5\x2f\xfd", "is compressed with zstd: unpack it, or compress it with gzip"),
+    (rb"SQLite format 3\x00", "is an SQLite database, not a CSV file: export the table as CSV"),
+    (rb"%PDF-", "is a PDF document, not a CSV file"),
+    (
+        rb"(?i)(\xef\xbb\xbf)?\s*<(!doctype html|html|head|body)",
+        "is a web page, not a CSV file: perhaps the download asked for a login",
+    ),
+    (rb"(\xef\xbb\xbf)?\s*<\?xml", "is an XML document, not a CSV file: export it as CSV"),
+    (rb'(\xef\xbb\xbf)?\s*(\{\s*"|\[\s*[\[{])', "is a JSON document, not a CSV file"),
+    (
+        rb"version https://git-lfs\.github\.com",
+        "is only a pointer of Git LFS: get the file itself with: git lfs pull",
+    ),
+)
+_PROBE = 64 * 1024
+# UTF-32 first: its mark begins with that of UTF-16.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_SHOWN = 20
+
+
+def table_text(source: Path | bytes) -> bytes:
+    """Read the text of a table.
+
+    The file may be compressed with gzip. It is in UTF-8, or in another form of Unicode that its
+    byte order mark tells.
+
+    Raises DataError if it is something else.
+    """
+    content = _unpack(source if isinstance(source, bytes) else source.read_bytes())
+    for form, reason in _OTHER_FORMATS:
+        if re.match(form, content[:_PROBE]):
+            raise DataError(DataFault(f"the file {reason}"))
+    text = _decode(content)
+    if b"\r" in text:
+        text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if not text or text.isspace():
+        raise DataError(DataFault("the table is empty"))
+    return text
+
+
+def _unpack(content: bytes) -> bytes:
+    if not content.startswith(_GZIP):
+        return content
+    try:
+        return gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        reason = f"the file is compressed with gzip and damaged or cut off: {error}"
+        raise DataError(DataFault(reason)) from error
+
+
+def _decode(content: bytes) -> bytes:
+    """Return the text in UTF-8 without a byte order mark."""
+    encoding = "utf-8"
+    for mark, name in _MARKS:
+        if content.startswith(mark):
+            content, encoding = content[len(mark) :], name
+            break
+    else:
+        _check_wide(content)
+    if encoding == "utf-8" and content.isascii():
+        return content
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise DataError(_undecodable(content, encoding, error)) from error
+    return content if encoding == "utf-8" else text.encode()
+
+
+def _check_wide(content: bytes) -> None:
+    """Refuse UTF-16 without a byte order mark: which of its two forms it is would be a guess."""
+    half = len(content[:_PROBE]) // 2
+    for first in (0, 1):
+        if half and content[first:_PROBE:2].count(0) > half // 2:
+            reason = "the file looks like UTF-16 without a byte order mark: save it as UTF-8"
+            raise DataError(DataFault(reason))
+
+
+def _undecodable(content: bytes, encoding: str, error: UnicodeDecodeError) -> DataFault:
+    if encoding != "utf-8":
+        return DataFault(
+            f"the file begins like {encoding[:6].upper()} and is damaged or cut off at byte "
+            f"{error.start:,}: save it again, best as UTF-8"
+        )
+    before = content[: error.start].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    around = re.split(rb"[\r\n,;\t|]", content[max(0, error.start - _SHOWN) : error.start])[-1]
+    after = re.split(rb"[\r\n,;\t|]", content[error.start : error.start + _SHOWN])[0]
+    return DataFault(
+        f"the file is not in UTF-8: line {before.count(10) + 1:,} has {around + after!r}. It may "
+        "be in the encoding of Windows (cp1252) or in Latin-1, but nothing in it says so: save it "
+        "as 'CSV UTF-8', or, if you know that it is cp1252, convert it: "
+        "iconv -f CP1252 -t UTF-8 table.csv > utf8.csv"
+    )

@@ -1,0 +1,90 @@
+"""Read numbers as people and spreadsheets write them, but only where one reading is possible."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+PLAIN = r"[+-]?[0-9]+(\.[0-9]*)?"
+"""Numbers that every reader reads alike, if they are short; a regular expression of DuckDB, too."""
+GROUPED_BY_POINTS = r"[+-]?[1-9][0-9]{0,2}(\.[0-9]{3})+"
+"""May be whole numbers in groups of thousands, or have three decimals."""
+
+_GROUPS = "[1-9][0-9]{{0,2}}(?P<group>[{}' \u2019])[0-9]{{3}}(?:(?P=group)[0-9]{{3}})*"
+_POINT = re.compile(rf"[+-]?(?:[0-9]+|{_GROUPS.format(',')})(?:\.[0-9]*)?")
+_COMMA = re.compile(rf"[+-]?(?:[0-9]+|{_GROUPS.format('.')})?(?:,[0-9]+)?(?<=[0-9])")
+_MINUS = "\u2212"
+
+GUESS = (
+    "may be thousands or have three decimals: write numbers without thousands separators and with "
+    "a decimal point"
+)
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Distinct texts as numbers; a text with a fault is NaN.
+
+    Args:
+        values: The numbers.
+        faults: For each reason, which texts have it.
+        decimal_comma: Whether the texts prove that a comma separates the decimals.
+    """
+
+    values: NDArray[np.float64]
+    faults: dict[str, Mask] = field(default_factory=dict)
+    decimal_comma: bool = False
+
+
+def read_numbers(texts: Sequence[str], *, gaps: bool = False) -> Numbers:
+    """Read the distinct texts of one column; `gaps` says whether it also has missing values.
+
+    A decimal comma and groups of thousands are understood if only one reading fits all texts.
+    """
+    # pandas reads whole numbers beyond 2^53 in another way if the column has gaps.
+    values = _parse([*texts, *[np.nan] * gaps])[: len(texts)]
+    if np.isfinite(values).all():
+        return Numbers(values)
+    signed = [text.replace(_MINUS, "-", 1) for text in texts]
+    finite = np.isfinite(values)
+    as_point = [
+        text if is_number else _ungrouped(_POINT, text)
+        for text, is_number in zip(signed, finite.tolist(), strict=True)
+    ]
+    as_comma = [_ungrouped(_COMMA, text) for text in signed]
+    points, commas = _parse(as_point), _parse(as_comma)
+    no_point, no_comma = np.isnan(points), np.isnan(commas)
+    only_point, only_comma = no_comma & ~no_point, no_point & ~no_comma
+    differ = ~no_point & ~no_comma & (points != commas)
+    faults = {"is not a number": no_point & no_comma}
+    if only_point.any() and only_comma.any():
+        faults["has a decimal comma, but other rows have a decimal point: use one of them"] = (
+            only_comma
+        )
+    elif not only_point.any() and not only_comma.any() and differ.any():
+        faults[GUESS] = differ
+    decimal_comma = bool(only_comma.any()) and not only_point.any()
+    read = commas if decimal_comma else points
+    return Numbers(read, {r: mask for r, mask in faults.items() if mask.any()}, decimal_comma)
+
+
+def _parse(texts: Sequence[str | float | None]) -> NDArray[np.float64]:
+    parsed = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce")
+    values = parsed.astype("float64").to_numpy(copy=True)
+    # pandas reads 'inf' as a number; here it is an error.
+    values[~np.isfinite(values)] = np.nan
+    return values
+
+
+def _ungrouped(notation: "re.Pattern[str]", text: str) -> str | None:
+    """Write a number of a notation as a plain one; return None if it is not of the notation."""
+    match = notation.fullmatch(text)
+    if match is None:
+        return None
+    plain = text.replace(match["group"], "") if match["group"] else text
+    return plain.replace(",", ".")

@@ -1,0 +1,117 @@
+"""Split clean rows for training, validation and test."""
+
+import hashlib
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mlstack.contract import Contract
+from mlstack.errors import DataError, DataFault
+
+_COMBINATIONS = 4096
+
+
+class SplitRows(NamedTuple):
+    """Clean rows by use; each row is in one table."""
+
+    train: pd.DataFrame
+    validation: pd.DataFrame
+    test: pd.DataFrame
+
+
+def split(rows: pd.DataFrame, contract: Contract) -> SplitRows:
+    """Split clean rows by the contract's shares and seed, stratified by the target.
+
+    A row's content determines its part. Adding or removing rows moves few others, so that a later
+    model is rarely evaluated on rows that an earlier one was trained on.
+
+    Raises DataError if a class has too few rows for all parts.
+    """
+    shares = contract.split
+    order = _hashes(rows, shares.seed)
+    part_of = np.empty(len(rows), dtype=np.int8)
+    target = rows[contract.target.name].to_numpy()
+    for value in (0, 1):
+        members = np.flatnonzero(target == value)
+        members = members[np.argsort(order[members], kind="stable")]
+        cuts = np.rint(np.cumsum([shares.train, shares.validation]) * len(members)).astype(int)
+        for part, chosen in enumerate(np.split(members, cuts)):
+            if len(chosen) == 0:
+                label = contract.target.positive if value else contract.target.negative
+                raise DataError(
+                    DataFault(
+                        f"only {len(members)} rows are {label!r}: too few for training, "
+                        "validation and test",
+                        column=contract.target.raw,
+                    )
+                )
+            part_of[chosen] = part
+    return SplitRows(*(rows[part_of == part] for part in range(3)))
+
+
+def _hashes(rows: pd.DataFrame, seed: int) -> NDArray[np.uint64]:
+    """Derive a number for each row from its content, as `repr` writes the tuple of its values.
+
+    Numbers must never change: a champion would be judged on rows that it has learnt from.
+    """
+    keyed = hashlib.blake2b(digest_size=8, key=seed.to_bytes(8, "big"))
+    digests = []
+    for texts in zip(*_written(rows), strict=True):
+        digest = keyed.copy()
+        digest.update(b"".join(texts))
+        digests.append(digest.digest())
+    return np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)
+
+
+def _written(rows: pd.DataFrame) -> list[list[bytes]]:
+    """Write the rows as `repr` does, in pieces of one or more columns.
+
+    Each distinct value is written once, and so is each combination of columns with few values.
+    """
+    last = rows.shape[1] - 1
+    pieces: list[_Distinct] = []
+    for number, name in enumerate(rows.columns):
+        column = _distinct(rows[name])
+        before, after = "(" if number == 0 else "", ")" if number == last else ", "
+        column = _Distinct(column.codes, [f"{before}{text}{after}" for text in column.texts])
+        if pieces and len(pieces[-1].texts) * len(column.texts) <= _COMBINATIONS:
+            column = pieces.pop().beside(column)
+        pieces.append(column)
+    return [
+        np.array([text.encode() for text in piece.texts], dtype=object)[piece.codes].tolist()
+        for piece in pieces
+    ]
+
+
+class _Distinct(NamedTuple):
+    """Texts, each of them once, and which one each row has."""
+
+    codes: NDArray[np.int64]
+    texts: list[str]
+
+    def beside(self, other: "_Distinct") -> "_Distinct":
+        """Combine each text with each of another column."""
+        return _Distinct(
+            self.codes * len(other.texts) + other.codes,
+            [left + right for left in self.texts for right in other.texts],
+        )
+
+
+def _distinct(column: pd.Series) -> _Distinct:
+    values = column.to_numpy()
+    if values.dtype == np.int64 and len(values):
+        low, high = int(values.min()), int(values.max())
+        if high - low < _COMBINATIONS:
+            return _Distinct(values - low, [repr(value) for value in range(low, high + 1)])
+    # As numbers, the two zeros are equal; as texts they are not.
+    bits = values.view(np.int64) if values.dtype == np.float64 else values
+    codes, distinct = pd.factorize(bits)
+    if values.dtype == np.float64:
+        distinct = distinct.view(np.float64)
+    texts = [repr(value) for value in distinct.tolist()]
+    if (missing := codes < 0).any():
+        codes[missing] = len(texts)
+        texts.append(repr(None))
+    return _Distinct(codes, texts)
