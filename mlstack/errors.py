@@ -87,14 +87,17 @@ class DataFault:
 
 
 class DataError(MlstackError):
-    """Raw data does not match the contract, so training does not start."""
+    """Raw data does not match the contract, so training does not start.
 
-    def __init__(self, *faults: DataFault) -> None:
+    `origin` names the table if there may be several.
+    """
+
+    def __init__(self, *faults: DataFault, origin: str = "") -> None:
         self.faults = faults
         shown = [str(fault) for fault in faults[:MAX_ERRORS]]
         if len(faults) > MAX_ERRORS:
             shown.append(f"... ({len(faults):,} errors in all)")
-        super().__init__("\n".join(shown))
+        super().__init__((f"{origin} cannot be used: " if origin else "") + "\n".join(shown))
 
 
 class FeatureStoreError(MlstackError):

@@ -59,10 +59,12 @@ def clean(raw: bytes, contract: Contract) -> pd.DataFrame:
     """Clean and validate the raw table; the flow fails if it violates the contract."""
     log = get_run_logger()
     table = dataset.read_raw(raw)
+    for left_out in table.notes:
+        log.warning("%s", left_out)
     unlisted = dataset.unlisted_columns(table, contract)
     if unlisted:
         log.warning("columns missing from the contract: %s", listing(unlisted))
-    rows = dataset.clean(table, contract)
+    rows = dataset.clean(table, contract, log.warning)
     positive = int(rows[contract.target.name].sum())
     log.info(
         "%s raw rows, %s clean ones, %s of them %s = 1",

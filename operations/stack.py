@@ -9,10 +9,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mlstack import command_line, environments
+from operations.errors import StackError
+from operations.machine.findings import contract_fault, table_fault
 
 if TYPE_CHECKING:
     from operations.containers.stack import ContainerStack
     from operations.embedded.stack import EmbeddedStack
+
+_TRAINS = "model-registry"
+"""The group whose services need contract and table."""
 
 
 def runs_in_containers(environment: str) -> bool:
@@ -34,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     stack = _active_stack()
     match options.command:
         case "start":
+            if _TRAINS in options.names:
+                _check_table()
             stack.start(options.names)
         case "stop":
             stack.stop(options.names)
@@ -45,6 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stack.reset()
         case "adopt":
             stack.adopt()
+
+
+def _check_table() -> None:
+    """Refuse a contract or a table before anything is started that needs it."""
+    settings = environments.load(os.environ[environments.NAME_VARIABLE])
+    if fault := contract_fault(settings) or table_fault(settings):
+        raise StackError(fault)
 
 
 def _active_stack() -> "ContainerStack | EmbeddedStack":

@@ -271,7 +271,10 @@ def _check_columns(table: TextTable, contract: Contract) -> None:
         raise DataError(DataFault(reason))
     alike = {_loosely(column): column for column in table.columns}
     raise DataError(
-        *(DataFault(f"is not in the table{_suggest(column, alike)}", column=column) for column in absent)
+        *(
+            DataFault(f"is not in the table{_suggest(column, alike)}", column=column)
+            for column in absent
+        )
     )
 
 
@@ -282,4 +285,3 @@ def _suggest(column: str, alike: Mapping[str, str]) -> str:
 
 def _loosely(name: str) -> str:
     return "".join(filter(str.isalnum, canonical(name).casefold()))
-

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlstack.data.canonical import canonical
 from mlstack.data.csv_rows import CsvRows, Positions
@@ -19,6 +20,7 @@ _SEP_LINE = re.compile(rb'\s*"?sep=([^\w\s"]|\t)"?\s*', re.IGNORECASE)
 _PROBED_LINES = 20
 _LONGEST_ROW = 16 * 1024 * 1024
 _MOST_NULS = 1000
+_SHOWN = 40
 _MOST = 0.9
 """Share of rows from which on the header is at fault, and not the rows."""
 
@@ -59,7 +61,10 @@ def find_layout(text: bytes) -> CsvLayout:
         above += 1 + int(below[0])
     _check_nul(rows, above)
     swallowed = [
-        (int(rows.lines(rows.rows_at(np.array([opens])))[0]), _shown(text[opens:closes]))
+        (
+            int(rows.lines(rows.rows_at(np.array([opens])))[0]),
+            text[opens : opens + _SHOWN].decode(errors="replace"),
+        )
         for opens, closes in rows.swallowed_rows()
     ]
     if swallowed:
@@ -155,10 +160,10 @@ def _check_title(text: bytes, first: bytes) -> None:
             raise DataError(DataFault(reason))
 
 
-def _blank_rows(rows: CsvRows) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+def _blank_rows(rows: CsvRows) -> NDArray[np.bool_]:
     """Return which rows are lines with nothing but white space."""
-    blank = rows.ends == rows.starts
-    for row in np.flatnonzero((rows.cells == 1) & ~blank):
+    blank: NDArray[np.bool_] = rows.ends == rows.starts
+    for row in np.flatnonzero((rows.cells == 1) & ~blank).tolist():
         blank[row] = not canonical(rows.row(row).decode())
     return blank
 
@@ -254,4 +259,4 @@ def _in_rows(reason: str, rows: list[tuple[int, str]], column: str | None = None
 
 
 def _shown(text: bytes) -> str:
-    return repr(text[:40].decode(errors="replace"))
+    return repr(text[:_SHOWN].decode(errors="replace"))

@@ -20,7 +20,7 @@ Positions = NDArray[np.int64]
 
 
 class CsvRows:
-    """The rows of a text whose lines end with `\\n`.
+    """The rows of a text whose lines end with a line feed.
 
     Raises DataError if a quoted field does not close, or does not close at its end.
     """
@@ -134,7 +134,8 @@ class CsvRows:
         return self._follow_quotes(quotes, may_open, may_close)
 
     def _is_edge(self, characters: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        return (characters == _NEWLINE) | (characters == ord(self.delimiter))
+        edges: NDArray[np.bool_] = (characters == _NEWLINE) | (characters == ord(self.delimiter))
+        return edges
 
     def _follow_quotes(
         self, quotes: Positions, may_open: NDArray[np.bool_], may_close: NDArray[np.bool_]

@@ -2,11 +2,21 @@
 
 from pathlib import Path
 
+from mlstack.contract import Contract
 from mlstack.data.cleaning import clean, unlisted_columns
 from mlstack.data.splitting import SplitRows, split
 from mlstack.data.text_table import TextTable
+from mlstack.errors import DataError
 
-__all__ = ["SplitRows", "TextTable", "clean", "read_raw", "split", "unlisted_columns"]
+__all__ = [
+    "SplitRows",
+    "TextTable",
+    "check_table",
+    "clean",
+    "read_raw",
+    "split",
+    "unlisted_columns",
+]
 
 
 def read_raw(source: Path | bytes) -> TextTable:
@@ -15,3 +25,17 @@ def read_raw(source: Path | bytes) -> TextTable:
     Raises DataError if it is not a CSV file, is empty, or can be read in more than one way.
     """
     return TextTable.read(source)
+
+
+def check_table(source: Path | bytes, contract: Contract, origin: str) -> list[str]:
+    """Do with a table what training does before it learns; return what it leaves out.
+
+    Raises DataError, which begins with `origin`, if training would refuse the table.
+    """
+    try:
+        table = read_raw(source)
+        left_out = list(table.notes)
+        split(clean(table, contract, left_out.append), contract)
+    except DataError as error:
+        raise DataError(*error.faults, origin=origin) from error
+    return left_out

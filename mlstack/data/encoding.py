@@ -1,4 +1,4 @@
-"""Get the text of a table out of its file: unpacked, in UTF-8, with `\\n` at the end of lines."""
+"""Get the text of a table out of its file: unpacked, in UTF-8, with line feeds."""
 
 import codecs
 import gzip

@@ -74,8 +74,8 @@ def read_numbers(texts: Sequence[str], *, gaps: bool = False) -> Numbers:
 
 
 def _parse(texts: Sequence[str | float | None]) -> NDArray[np.float64]:
-    parsed = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce")
-    values = parsed.astype("float64").to_numpy(copy=True)
+    parsed = pd.to_numeric(pd.Series(np.array(texts, dtype=object)), errors="coerce")
+    values: NDArray[np.float64] = parsed.to_numpy("float64", copy=True)
     # pandas reads 'inf' as a number; here it is an error.
     values[~np.isfinite(values)] = np.nan
     return values

@@ -19,7 +19,7 @@ from mlstack.data.canonical import canonical
 from mlstack.data.csv_layout import CsvLayout, find_layout
 from mlstack.data.csv_rows import Positions
 from mlstack.data.encoding import table_text
-from mlstack.errors import FIRST_BAD_ROWS, DataError, DataFault
+from mlstack.errors import FIRST_BAD_ROWS, DataError, DataFault, listing
 
 # Extensions would be downloaded.
 _CONFIG: dict[str, Any] = {
@@ -151,12 +151,12 @@ class TextTable:
                 )
             )
         for kind, places in (
-            ("empty column", [i for i in unnamed if i not in filled]),
-            ("column with values but", filled),
+            ("empty", [i for i in unnamed if i not in filled]),
+            ("filled", filled),
         ):
             if places:
-                which = ", ".join(str(i + 1) for i in places)
-                self.notes.append(f"left out: {kind} without a name (number {which})")
+                numbers = listing([i + 1 for i in places])
+                self.notes.append(f"left out: {kind} columns without a name (number {numbers})")
         named = [i for i, name in enumerate(self.columns) if name]
         renamed = ", ".join(f"c{old} AS c{new}" for new, old in enumerate(named))
         self._replace(f"SELECT {renamed} FROM cells")

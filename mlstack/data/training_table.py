@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from mlstack.contract import Contract
 from mlstack.contract.contract import PublicData
-from mlstack.data.dataset import read_raw
+from mlstack.data.dataset import check_table, read_raw
 from mlstack.data.feature_store import FeatureStore
 from mlstack.errors import DataError, DataFault, SettingsError
 from mlstack.files import write_atomically
@@ -48,22 +48,26 @@ def ensure_table(
 
     `DATA_FILE` replaces the table in the store. Otherwise an existing table stays, and an empty
     store gets the copy, else the public file, else the synthetic sample. Contracts with the same
-    key share a table. `say` is called with a message about the table in the store.
+    key share a table. `say` is called with messages about the table in the store.
 
     Raises:
+        DataError: training would refuse the table; a table from here is then not sent.
         SettingsError: `DATA_FILE` does not exist, or no table is available.
         FeatureStoreError: S3 cannot be reached or rejects a request.
     """
     key = contract.data.key
     address = store.address(key)
     if settings.data_file is not None:
-        table = _save_copy(settings, key, *_read_user_file(settings.data_file))
+        content, origin = _read_user_file(settings.data_file)
+        _check(content, contract, origin, say)
+        table = _save_copy(settings, key, content, origin)
         sent = store.replace(key, table.path)
         say(f"sent {_describe(table)} to {address}" if sent else f"{address} has {table.origin}")
         return table
     copy = _load_copy(settings, key)
     if store.has(key):
         content = store.download(key)
+        _check(content, contract, address, say)
         if copy is None or copy.path.read_bytes() != content:
             synthetic = content == _read_sample(contract)
             copy = _save_copy(settings, key, content, address, synthetic=synthetic)
@@ -73,6 +77,7 @@ def ensure_table(
         return copy
     verb = "restored" if copy else "sent"
     table = copy or _save_default_table(settings, contract)
+    _check(table.path, contract, table.origin, say)
     store.add(key, table.path)
     say(f"{verb} {_describe(table)} to {address}")
     return table
@@ -92,6 +97,13 @@ def restore_tables(settings: Settings, store: FeatureStore, say: Callable[[str],
         table = _read_record(path)
         if store.add(table.key, table.path):
             say(f"restored {_describe(table)} to {store.address(table.key)}")
+
+
+def _check(
+    source: Path | bytes, contract: Contract, origin: str, say: Callable[[str], None]
+) -> None:
+    for left_out in check_table(source, contract, origin):
+        say(left_out)
 
 
 def _describe(table: RawTable) -> str:

@@ -41,4 +41,4 @@ def load_table() -> Table:
     content = path.read_bytes()
     kind = f"The table is {path.name}" if named else f"The synthetic sample {contract.data.sample}"
     origin = f"{kind} (SHA-256 {hashlib.sha256(content).hexdigest()[:16]}...)."
-    return Table(contract, read_raw(content), origin)
+    return Table(contract, read_raw(content).frame(), origin)

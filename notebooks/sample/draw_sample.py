@@ -135,7 +135,7 @@ def load(real: Path, contracts: Sequence[Path]) -> RealTable:
     """Read a real table; raise DataError or ContractError if a file is invalid."""
     if not real.is_file():
         raise DataError(DataFault(f"{real}: there is no such file"))
-    return RealTable(read_raw(real), [Contract.load(path) for path in contracts])
+    return RealTable(read_raw(real).frame(), [Contract.load(path) for path in contracts])
 
 
 def sample_path(contracts: Sequence[Contract]) -> Path:

@@ -249,8 +249,8 @@ def main() -> None:
     options.add_argument("--sample", type=Path, help="sample to judge (as the contracts name it)")
     arguments = options.parse_args()
     real = load(arguments.real, arguments.contract)
-    sample = read_raw(arguments.sample or sample_path(real.contracts))
-    for line in report(real, read_raw(arguments.real), sample):
+    sample = read_raw(arguments.sample or sample_path(real.contracts)).frame()
+    for line in report(real, read_raw(arguments.real).frame(), sample):
         say(line)
 
 

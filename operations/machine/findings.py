@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from textwrap import indent
 
 from mlstack.command_line import say
 from mlstack.contract import Contract
-from mlstack.errors import ContractError
+from mlstack.errors import ContractError, DataError
 from mlstack.settings import ROOT, Settings
 from operations.machine import memory
 
@@ -35,7 +36,7 @@ def report(findings: Iterable[Finding]) -> bool:
         say(f"  {verdict:<3} {finding.what}")
         if finding.fault is not None:
             fine = fine and finding.optional
-            say(f"      {finding.fault}")
+            say(indent(finding.fault, " " * 6))
     return fine
 
 
@@ -49,6 +50,21 @@ def contract_fault(settings: Settings) -> str | None:
         return str(error)
     if settings.data_file is not None and not (ROOT / settings.data_file).is_file():
         return f"DATA_FILE={settings.data_file}: there is no such file"
+    return None
+
+
+def table_fault(settings: Settings) -> str | None:
+    """Return why training would refuse the table in `DATA_FILE`; None if it fits or none is set."""
+    if settings.data_file is None or contract_fault(settings) is not None:
+        return None
+    # pandas takes a second, and most commands do without.
+    from mlstack.data.dataset import check_table  # noqa: PLC0415 - see above
+
+    contract = Contract.load(settings.contract_path)
+    try:
+        check_table(ROOT / settings.data_file, contract, f"DATA_FILE={settings.data_file}")
+    except DataError as error:
+        return str(error)
     return None
 
 

@@ -71,7 +71,9 @@ class Cloud(Stack):
     def __init__(
         self, project: ProjectCopy, containers: Containers, aws: Aws, ends: ExitStack
     ) -> None:
-        super().__init__(project, containers, read_raw(ROOT / SAMPLE).sample(50, random_state=1))
+        super().__init__(
+            project, containers, read_raw(ROOT / SAMPLE).frame().sample(50, random_state=1)
+        )
         self.aws, self.ends = aws, ends
         unique = uuid.uuid4().hex[:8]
         self.tables, self.models = f"tables-{unique}", f"models-{unique}"

@@ -68,7 +68,7 @@ def split_table(folder: Path) -> tuple[Path, pd.DataFrame]:
 
     It is part of the real table where that is at hand, else of the synthetic sample.
     """
-    raw = read_raw(real_table() or ROOT / "contracts" / "credit_card_churn_sample.csv")
+    raw = read_raw(real_table() or ROOT / "contracts" / "credit_card_churn_sample.csv").frame()
     held_out = raw.sample(frac=_HELD_OUT_SHARE, random_state=1)
     table = folder / "customers.csv"
     raw.drop(index=held_out.index).to_csv(table, index=False)

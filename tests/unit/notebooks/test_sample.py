@@ -31,7 +31,7 @@ SAMPLE = ROOT / "contracts" / "credit_card_churn_sample.csv"
 
 @pytest.fixture(scope="module")
 def sample() -> pd.DataFrame:
-    return read_raw(SAMPLE)
+    return read_raw(SAMPLE).frame()
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def real() -> pd.DataFrame:
     path = real_table()
     if path is None:
         pytest.skip("the real file is not here (DATA_FILE)")
-    raw = read_raw(path)
+    raw = read_raw(path).frame()
     if not {f.raw for c in CONTRACTS for f in c.features} <= set(raw.columns):
         pytest.skip(f"{path} is another table")
     return raw
@@ -240,7 +240,7 @@ def test_written_sample_is_read_back_unchanged(toy: RealTable, tmp_path: Path) -
     drawn = draw_sample(toy, 50, 1)
     write_raw(drawn, toy, tmp_path / "sample.csv")
     pd.testing.assert_frame_equal(
-        read_raw(tmp_path / "sample.csv"), drawn, check_dtype=False, check_index_type=False
+        read_raw(tmp_path / "sample.csv").frame(), drawn, check_dtype=False, check_index_type=False
     )
     assert (tmp_path / "sample.csv").read_text().startswith('"Id","Left","Size",')
 

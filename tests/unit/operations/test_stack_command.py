@@ -1,11 +1,14 @@
 """The command line of both environments: `python -m operations.stack`."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 from mlstack import environments
+from mlstack.settings import Settings
 from operations import stack
+from operations.errors import StackError
 
 
 class Recorder:
@@ -61,3 +64,16 @@ def test_environment_chooses_stack(
     shell = {**os.environ, "COMPOSE_FILE": "mine.yml", environments.NAME_VARIABLE: environment}
     monkeypatch.setattr(os, "environ", shell)
     assert type(stack._active_stack()).__name__ == name
+
+
+def test_bad_table_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table that training would refuse is named before any service of the registry starts."""
+    table = tmp_path / "mine.csv"
+    table.write_bytes(b"a,b\n1,2,3\n")
+    recorder = Recorder()
+    monkeypatch.setattr(stack, "_active_stack", lambda: recorder)
+    monkeypatch.setenv(environments.NAME_VARIABLE, "embedded")
+    monkeypatch.setattr(environments, "load", lambda _: Settings(data_file=table))
+    with pytest.raises(StackError, match=r"mine\.csv cannot be used: the header in line 1 has 2"):
+        stack.main(["start", "model-registry"])
+    assert recorder.calls == []

@@ -115,7 +115,7 @@ def test_contract_without_any_data_names_the_setting(tmp_path: Path, documented:
 
 def test_copy_of_a_private_file_is_private(tmp_path: Path, documented: Contract) -> None:
     given = tmp_path / "mine.csv"
-    given.write_text("a,b\n1,2\n")
+    given.write_text(raw_table(documented, 30).to_csv(index=False))
     given.chmod(0o600)
     settings = Settings(data_file=given, state_dir=tmp_path / "state")
     assert ensure(settings, documented).path.stat().st_mode & 0o077 == 0

@@ -15,14 +15,16 @@ from moto import mock_aws
 from mlstack.contract import Contract
 from mlstack.data.feature_store import FeatureStore
 from mlstack.data.training_table import has_table
-from mlstack.errors import FeatureStoreError, SettingsError
+from mlstack.errors import DataError, FeatureStoreError, SettingsError
 from mlstack.settings import ROOT, Settings
 from mlstack.streams.client import StreamError
 from operations.aws import init_aws
+from tests.support.raw_tables import raw_table
 
 BUCKET = "chosen-by-us"
-MINE = b"a\n1\n"
-OTHER = b"a\n2\n"
+_CONTRACT = Contract.load(ROOT / "contracts" / "credit_card_churn.yaml")
+MINE = raw_table(_CONTRACT, 30).to_csv(index=False).encode()
+OTHER = raw_table(_CONTRACT, 33).to_csv(index=False).encode()
 
 
 class _Unreachable:
@@ -91,7 +93,7 @@ def test_first_run_creates_everything(run: Run, given: Settings, documented: Con
     key = documented.data.key
     assert run(given) == [
         f"created bucket {BUCKET}",
-        f"sent mine.csv (4 bytes) to s3://{BUCKET}/{key}",
+        f"sent mine.csv ({len(MINE):,} bytes) to s3://{BUCKET}/{key}",
         "created stream predictions (2 shards)",
         "created stream results (1 shard)",
         "created stream predictions-dead-letter (1 shard)",
@@ -130,7 +132,7 @@ def test_kept_table_is_reported_with_origin(
     """The report says which file the kept table came from."""
     run(given)
     address = f"s3://{BUCKET}/{documented.data.key}"
-    stays = "is unchanged: 4 bytes from mine.csv (set DATA_FILE=... to replace it)"
+    stays = f"is unchanged: {len(MINE):,} bytes from mine.csv (set DATA_FILE=... to replace it)"
     assert run(plain) == [f"{address} {stays}"]
 
 
@@ -149,7 +151,7 @@ def test_emptied_store_gets_users_table_again(
     """After a restart of the emulator the user's table is sent again, not the sample."""
     run(given)
     forget()
-    assert "restored mine.csv (4 bytes) to" in run(plain)[1]
+    assert f"restored mine.csv ({len(MINE):,} bytes) to" in run(plain)[1]
     assert stored(documented.data.key) == MINE
 
 
@@ -160,7 +162,7 @@ def test_new_machine_copies_table_from_store(
     run(given)
     new = plain.model_copy(update={"state_dir": tmp_path / "new"})
     [stays] = run(new)
-    assert "is unchanged: 4 bytes (" in stays
+    assert f"is unchanged: {len(MINE):,} bytes (" in stays
     assert stored(documented.data.key) == MINE
     forget()
     init_aws.restore_aws(new, print)
@@ -239,7 +241,7 @@ def test_restore_creates_what_is_gone(run: Run, given: Settings, documented: Con
     said: list[str] = []
     init_aws.restore_aws(given, said.append)
     assert said == [
-        f"restored mine.csv (4 bytes) to s3://{BUCKET}/{documented.data.key}",
+        f"restored mine.csv ({len(MINE):,} bytes) to s3://{BUCKET}/{documented.data.key}",
         "created stream results (1 shard)",
     ]
 
@@ -315,3 +317,28 @@ def test_nothing_to_keep_before_first_run(run: Run, plain: Settings) -> None:
     assert not has_table(plain)
     run(plain)
     assert has_table(plain)
+
+
+def test_bad_table_is_refused_and_not_sent(run: Run, given: Settings, plain: Settings) -> None:
+    """A table that training would refuse replaces none, and is named with its faults."""
+    run(given)
+    assert given.data_file
+    given.data_file.write_bytes(MINE.replace(b"Gender", b"Sex"))
+    with pytest.raises(DataError, match=r"^mine.csv cannot be used: column 'Gender': is not in"):
+        run(given)
+    assert "is unchanged" in run(plain)[0]
+    assert stored(_CONTRACT.data.key) == MINE
+
+
+def test_table_of_another_contract_is_refused(run: Run, given: Settings, plain: Settings) -> None:
+    """A table that is already in the store is checked, too."""
+    run(given)
+    boto3.client("s3").put_object(Bucket=BUCKET, Key=_CONTRACT.data.key, Body=b"a,b\n1,2\n")
+    with pytest.raises(DataError, match=r"^s3://.* cannot be used: no column of the contract"):
+        run(plain)
+
+
+def test_what_is_left_out_is_reported(run: Run, given: Settings) -> None:
+    assert given.data_file
+    given.data_file.write_bytes(MINE.replace(b"\n", b",,\n"))
+    assert "left out: empty columns without a name (number 13, 14)" in run(given)

@@ -130,6 +130,18 @@ def test_missing_data_file_is_found() -> None:
     assert "DATA_FILE=nowhere.csv" in str(findings["contract"])
 
 
+def test_bad_table_is_found_before_anything_starts(tmp_path: Path) -> None:
+    """C1: the doctor and the demo, which asks it first, name the cause in one sentence."""
+    table = tmp_path / "mine.csv"
+    table.write_bytes(b"PK\x03\x04" + b"\0" * 26 + b"xl/workbook.xml")
+    findings = {f.what: f for f in checks.examine(Settings(data_file=table))}
+    assert str(findings["table"].fault).endswith(
+        "mine.csv cannot be used: the file is an Excel workbook, not a CSV file: save it as "
+        "'CSV UTF-8'"
+    )
+    assert not findings["table"].optional
+
+
 def test_missing_contract_is_named_as_given() -> None:
     settings = Settings(contract=Path("nowhere.yaml"))
     findings = {f.what: f.fault for f in checks.examine(settings)}
