@@ -187,7 +187,8 @@ class Keeper:
             self._reject([Rejected(entries[0], f"defect: {error!r}")], source)
 
     def _store_all(self, entries: Sequence[Entry], source: str) -> None:
-        for kind, group in groupby(entries, key=lambda entry: entry.kind):
+        # Outcomes first: a prediction that arrives with its outcome then needs no update.
+        for kind, group in groupby(sorted(entries, key=_kind), key=_kind):
             readable, rejected = _documents(kind, group)
             documents = [document for _, document in readable]
             if documents:
@@ -220,6 +221,10 @@ class Keeper:
             times = [at for at in (before.oldest_at, here.oldest_at) if at is not None]
             found[_source(path)] = Backlog(before.records + here.records, min(times, default=None))
         return found
+
+
+def _kind(entry: Entry) -> str:
+    return entry.kind
 
 
 def _source(path: Path) -> str:

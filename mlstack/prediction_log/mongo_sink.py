@@ -87,10 +87,19 @@ class MongoSink:
         """
         rows, refused = _storable(documents, CREATED_AT)
         with _storing():
-            known = self._insert(rows, refused)
+            # Inserted together with its outcome, a prediction needs no update.
+            before = self._outcomes_of(rows)
+            joined = [_with_outcome(row, before.get(row.fields[ID])) for row in rows]
+            known = self._insert(self._predictions, joined, refused)
             self._update(self._predictions, known, _replace_other_model, refused)
-            ids = [row.fields[ID] for row in rows if row.number not in refused]
-            self._copy_outcomes(self._outcomes.find({ID: {"$in": ids}}))
+            # Another state folder's keeper may have stored an outcome meanwhile.
+            after = self._outcomes_of(row for row in rows if row.number not in refused)
+            existing = {row.fields[ID] for row in known}
+            self._copy_outcomes(
+                outcome
+                for name, outcome in after.items()
+                if name in existing or outcome != before.get(name)
+            )
         return refused
 
     def store_outcomes(self, documents: Sequence[Document]) -> dict[int, str]:
@@ -98,10 +107,11 @@ class MongoSink:
 
         Returns and raises as `store_predictions`.
         """
-        rows, refused = _storable(documents, TARGET_AT)
+        rows, refused = _storable(documents, TARGET_AT, TARGET)
         latest = {row.fields[ID]: row for row in sorted(rows, key=lambda r: r.fields[TARGET_AT])}
         with _storing():
-            self._update(self._outcomes, list(latest.values()), _upsert_if_later, refused)
+            known = self._insert(self._outcomes, list(latest.values()), refused)
+            self._update(self._outcomes, known, _upsert_if_later, refused)
             self._copy_outcomes(row.fields for row in latest.values() if row.number not in refused)
         return refused
 
@@ -109,13 +119,23 @@ class MongoSink:
         """Close the connections."""
         self._client.close()
 
-    def _insert(self, rows: Sequence[_Row], refused: dict[int, str]) -> list[_Row]:
-        """Insert new predictions; return those that already exist."""
+    def _outcomes_of(self, rows: Iterable[_Row]) -> dict[str, Document]:
+        """Return the known outcomes of predictions, by prediction id."""
+        ids = [row.fields[ID] for row in rows]
+        return {found[ID]: found for found in self._outcomes.find({ID: {"$in": ids}})}
+
+    def _insert(
+        self,
+        collection: Collection[dict[str, Any]],
+        rows: Sequence[_Row],
+        refused: dict[int, str],
+    ) -> list[_Row]:
+        """Insert new documents; return those that already exist."""
         if not rows:
             return []
         try:
             # Each was encoded once already, to see whether it can be.
-            self._predictions.insert_many([row.encoded for row in rows], ordered=False)
+            collection.insert_many([row.encoded for row in rows], ordered=False)
         except BulkWriteError as error:
             return _sort_failures(error, rows, refused)
         return []
@@ -176,13 +196,23 @@ def _upsert_if_later(outcome: Document) -> UpdateOne:
     return _set_if_later(outcome, upsert=True)
 
 
-def _storable(documents: Sequence[Document], time_field: str) -> tuple[list[_Row], dict[int, str]]:
+def _with_outcome(row: _Row, outcome: Document | None) -> _Row:
+    if outcome is None:
+        return row
+    fields = {**row.fields, TARGET: outcome[TARGET], TARGET_AT: outcome[TARGET_AT]}
+    return _Row(row.number, fields, RawBSONDocument(bson.encode(fields)))
+
+
+def _storable(
+    documents: Sequence[Document], time_field: str, *required: str
+) -> tuple[list[_Row], dict[int, str]]:
     """Encode documents; return them, and the reasons why others can never be stored."""
     rows, refused = list[_Row](), dict[int, str]()
     for number, document in enumerate(documents):
         try:
             fields = {**document, time_field: datetime.fromisoformat(document[time_field])}
             encoded = bson.encode(fields)
+            _ = [fields[name] for name in required]
             if not (isinstance(fields[ID], str) and fields[time_field].tzinfo):
                 raise ValueError(f"{ID} must be text, {time_field} must have a time zone")  # noqa: TRY301 - one list of reasons
         except KeyError as error:
