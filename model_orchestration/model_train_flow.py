@@ -14,6 +14,7 @@ from mlstack.contract import Contract
 from mlstack.data import dataset
 from mlstack.data.feature_store import FeatureStore
 from mlstack.errors import listing
+from mlstack.quality.results import explain_outcomes
 from mlstack.settings import ROOT, Settings
 from model_orchestration import registration
 from model_orchestration import search as searching
@@ -136,13 +137,9 @@ def search(
             seconds.waiting,
         )
         winner = tracking.conclude(best, parts.train, train, test)
-    log.info(
-        "winner: trial %d, run %s, test rmse %.4f, auc %.4f",
-        best.number,
-        winner.run_id,
-        winner.test_metrics["rmse"],
-        winner.test_metrics["auc"],
-    )
+    figures = "test rmse {rmse:.4f}, auc {auc:.4f}".format_map(winner.test_metrics)
+    shown = explain_outcomes(len(test.outcomes)) or figures
+    log.info("winner: trial %d, run %s, %s", best.number, winner.run_id, shown)
     return winner
 
 

@@ -5,8 +5,6 @@ MODEL = "model"
 
 FLOW_RUN = "flow_run_id"
 """Parameter of a parent run: the Prefect flow run."""
-BEST_RUN = "best_run_id"
-"""Tag of a parent run: the winner's run id."""
 FAILURE = "failure"
 """Tag of a failed run: the reason."""
 TEST_PREFIX = "test_"

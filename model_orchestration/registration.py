@@ -14,6 +14,7 @@ from mlstack.contract import Contract
 from mlstack.errors import ModelError, ModelNotKept, RegistryUnavailable
 from mlstack.model.mlflow_api import connect, explain
 from mlstack.model.model_store import ModelStore
+from mlstack.quality.results import explain_outcomes
 from model_orchestration.metrics import evaluate
 from model_orchestration.names import CHALLENGER, CHAMPION, TEST_PREFIX
 from model_orchestration.tracking import Winner
@@ -88,5 +89,7 @@ def _compare(
     chances = model.score_matrix(model.encoder.encode_frame(test))
     champion_rmse = evaluate(test[contract.target.name].to_numpy(), chances)["rmse"]
     compared = f"test rmse {rmse:.4f}, {current} {champion_rmse:.4f}"
+    if too_few := explain_outcomes(len(test)):
+        compared = f"compared with {current} on {too_few}"
     wins = rmse <= champion_rmse
     return wins, f"{'no worse' if wins else 'worse'}: {compared}"

@@ -12,9 +12,10 @@ from mlstack.errors import RegistryUnavailable
 from mlstack.flows.command import schedule_command
 from mlstack.flows.run import RunFailed
 from mlstack.flows.schedule import FlowSchedule
-from mlstack.model.mlflow_api import connect, explain, run_address
+from mlstack.model.mlflow_api import BEST_RUN, connect, explain, run_address
+from mlstack.quality.results import MIN_OUTCOMES, explain_outcomes
 from mlstack.settings import ROOT, Settings
-from model_orchestration.names import BEST_RUN, FLOW_RUN, TEST_PREFIX
+from model_orchestration.names import FLOW_RUN, TEST_PREFIX
 
 FLOW = "model_tuning_and_uploading"
 
@@ -81,7 +82,9 @@ def show_winner(run: FlowRun) -> None:
     say("")
     say(f"search    {address}")
     say(f"winner    {winner}")
-    say("on test   " + "  ".join(f"{name} {value:.4f}" for name, value in figures.items()))
+    too_few = explain_outcomes(int(parent.data.params.get("test_rows", MIN_OUTCOMES)))
+    shown = "  ".join(f"{name} {value:.4f}" for name, value in figures.items())
+    say(f"on test   {too_few or shown}")
     say(f"version   {version.name} {version.version}: {', '.join(sorted(version.aliases))}")
     say(f"deploy it: make deploy RUN_ID={winner}")
 

@@ -21,12 +21,12 @@ from mlflow.exceptions import MlflowException
 
 from mlstack.contract import Contract
 from mlstack.contract.prediction_fields import PREDICTION
-from mlstack.model.mlflow_api import PARENT_TAG, SEARCH_TAG, connect, explain, run_address
+from mlstack.model.mlflow_api import BEST_RUN, PARENT_TAG, SEARCH_TAG, connect, explain, run_address
 from mlstack.quality.reference import REFERENCE_FILE
 from mlstack.revision import git_revision
 from model_orchestration import plots
 from model_orchestration.metrics import evaluate
-from model_orchestration.names import BEST_RUN, FAILURE, TEST_PREFIX
+from model_orchestration.names import FAILURE, TEST_PREFIX
 from model_orchestration.search import Rows, Trial
 from model_orchestration.trial_runs import (
     MAX_TAG,

@@ -29,6 +29,9 @@ PARENT_TAG = "mlflow.parentRunId"
 SEARCH_TAG = "search"
 """Tag of all runs of a search; its value is the search's name."""
 
+BEST_RUN = "best_run_id"
+"""Tag of a search's run: the winner's run id."""
+
 NOT_FOUND = "RESOURCE_DOES_NOT_EXIST"
 """MLflow's error code for what does not exist, or was deleted."""
 
@@ -83,6 +86,32 @@ def find_run(run_id: str) -> "Run":
         if error.error_code == NOT_FOUND:
             raise ModelError(f"MLflow has no run {run_id}") from error
         raise _unavailable(f"look up run {run_id}", error) from error
+
+
+def find_search(run: "Run") -> str:
+    """Return the run id of a run's search; that of the run itself if it is no trial.
+
+    People can edit the tag of a trial; a winner is then found by the tag of its search. Raises
+    RegistryUnavailable if a query fails.
+    """
+    from mlflow.entities import ViewType  # noqa: PLC0415 - see the module
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - as above
+
+    run_id = str(run.info.run_id)
+    if parent := run.data.tags.get(PARENT_TAG):
+        try:
+            return str(find_run(parent).info.run_id)
+        except RegistryUnavailable:
+            raise
+        except ModelError as error:
+            log.warning("the tag %s of run %s names no run: %s", PARENT_TAG, run_id, error)
+    try:
+        found = connect().search_runs(
+            [run.info.experiment_id], f"tags.{BEST_RUN} = '{run_id}'", ViewType.ALL, max_results=1
+        )
+    except MlflowException as error:
+        raise _unavailable(f"look up the search of run {run_id}", error) from error
+    return str(found[0].info.run_id) if found else run_id
 
 
 def check_not_deleted(run: "Run") -> None:

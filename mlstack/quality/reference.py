@@ -17,12 +17,15 @@ from mlstack.contract.prediction_fields import PREDICTION, TARGET
 from mlstack.data.customer_table import customer_table
 from mlstack.errors import ModelError, NoReference, RegistryUnavailable, listing
 from mlstack.files import write_atomically
-from mlstack.model.mlflow_api import PARENT_TAG, download, find_run
+from mlstack.model.mlflow_api import download, find_run, find_search
 from mlstack.model.model_store import ModelStore
-from mlstack.quality.results import Quality
+from mlstack.quality.results import MIN_OUTCOMES, Quality
 
 REFERENCE_FILE = "reference/training_rows.csv"
 """Artifact of a search's parent run: clean training rows with the target."""
+
+_VALIDATION_ROWS = "validation_rows"
+"""Parameter of a search: the number of rows behind its trials' metrics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class Reference:
         rows: The features as `customer_table` returns them, `PREDICTION` (float64) and `TARGET`
             (int64).
         quality: The run's metrics on its validation rows, which were not used in training; None if
-            MLflow does not have them.
+            MLflow does not have them, or there are too few rows.
     """
 
     run_id: str
@@ -95,12 +98,10 @@ class ReferenceStore:
 
 
 def _fetch_rows(run_id: str) -> bytes:
-    # A trial has its search as its parent; the search has none.
-    parent = find_run(run_id).data.tags.get(PARENT_TAG, run_id)
+    search = find_search(find_run(run_id))
     try:
-        find_run(parent)
         with tempfile.TemporaryDirectory() as scratch:
-            return download(parent, REFERENCE_FILE, Path(scratch)).read_bytes()
+            return download(search, REFERENCE_FILE, Path(scratch)).read_bytes()
     except RegistryUnavailable:
         raise
     except ModelError as error:
@@ -111,12 +112,22 @@ def _fetch_rows(run_id: str) -> bytes:
 
 
 def _fetch_figures(run_id: str) -> bytes:
-    return json.dumps(dict(find_run(run_id).data.metrics)).encode()
+    run = find_run(run_id)
+    figures = dict(run.data.metrics)
+    if rows := find_run(find_search(run)).data.params.get(_VALIDATION_ROWS):
+        figures[_VALIDATION_ROWS] = float(rows)
+    return json.dumps(figures).encode()
 
 
 def _quality(figures: Mapping[str, float]) -> Quality | None:
-    """Read the metrics under the names that `model_orchestration.metrics` logs."""
+    """Read the metrics under the names that `model_orchestration.metrics` logs.
+
+    None if they are missing, or are based on fewer than `MIN_OUTCOMES` rows.
+    """
     if not {"rmse", "logloss", "ece"} <= figures.keys():
+        return None
+    # Copies of earlier versions lack the number of rows.
+    if figures.get(_VALIDATION_ROWS, MIN_OUTCOMES) < MIN_OUTCOMES:
         return None
     auc = figures.get("auc", nan)
     return Quality(

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import LifecycleStage, Run, ViewType
 from mlflow.exceptions import MlflowException
 
-from mlstack.model.mlflow_api import NOT_FOUND, PARENT_TAG
+from mlstack.model.mlflow_api import NOT_FOUND, find_search
 from mlstack.run_ids import is_run_id
 from mlstack.settings import Settings
 from operations.retention.removal import runs_in_use
@@ -28,7 +28,7 @@ def restore_needed(settings: Settings, client: MlflowClient) -> set[str]:
     These are the runs in use, those with an alias in the model registry, and their searches.
     """
     needed = list(_find_runs(client, runs_in_use(settings) | _aliased_runs(client)))
-    needed += _find_runs(client, {run.data.tags.get(PARENT_TAG, "") for run in needed})
+    needed += _find_runs(client, {find_search(run) for run in needed})
     run_ids = {str(run.info.run_id) for run in needed}
     for experiment_id in {run.info.experiment_id for run in needed}:
         if client.get_experiment(experiment_id).lifecycle_stage == LifecycleStage.DELETED:

@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import FlowRun
 from mlstack.contract import Contract
 from mlstack.data import dataset
 from mlstack.deployment.deployer import Deployer
-from mlstack.errors import ModelError, NoReference
+from mlstack.errors import ModelError
 from mlstack.flows.run import RunFailed
 from mlstack.model.mlflow_api import PARENT_TAG
 from mlstack.model.model_store import ModelStore
@@ -232,15 +232,17 @@ def test_deleted_registered_model_is_made_again(place: Place) -> None:
     assert registered.reason == "there was no champion"
 
 
-def test_edited_parent_tag_is_a_sentence(place: Place, tmp_path: Path) -> None:
-    """Any text in the tag stops neither pruning nor the server, and explains itself."""
+@pytest.mark.parametrize("tag", ["foo bar/../x", "f" * 32, None])
+def test_edited_parent_tag_loses_no_search(place: Place, tmp_path: Path, tag: str | None) -> None:
+    """A winner is found by the tag of its search, so its training rows stay and are found."""
     run = place.deployed.winner
-    for tag in ("foo bar/../x", "f" * 32, ""):
+    if tag is None:
+        place.client.delete_tag(run, PARENT_TAG)
+    else:
         place.client.set_tag(run, PARENT_TAG, tag)
-        place.prune(keep_deleted_days=7)
-        models = ModelStore(tmp_path / "models")
-        with pytest.raises(NoReference, match=r"no training rows to compare with: .*no run"):
-            ReferenceStore(tmp_path / "references", models).load(run)
+    place.client.delete_run(place.deployed.parent)
+    place.prune()
+    assert place.is_whole(place.deployed, tmp_path)
     place.client.set_tag(run, PARENT_TAG, place.deployed.parent)
 
 

@@ -18,13 +18,12 @@ from mlstack.contract.prediction_fields import PREDICTION, TARGET
 from mlstack.data import dataset
 from mlstack.data.dataset import SplitRows
 from mlstack.errors import ModelError, NoReference, RegistryUnavailable
-from mlstack.model.mlflow_api import connect
+from mlstack.model.mlflow_api import BEST_RUN, connect
 from mlstack.model.model import MODEL_FILE
 from mlstack.model.model_store import ModelStore
 from mlstack.quality.reference import REFERENCE_FILE, ReferenceStore
 from mlstack.settings import ROOT
 from model_orchestration.names import (
-    BEST_RUN,
     CHALLENGER,
     CHAMPION,
     FAILURE,
@@ -377,7 +376,7 @@ def test_worse_version_does_not_become_champion(registry: MlflowClient, searched
     assert _holders(registry, searched) == {CHALLENGER: "2", CHAMPION: "2"}
     done = _register(searched, rmse=0.9)
     assert _holders(registry, searched) == {CHALLENGER: "3", CHAMPION: "2"}
-    assert done.reason.startswith("worse: test rmse 0.9000, version 2")
+    assert done.reason.startswith("worse: compared with version 2, the champion until now, on too")
 
 
 @pytest.mark.usefixtures("registry")

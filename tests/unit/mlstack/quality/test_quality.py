@@ -10,6 +10,7 @@ from mlstack.quality.figures import (
     estimate_quality,
     measure_quality,
 )
+from mlstack.quality.reference import _quality
 from mlstack.quality.results import MIN_OUTCOMES, MIN_OUTCOMES_PER_CLASS, explain_outcomes
 from mlstack.settings import ROOT
 
@@ -148,3 +149,14 @@ def test_calibration_bins_include_one_and_skip_empty_bins() -> None:
     assert means.tolist() == [0, 1]
     assert shares.tolist() == [0, 1]
     assert counts.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(("rows", "shown"), [(MIN_OUTCOMES - 1, False), (MIN_OUTCOMES, True)])
+def test_reference_needs_enough_validation_rows(rows: int, *, shown: bool) -> None:
+    """Metrics of a model that was judged on a handful of rows are no reference."""
+    figures = {"rmse": 0.3, "logloss": 0.4, "auc": np.nan, "ece": 0.02}
+    quality = _quality(figures | {"validation_rows": rows})
+    assert (quality is not None) is shown
+    earlier = _quality(figures)
+    assert earlier is not None
+    assert earlier.auc is None
