@@ -64,24 +64,26 @@ def test_mlflow_without_an_address_is_an_error(monkeypatch: pytest.MonkeyPatch) 
         connect()
 
 
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return a store with two runs, of which the first has a registered model."""
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
+
+
+@pytest.fixture(scope="module")
+def runs(address: str) -> list[str]:
+    client = MlflowClient(address)
+    experiment = client.create_experiment("churn")
+    runs = [client.create_run(experiment).info.run_id for _ in range(2)]
+    client.create_registered_model("churn")
+    version = client.create_model_version("churn", "s3://nowhere", runs[0])
+    client.set_registered_model_alias("churn", "champion", str(version.version))
+    model = client.create_logged_model(experiment, source_run_id=runs[1])
+    return [*runs, model.model_id]
+
+
 class TestFindRunId:
     """Runs named by something else than their id are looked up in MLflow."""
-
-    @pytest.fixture(scope="class")
-    def address(self, tmp_path_factory: pytest.TempPathFactory) -> str:
-        """Return a store with two runs, of which the first has a registered model."""
-        return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
-
-    @pytest.fixture(scope="class")
-    def runs(self, address: str) -> list[str]:
-        client = MlflowClient(address)
-        experiment = client.create_experiment("churn")
-        runs = [client.create_run(experiment).info.run_id for _ in range(2)]
-        client.create_registered_model("churn")
-        version = client.create_model_version("churn", "s3://nowhere", runs[0])
-        client.set_registered_model_alias("churn", "champion", str(version.version))
-        model = client.create_logged_model(experiment, source_run_id=runs[1])
-        return [*runs, model.model_id]
 
     @pytest.fixture(autouse=True)
     def _store(self, address: str, runs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
