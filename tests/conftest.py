@@ -19,7 +19,10 @@ from tests.support.ports import free_port
 os.environ["PREFECT_HOME"] = f"{tempfile.gettempdir()}/mlstack-tests-prefect-{os.getuid()}"
 
 # The files that take longest begin first; short ones fill the gaps at the end.
-_LONGEST = ("test_walkthrough", "test_readme", "test_flows", "test_stream_kcl", "test_upgrade")
+_LONGEST = (
+    *("test_walkthrough", "test_readme", "test_hostile_environment", "test_flows"),
+    *("test_stream_kcl", "test_upgrade"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

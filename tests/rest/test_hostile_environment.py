@@ -125,7 +125,7 @@ def test_every_service_is_ready_and_can_be_stopped(demo: Demo) -> None:
     address = f"http://127.0.0.1:{demo.project.port('API_PORT')}/health/ready"
     assert requests.get(address, timeout=5).ok
     status = demo.project.make("status", env="embedded").stdout
-    ready = re.findall(r"(?m)^(\S+) +running .* (yes|no)\b", status)
+    ready = re.findall(r"(?m)^(\S+) +running .*? (yes|no)\b", status)
     assert {answer for _, answer in ready} == {"yes"}, status
     stopped = demo.project.make("reset_all", env="embedded")
     assert stopped.returncode == 0, stopped.stdout
