@@ -51,7 +51,7 @@ class EmbeddedStack:
             private_folder(self._settings.state_path)
             if self._settings.is_exposed and draw(layout.FEEDBACK_TOKEN):
                 say(f"generated the token for sending outcomes: {layout.FEEDBACK_TOKEN}")
-            if self._supervisord.ensure(active):
+            if self._supervisord.ensure(active, chosen):
                 say("supervisord started")
             self._start(chosen, active)
             if wait:
@@ -94,6 +94,8 @@ class EmbeddedStack:
         lines = []
         if foreign := describe_foreign(layout.STACK, self.services):
             lines.append(f"!! {foreign}")
+        if self._supervisord.is_running and self._supervisord.was_moved:
+            lines.append("this folder was renamed while its services ran: start them again")
         if own and not self._supervisord.is_running:
             lines.append(
                 "supervisord was killed; its services keep running until the next start or reset"

@@ -55,16 +55,18 @@ class Supervisord:
         """Whether its process is alive; it may be too busy to answer."""
         return self._process() is not None
 
-    def ensure(self, foreign: Iterable[str]) -> bool:
+    def ensure(self, foreign: Iterable[str], wanted: Iterable[Service] = ()) -> bool:
         """Start it unless it answers; return whether a new one was started.
 
-        The caller must hold the stack's lock. Services do not inherit the variables in `foreign`.
-        Raises StackError if it does not start.
+        It is replaced if its folder was renamed, or if it does not know a service in `wanted`, as
+        after an upgrade. The caller must hold the stack's lock. Services do not inherit the
+        variables in `foreign`. Raises StackError if it does not start.
         """
         if self.is_running and self._answers():
-            if not self._is_outdated():
+            fault = self._fault(wanted)
+            if not fault:
                 return False
-            say("supervisord knows another folder or other services: all are restarted")
+            say(f"{fault} since the services were started: all of them are restarted")
         self.end()
         self._run.mkdir(parents=True, exist_ok=True)
         (self._stack / "logs").mkdir(exist_ok=True)
@@ -184,15 +186,24 @@ class Supervisord:
         self._socket_record.write_text(str(folder / "control"))
         return folder
 
-    def _is_outdated(self) -> bool:
-        """Whether it was started in a folder that was renamed since, or lacks a service."""
+    @property
+    def was_moved(self) -> bool:
+        """Whether it was started in a folder that was renamed since."""
         configuration = self._run / _CONFIGURATION
         if not configuration.exists():
             return False
-        started = configuration.read_text(encoding="utf-8")
-        wanted = _configuration(self._services)
-        lines = {line for line in wanted.splitlines() if line.startswith(("[", ";"))}
-        return not lines <= {*started.splitlines()}
+        text = configuration.read_text(encoding="utf-8")
+        # The release before named the folder in a line of its own.
+        return not text.startswith(_head()) and f"\ndirectory={ROOT}\n" not in text
+
+    def _fault(self, wanted: Iterable[Service]) -> str:
+        """Return why it cannot run the wanted services; empty if it can."""
+        if self.was_moved:
+            return "this folder was renamed"
+        names = [service.name for service in wanted]
+        known = self._client.states() if names else {}
+        new = [name for name in names if name not in known]
+        return f"there are new services ({', '.join(new)})" if new else ""
 
     def _remove_socket(self) -> None:
         if self._socket_record.exists():
@@ -201,6 +212,10 @@ class Supervisord:
             if control.parent.name.startswith("mlstack-") and not is_listening(control):
                 shutil.rmtree(control.parent, ignore_errors=True)
             self._socket_record.unlink()
+
+
+def _head() -> str:
+    return f"; in {ROOT}\n"
 
 
 def _configuration(services: Iterable[Service]) -> str:
@@ -243,7 +258,7 @@ def _configuration(services: Iterable[Service]) -> str:
         }
     for group, names in groups.items():
         sections[f"group:{group}"] = {"programs": ",".join(names)}
-    return f"; in {ROOT}\n" + "\n".join(
+    return _head() + "\n".join(
         f"[{title}]\n" + "".join(f"{key}={value}\n" for key, value in values.items())
         for title, values in sections.items()
     )

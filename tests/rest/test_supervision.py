@@ -133,7 +133,8 @@ def test_renamed_folder_goes_on(stack: ProjectCopy) -> None:
         status = stack.make("status").stdout
         assert re.search(rf"(?m)^mongo +running +{pid} .* yes$", status), status
         started = stack.supervise("start", *SMALL)
-        assert "another folder" in started.stdout
+        assert "this folder was renamed" in status
+        assert "this folder was renamed" in started.stdout
         assert all(_answers(stack, service) for service in SMALL)
         assert stack.pid("mongo") not in (None, pid)
         assert len(stack.processes()["supervisord"]) == 1

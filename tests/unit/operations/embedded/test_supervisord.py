@@ -15,7 +15,7 @@ from xmlrpc.server import SimpleXMLRPCDispatcher, SimpleXMLRPCRequestHandler
 
 import pytest
 
-from mlstack.settings import Settings
+from mlstack.settings import ROOT, Settings
 from operations.embedded import processes, supervisord
 from operations.embedded.processes import Identity
 from operations.embedded.services import all_services
@@ -119,6 +119,33 @@ def test_copied_folder_leaves_supervisord_of_original(stack: Path, server: _Serv
     assert Supervisord(stack, ()).is_running
     assert control.exists()
     assert server.fileno() > 0
+
+
+@pytest.mark.parametrize(
+    ("configuration", "moved"),
+    [
+        (f"; in {ROOT}\n[supervisord]\n", False),
+        (f"[supervisord]\ndirectory={ROOT}\n", False),
+        ("; in /another/name\n[supervisord]\n", True),
+        (f"[supervisord]\ndirectory={ROOT}-before\n", True),
+    ],
+)
+def test_renamed_folder_is_noticed(stack: Path, configuration: str, *, moved: bool) -> None:
+    (stack / "run").mkdir(parents=True)
+    assert not Supervisord(stack, ()).was_moved
+    (stack / "run/supervisord.conf").write_text(configuration)
+    assert Supervisord(stack, ()).was_moved is moved
+
+
+def test_new_service_is_noticed(stack: Path, server: _Server) -> None:
+    """A supervisord of the release before cannot start it."""
+    services = {service.name: service for service in all_services(Settings())}
+    info = {"statename": "RUNNING", "pid": 7, "start": 1, "spawnerr": "", "description": ""}
+    server.register_function(lambda: [info | {"name": "aws"}], "supervisor.getAllProcessInfo")
+    server.thread.start()
+    daemon = Supervisord(stack, services.values())
+    assert daemon._fault([services["aws"]]) == ""
+    assert daemon._fault(services.values()).startswith("there are new services (mlflow, ")
 
 
 def test_call_to_stuck_supervisord_times_out(
