@@ -73,7 +73,8 @@ def run_command(stack: Stack, command: str, run_id: str = "", trials: int = 10) 
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
         text=True,
-        timeout=600,
+        # The first command in containers builds every image.
+        timeout=1200,
         check=False,
     )
     assert done.returncode == 0, f"{text}\n{done.stdout}"

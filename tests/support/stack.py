@@ -46,7 +46,7 @@ class Stack:
 
     def make(self, *targets: str, **variables: str) -> str:
         """Run make, which has to succeed; return what it says."""
-        done = self.project.make(*targets, timeout=900, **variables)
+        done = self.project.make(*targets, timeout=1200, **variables)
         assert done.returncode == 0, done.stdout
         return done.stdout
 
