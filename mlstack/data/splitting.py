@@ -58,9 +58,9 @@ def _hashes(rows: pd.DataFrame, seed: int) -> NDArray[np.uint64]:
     """
     keyed = hashlib.blake2b(digest_size=8, key=seed.to_bytes(8, "big"))
     digests = []
-    for texts in zip(*_written(rows), strict=True):
+    for written in map(b"".join, zip(*_written(rows), strict=True)):
         digest = keyed.copy()
-        digest.update(b"".join(texts))
+        digest.update(written)
         digests.append(digest.digest())
     return np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)
 
