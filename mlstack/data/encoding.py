@@ -11,7 +11,7 @@ from mlstack.errors import DataError, DataFault
 _GZIP = b"\x1f\x8b"
 _CSV = "save it as 'CSV UTF-8'"
 _OTHER_FORMATS = (
-    (rb"PK\x03\x04(?s:.*)(xl/|workbook)", f"is an Excel workbook, not a CSV file: {_CSV}"),
+    (rb"PK\x03\x04(?s:.*)(xl/|\[Content_Types\])", f"is an Excel workbook, not a CSV file: {_CSV}"),
     (rb"PK(\x03\x04|\x05\x06)", "is a ZIP archive, not a CSV file: unpack it first"),
     (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", f"is an old Excel workbook, not a CSV file: {_CSV}"),
     (rb"PAR1", "is a Parquet file, not a CSV file: export it as CSV"),
