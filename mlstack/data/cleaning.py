@@ -114,7 +114,7 @@ class _Cleaning:
         without = self._kept & (codes >= len(classes))
         if count := int(without.sum()):
             if say is not None:
-                say(f"left out: {count:,} rows without a target (column {target.raw!r} is empty)")
+                say(f"left out: {count:,} rows without a target (column {target.raw!r})")
             self._kept &= ~without
             if not self._kept.any():
                 raise DataError(DataFault("no row has a target", column=target.raw))

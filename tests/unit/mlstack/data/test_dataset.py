@@ -170,7 +170,7 @@ def test_rows_without_target_are_left_out_and_counted(documented: Contract) -> N
     said: list[str] = []
     rows = clean(raw, documented, said.append)
     assert list(rows.index) == [1, *range(6, 31)]
-    assert said == ["left out: 4 rows without a target (column 'Attrition_Flag' is empty)"]
+    assert said == ["left out: 4 rows without a target (column 'Attrition_Flag')"]
 
 
 def test_contracts_missing_value_means_no_target(full: Contract) -> None:
