@@ -20,7 +20,8 @@ def boot_id() -> str:
 
 def stamp() -> str:
     """Return the current moment, for a file that `age_seconds` is asked about later."""
-    return f"{boot_id()}/{time.monotonic():.3f}"
+    # Exact: a rounded one could lie in the future for a moment.
+    return f"{boot_id()}/{time.monotonic()!r}"
 
 
 def age_seconds(written: str, path: Path) -> float:

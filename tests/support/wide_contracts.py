@@ -19,8 +19,8 @@ def many_features(count: int) -> Contract:
     """Return a contract with many whole numbers, `f0` and so on."""
     contract = Contract.parse(TEXT)
     age = contract.features[0]
-    features = [
+    features = tuple(
         age.model_copy(update={"name": f"f{number}", "raw": f"F{number}"})
         for number in range(count)
-    ]
+    )
     return Contract.model_validate(contract.model_copy(update={"features": features}).model_dump())

@@ -211,13 +211,15 @@ def test_page_has_relative_addresses(client: FlaskClient, path: str) -> None:
     for address in addresses:
         target = address.partition("#")[0].removeprefix("./")
         if target != "predict":
-            assert client.get(f"/{target}").status_code == 200, address
+            with client.get(f"/{target}") as answer:
+                assert answer.status_code == 200, address
 
 
 def test_api_description_is_at_home_under_any_prefix(client: FlaskClient) -> None:
     """Requests go to the folder that the description itself came from."""
     assert client.get("/openapi.json").get_json()["servers"] == [{"url": "./"}]
-    assert '"openapi.json"' in client.get("/static/docs.js").text
+    with client.get("/static/docs.js") as script:
+        assert '"openapi.json"' in script.text
 
 
 def test_form_has_no_list_of_thousands(tmp_path: Path, documented: Contract) -> None:
