@@ -71,7 +71,8 @@ def upgraded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgraded]:
     with project_copy(folder) as project:
         unpack(RECORDED / "state.tar.gz", folder)
         stack = Upgraded(project, expected)
-        stack.make("setup-model-registry", env="embedded")
+        # The release before had the sample in another folder, which its settings name.
+        stack.make("setup-model-registry", env="embedded", DATA_FILE="")
         stack.make("setup-model-serve")
         yield stack
 
