@@ -47,6 +47,7 @@ TARGETS = (
     "status",
     "logs",
     "prune",
+    "quarantine",
     "backup",
     "restore",
     "lock",
