@@ -136,7 +136,7 @@ class ContainerStack:
         say("building images (takes a few minutes the first time)")
         # Every profile: jobs use images of services that do not run here.
         build = ("--profile", "*", "build")
-        # Most images share their first layers. An engine without BuildKit builds these for each image
+        # Most images share their first layers. An engine without BuildKit builds them for each image
         # at the same time, and does not find them again: so one image comes first.
         for names in ([_FIRST_IMAGE], []):
             quiet = (*build, "--quiet", *names)
