@@ -136,8 +136,8 @@ class ContainerStack:
         say("building images (takes a few minutes the first time)")
         # Every profile: jobs use images of services that do not run here.
         build = ("--profile", "*", "build")
-        # Most images share their first layers. An engine without BuildKit builds them for each image
-        # at the same time, and does not find them again: so one image comes first.
+        # Most images share their first layers. An engine without BuildKit builds them once for each
+        # image, all at the same time, unless they are there: so one image comes first.
         for names in ([_FIRST_IMAGE], []):
             quiet = (*build, "--quiet", *names)
             if self._compose.call(*quiet, stdout=subprocess.DEVNULL).returncode:
