@@ -312,7 +312,7 @@ def test_broken_model_is_refused_and_the_old_one_stays(stack: Local) -> None:
         for wrong, said in (
             (run_id, "not the file that was trained"),
             ("0" * 32, "has no run"),
-            ("x", "no run id"),
+            ("x", "is not a run id"),
         ):
             refused = stack.project.make("deploy", RUN_ID=wrong)
             assert refused.returncode != 0
@@ -401,12 +401,12 @@ class TestNoMoreThanNeeded:
 
     def _configuration(self, stack: Local, environment: str = "local") -> str:
         code = (
-            "from operations.containers.engine import Compose; from mlstack import environments; "
-            f"environments.load('{environment}'); "
-            f"print(Compose().read('config', '--format', 'json'))"
+            "from operations.containers.engine import Compose; "
+            "print(Compose().read('config', '--format', 'json'))"
         )
+        python = str(stack.project.folder / ".venv/bin/python")
         done = subprocess.run(
-            [str(stack.project.folder / ".venv/bin/python"), "-c", code],
+            [python, "-m", "mlstack.with_environment", environment, "-c", code],
             cwd=stack.project.folder,
             env={**os.environ, **stack.project.variables},
             capture_output=True,
