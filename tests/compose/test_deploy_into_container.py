@@ -144,8 +144,8 @@ class TestWhileADeploymentIsUnderWay(WhileADeploymentIsUnderWay):
 
 @contextmanager
 def _image(copy: ProjectCopy) -> Iterator[str]:
-    """The server's image with make and sshd added; removed at the end."""
-    build_image(copy, "model-server-api")
+    """The agent's image with make and sshd added; removed at the end."""
+    build_image(copy, "agent")
     tag = f"mlstack-test-sshd:{uuid.uuid4().hex[:8]}"
     # The engine's own builder: another one does not know the local images.
     variables = {**os.environ, "BUILDX_BUILDER": "default"}
