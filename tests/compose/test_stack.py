@@ -439,8 +439,10 @@ def test_batch_is_sent_by_hand_from_the_simulator(stack: Local, door: str) -> No
 
 def test_readme_commands_work_with_env_local(stack: Local) -> None:
     """The second contract needs nothing of containers: tests/rest/test_readme.py has it."""
+    for command in USE:
+        run_command(stack, command)
     stack.kept = Kept.of(stack)
-    for command in (*USE, *SAVE):
+    for command in SAVE:
         run_command(stack, command)
 
 
