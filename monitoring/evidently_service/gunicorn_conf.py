@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 os.environ.setdefault("DO_NOT_TRACK", "1")
 
 from mlstack.contract import Contract
-from mlstack.errors import ContractError
+from mlstack.errors import MlstackError
+from mlstack.prediction_log.mongo_database import mongo_client
 from mlstack.web.gunicorn_settings import *  # noqa: F403 - gunicorn reads this module's names
 from mlstack.web.gunicorn_settings import listen_address, load_settings
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 _settings = load_settings()
 try:
     Contract.load(_settings.contract_path)
-except ContractError as error:
+    mongo_client(_settings.mongo_uri).close()
+except MlstackError as error:
     sys.exit(str(error))
 
 bind = listen_address(_settings, _settings.evidently_port)

@@ -3,6 +3,8 @@
 import contextlib
 import json
 import re
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -26,6 +28,7 @@ from tests.support.models import keep_model
 from tests.support.mongo import MongoServer, mongo_server
 from tests.support.ports import free_port
 from tests.support.references import QUALITY, keep_reference
+from tests.support.server_environment import server_environment
 from tests.support.waiting import wait_until as wait_until_within
 
 RUN_ID, OTHER_RUN_ID = "a" * 32, "b" * 32
@@ -130,6 +133,24 @@ def _state(folder: Path, contract: Contract) -> dict[str, Model]:
 
 def _service(state: Path, **settings: str) -> MonitorService:
     return MonitorService(state, MONITOR_PERIOD_SECONDS="0.3", **settings)
+
+
+def test_unusable_mongo_uri_is_a_sentence(tmp_path: Path) -> None:
+    """An address that can never work ends the service, and says which setting is wrong."""
+    command = ["-c", "monitoring/evidently_service/gunicorn_conf.py"]
+    done = subprocess.run(
+        [sys.executable, "-m", "gunicorn", *command, "monitoring.evidently_service.app:app"],
+        cwd=ROOT,
+        env=server_environment(
+            tmp_path, MONGO_URI="mongodb://127.0.0.1:port", EVIDENTLY_PORT=str(free_port())
+        ),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert done.stderr.startswith("MONGO_URI cannot be used: ")
 
 
 class Watching:
