@@ -8,7 +8,6 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from prefect.client.schemas.objects import FlowRun
 
@@ -20,7 +19,7 @@ from mlstack.flows.run import RunFailed
 from mlstack.model.mlflow_api import PARENT_TAG
 from mlstack.model.model_store import ModelStore
 from mlstack.quality.reference import ReferenceStore
-from mlstack.settings import ROOT, Settings
+from mlstack.settings import ROOT
 from model_orchestration.names import CHAMPION, FLOW_RUN
 from model_orchestration.registration import Registration, register
 from model_orchestration.schedule import show_winner
@@ -31,8 +30,8 @@ from operations.retention.tracking import prune_tracking
 from tests.support.models import contract_text
 from tests.support.raw_tables import raw_table
 from tests.support.tracking_server import (
+    OnServer,
     Searched,
-    TrackingServer,
     run_search,
     small_search,
     tracking_server,
@@ -40,18 +39,12 @@ from tests.support.tracking_server import (
 
 
 @dataclass(frozen=True)
-class Place:
+class Place(OnServer):
     """An MLflow server with two searches; `deployed` is deployed."""
 
-    server: TrackingServer
-    settings: Settings
     contract: Contract
     deployed: Searched
     other: Searched
-
-    @property
-    def client(self) -> MlflowClient:
-        return MlflowClient(self.server.address)
 
     @property
     def experiment(self) -> str:
@@ -62,9 +55,6 @@ class Place:
     def prune(self, keep_deleted_days: float = 0) -> None:
         settings = self.settings.model_copy(update={"keep_deleted_days": keep_deleted_days})
         prune_tracking(settings, datetime.now(UTC))
-
-    def lives(self, run_id: str) -> bool:
-        return bool(self.client.get_run(run_id).info.lifecycle_stage == "active")
 
     def is_whole(self, search: Searched, scratch: Path) -> bool:
         """Whether a machine without copies can serve and monitor a search's winner."""

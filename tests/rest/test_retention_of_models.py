@@ -24,8 +24,8 @@ from operations.retention import removal
 from operations.retention.removal import Removal
 from operations.retention.tracking import prune_tracking
 from tests.support.tracking_server import (
+    OnServer,
     Searched,
-    TrackingServer,
     make_old,
     small_search,
     tracking_server,
@@ -35,11 +35,9 @@ NOW = datetime.now(UTC)
 
 
 @dataclass(frozen=True)
-class Past:
+class Past(OnServer):
     """The searches before the pruning; all but `young` are old."""
 
-    server: TrackingServer
-    settings: Settings
     forgotten: Searched
     deployed_before: Searched
     deployed: Searched
@@ -47,16 +45,9 @@ class Past:
     young: Searched
     by_hand: str
 
-    @property
-    def client(self) -> MlflowClient:
-        return MlflowClient(self.server.address)
-
     def prune(self, **changed: object) -> dict[str, Removal]:
         settings = Settings.model_validate(self.settings.model_dump() | changed)
         return {removed.what: removed for removed in prune_tracking(settings, datetime.now(UTC))}
-
-    def lives(self, run_id: str) -> bool:
-        return bool(self.client.get_run(run_id).info.lifecycle_stage == "active")
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from mlstack.settings import ROOT
+from tests.support.server_environment import server_environment
 
 _STOP_SECONDS = 8
 
@@ -27,14 +28,8 @@ class Simulator:
         self.name, self.state = name, state
         state.mkdir(exist_ok=True)
         self.log = state / f"{name}.log"
-        known = {"PATH", "HOME", "LANG", "TMPDIR"}
         self._command = [sys.executable, "-m", f"simulation_business.{name}", *arguments]
-        self._environment = {
-            **{variable: value for variable, value in os.environ.items() if variable in known},
-            "STATE_DIR": str(state),
-            "SIMULATION_SECONDS": "1",
-            **settings,
-        }
+        self._environment = server_environment(state, **{"SIMULATION_SECONDS": "1", **settings})
 
     def __enter__(self) -> Self:
         with self.log.open("ab") as log:

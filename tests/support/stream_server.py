@@ -3,12 +3,9 @@
 import base64
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
-import urllib.error
-import urllib.request
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,9 +18,7 @@ from mlstack.data.customer_generator import CustomerGenerator
 from mlstack.prediction_log.mongo_database import DATABASE
 from mlstack.settings import ROOT
 from tests.support.aws import Put, StreamTail, put
-from tests.support.metrics import sample_sum
-from tests.support.ports import free_port
-from tests.support.server_environment import server_environment
+from tests.support.service_process import ServiceProcess
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -32,8 +27,6 @@ if TYPE_CHECKING:
 RUN_ID = "a" * 32
 """Of the model that is deployed."""
 
-_STOP_SECONDS = 10
-
 
 def customers(contract: Contract, count: int) -> list[bytes]:
     """Draw valid records."""
@@ -41,38 +34,20 @@ def customers(contract: Contract, count: int) -> list[bytes]:
     return [json.dumps(customer).encode() for customer in generator.draw(count)]
 
 
-class StreamServer:
-    """A running server; the context manager ends it, and may be entered again.
+class StreamServer(ServiceProcess):
+    """The stream server of a state folder; see `ServiceProcess`."""
 
-    Args:
-        state: Its state folder.
-        settings: More settings, as environment variables.
-    """
+    stop_seconds = 10
 
     def __init__(self, state: Path, **settings: str) -> None:
-        self.port = free_port()
-        self.state = state
+        super().__init__("server.serve_kinesis", "STREAM_METRICS_PORT", state, **settings)
         self.heartbeat = state / "stream" / f"heartbeat-{os.uname().nodename}-{self.port}"
-        self.log = state / f"stream-server-{self.port}.log"
-        self.environment = server_environment(state, STREAM_METRICS_PORT=str(self.port), **settings)
 
     def another(self) -> "StreamServer":
         """Make a second instance with the same settings."""
         server = StreamServer(self.state)
         server.environment = self.environment | {"STREAM_METRICS_PORT": str(server.port)}
         return server
-
-    def start(self, **environment: str) -> Self:
-        """Start it; return at once."""
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "server.serve_kinesis"],
-                cwd=ROOT,
-                env=self.environment | environment,
-                stdout=log,
-                stderr=log,
-            )
-        return self
 
     def __enter__(self) -> Self:
         self.start()
@@ -82,33 +57,6 @@ class StreamServer:
             self.kill()
             raise
         return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.process.poll() is None:
-            try:
-                self.stop()
-            finally:
-                self.kill()
-
-    def stop(self) -> int:
-        """Tell it to stop and wait; return its exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(_STOP_SECONDS)
-
-    def kill(self) -> None:
-        """Kill it."""
-        self.process.kill()
-        self.process.wait()
-
-    def answers(self) -> bool:
-        """Say whether it runs and shows its metrics."""
-        if self.process.poll() is not None:
-            raise AssertionError(f"the server ended: {self.log.read_text()}")
-        try:
-            self.exposition()
-        except (urllib.error.URLError, OSError):
-            return False
-        return True
 
     def is_healthy(self) -> bool:
         """Run its health check."""
@@ -120,16 +68,6 @@ class StreamServer:
             check=False,
         )
         return check.returncode == 0
-
-    def metric(self, name: str, **labels: str) -> float:
-        """Sum a metric's samples that have these labels."""
-        return sample_sum(self.exposition(), name, **labels)
-
-    def exposition(self) -> str:
-        """Read its metrics, as Prometheus does."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
-            text: str = answer.read().decode()
-            return text
 
 
 class Ledger:

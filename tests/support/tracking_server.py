@@ -66,6 +66,23 @@ class TrackingServer:
 
 
 @dataclass(frozen=True)
+class OnServer:
+    """What a test has put on a server; `settings` lead there."""
+
+    server: TrackingServer
+    settings: Settings
+
+    @property
+    def client(self) -> MlflowClient:
+        """A client of the server."""
+        return MlflowClient(self.server.address)
+
+    def lives(self, run_id: str) -> bool:
+        """Say whether a run is not deleted."""
+        return bool(self.client.get_run(run_id).info.lifecycle_stage == "active")
+
+
+@dataclass(frozen=True)
 class Searched:
     """A search in MLflow."""
 
