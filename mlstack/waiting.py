@@ -7,8 +7,10 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from filelock import FileLock, Timeout
 from tenacity import (
     RetryCallState,
     Retrying,
@@ -27,6 +29,7 @@ _T = TypeVar("_T")
 _LOOK_SECONDS = 0.2
 _BEAT_SECONDS = 5.0
 _REPORT_SECONDS = 60.0
+_LOCK_SECONDS = 0.5
 _NEWS_SECONDS = 5.0
 
 
@@ -199,6 +202,24 @@ class Retry:
         raise Unavailable(f"{self.outage.what} failed for {self._give_up:g} s: {error}") from error
 
 
+def wait_for_lock(path: Path, stop: Stop, held: Callable[[], object]) -> FileLock:
+    """Lock a file, which other processes may hold; return the lock.
+
+    `held` is called each time that another one holds it. Raises Stopped on a stop request.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A thread other than this one may release it.
+    lock = FileLock(path, thread_local=False)
+    while True:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            held()
+            stop.sleep(_LOCK_SECONDS)
+        else:
+            return lock
+
+
 def run_until_stopped(
     work: Callable[[], _T], stop: Stop, abandon_after: float | None = None
 ) -> _T | None:
@@ -207,16 +228,19 @@ def run_until_stopped(
     Call it from the main thread, which then only handles signals: a handler that interrupts a
     thread holding the lock of an event could never set that event.
 
-    The work must end soon after the request; its exceptions are raised here. If it has not ended
-    `abandon_after` seconds after the request, it is abandoned and the result is None.
+    The work must end soon after the request; its exceptions are raised here, except Stopped, after
+    which the result is None. If it has not ended `abandon_after` seconds after the request, it is
+    abandoned and the result is None.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.order())
-    result: Future[_T] = Future()
+    result: Future[_T | None] = Future()
 
     def run() -> None:
         try:
             result.set_result(work())
+        except Stopped:
+            result.set_result(None)
         except Exception as error:  # noqa: BLE001 - raised again in the main thread
             result.set_exception(error)
 

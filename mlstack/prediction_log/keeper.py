@@ -11,15 +11,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
 
-from filelock import FileLock, Timeout
-
 from mlstack import command_line, failpoints, heartbeat
 from mlstack.metrics_port import expose
 from mlstack.prediction_log.metrics import KeeperMetrics
 from mlstack.prediction_log.mongo_database import StorageUnavailable
 from mlstack.prediction_log.mongo_sink import MongoSink
 from mlstack.prediction_log.monitor_sink import MonitorSink, NoMonitor
-from mlstack.prediction_log.quarantine import Quarantine, QuarantineError, Rejected
+from mlstack.prediction_log.quarantine import FILE, Quarantine, QuarantineError, Rejected
 from mlstack.prediction_log.segment import (
     OUTCOME,
     PREDICTION,
@@ -30,9 +28,10 @@ from mlstack.prediction_log.segment import (
     SegmentInUse,
     SpoolError,
     backlog,
+    source_of,
 )
 from mlstack.settings import Settings
-from mlstack.waiting import Outage, Retry, Stop, Stopped, run_until_stopped
+from mlstack.waiting import Outage, Retry, Stop, Stopped, run_until_stopped, wait_for_lock
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +39,6 @@ _BATCH = 1000
 # One large insert costs little more than a small one, and leaves the CPU to requests.
 _GATHER_SECONDS = 0.2
 _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.5, 5.0
-_OWNER_SECONDS = 1.0
 # An hour without MongoDB leaves hundreds of segments, and a process may open a thousand files.
 _OPEN_SEGMENTS = 8
 _ABANDON_SECONDS = 10.0
@@ -146,7 +144,7 @@ class Keeper:
             if segment is None:
                 segment = self._segments[path] = Segment(path, existing=True)
             entries = segment.read(_BATCH)
-            self._store(entries, _source(path))
+            self._store(entries, source_of(path))
             if entries:
                 failpoints.reached("stored")
                 segment.remove(entries)
@@ -162,12 +160,12 @@ class Keeper:
         segment = self._segments.get(path)
         entries = list(segment.salvage()) if segment else []
         for start in range(0, len(entries), _BATCH):
-            self._store(entries[start : start + _BATCH], _source(path))
+            self._store(entries[start : start + _BATCH], source_of(path))
         if segment:
             del self._segments[path]
             segment.abandon()
         self._quarantine.add_file(path, str(error))
-        self._metrics.count_quarantined("file", 1)
+        self._metrics.count_quarantined(FILE, 1)
         log.error("%s; %d entries were saved, the file is in quarantine", error, len(entries))
         return len(entries)
 
@@ -217,19 +215,16 @@ class Keeper:
         found: dict[str, Backlog] = {}
         for path in paths:
             here = backlog(path)
-            before = found.get(_source(path), Backlog(0, None))
+            before = found.get(source_of(path), Backlog(0, None))
             times = [at for at in (before.oldest_at, here.oldest_at) if at is not None]
-            found[_source(path)] = Backlog(before.records + here.records, min(times, default=None))
+            found[source_of(path)] = Backlog(
+                before.records + here.records, min(times, default=None)
+            )
         return found
 
 
 def _kind(entry: Entry) -> str:
     return entry.kind
-
-
-def _source(path: Path) -> str:
-    """Return the server that wrote a segment, or `REPLAY`."""
-    return path.name.partition("-")[0]
 
 
 def _documents(
@@ -276,24 +271,11 @@ def keep(settings: Settings, stop: Stop) -> None:
             monitor = MonitorSink(settings.monitor_url, metrics.count_monitored, token)
             monitor.start()
             stack.callback(monitor.stop)
-        stack.enter_context(_only_keeper(settings.spool_path, stop))
+        others = Outage(log, f"another keeper has the spool {settings.spool_path}")
+        lock = settings.spool_path / "keeper.lock"
+        stack.enter_context(wait_for_lock(lock, stop, lambda: others.failed("waiting for its end")))
         quarantine = Quarantine(settings.quarantine_path)
         Keeper(settings.spool_path, sink, monitor, quarantine, metrics).run(stop)
-
-
-def _only_keeper(spool: Path, stop: Stop) -> FileLock:
-    """Wait until no other keeper uses the spool. Raises Stopped on a stop request."""
-    spool.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(spool / "keeper.lock", thread_local=False)
-    outage = Outage(log, f"another keeper has the spool {spool}")
-    while True:
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            outage.failed("waiting until it ends")
-            stop.sleep(_OWNER_SECONDS)
-        else:
-            return lock
 
 
 def main() -> None:

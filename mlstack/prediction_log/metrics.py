@@ -5,11 +5,12 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from mlstack.prediction_log.quarantine import FILE
 from mlstack.prediction_log.segment import OUTCOME, PREDICTION, Backlog
 
 _SERVERS = ("api", "kinesis")
 # A damaged entry may claim any kind, and every label is a time series.
-_KINDS = (PREDICTION, OUTCOME, "file")
+_KINDS = (PREDICTION, OUTCOME, FILE)
 
 
 class KeeperMetrics:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mlstack.errors import MlstackError
-from mlstack.prediction_log.segment import SUFFIX, Entry, Segment, move_damaged
+from mlstack.prediction_log.segment import SUFFIX, Entry, Segment, move_damaged, source_of
 
 FILE = "file"
 """Kind of the entry that stands for a damaged spool file."""
@@ -90,7 +90,7 @@ class Quarantine:
         """Take a damaged spool file out of the spool."""
         entry = Entry(0, FILE, path.name.encode(), path.stat().st_mtime)
         # Named first: a file without a name in the list would be forgotten.
-        self.add([Rejected(entry, reason)], path.name.partition("-")[0])
+        self.add([Rejected(entry, reason)], source_of(path))
         try:
             move_damaged(path, self.folder)
         except OSError as error:
@@ -127,8 +127,7 @@ class Quarantine:
             segment.sync()
         finally:
             segment.close()
-        with self._database() as database:
-            database.executemany("DELETE FROM quarantine WHERE id = ?", [(e.id,) for e in entries])
+        self._remove(entries)
 
     def remove_before(self, limit: datetime) -> int:
         """Remove entries that were found before a time; return how many."""
@@ -138,8 +137,7 @@ class Quarantine:
                 for file in self.folder.glob(f"{entry.body.decode()}*"):
                     file.unlink()
         if old:
-            with self._database() as database:
-                database.executemany("DELETE FROM quarantine WHERE id = ?", [(e.id,) for e in old])
+            self._remove(old)
         return len(old)
 
     def copy(self) -> bytes:
@@ -150,6 +148,10 @@ class Quarantine:
     def damaged_files(self) -> list[Path]:
         """List the damaged spool files, with their companions."""
         return sorted(self.folder.glob(f"*{SUFFIX}*"))
+
+    def _remove(self, entries: Sequence[Quarantined]) -> None:
+        with self._database() as database:
+            database.executemany("DELETE FROM quarantine WHERE id = ?", [(e.id,) for e in entries])
 
     @property
     def _path(self) -> Path:

@@ -242,6 +242,11 @@ def backlog(path: Path) -> Backlog:
     return Backlog(row[0], _time(row[1])) if row else Backlog(0, None)
 
 
+def source_of(path: Path) -> str:
+    """Return who wrote a segment: a server, or quarantine's replay."""
+    return path.name.partition("-")[0]
+
+
 def move_damaged(path: Path, folder: Path) -> None:
     """Move a damaged file and its companions to another folder. May raise OSError."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from mlstack.streams.reading import list_shards
 from mlstack.streams.stream import Stream
-from mlstack.waiting import Outage
+from mlstack.waiting import Outage, Stopped, wait_for_lock
 from server.stream.checkpoints import Checkpoints
 from server.stream.shard_reader import EngineContext, ShardReader
 
@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 _TURN_SECONDS = 0.2
 _LOOK_SECONDS = 1.0
 _LIST_SECONDS = 5.0
-_LOCK_SECONDS = 0.5
 
 
 class PollingEngine:
@@ -39,7 +38,7 @@ class PollingEngine:
     def __init__(self, context: EngineContext, stream_name: str, folder: Path) -> None:
         self._context, self._name = context, stream_name
         self._path = folder / f"{stream_name}.checkpoints.json"
-        self._lock = FileLock(folder / f"{stream_name}.lock")
+        self._lock_path = folder / f"{stream_name}.lock"
         self._outage = Outage(log, f"reading stream {stream_name}")
         self._stream: Stream | None = None
         self._checkpoints: Checkpoints | None = None
@@ -52,7 +51,9 @@ class PollingEngine:
         Raises CheckpointError if the checkpoint file was edited or is broken.
         """
         stop = self._context.stop
-        if not self._acquire():
+        try:
+            lock = self._wait_for_others()
+        except Stopped:
             return
         while not stop.ordered:
             try:
@@ -65,24 +66,20 @@ class PollingEngine:
         for reader in self._readers.values():
             reader.join(stop.remaining)
         if not any(reader.is_alive() for reader in self._readers.values()):
-            self._lock.release()
+            lock.release()
 
-    def _acquire(self) -> bool:
-        """Wait until no other instance reads; return False if this one must stop."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+    def _wait_for_others(self) -> FileLock:
+        """Wait until no other instance reads. Raises Stopped on a stop request."""
         logged = False
-        while not self._context.stop.ordered:
-            try:
-                self._lock.acquire(timeout=0)
-            except Timeout:
-                if not logged:
-                    log.info("another instance reads stream %s: waiting for it to stop", self._name)
-                    logged = True
-                self._context.liveness.renew()
-                self._context.stop.wait(_LOCK_SECONDS)
-            else:
-                return True
-        return False
+
+        def held() -> None:
+            nonlocal logged
+            if not logged:
+                log.info("another instance reads stream %s: waiting for it to stop", self._name)
+                logged = True
+            self._context.liveness.renew()
+
+        return wait_for_lock(self._lock_path, self._context.stop, held)
 
     def _turn(self) -> None:
         """Check the stream and the readers of its shards."""
