@@ -7,10 +7,8 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from filelock import FileLock, Timeout
 from tenacity import (
     RetryCallState,
     Retrying,
@@ -29,7 +27,6 @@ _T = TypeVar("_T")
 _LOOK_SECONDS = 0.2
 _BEAT_SECONDS = 5.0
 _REPORT_SECONDS = 60.0
-_LOCK_SECONDS = 0.5
 _NEWS_SECONDS = 5.0
 
 
@@ -200,24 +197,6 @@ class Retry:
     def _give_up_on(self, state: RetryCallState) -> None:
         error = _error(state)
         raise Unavailable(f"{self.outage.what} failed for {self._give_up:g} s: {error}") from error
-
-
-def wait_for_lock(path: Path, stop: Stop, held: Callable[[], object]) -> FileLock:
-    """Lock a file, which other processes may hold; return the lock.
-
-    `held` is called each time that another one holds it. Raises Stopped on a stop request.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A thread other than this one may release it.
-    lock = FileLock(path, thread_local=False)
-    while True:
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            held()
-            stop.sleep(_LOCK_SECONDS)
-        else:
-            return lock
 
 
 def run_until_stopped(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mlstack import command_line, failpoints, heartbeat
+from mlstack.locks import wait_for_lock
 from mlstack.metrics_port import expose
 from mlstack.prediction_log.metrics import KeeperMetrics
 from mlstack.prediction_log.mongo_database import StorageUnavailable
@@ -31,7 +32,7 @@ from mlstack.prediction_log.segment import (
     source_of,
 )
 from mlstack.settings import Settings
-from mlstack.waiting import Outage, Retry, Stop, Stopped, run_until_stopped, wait_for_lock
+from mlstack.waiting import Outage, Retry, Stop, Stopped, run_until_stopped
 
 log = logging.getLogger(__name__)
 

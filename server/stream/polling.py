@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 from filelock import FileLock
 
+from mlstack.locks import wait_for_lock
 from mlstack.streams.reading import list_shards
 from mlstack.streams.stream import Stream
-from mlstack.waiting import Outage, Stopped, wait_for_lock
+from mlstack.waiting import Outage, Stopped
 from server.stream.checkpoints import Checkpoints
 from server.stream.shard_reader import EngineContext, ShardReader
 

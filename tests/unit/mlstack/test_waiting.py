@@ -4,10 +4,8 @@ import logging
 import signal
 import threading
 import time
-from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from mlstack.waiting import (
     Outage,
@@ -17,7 +15,6 @@ from mlstack.waiting import (
     Stopped,
     Unavailable,
     run_until_stopped,
-    wait_for_lock,
     wait_until,
 )
 
@@ -152,29 +149,6 @@ def test_wait_until_lets_errors_through() -> None:
     """A condition may end the wait with an exception."""
     with pytest.raises(OSError, match="gone"):
         wait_until(Flaky(OSError("gone")), "nothing found", 5)
-
-
-def test_lock_is_taken_once_it_is_free(tmp_path: Path) -> None:
-    """Each failed attempt is told; the lock is taken when its holder ends."""
-    other = FileLock(tmp_path / "state" / "lock", thread_local=False)
-    (tmp_path / "state").mkdir()
-    other.acquire()
-    told = list[bool]()
-
-    def held() -> None:
-        told.append(True)
-        other.release()
-
-    lock = wait_for_lock(tmp_path / "state" / "lock", Stop(), held)
-    assert (told, lock.is_locked) == ([True], True)
-    lock.release()
-
-
-def test_stop_ends_wait_for_lock(tmp_path: Path) -> None:
-    """A process that waits for a lock stops when it is told to."""
-    stop = Stop()
-    with FileLock(tmp_path / "lock"), pytest.raises(Stopped):
-        wait_for_lock(tmp_path / "lock", stop, stop.order)
 
 
 def test_stop_before_work_is_done_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mlstack import waiting as waiting_module
+from mlstack import locks as locks_module
 from mlstack.errors import MlstackError
 from mlstack.heartbeat import Heartbeat
 from mlstack.streams import stream as stream_module
@@ -95,7 +95,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
         (polling_module, "_TURN_SECONDS"),
         (polling_module, "_LOOK_SECONDS"),
         (polling_module, "_LIST_SECONDS"),
-        (waiting_module, "_LOCK_SECONDS"),
+        (locks_module, "_LOOK_SECONDS"),
         (reader_module, "READ_SECONDS"),
         (reader_module, "_FIRST_RETRY_SECONDS"),
         (reader_module, "_LAST_RETRY_SECONDS"),
