@@ -61,7 +61,7 @@ class Stop:
         self._grace, self._deadline = grace, math.inf
         self._event = threading.Event()
 
-    def order(self) -> None:
+    def request(self) -> None:
         """Request the stop.
 
         Safe in a signal handler, as long as the interrupted main thread does not wait on this
@@ -73,7 +73,7 @@ class Stop:
         self._event.set()
 
     @property
-    def ordered(self) -> bool:
+    def requested(self) -> bool:
         """Whether the stop was requested."""
         return self._event.is_set()
 
@@ -212,7 +212,7 @@ def run_until_stopped(
     abandoned and the result is None.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.order())
+        signal.signal(number, lambda *_: stop.request())
     result: Future[_T | None] = Future()
 
     def run() -> None:
@@ -225,7 +225,7 @@ def run_until_stopped(
 
     worker = threading.Thread(target=run, name="work", daemon=True)
     worker.start()
-    while worker.is_alive() and not stop.ordered:
+    while worker.is_alive() and not stop.requested:
         worker.join(_LOOK_SECONDS)
     worker.join(abandon_after)
     return result.result() if result.done() else None

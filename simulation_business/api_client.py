@@ -98,7 +98,7 @@ class ApiClient:
 
         def ask() -> Answer:
             nonlocal tries, invalid
-            if self._stop.ordered:
+            if self._stop.requested:
                 raise Stopped
             self._stop.beat()
             tries += 1
@@ -121,7 +121,7 @@ class ApiClient:
         Returns False if the server cannot accept them now or the process must stop. Raises Refused
         if the server will never accept them.
         """
-        if self._stop.ordered:
+        if self._stop.requested:
             return False
         self._stop.beat()
         document = [

@@ -67,7 +67,7 @@ class RecordSender(Publisher):
         return self._stream.prediction_id(shard_id, sequence_number) if self._stream else None
 
     def _put(self, messages: Sequence[Message]) -> Sequence["PutRecordsResultEntryTypeDef"]:
-        if self._stop.ordered:
+        if self._stop.requested:
             raise Stopped
         stream, self._stream = self._stream or self._identity.wait(), None
         entries = super()._put(messages)

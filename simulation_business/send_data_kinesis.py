@@ -97,7 +97,7 @@ class StreamSimulator:
 
     def finish(self) -> bool:
         """Wait until each record has a result or is missing; report outcomes at once."""
-        while not self._stop.ordered:
+        while not self._stop.requested:
             self._read()
             self._log_missing()
             if not self._ledger.waiting:

@@ -64,7 +64,7 @@ def main(name: str, description: str, build: Build, arguments: Sequence[str] | N
         )
     finally:
         heartbeat_file.remove()
-    log.info("shut down cleanly" if stop.ordered else "done")
+    log.info("shut down cleanly" if stop.requested else "done")
     return 0 if complete or not options.once else 1
 
 
@@ -98,8 +98,8 @@ def _simulate(settings: Settings, options: Options, stop: Stop, build: Build) ->
 def _send_batches(business: Business, simulator: Simulator, stop: Stop, seconds: float) -> None:
     """Send each batch when it is due; batches missed in an outage are not sent later."""
     due_at = time.monotonic()
-    while not stop.ordered:
+    while not stop.requested:
         simulator.send(business.next_batch())
         due_at = max(due_at + seconds, time.monotonic())
-        while not stop.ordered and (left := due_at - time.monotonic()) > 0:
+        while not stop.requested and (left := due_at - time.monotonic()) > 0:
             stop.wait(min(left, simulator.between()))

@@ -66,7 +66,7 @@ class StreamReader:
         return found
 
     def _begin(self) -> None:
-        if self._stop.ordered:
+        if self._stop.requested:
             raise Stopped
         self._stream, self._cursors = None, {}
         self._look("LATEST")

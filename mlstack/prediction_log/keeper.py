@@ -101,7 +101,7 @@ class Keeper:
             defects=True,
         )
         try:
-            while not stop.ordered:
+            while not stop.requested:
                 if retry(self.turn, stop.beat) < _BATCH:
                     stop.wait(_GATHER_SECONDS)
         except Stopped:

@@ -56,7 +56,7 @@ class MonitorSink:
 
     def stop(self) -> None:
         """Stop the thread and drop queued predictions."""
-        self._stop.order()
+        self._stop.request()
         self._given.set()
         self._thread.join()
         self._session.close()
@@ -68,10 +68,10 @@ class MonitorSink:
         self._given.set()
 
     def _run(self) -> None:
-        while not self._stop.ordered:
+        while not self._stop.requested:
             self._given.wait()
             self._given.clear()
-            while self._waiting and not self._stop.ordered:
+            while self._waiting and not self._stop.requested:
                 batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
                 if not self._post(batch):
                     # Put them back at the front, as far as there is room.

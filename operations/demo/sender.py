@@ -37,7 +37,7 @@ class Sender:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop.order()
+        self._stop.request()
         self._thread.join()
         self._client.close()
 

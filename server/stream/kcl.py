@@ -54,7 +54,7 @@ class KclEngine:
 
         Raises RuntimeError if kcl-rs ended by itself or one of our processors has a defect.
         """
-        while not self._context.stop.ordered:
+        while not self._context.stop.requested:
             stream = self._context.identity.look()
             self._context.liveness.renew()
             if stream is None:

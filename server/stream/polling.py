@@ -56,7 +56,7 @@ class PollingEngine:
             lock = self._wait_for_others()
         except Stopped:
             return
-        while not stop.ordered:
+        while not stop.requested:
             try:
                 self._turn()
                 self._outage.succeeded()

@@ -169,7 +169,7 @@ def test_killed_workers_store_each_customer_once(
                 reported = business.total("outcomes_reported")
                 known = {"target": {"$in": [0, 1]}, "prediction": {"$exists": True}}
                 wait_until(lambda: kept.count_documents(known) >= reported, "outcomes are kept")
-        # One may have been under way at the order to stop.
+        # One may have been under way at the stop request.
         assert kept.count_documents({}) - answered in {0, 1}
     assert business.total("retries") > 0
     assert business.total("refused") == 0

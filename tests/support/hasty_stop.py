@@ -1,4 +1,4 @@
-"""An order to stop whose waits are noted and not made."""
+"""A stop request whose waits are recorded instead of made."""
 
 from mlstack.waiting import Stop
 
@@ -13,4 +13,4 @@ class HastyStop(Stop):
     def wait(self, seconds: float) -> bool:
         assert seconds > 0
         self.waits.append(seconds)
-        return self.ordered
+        return self.requested

@@ -29,4 +29,4 @@ def test_stop_ends_wait_for_lock(tmp_path: Path) -> None:
     """A process that waits for a lock stops when it is told to."""
     stop = Stop()
     with FileLock(tmp_path / "lock"), pytest.raises(Stopped):
-        wait_for_lock(tmp_path / "lock", stop, stop.order)
+        wait_for_lock(tmp_path / "lock", stop, stop.request)

@@ -1,4 +1,4 @@
-"""Waits end on the order to stop; what fails is retried, and reported without flooding the log."""
+"""Waits end on the stop request; what fails is retried, and reported without flooding the log."""
 
 import logging
 import signal
@@ -38,9 +38,9 @@ class Flaky:
 
 
 def test_stop_ends_wait_at_once() -> None:
-    """The order to stop ends a wait that is under way."""
+    """The stop request ends a wait that is under way."""
     stop = Stop()
-    timer = threading.Timer(0.05, stop.order)
+    timer = threading.Timer(0.05, stop.request)
     timer.start()
     began = time.monotonic()
     assert stop.wait(60) is True
@@ -53,10 +53,10 @@ def test_stop_grace_begins_with_first_order() -> None:
     stop = Stop(grace=0.05)
     overdue = stop.overdue
     assert not overdue
-    stop.order()
-    assert stop.ordered
+    stop.request()
+    assert stop.requested
     while not stop.overdue:
-        stop.order()
+        stop.request()
     assert stop.remaining == 0
 
 
@@ -104,9 +104,9 @@ def test_retry_quiet_failure_is_not_logged(caplog: pytest.LogCaptureFixture) -> 
 
 
 def test_retry_stops_on_order() -> None:
-    """After the order to stop no further attempt is made, even for defects."""
+    """After the stop request no further attempt is made, even for defects."""
     stop = Stop()
-    stop.order()
+    stop.request()
     function = Flaky(OSError("first"), OSError("second"))
     with pytest.raises(Stopped):
         Retry(log, "asking", OSError, stop=stop)(function)
@@ -157,7 +157,7 @@ def test_stop_before_work_is_done_is_no_error(monkeypatch: pytest.MonkeyPatch) -
     stop = Stop()
 
     def wait() -> None:
-        stop.order()
+        stop.request()
         stop.sleep(60)
 
     assert run_until_stopped(wait, stop) is None

@@ -72,7 +72,7 @@ class Bench:
         try:
             yield
         finally:
-            stop.order()
+            stop.request()
             thread.join(20)
             assert not thread.is_alive()
 

@@ -325,9 +325,9 @@ def test_records_wait_for_model(bench: Bench, bodies: list[bytes]) -> None:
 
 
 def test_stop_ends_wait_for_model(bench: Bench, bodies: list[bytes]) -> None:
-    """The order to stop ends the wait for a model; nothing is done."""
+    """The stop request ends the wait for a model; nothing is done."""
     bench.models.predictor = None
-    bench.stop.order()
+    bench.stop.request()
     assert not bench.process(b"poison", *bodies)
     assert bench.journal == []
 
@@ -365,9 +365,9 @@ def test_full_disk_is_waited_for(bench: Bench, bodies: list[bytes]) -> None:
 
 
 def test_stop_while_disk_is_full(bench: Bench, bodies: list[bytes]) -> None:
-    """A batch that cannot be kept until the order to stop is not answered."""
+    """A batch that cannot be kept until the stop request is not answered."""
     bench.log.refusals = 1_000_000
-    threading.Timer(0.05, bench.stop.order).start()
+    threading.Timer(0.05, bench.stop.request).start()
     assert not bench.process(*bodies)
     assert bench.results.published == []
 

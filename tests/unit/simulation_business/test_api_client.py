@@ -165,8 +165,8 @@ def test_invalid_answers_are_given_up_on(
 def test_client_stops_on_order(
     client: ApiClient, stop: HastyStop, double: HttpDouble, documented: Contract
 ) -> None:
-    """After the order to stop the server is not asked."""
-    stop.order()
+    """After the stop request the server is not asked."""
+    stop.request()
     with pytest.raises(Stopped):
         client.predict(dict(documented.example))
     assert client.report([Outcome("p", positive=True)]) is False

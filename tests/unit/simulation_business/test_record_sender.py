@@ -142,11 +142,11 @@ def test_stream_in_creation_is_waited_for(kinesis: FakeKinesis) -> None:
 
 
 def test_sending_stops_on_order(kinesis: FakeKinesis) -> None:
-    """After the order to stop nothing more is tried."""
+    """After the stop request nothing more is tried."""
 
     class Stopping(HastyStop):
         def wait(self, seconds: float) -> bool:
-            self.order()
+            self.request()
             return super().wait(seconds)
 
     kinesis.faults.extend([AWAY] * 9)

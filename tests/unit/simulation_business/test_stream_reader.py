@@ -150,14 +150,14 @@ def test_begin_waits_for_stream(kinesis: FakeKinesis, stop: Stop) -> None:
 
 
 def test_begin_stops_on_order(kinesis: FakeKinesis, stop: Stop) -> None:
-    """The order to stop ends the wait for a stream."""
-    stop.order()
+    """The stop request ends the wait for a stream."""
+    stop.request()
     with pytest.raises(Stopped):
         reader_of(kinesis, stop).begin()
 
 
 def test_read_stops_on_order(reader: StreamReader, kinesis: FakeKinesis, stop: Stop) -> None:
-    """The order to stop ends a read while Kinesis is away."""
-    stop.order()
+    """The stop request ends a read while Kinesis is away."""
+    stop.request()
     kinesis.faults.append(AWAY)
     assert reader.read() == []

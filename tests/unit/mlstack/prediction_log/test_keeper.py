@@ -86,7 +86,7 @@ class Running:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop.order()
+        self.stop.request()
         self._thread.join()
 
     def leave(self, *entries: tuple[str, bytes], source: str = "api") -> Path:

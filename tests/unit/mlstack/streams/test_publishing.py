@@ -118,9 +118,9 @@ def test_publish_retries_failed_calls(publisher: Publisher, kinesis: FakeKinesis
 
 
 def test_publish_stops_on_order(publisher: Publisher, kinesis: FakeKinesis, stop: Stop) -> None:
-    """The order to stop ends the retries, and the caller learns that messages are missing."""
+    """The stop request ends the retries, and the caller learns that messages are missing."""
     kinesis.throttled = itertools.repeat(3)
-    timer = threading.Timer(0.05, stop.order)
+    timer = threading.Timer(0.05, stop.request)
     timer.start()
     with pytest.raises(Stopped):
         publisher.publish(messages(3))
@@ -130,8 +130,8 @@ def test_publish_stops_on_order(publisher: Publisher, kinesis: FakeKinesis, stop
 def test_publish_finishes_within_grace(
     publisher: Publisher, kinesis: FakeKinesis, stop: Stop
 ) -> None:
-    """After the order to stop, messages that Kinesis takes are still put."""
-    stop.order()
+    """After the stop request, messages that Kinesis takes are still put."""
+    stop.request()
     publisher.publish(messages(1200))
     assert len(kinesis.taken) == 1200
 
@@ -139,7 +139,7 @@ def test_publish_finishes_within_grace(
 def test_publish_ends_with_grace(kinesis: FakeKinesis) -> None:
     """When the grace period is over nothing more is put."""
     stop = Stop(grace=-1)
-    stop.order()
+    stop.request()
     with pytest.raises(Stopped):
         Publisher(kinesis, "results", stop).publish(messages(1))  # type: ignore[arg-type] # a fake
     assert kinesis.puts == []

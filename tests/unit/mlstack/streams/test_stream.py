@@ -47,7 +47,7 @@ def test_confirm_waits_until_stream_is_seen() -> None:
     assert identity.confirm(stream)
     kinesis.remake()
     assert not identity.confirm(stream)
-    stop.order()
+    stop.request()
     kinesis.faults.append(AWAY)
     assert not identity.confirm(stream)
 
