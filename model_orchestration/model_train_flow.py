@@ -13,6 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from mlstack.contract import Contract
 from mlstack.data import dataset
 from mlstack.data.feature_store import FeatureStore
+from mlstack.data.marginals import Marginals
 from mlstack.errors import listing
 from mlstack.quality.results import explain_outcomes
 from mlstack.settings import ROOT, Settings
@@ -107,6 +108,7 @@ def search(
             **{f"{part}_rows": len(rows) for part, rows in parts._asdict().items()},
         },
         name=str(runtime.flow_run.name),
+        marginals=Marginals.fit(parts.train, contract),
     )
 
     def on_trial(trial: Trial, best: Trial | None) -> None:

@@ -21,6 +21,7 @@ from mlflow.exceptions import MlflowException
 
 from mlstack.contract import Contract
 from mlstack.contract.prediction_fields import PREDICTION
+from mlstack.data.marginals import Marginals
 from mlstack.model.mlflow_api import BEST_RUN, PARENT_TAG, SEARCH_TAG, connect, explain, run_address
 from mlstack.quality.reference import REFERENCE_FILE
 from mlstack.revision import git_revision
@@ -72,6 +73,7 @@ class SearchTracking:
         tags: Tags of every run; see `provenance`.
         params: Parameters of the search, logged in the parent run.
         name: Name of the parent run.
+        marginals: Those of the training rows, kept with each model.
 
     Raises:
         RegistryUnavailable: no tracking server is set.
@@ -85,8 +87,10 @@ class SearchTracking:
         tags: Mapping[str, str],
         params: Mapping[str, Any],
         name: str,
+        marginals: Marginals | None = None,
     ) -> None:
         self._client = connect()
+        self._marginals = marginals
         self._contract, self._contract_text = contract, contract_text
         self._tags, self._params, self._name = {**tags, SEARCH_TAG: name}, params, name
         self._trials: list[Trial] = []
@@ -115,6 +119,7 @@ class SearchTracking:
             self._contract,
             self._contract_text,
             {**self._tags, PARENT_TAG: self.run_id},
+            marginals=self._marginals,
         )
         return self
 

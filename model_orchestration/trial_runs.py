@@ -17,6 +17,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 
 from mlstack.contract import Contract
+from mlstack.data.marginals import Marginals
 from mlstack.errors import MlstackError
 from mlstack.model.encoder import Encoder
 from mlstack.model.mlflow_api import explain
@@ -48,7 +49,8 @@ class TrialRun:
 class TrialSender:
     """Sends a search's trials; a failure raises `TrackingError` in the next call.
 
-    `contract_text` is the contract as YAML; `tags` are set on every run and name the parent run.
+    `contract_text` is the contract as YAML; `marginals` are those of the training rows; `tags` are
+    set on every run and name the parent run.
     """
 
     def __init__(
@@ -58,9 +60,12 @@ class TrialSender:
         contract: Contract,
         contract_text: str,
         tags: Mapping[str, str],
+        *,
+        marginals: Marginals | None = None,
     ) -> None:
         self._client, self._experiment_id = client, experiment_id
         self._contract, self._contract_text = contract, contract_text
+        self._marginals = marginals
         self._tags = tags
         self._signature = ModelSignature(
             Schema([ColSpec(DataType.float, column) for column in Encoder(contract).columns]),
@@ -130,7 +135,11 @@ class TrialSender:
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / MODEL
             extra_files = write_extra_files(
-                booster, self._contract, self._contract_text, Path(scratch) / "extra"
+                booster,
+                self._contract,
+                self._contract_text,
+                Path(scratch) / "extra",
+                self._marginals,
             )
             mlflow.xgboost.save_model(
                 booster,

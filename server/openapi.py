@@ -172,7 +172,12 @@ def _feedback(contract: Contract) -> dict[str, Any]:
 
 def _operation_paths(run_id: str) -> dict[str, Any]:
     def path(
-        operation: str, summary: str, media_type: str, schema: Mapping[str, Any], *problems: int
+        operation: str,
+        summary: str,
+        media_type: str,
+        schema: Mapping[str, Any],
+        *problems: int,
+        **more: Any,
     ) -> dict[str, Any]:
         return {
             "get": {
@@ -184,6 +189,7 @@ def _operation_paths(run_id: str) -> dict[str, Any]:
                     "200": _ok(summary, schema, media_type),
                     **{str(status): _ref("responses", str(status)) for status in problems},
                 },
+                **more,
             }
         }
 
@@ -198,6 +204,11 @@ def _operation_paths(run_id: str) -> dict[str, Any]:
             "ready", "A verified model is in use", json, status("ready", **{RUN_ID: run}), 503
         ),
         "/metrics": path("metrics", "Metrics for Prometheus", "text/plain", text),
+        "/marginals": path(
+            *("marginals", "Distribution of each feature in training, for simulators", json),
+            *({"type": ["object", "null"]}, _UNAUTHORIZED, 503),
+            security=[{"feedbackToken": []}, {}],
+        ),
         "/openapi.json": path("openapi", "This description", json, {"type": "object"}, 503),
         "/docs": path("docs", "This description, as a page", "text/html", text),
         "/": path("form", "A form to try the model", "text/html", text, 503),

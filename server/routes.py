@@ -69,6 +69,7 @@ class Routes:
         app.get("/health/live")(self.live)
         app.get("/health/ready")(self.ready)
         app.get("/metrics")(self.show_metrics)
+        app.get("/marginals")(self.marginals)
         app.get("/openapi.json")(self.openapi)
         app.get("/docs")(self.docs)
         app.get("/docs/<path:name>")(self.docs_file)
@@ -118,6 +119,12 @@ class Routes:
     def show_metrics(self) -> Response:
         """Return the metrics for Prometheus."""
         return Response(self._metrics.render(), content_type=metrics_module.CONTENT_TYPE)
+
+    def marginals(self) -> Response:
+        """Return how each feature was distributed in training; null for a model without it."""
+        check_token(request, self._feedback_token, "marginals")
+        text = self._predictor().model.marginals or "null"
+        return Response(text, content_type="application/json")
 
     def openapi(self) -> Response:
         """Describe the API of the model in use."""

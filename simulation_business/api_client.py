@@ -12,10 +12,12 @@ from typing import Any
 
 import requests
 import urllib3
+from pydantic import ValidationError
 
 from mlstack.contract import Contract
 from mlstack.contract.customer_schema import Customer
 from mlstack.contract.prediction_fields import PREDICTION_ID
+from mlstack.data.marginals import Marginals
 from mlstack.errors import MlstackError
 from mlstack.prediction_log.prediction import Outcome, is_prediction_id
 from mlstack.settings import Settings
@@ -27,7 +29,8 @@ log = logging.getLogger(__name__)
 
 _CONNECT_SECONDS = 3.0
 _READ_SECONDS = 20.0
-_MAX_BYTES = 1024 * 1024
+_MAX_BYTES = 16 * 1024 * 1024
+_JSON = {"Content-Type": "application/json"}
 _MAX_INVALID = 5
 _MAX_RETRY_AFTER = 30.0
 _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.2, 10.0
@@ -71,6 +74,7 @@ class ApiClient:
     ) -> None:
         self._url = settings.api_url.rstrip("/")
         self._answer_key, self._outcome_key = contract.answer, contract.target.name
+        self._digest = contract.digest
         self._stop = stop
         self._retry = Retry(
             *(log, f"asking {self._url}"),
@@ -83,7 +87,7 @@ class ApiClient:
         # The server is local: use neither the machine's proxy nor its user's password.
         self._session.trust_env = False
         token = settings.feedback_token
-        self._reporting = {"Authorization": f"Bearer {token}"} if token else {}
+        self._token = {"Authorization": f"Bearer {token}"} if token else {}
 
     def predict(self, customer: Customer) -> Answer:
         """Request one prediction; retries return the same prediction.
@@ -104,7 +108,7 @@ class ApiClient:
             tries += 1
             began = time.monotonic()
             try:
-                document = self._post("/predict", body, {"Idempotency-Key": key})
+                document = self._request("/predict", body, {"Idempotency-Key": key})
                 prediction_id, chance = self._read_answer(document)
             except _InvalidAnswer as error:
                 invalid += 1
@@ -129,7 +133,7 @@ class ApiClient:
             for outcome in outcomes
         ]
         try:
-            self._post("/feedback", json.dumps(document).encode(), self._reporting)
+            self._request("/feedback", json.dumps(document).encode(), self._token)
         except _InvalidAnswer as error:
             raise Refused(str(error)) from error
         except RetryLater as error:
@@ -137,12 +141,30 @@ class ApiClient:
             return False
         return True
 
+    def marginals(self) -> Marginals | None:
+        """Ask once for the marginals of the model in use; None if it has none.
+
+        Raises RetryLater if the server has no model, or one of another contract.
+        """
+        document = self._request("/marginals", None, self._token)
+        if document is None:
+            return None
+        try:
+            marginals = Marginals.model_validate(document)
+        except ValidationError as error:
+            raise _InvalidAnswer(f"the response has no marginals: {str(error)[:200]}") from error
+        if marginals.contract != self._digest:
+            raise RetryLater("the model in use has another contract than CONTRACT names")
+        return marginals
+
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
 
-    def _post(self, path: str, body: bytes, headers: dict[str, str]) -> Any:
-        """Send JSON once, and return the JSON of a successful response.
+    def _request(self, path: str, body: bytes | None, headers: dict[str, str]) -> Any:
+        """Send a request once, and return the JSON of a successful response.
+
+        A request with JSON is a POST, one without is a GET.
 
         Raises:
             RetryLater: there was no complete response, or the server asks to retry.
@@ -150,10 +172,11 @@ class ApiClient:
             Refused: the server rejects the request.
         """
         try:
-            response = self._session.post(
+            response = self._session.request(
+                "GET" if body is None else "POST",
                 self._url + path,
                 data=body,
-                headers={"Content-Type": "application/json", **headers},
+                headers=headers if body is None else {**_JSON, **headers},
                 timeout=(_CONNECT_SECONDS, _READ_SECONDS),
                 allow_redirects=False,
                 stream=True,

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from mlstack.contract import Contract
 from mlstack.contract.customer_schema import Customer
 from mlstack.contract.drifts import DriftingCustomers, drifts_path, load_drift
-from mlstack.data.customer_generator import CustomerGenerator
 from mlstack.settings import Settings
+from mlstack.waiting import Stop
 from simulation_business.options import Options
+from simulation_business.population import Population
 
 _BUSIEST_HOUR = 14
 _SWING = 0.7
@@ -57,7 +58,9 @@ class Business:
     Raises DriftError if there is no such drift, or the file next to the contract is invalid.
     """
 
-    def __init__(self, contract: Contract, settings: Settings, options: Options) -> None:
+    def __init__(
+        self, contract: Contract, settings: Settings, options: Options, stop: Stop | None = None
+    ) -> None:
         draws = random.Random(options.seed)  # noqa: S311 - simulation, no secret
         seeds = [draws.getrandbits(32) for _ in range(3)]
         # Before the sample is read, so that a wrong name fails at once.
@@ -67,7 +70,7 @@ class Business:
             self._drifting = DriftingCustomers(contract, drift, seeds[0])
         self._seconds = settings.simulation_seconds
         self._rhythm = Rhythm(options.rate, seeds[1])
-        self._customers = CustomerGenerator(contract, seeds[2])
+        self._population = Population(contract, settings, seeds[2], stop, options.give_up)
 
     def next_batch(self) -> list[Customer]:
         """Draw the customers who come now; may be empty."""
@@ -78,5 +81,5 @@ class Business:
         return self._draw(max(1, round(self._rhythm.average(self._seconds))))
 
     def _draw(self, count: int) -> list[Customer]:
-        customers = self._customers.draw(count)
+        customers = self._population.draw(count)
         return self._drifting.apply(customers) if self._drifting else customers

@@ -71,7 +71,7 @@ class Outcomes:
         """Draw whether a prediction gets an outcome, and which."""
         if self._random.random() >= self._share:
             return
-        outcome = Outcome(prediction_id, self._random.random() < chance)
+        outcome = Outcome(prediction_id, _drawn(chance, self._random))
         if len(self._waiting) == MAX_WAITING:
             self._waiting.popleft()
             log.warning("too many outcomes wait for the server: the oldest is dropped")
@@ -106,3 +106,8 @@ class Outcomes:
             for _ in batch:
                 self._waiting.popleft()
         return True
+
+
+def _drawn(chance: float, draws: random.Random) -> bool:
+    """Draw an outcome that is as probable as the model says."""
+    return draws.random() < chance

@@ -77,7 +77,7 @@ def _simulate(settings: Settings, options: Options, stop: Stop, build: Build) ->
     """Simulate until the stop request; with `--once`, return whether all succeeded."""
     stop.beat()
     contract = Contract.load(settings.contract_path)
-    business = Business(contract, settings, options)
+    business = Business(contract, settings, options, stop)
     simulator = build(settings, contract, options, stop)
     log.info(
         "customers of %s: %g a minute on average, seed %d, drift %s",

@@ -19,6 +19,7 @@ from mlstack.contract import (
     contract_files,
 )
 from mlstack.contract.customer_schema import Customer
+from mlstack.data.marginals import Marginals
 from mlstack.files import write_atomically
 from mlstack.settings import ROOT
 
@@ -27,11 +28,12 @@ class CustomerGenerator:
     """Draws valid customers.
 
     If the contract has a sample, customers are drawn from it, so that features are related as in
-    the real table. Otherwise each feature is drawn uniformly from its allowed values. Results are
-    reproducible for a given seed.
+    the real table. Otherwise each feature is drawn by its marginal, and uniformly from its allowed
+    values while there are no marginals. Results are reproducible for a given seed.
     """
 
     def __init__(self, contract: Contract, seed: int) -> None:
+        self.marginals: Marginals | None = None
         self._contract = contract
         self._random = random.Random(seed)  # noqa: S311 - simulation, no secret
         self._sample = sample_customers(contract)
@@ -40,6 +42,8 @@ class CustomerGenerator:
         """Draw `count` customers, with replacement."""
         if self._sample:
             return [dict(customer) for customer in self._random.choices(self._sample, k=count)]
+        if self.marginals is not None:
+            return [self.marginals.draw(self._contract, self._random) for _ in range(count)]
         return [
             {feature.name: self._draw_value(feature) for feature in self._contract.features}
             for _ in range(count)

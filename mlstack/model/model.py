@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mlstack.contract import Contract, Value
+from mlstack.data.marginals import Marginals
 from mlstack.errors import ContractError, ModelError
 from mlstack.model.encoder import Encoder, Matrix
 
@@ -23,6 +24,8 @@ EXTRA_FOLDER = "extra_files"
 """Folder of an MLflow model for files that are not MLflow's own."""
 CONTRACT_FILE = "contract.yaml"
 MANIFEST_FILE = "manifest.json"
+MARGINALS_FILE = "marginals.json"
+"""The training rows' marginals; models of earlier releases have none."""
 
 # Another machine may round the last bits of a float32 differently.
 _TEST_ROW_TOLERANCE = 1e-5
@@ -44,9 +47,13 @@ class Manifest(BaseModel):
 
 
 def write_extra_files(
-    booster: xgboost.Booster, contract: Contract, contract_text: str, folder: Path
+    booster: xgboost.Booster,
+    contract: Contract,
+    contract_text: str,
+    folder: Path,
+    marginals: Marginals | None = None,
 ) -> list[Path]:
-    """Write the contract and the manifest of a trained model; return their paths.
+    """Write the contract, the manifest and the marginals of a trained model; return their paths.
 
     `contract_text` is the contract as YAML. The folder is created if missing.
     """
@@ -62,6 +69,9 @@ def write_extra_files(
     files = [folder / CONTRACT_FILE, folder / MANIFEST_FILE]
     files[0].write_text(contract_text, encoding="utf-8")
     files[1].write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
+    if marginals is not None:
+        files.append(folder / MARGINALS_FILE)
+        files[2].write_text(marginals.text(), encoding="utf-8")
     return files
 
 
@@ -70,6 +80,8 @@ class Model:
 
     def __init__(self, run_id: str, contract: Contract, booster: xgboost.Booster) -> None:
         self.run_id, self.contract = run_id, contract
+        self.marginals: str | None = None
+        """The text of the training rows' marginals; None if the run has none."""
         self.encoder = Encoder(contract)
         self._booster = booster
         booster.set_param({"nthread": 1})  # one row is too little work for several threads
@@ -101,6 +113,9 @@ class Model:
             raise ModelError(f"model of run {run_id} cannot be loaded: {error}") from error
         model = cls(run_id, contract, booster)
         model._verify(manifest)
+        marginals = folder / EXTRA_FOLDER / MARGINALS_FILE
+        if marginals.exists():
+            model.marginals = _read(marginals).decode()
         return model
 
     def score(self, customers: Sequence[Mapping[str, Any]]) -> list[float]:

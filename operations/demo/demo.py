@@ -18,7 +18,7 @@ from mlflow.entities import Run
 from mlstack import command_line, environments
 from mlstack.command_line import say
 from mlstack.contract import Contract
-from mlstack.data.customer_generator import CustomerGenerator
+from mlstack.contract.customer_schema import Customer
 from mlstack.data.training_table import RawTable
 from mlstack.deployment.deployer import Deployer
 from mlstack.errors import ModelError
@@ -35,6 +35,7 @@ from operations.embedded.services import all_services
 from operations.embedded.stack import ENVIRONMENT, EmbeddedStack
 from operations.errors import StackError
 from operations.machine.findings import report
+from simulation_business.population import Population
 
 _PREDICTIONS = 5
 _CUSTOMERS = 400
@@ -107,13 +108,12 @@ def demo() -> None:
         run_id = _deploy(settings, contract, trained=trained)
         services.wait_until_ready([SERVE, MONITORING])
     with steps.step("Predict over HTTP"):
-        for customer in CustomerGenerator(contract, seed=1).draw(_PREDICTIONS):
-            say(f"   {json.dumps(customer)}")
-            say(f"   -> {json.dumps(stack.predict('/predict', customer))}")
+        population = Population(contract, settings, seed=1, give_up=_STORED_SECONDS)
+        _predict_some(stack, population.draw(_PREDICTIONS))
     with steps.step("Predict on the stream"):
         _run_target("simulation_business.send_data_kinesis", "--once", "--rate", str(_PREDICTIONS))
     with steps.step(f"Send {_CUSTOMERS} more customers, so that monitoring has enough to see"):
-        sent = _send_customers(stack, contract)
+        sent = _send_customers(stack, population.draw(_CUSTOMERS))
     with steps.step("Look into the prediction log"):
         _show_stored(stack, contract, sent)
     with steps.step("Apply the reporting flow"):
@@ -176,12 +176,18 @@ def _deploy(settings: Settings, contract: Contract, *, trained: bool) -> str:
     return run_id
 
 
-def _send_customers(stack: RunningStack, contract: Contract) -> list[str]:
+def _predict_some(stack: RunningStack, customers: list[Customer]) -> None:
+    """Request predictions one by one and show them."""
+    for customer in customers:
+        say(f"   {json.dumps(customer)}")
+        say(f"   -> {json.dumps(stack.predict('/predict', customer))}")
+
+
+def _send_customers(stack: RunningStack, customers: list[Customer]) -> list[str]:
     """Request predictions in batches and return their ids."""
-    customers = CustomerGenerator(contract, seed=2).draw(_CUSTOMERS)
     return [
         answer["prediction_id"]
-        for start in range(0, _CUSTOMERS, _BATCH)
+        for start in range(0, len(customers), _BATCH)
         for answer in stack.predict("/predict/batch", customers[start : start + _BATCH])
     ]
 

@@ -81,6 +81,8 @@ class HttpDouble:
         self.book = Book()
         self.faults: deque[Fault] = deque()
         self.contract, self.chance = contract, chance
+        self.marginals = b"null"
+        """What it answers to GET /marginals."""
         self.validator = CustomerValidator(contract)
         self.stopped = threading.Event()
 
@@ -164,6 +166,18 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.reset:
             linger = struct.pack("ii", 1, 0)
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+
+    def do_GET(self) -> None:
+        double = self.server_double
+        double.book.requests.append(self.path)
+        if double.faults:
+            self.close_connection = True
+            self.wfile.write(double.faults.popleft().raw or b"")
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(double.marginals)))
+        self.end_headers()
+        self.wfile.write(double.marginals)
 
     def log_message(self, *_: object) -> None:
         """Log nothing."""

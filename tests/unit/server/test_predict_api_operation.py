@@ -333,3 +333,26 @@ class TestFeedbackToken:
     def test_predictions_need_no_token(self, client: FlaskClient, example: dict[str, Any]) -> None:
         """Predictions need no token."""
         assert client.post("/predict", json=example).status_code == 200
+
+
+class TestMarginals:
+    """How simulators learn about the customers of a table."""
+
+    def test_marginals_of_the_model_are_sent(
+        self, served: ServedModel, client: FlaskClient
+    ) -> None:
+        """They are sent as they were kept with the run, null if there are none."""
+        assert client.get("/marginals").get_json() is None
+        served.in_use.model.marginals = '{"contract": "", "features": {}}'
+        assert client.get("/marginals").get_json() == {"contract": "", "features": {}}
+
+    def test_marginals_need_the_token(
+        self, tmp_path: Path, served: ServedModel, documented: Contract
+    ) -> None:
+        """Where other machines reach the server, they need the token."""
+        (tmp_path / "token").write_text("secret-token-secret-token-secret")
+        settings = Settings(bind_address="0.0.0.0", feedback_token_file=tmp_path / "token")
+        client = application(served, documented, settings=settings).test_client()
+        assert client.get("/marginals").status_code == 401
+        given = {"Authorization": "Bearer secret-token-secret-token-secret"}
+        assert client.get("/marginals", headers=given).status_code == 200

@@ -1,0 +1,97 @@
+"""How each feature is distributed among the training rows, one by one.
+
+Marginals are kept with a run. Simulators draw customers from them if the contract has no sample.
+They hold shares of the contract's values and quantiles of numbers, but no row and no text of the
+table. Simulators' images have no pandas, so only `Marginals.fit` needs it.
+"""
+
+import random
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mlstack.contract import (
+    CategoryFeature,
+    Contract,
+    Feature,
+    NumberFeature,
+    OrdinalFeature,
+    Value,
+)
+from mlstack.contract.customer_schema import Customer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_QUANTILES = tuple((i + 0.5) / 100 for i in range(100))
+"""The lowest and highest values, which may name somebody, are left out."""
+
+
+class Marginal(BaseModel):
+    """The distribution of one feature: shares of its values, or quantiles of its numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    missing: float = Field(default=0, ge=0, le=1)
+    """Share of the rows without a value."""
+    shares: tuple[float, ...] = ()
+    """Share of each of the contract's values among the others, in the contract's order."""
+    quantiles: tuple[float, ...] = ()
+    """Equally likely numbers, ascending."""
+
+
+class Marginals(BaseModel):
+    """The distributions of all features of a contract."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    contract: str
+    """Digest of the contract that they belong to."""
+    features: dict[str, Marginal]
+
+    @classmethod
+    def fit(cls, rows: "pd.DataFrame", contract: Contract) -> Self:
+        """Describe clean rows."""
+        features = {f.name: _fit(rows[f.name], f) for f in contract.features}
+        return cls(contract=contract.digest, features=features)
+
+    def text(self) -> str:
+        """Write the marginals as JSON."""
+        return self.model_dump_json(exclude_defaults=True)
+
+    def draw(self, contract: Contract, chance: random.Random) -> Customer:
+        """Draw a valid customer, each feature independently of the others."""
+        return {f.name: _draw(f, self.features[f.name], chance) for f in contract.features}
+
+
+def _fit(column: "pd.Series[Any]", feature: Feature) -> Marginal:
+    missing = float(column.isna().mean())
+    given = column.dropna()
+    if isinstance(feature, CategoryFeature | OrdinalFeature):
+        counted = given.value_counts(normalize=True).to_dict()
+        shares = tuple(round(float(counted.get(value, 0)), 6) for value in feature.values)
+        return Marginal(missing=missing, shares=shares)
+    numbers = given.astype("float64").quantile(list(_QUANTILES)) if len(given) else ()
+    return Marginal(missing=missing, quantiles=tuple(float(f"{n:.12g}") for n in numbers))
+
+
+def _draw(feature: Feature, marginal: Marginal, chance: random.Random) -> Value | None:
+    if chance.random() < marginal.missing:
+        return None
+    if isinstance(feature, CategoryFeature | OrdinalFeature):
+        values: Sequence[Value] = feature.values
+        return chance.choices(values, marginal.shares)[0]
+    low, high = feature.range
+    number = min(max(_between(marginal.quantiles, chance.random()), low), high)
+    return number if isinstance(feature, NumberFeature) else round(number)
+
+
+def _between(quantiles: Sequence[float], share: float) -> float:
+    """Interpolate between two neighbouring quantiles."""
+    place = share * (len(quantiles) - 1)
+    below = int(place)
+    lower = quantiles[below]
+    # Repeated values stay as they are, without errors of rounding.
+    upper = quantiles[min(below + 1, len(quantiles) - 1)]
+    return lower if lower == upper else lower + (place - below) * (upper - lower)
