@@ -16,7 +16,10 @@ from pydantic import Field, model_validator
 from mlstack.contract.features import FEATURE_KINDS, Feature, Name, Text, Value
 from mlstack.contract.prediction_fields import RESERVED_NAMES
 from mlstack.contract.strict_yaml import FaultAt, StrictModel, YamlFile
+from mlstack.contract.target import TARGET_TAGS, Target
 from mlstack.errors import ContractError, echo
+
+_TAGS = (*FEATURE_KINDS, *TARGET_TAGS)
 
 
 class PublicData(StrictModel):
@@ -65,22 +68,6 @@ class SplitShares(StrictModel):
         total = self.train + self.validation + self.test
         if abs(total - 1) > 1e-9:  # noqa: PLR2004 - tolerance for rounding
             raise ValueError(f"the shares of the split add up to {total}, not to 1")
-        return self
-
-
-class Target(StrictModel):
-    """The predicted target: 1 for the positive class, 0 for the negative."""
-
-    name: Name
-    raw: Text
-    positive: Text
-    negative: Text
-    meaning: Text
-
-    @model_validator(mode="after")
-    def _check_classes(self) -> Self:
-        if self.positive == self.negative:
-            raise ValueError("positive and negative class of the target are the same")
         return self
 
 
@@ -135,12 +122,12 @@ class Contract(StrictModel):
 
         Raises ContractError, with file, line and reason, if it is invalid.
         """
-        return YamlFile.read(path, ContractError).validate(cls, FEATURE_KINDS)
+        return YamlFile.read(path, ContractError).validate(cls, _TAGS)
 
     @classmethod
     def parse(cls, text: str, path: Path | str = "contract") -> Self:
         """Parse a contract as `load` does; errors name `path`."""
-        return YamlFile(text, path, ContractError).validate(cls, FEATURE_KINDS)
+        return YamlFile(text, path, ContractError).validate(cls, _TAGS)
 
     @cached_property
     def digest(self) -> str:
@@ -151,8 +138,14 @@ class Contract(StrictModel):
         for_people = {"meaning", "unit", "example"}
         document = self.model_dump(
             mode="json",
-            exclude={"description": True, "data": True, "features": {"__all__": for_people}},
+            exclude={
+                "description": True,
+                "data": True,
+                "target": True,
+                "features": {"__all__": for_people},
+            },
         )
+        document["target"] = self.target.digest_document
         canonical = json.dumps(document, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 

@@ -1,7 +1,7 @@
 """Clean and validate a raw table by its contract."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -21,9 +21,12 @@ from mlstack.data.text_table import TextTable, literal
 from mlstack.errors import DataError, DataFault, listing
 
 _Mask = NDArray[np.bool_]
+_Value = TypeVar("_Value", int, str, int | str)
 
 # How exports write that there is no value.
 _NOTHING = ("", "NA", "N/A", "#N/A", "<NA>", "n/a", "NaN", "nan", "NULL", "null", "None")
+_UNKNOWN, _ABSENT, _IGNORED = -1, -2, -3
+"""Numbers of targets that are no class."""
 _CERTAIN_DIGITS = 15
 """All readers of numbers agree up to here; beyond, pandas rounds in its own way."""
 
@@ -41,7 +44,7 @@ def clean(
 ) -> pd.DataFrame:
     """Clean raw rows (texts, from `read_raw`) by the contract.
 
-    Rows without a target are left out; `say` is called with their number.
+    Rows whose target is absent or ignored are left out; `say` is called with their number.
 
     Returns:
         The features in the contract's order and the target (1 for the positive class), indexed as
@@ -72,19 +75,20 @@ class _Cleaning:
         if len(table) == 0:
             raise DataError(DataFault("the table has no rows"))
         self._leave_out_void_rows()
-        churned = self._target(say)
+        outcomes = self._target(say)
         columns = {feature.name: self._feature(feature) for feature in contract.features}
         self._check_points()
         target = contract.target
-        raw, labels = canonical(target.raw), (target.positive, target.negative)
-        unknown = self._kept & (churned < 0)
-        self._note(unknown, raw, f"is neither {' nor '.join(map(repr, labels))}")
+        known = listing([repr(text) for texts in target.raw_values.values() for text in texts])
+        unknown = self._kept & (outcomes == _UNKNOWN)
+        self._note(unknown, canonical(target.raw), f"is an unknown class; known are {known}")
         if self._faults:
             raise DataError(*self._faults)
-        for value, label in zip((1, 0), labels, strict=True):
-            if not (churned[self._kept] == value).any():
-                raise DataError(DataFault(f"no row is {label!r}", column=target.raw))
-        columns[target.name] = churned
+        for value, texts in target.raw_values.items():
+            if not (outcomes[self._kept] == value).any():
+                label = " or ".join(map(repr, texts))
+                raise DataError(DataFault(f"no row is {label}", column=target.raw))
+        columns[target.name] = outcomes
         index = table.index[self._kept]
         return pd.DataFrame(
             {
@@ -105,21 +109,29 @@ class _Cleaning:
             raise DataError(DataFault("no row is left after the clean-up"))
 
     def _target(self, say: Callable[[str], None] | None) -> NDArray[np.int64]:
-        """Return the target, -1 where it is neither class; leave out rows without one."""
+        """Return the target, `_UNKNOWN` where it is no class; leave out rows without a class."""
         target = self._contract.target
-        classes = {canonical(target.positive): 1, canonical(target.negative): 0}
-        nothing = {*self._missing, *_NOTHING} - classes.keys()
-        values = [*classes, *nothing]
-        codes = self._codes(canonical(target.raw), values)
-        without = self._kept & (codes >= len(classes))
-        if count := int(without.sum()):
-            if say is not None:
-                say(f"left out: {count:,} rows without a target (column {target.raw!r})")
-            self._kept &= ~without
-            if not self._kept.any():
-                raise DataError(DataFault("no row has a target", column=target.raw))
-        numbers = np.array([*classes.values(), *[-1] * (len(nothing) + 1)], np.int64)
-        return numbers[codes]
+        pairs = [(text, value) for value, texts in target.raw_values.items() for text in texts]
+        pairs += [(text, _IGNORED) for text in target.ignored]
+        values = self._distinct_texts(target.raw, pairs)
+        nothing = {*self._missing, *_NOTHING} - values.keys()
+        codes = self._codes(canonical(target.raw), [*values, *nothing])
+        numbers = [*values.values(), *[_ABSENT] * len(nothing), _UNKNOWN]
+        outcomes = np.array(numbers, np.int64)[codes]
+        for number, reason in (
+            (_IGNORED, "whose target is ignored"),
+            (_ABSENT, "without a target"),
+        ):
+            self._leave_out(outcomes == number, reason, say)
+        if not self._kept.any():
+            raise DataError(DataFault("no row has a target", column=target.raw))
+        return outcomes
+
+    def _leave_out(self, rows: _Mask, reason: str, say: Callable[[str], None] | None) -> None:
+        count = int((self._kept & rows).sum())
+        self._kept &= ~rows
+        if count and say is not None:
+            say(f"left out: {count:,} rows {reason} (column {self._contract.target.raw!r})")
 
     def _feature(self, feature: Feature) -> NDArray[Any]:
         if isinstance(feature, CategoryFeature | OrdinalFeature):
@@ -128,7 +140,7 @@ class _Cleaning:
 
     def _category(self, feature: CategoryFeature | OrdinalFeature) -> NDArray[Any]:
         raw = canonical(feature.raw)
-        values = self._raw_values(feature)
+        values = self._distinct_texts(feature.raw, feature.raw_values.items())
         missing = self._missing - values.keys()
         codes = self._codes(raw, [*values, *missing])
         unknown = codes < 0
@@ -141,15 +153,15 @@ class _Cleaning:
             return np.array([*values.values(), *absent], dtype=object)[codes]
         return self._whole(np.array([*values.values(), *absent], np.float64)[codes])
 
-    def _raw_values(self, feature: CategoryFeature | OrdinalFeature) -> dict[str, int | str]:
-        values: dict[str, int | str] = {}
-        for text, value in feature.raw_values.items():
+    def _distinct_texts(self, raw: str, texts: Iterable[tuple[str, _Value]]) -> dict[str, _Value]:
+        values: dict[str, _Value] = {}
+        for text, value in texts:
             if values.setdefault(canonical(text), value) != value:
                 raise DataError(
                     DataFault(
                         f"the contract gives {text!r} and a raw value that looks alike different "
                         "meanings",
-                        column=feature.raw,
+                        column=raw,
                     )
                 )
         return values

@@ -39,10 +39,10 @@ def split(rows: pd.DataFrame, contract: Contract) -> SplitRows:
         cuts = np.rint(np.cumsum([shares.train, shares.validation]) * len(members)).astype(int)
         for part, chosen in enumerate(np.split(members, cuts)):
             if len(chosen) == 0:
-                label = contract.target.positive if value else contract.target.negative
+                label = " or ".join(map(repr, contract.target.raw_values[value]))
                 raise DataError(
                     DataFault(
-                        f"only {len(members)} rows are {label!r}: too few for training, "
+                        f"only {len(members)} rows are {label}: too few for training, "
                         "validation and test",
                         column=contract.target.raw,
                     )

@@ -190,7 +190,7 @@ def _check_public(content: bytes, public: PublicData, contract: Contract) -> Non
     absent = [f.raw for f in contract.features if f.raw not in raw.columns]
     if absent or contract.target.raw not in raw.columns:
         raise DataError(DataFault(f"{public.url} is a different table: it lacks {absent}"))
-    positives = int((raw[contract.target.raw] == contract.target.positive).sum())
+    positives = int(raw[contract.target.raw].isin(contract.target.raw_values[1]).sum())
     if (len(raw), positives) != (public.rows, public.positives):
         raise DataError(
             DataFault(

@@ -4,9 +4,9 @@ from functools import lru_cache
 from typing import Any
 
 from mlstack.contract import Contract
-from mlstack.contract.contract import Target
 from mlstack.contract.prediction_fields import PREDICTION_ID
 from mlstack.contract.schema_validator import FieldRule, SchemaValidator
+from mlstack.contract.target import Target
 from mlstack.errors import InvalidFeedback
 from mlstack.prediction_log.prediction import PREDICTION_ID_PATTERN, Outcome
 

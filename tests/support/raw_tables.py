@@ -15,7 +15,7 @@ def raw_table(contract: Contract, rows: int, seed: int = 1) -> pd.DataFrame:
         for feature in contract.features
     }
     target = contract.target
-    columns[target.raw] = [target.positive if i % 3 == 0 else target.negative for i in range(rows)]
+    columns[target.raw] = [chance.choice(target.raw_values[int(i % 3 == 0)]) for i in range(rows)]
     return pd.DataFrame(columns, index=range(1, rows + 1), dtype=str)
 
 

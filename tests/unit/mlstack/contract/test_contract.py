@@ -104,7 +104,14 @@ def test_example_has_only_allowed_values(contract: Contract) -> None:
         ("example: 50", "example: true", "example: true", "integer"),
         ("example: M", "example: X", "name: gender", "example"),
         ("test: 0.2", "test: 0.3", "split:", "add up"),
-        ("positive: Attrited Customer", "positive: Existing Customer", "target:", "the same"),
+        ("positive: Attrited Customer", "positive: Existing Customer", "target:", "appears twice"),
+        (
+            "positive: Attrited Customer",
+            "positive: [Attrited Customer, null]",
+            "positive: [Attr",
+            "'null' would be read as no value",
+        ),
+        ("positive: Attrited Customer", "positive: []", "positive: []", "at least 1"),
         ("    meaning: Gender of the customer\n", "", "name: gender", "Field required"),
         ("void_row_values: [Unknown]", "void_row_values: Unknown", "void_row", "tuple"),
         ("description:", "\tdescription:", "\tdescription", "is not YAML"),
@@ -317,6 +324,19 @@ def test_digest_of_shipped_contract_never_changes(name: str, digest: str) -> Non
 )
 def test_digest_ignores_texts_for_people(documented: Contract, old: str, new: str) -> None:
     assert Contract.parse(TEXT.replace(old, new)).digest == documented.digest
+
+
+def test_binary_target_takes_several_raw_values() -> None:
+    """Each counts for the digest; a text where YAML reads something else is a text."""
+    old = "positive: Attrited Customer"
+    one, several, ignored = (
+        Contract.parse(TEXT.replace(old, new))
+        for new in ("positive: NO", "positive: [YES, 2]", f"{old}\n  ignored: [?, 1e3]")
+    )
+    assert one.target.raw_values[1] == ("NO",)
+    assert several.target.raw_values[1] == ("YES", "2")
+    assert ignored.target.ignored == ("?", "1e3")
+    assert len({one.digest, several.digest, ignored.digest, Contract.parse(TEXT).digest}) == 4
 
 
 @pytest.mark.parametrize(

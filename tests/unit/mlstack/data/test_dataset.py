@@ -59,7 +59,7 @@ def test_missing_value_is_refused_where_forbidden(full: Contract) -> None:
         ("Gender", "X", "is an unknown category; known are 'F', 'M'"),
         ("Income_Category", "much", "is an unknown category"),
         ("Gender", "", "is missing"),
-        ("Attrition_Flag", "perhaps", "is neither 'Attrited Customer' nor 'Existing Customer'"),
+        ("Attrition_Flag", "perhaps", "is an unknown class; known are 'Attrited"),
     ],
 )
 def test_bad_value_is_refused_with_column_rows_and_reason(
@@ -171,6 +171,22 @@ def test_rows_without_target_are_left_out_and_counted(documented: Contract) -> N
     rows = clean(raw, documented, said.append)
     assert list(rows.index) == [1, *range(6, 31)]
     assert said == ["left out: 4 rows without a target (column 'Attrition_Flag')"]
+
+
+def test_several_raw_values_make_a_class(documented: Contract) -> None:
+    """Rows with an ignored value are left out and counted; spelling is canonical as elsewhere."""
+    target = documented.target.model_copy(
+        update={"positive": ("Left", "Attrited Customer"), "ignored": ("Deceased", "?")}
+    )
+    raw = raw_table(documented, 30).assign(Attrition_Flag="Existing Customer")
+    raw.loc[[1, 2, 3, 4, 5], "Attrition_Flag"] = ["Left ", "Attrited Customer", "Deceased", "?", ""]
+    said: list[str] = []
+    rows = clean(raw, documented.model_copy(update={"target": target}), said.append)
+    assert rows["churned"].tolist() == [1, 1, *[0] * 25]
+    assert said == [
+        "left out: 2 rows whose target is ignored (column 'Attrition_Flag')",
+        "left out: 1 rows without a target (column 'Attrition_Flag')",
+    ]
 
 
 def test_contracts_missing_value_means_no_target(full: Contract) -> None:
