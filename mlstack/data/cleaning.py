@@ -1,6 +1,6 @@
 """Clean and validate a raw table by its contract."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,7 +21,7 @@ from mlstack.data.text_table import TextTable, literal
 from mlstack.errors import DataError, DataFault, listing
 
 _Mask = NDArray[np.bool_]
-_Value = TypeVar("_Value", int, str, int | str)
+_Value = TypeVar("_Value")
 
 # How exports write that there is no value.
 _NOTHING = ("", "NA", "N/A", "#N/A", "<NA>", "n/a", "NaN", "nan", "NULL", "null", "None")
@@ -111,9 +111,9 @@ class _Cleaning:
     def _target(self, say: Callable[[str], None] | None) -> NDArray[np.int64]:
         """Return the target, `_UNKNOWN` where it is no class; leave out rows without a class."""
         target = self._contract.target
-        pairs = [(text, value) for value, texts in target.raw_values.items() for text in texts]
-        pairs += [(text, _IGNORED) for text in target.ignored]
-        values = self._distinct_texts(target.raw, pairs)
+        meanings = {text: value for value, texts in target.raw_values.items() for text in texts}
+        meanings |= dict.fromkeys(target.ignored, _IGNORED)
+        values = self._distinct_texts(target.raw, meanings)
         nothing = {*self._missing, *_NOTHING} - values.keys()
         codes = self._codes(canonical(target.raw), [*values, *nothing])
         numbers = [*values.values(), *[_ABSENT] * len(nothing), _UNKNOWN]
@@ -140,7 +140,7 @@ class _Cleaning:
 
     def _category(self, feature: CategoryFeature | OrdinalFeature) -> NDArray[Any]:
         raw = canonical(feature.raw)
-        values = self._distinct_texts(feature.raw, feature.raw_values.items())
+        values = self._distinct_texts(feature.raw, dict[str, int | str](feature.raw_values))
         missing = self._missing - values.keys()
         codes = self._codes(raw, [*values, *missing])
         unknown = codes < 0
@@ -153,9 +153,9 @@ class _Cleaning:
             return np.array([*values.values(), *absent], dtype=object)[codes]
         return self._whole(np.array([*values.values(), *absent], np.float64)[codes])
 
-    def _distinct_texts(self, raw: str, texts: Iterable[tuple[str, _Value]]) -> dict[str, _Value]:
+    def _distinct_texts(self, raw: str, texts: Mapping[str, _Value]) -> dict[str, _Value]:
         values: dict[str, _Value] = {}
-        for text, value in texts:
+        for text, value in texts.items():
             if values.setdefault(canonical(text), value) != value:
                 raise DataError(
                     DataFault(

@@ -331,11 +331,11 @@ def test_binary_target_takes_several_raw_values() -> None:
     old = "positive: Attrited Customer"
     one, several, ignored = (
         Contract.parse(TEXT.replace(old, new))
-        for new in ("positive: NO", "positive: [YES, 2]", f"{old}\n  ignored: [?, 1e3]")
+        for new in ("positive: NO", "positive: [YES, 2]", f"{old}\n  ignored: [void, 1e3]")
     )
     assert one.target.raw_values[1] == ("NO",)
     assert several.target.raw_values[1] == ("YES", "2")
-    assert ignored.target.ignored == ("?", "1e3")
+    assert ignored.target.ignored == ("void", "1e3")
     assert len({one.digest, several.digest, ignored.digest, Contract.parse(TEXT).digest}) == 4
 
 
