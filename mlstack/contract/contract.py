@@ -133,11 +133,12 @@ class Contract(StrictModel):
     def digest(self) -> str:
         """SHA-256 of everything that affects a model or the validity of a request.
 
-        Descriptions, examples and data locations are left out.
+        Descriptions, examples and data locations are left out, and fields that are not set.
         """
         for_people = {"meaning", "unit", "example"}
         document = self.model_dump(
             mode="json",
+            exclude_none=True,
             exclude={
                 "description": True,
                 "data": True,

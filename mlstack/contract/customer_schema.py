@@ -34,7 +34,9 @@ def customer_schema(contract: Contract) -> dict[str, Any]:
 
 def _feature_schema(feature: Feature) -> dict[str, Any]:
     schema: dict[str, Any]
-    if isinstance(feature, CategoryFeature):
+    if isinstance(feature, CategoryFeature) and feature.other is not None:
+        schema = {"type": "string", "minLength": 1, "examples": list(feature.values)}
+    elif isinstance(feature, CategoryFeature):
         schema = {"type": "string", "enum": list(feature.values)}
     elif isinstance(feature, OrdinalFeature):
         schema = {"type": "integer", "minimum": 0, "maximum": len(feature.levels) - 1}
@@ -54,6 +56,8 @@ def describe(feature: Feature) -> str:
     unit = f" ({feature.unit})" if feature.unit else ""
     if isinstance(feature, CategoryFeature):
         text = "one of " + listing([f'"{value}"' for value in feature.values])
+        if feature.other is not None:
+            text += f', or another text, which counts as "{feature.other}"'
     elif isinstance(feature, OrdinalFeature):
         text = "one of " + listing([f"{i} ({label})" for i, label in enumerate(feature.levels)])
     else:
@@ -76,6 +80,11 @@ class CustomerValidator:
         self._whole = {
             f.name for f in contract.features if isinstance(f, IntegerFeature | OrdinalFeature)
         }
+        self._open = [
+            (f.name, frozenset(f.values), f.other)
+            for f in contract.features
+            if isinstance(f, CategoryFeature) and f.other is not None
+        ]
         self._schema = SchemaValidator(
             customer_schema(contract),
             customer_rules(contract),
@@ -85,7 +94,7 @@ class CustomerValidator:
         )
 
     def validate(self, request: Any) -> Customer:
-        """Check a parsed JSON value, and return the customer with whole floats as ints.
+        """Check a parsed JSON value, and return the customer as `customer` does.
 
         Raises InvalidCustomer with every error, at most `MAX_ERRORS`.
         """
@@ -103,12 +112,18 @@ class CustomerValidator:
         return [self.customer(customer) for customer in request]
 
     def customer(self, request: Mapping[str, Any]) -> Customer:
-        """Convert an object with valid features to a customer, without other fields."""
+        """Convert an object with valid features to a customer, without other fields.
+
+        Whole numbers become ints, and texts that a category does not list its `other` value.
+        """
         customer: Customer = {name: request.get(name) for name in self._names}
         for name in self._whole:
             value = customer[name]
             if isinstance(value, float):
                 customer[name] = int(value)
+        for name, known, other in self._open:
+            if customer[name] is not None and customer[name] not in known:
+                customer[name] = other
         return customer
 
 

@@ -71,6 +71,8 @@ class CategoryFeature(_FeatureBase):
     """They become part of column names, where XGBoost rejects '[', ']' and '<'."""
     raw_values: dict[str, str]
     """Maps each raw value to one of `values`."""
+    other: str | None = None
+    """The one of `values` that stands for every text that is not listed."""
     example: str
 
     @property
@@ -80,7 +82,9 @@ class CategoryFeature(_FeatureBase):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        _check_values(self.name, self.values, self.raw_values, self.example)
+        if self.other is not None and self.other not in self.values:
+            raise ValueError(f"other of {self.name!r} is not one of its values: {echo(self.other)}")
+        _check_values(self.name, self.values, self.raw_values, self.example, self.other)
         return self
 
 
@@ -129,7 +133,11 @@ def _check_range(name: str, allowed: tuple[float, float], example: float, limit:
 
 
 def _check_values(
-    name: str, values: Sequence[Value], raw_values: Mapping[str, Value], example: Value
+    name: str,
+    values: Sequence[Value],
+    raw_values: Mapping[str, Value],
+    example: Value,
+    other: Value | None = None,
 ) -> None:
     known, mapped = set(values), set(raw_values.values())
     if len(known) < len(values):
@@ -144,7 +152,7 @@ def _check_values(
                 "which is not one of its values"
             )
     for value in values:
-        if value not in mapped:
+        if value not in mapped and value != other:
             raise ValueError(f"no raw value of {name!r} maps to {echo(value)}")
     if example not in known:
         raise ValueError(f"the example of {name!r} is not one of its values")

@@ -44,7 +44,8 @@ def clean(
 ) -> pd.DataFrame:
     """Clean raw rows (texts, from `read_raw`) by the contract.
 
-    Rows whose target is absent or ignored are left out; `say` is called with their number.
+    Rows whose target is absent or ignored are left out, and unlisted values of a category with
+    `other` become it; `say` is called with the numbers of both.
 
     Returns:
         The features in the contract's order and the target (1 for the positive class), indexed as
@@ -54,14 +55,15 @@ def clean(
         DataError: has every error in the table.
     """
     table = raw if isinstance(raw, TextTable) else TextTable.of_frame(raw)
-    return _Cleaning(table, contract).rows(say)
+    return _Cleaning(table, contract, say or (lambda _: None)).rows()
 
 
 class _Cleaning:
     """One clean-up; collects the faults."""
 
-    def __init__(self, table: TextTable, contract: Contract) -> None:
+    def __init__(self, table: TextTable, contract: Contract, say: Callable[[str], None]) -> None:
         self._table = table
+        self._say = say
         self._contract = contract
         self._faults: list[DataFault] = []
         self._missing = {"", *map(canonical, contract.clean_up.missing_values)}
@@ -69,13 +71,13 @@ class _Cleaning:
         self._plain_numbers: list[Feature] = []
         self._has_decimal_comma = False
 
-    def rows(self, say: Callable[[str], None] | None) -> pd.DataFrame:
+    def rows(self) -> pd.DataFrame:
         table, contract = self._table, self._contract
         _check_columns(table, contract)
         if len(table) == 0:
             raise DataError(DataFault("the table has no rows"))
         self._leave_out_void_rows()
-        outcomes = self._target(say)
+        outcomes = self._target()
         columns = {feature.name: self._feature(feature) for feature in contract.features}
         self._check_points()
         target = contract.target
@@ -108,7 +110,7 @@ class _Cleaning:
         if not self._kept.any():
             raise DataError(DataFault("no row is left after the clean-up"))
 
-    def _target(self, say: Callable[[str], None] | None) -> NDArray[np.int64]:
+    def _target(self) -> NDArray[np.int64]:
         """Return the target, `_UNKNOWN` where it is no class; leave out rows without a class."""
         target = self._contract.target
         meanings = {text: value for value, texts in target.raw_values.items() for text in texts}
@@ -122,16 +124,16 @@ class _Cleaning:
             (_IGNORED, "whose target is ignored"),
             (_ABSENT, "without a target"),
         ):
-            self._leave_out(outcomes == number, reason, say)
+            self._leave_out(outcomes == number, reason)
         if not self._kept.any():
             raise DataError(DataFault("no row has a target", column=target.raw))
         return outcomes
 
-    def _leave_out(self, rows: _Mask, reason: str, say: Callable[[str], None] | None) -> None:
+    def _leave_out(self, rows: _Mask, reason: str) -> None:
         count = int((self._kept & rows).sum())
         self._kept &= ~rows
-        if count and say is not None:
-            say(f"left out: {count:,} rows {reason} (column {self._contract.target.raw!r})")
+        if count:
+            self._say(f"left out: {count:,} rows {reason} (column {self._contract.target.raw!r})")
 
     def _feature(self, feature: Feature) -> NDArray[Any]:
         if isinstance(feature, CategoryFeature | OrdinalFeature):
@@ -142,16 +144,22 @@ class _Cleaning:
         raw = canonical(feature.raw)
         values = self._distinct_texts(feature.raw, dict[str, int | str](feature.raw_values))
         missing = self._missing - values.keys()
-        codes = self._codes(raw, [*values, *missing])
-        unknown = codes < 0
-        lacking = codes >= len(values)
-        self._check_missing(feature, lacking)
+        other = feature.other if isinstance(feature, CategoryFeature) else None
+        # A text that exports write for 'no value' is not taken for a rare value.
+        nothing = {*_NOTHING} - missing - values.keys() if other else set()
+        codes = self._codes(raw, [*values, *missing, *nothing])
+        known = len(values) + len(missing)
+        unknown = codes >= known if other else codes < 0
+        self._check_missing(feature, (codes >= len(values)) & (codes < known))
         allowed = listing([repr(value) for value in feature.raw_values])
         self._note(self._kept & unknown, raw, f"is an unknown category; known are {allowed}")
-        absent = [None] * (len(missing) + 1)
+        if other and (count := int((self._kept & (codes < 0)).sum())):
+            self._say(f"{count:,} rows have an unlisted value of {feature.raw!r}: {other!r}")
+        absent = [None] * (len(missing) + len(nothing))
         if isinstance(feature, CategoryFeature):
-            return np.array([*values.values(), *absent], dtype=object)[codes]
-        return self._whole(np.array([*values.values(), *absent], np.float64)[codes])
+            # The last one is for texts that are not listed.
+            return np.array([*values.values(), *absent, other], dtype=object)[codes]
+        return self._whole(np.array([*values.values(), *absent, None], np.float64)[codes])
 
     def _distinct_texts(self, raw: str, texts: Mapping[str, _Value]) -> dict[str, _Value]:
         values: dict[str, _Value] = {}
