@@ -104,6 +104,10 @@ class FeatureStoreError(MlstackError):
     """The feature store cannot be reached, or does not have the table."""
 
 
+class StoreUnreachable(FeatureStoreError):
+    """The feature store does not answer; a retry may succeed."""
+
+
 class ModelError(MlstackError):
     """A model is unknown, incomplete, modified, or gives a wrong result."""
 

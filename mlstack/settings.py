@@ -10,17 +10,25 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
 from pydantic_core import ErrorDetails
 
 from mlstack.errors import InvalidSettings, SettingsError, echo
 from mlstack.pasted_text import plain_value
 from mlstack.run_ids import read_run
+from mlstack.s3_address import S3Address, s3_or_other
 from mlstack.secret_files import read_secret, with_password
 
 ROOT = Path(__file__).resolve().parent.parent
 
-_TEXTS: tuple[Any, ...] = (str, Path, Path | None)
+_TEXTS: tuple[Any, ...] = (str, Path, Path | None, S3Address | Path | None)
 """Types of settings whose value is taken as it is."""
 
 _Port = Annotated[int, Field(ge=1, le=65535)]
@@ -46,9 +54,9 @@ class Settings(BaseModel):
     contract: Path = Path("contracts/credit_card_churn.yaml")
     """Dataset contract for training and simulators."""
 
-    data_file: Path | None = None
-    """Raw training table. If unset: the feature store's table, else the public file, else the
-    synthetic sample."""
+    data_file: Annotated[S3Address | Path | None, BeforeValidator(s3_or_other)] = None
+    """Raw training table: a file, a folder of Parquet files, or either in the environment's S3. If
+    unset: the feature store's table, else the public file, else the synthetic sample."""
 
     state_dir: Path = Path(".embedded/state")
     """Folder of persistent files: deployment record, verified models, worker statements."""

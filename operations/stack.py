@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mlstack import command_line, environments
 from operations.errors import StackError
-from operations.machine.findings import contract_fault, table_fault
+from operations.machine.findings import contract_fault, table_finding
 
 if TYPE_CHECKING:
     from operations.containers.stack import ContainerStack
@@ -56,9 +56,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _check_table() -> None:
     """Refuse a contract or a table before anything is started that needs it."""
-    settings = environments.load(os.environ[environments.NAME_VARIABLE])
-    if fault := contract_fault(settings) or table_fault(settings):
+    environment = os.environ[environments.NAME_VARIABLE]
+    settings = environments.load(environment)
+    if fault := contract_fault(settings):
         raise StackError(fault)
+    table = table_finding(settings, reaches_s3=not runs_in_containers(environment))
+    if table.fault and not table.optional:
+        raise StackError(table.fault)
 
 
 def _active_stack() -> "ContainerStack | EmbeddedStack":

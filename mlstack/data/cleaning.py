@@ -16,9 +16,10 @@ from mlstack.contract import (
     OrdinalFeature,
 )
 from mlstack.data.canonical import canonical
+from mlstack.data.database import literal
 from mlstack.data.numbers import GROUPED_BY_POINTS, GUESS, PLAIN, read_numbers
-from mlstack.data.text_table import TextTable, literal
-from mlstack.errors import DataError, DataFault, listing
+from mlstack.data.text_table import TextTable
+from mlstack.errors import DataError, DataFault, listing, shortened
 
 _Mask = NDArray[np.bool_]
 _Value = TypeVar("_Value")
@@ -196,11 +197,14 @@ class _Cleaning:
         self, feature: Feature
     ) -> tuple[NDArray[np.float64], _Mask, dict[str, _Mask]]:
         """Return the numbers of a column, which rows lack one, and the bad rows by reason."""
-        cell = self._table.cell(canonical(feature.raw))
+        raw = canonical(feature.raw)
+        cell = self._table.cell(raw)
+        if raw in self._table.numbers:
+            lacking = self._table.select(f"{cell} = ''")
+            values = self._table.select(f"CASE WHEN {cell} = '' THEN 'NaN' ELSE {cell} END::DOUBLE")
+            return values, lacking, {}
         plain = f"length({cell}) <= {_CERTAIN_DIGITS} AND regexp_full_match({cell}, '{PLAIN}')"
-        values: NDArray[np.float64] = self._table.select(
-            f"CASE WHEN {plain} THEN {cell}::DOUBLE ELSE 'NaN'::DOUBLE END"
-        )
+        values = self._table.select(f"CASE WHEN {plain} THEN {cell}::DOUBLE ELSE 'NaN'::DOUBLE END")
         lacking = np.zeros(len(values), np.bool_)
         if np.isnan(values).any():
             rest, texts = self._table.find(f"NOT ({plain})", cell)
@@ -280,6 +284,9 @@ def _check_columns(table: TextTable, contract: Contract) -> None:
     absent = [column for column in used if canonical(column) not in table.columns]
     if not absent:
         return
+    nested = [column for column in absent if canonical(column) in table.unusable]
+    if nested:
+        raise DataError(*(_nested(column, table.unusable[canonical(column)]) for column in nested))
     if len(absent) == len(used):
         hint = (
             "; are its cells divided by something other than a comma, semicolon, tab or bar?"
@@ -296,6 +303,11 @@ def _check_columns(table: TextTable, contract: Contract) -> None:
             for column in absent
         )
     )
+
+
+def _nested(column: str, kind: str) -> DataFault:
+    reason = f"has the type {shortened(kind)}, not one plain value a row: write it as plain columns"
+    return DataFault(reason, column=column)
 
 
 def _suggest(column: str, alike: Mapping[str, str]) -> str:

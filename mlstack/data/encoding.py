@@ -1,20 +1,15 @@
-"""Get the text of a table out of its file: unpacked, in UTF-8, with line feeds."""
+"""Get the text of a table out of its file: in UTF-8, with line feeds."""
 
 import codecs
-import gzip
 import re
-import zlib
-from pathlib import Path
 
 from mlstack.errors import DataError, DataFault
 
-_GZIP = b"\x1f\x8b"
 _CSV = "save it as 'CSV UTF-8'"
 _OTHER_FORMATS = (
     (rb"PK\x03\x04(?s:.*)(xl/|\[Content_Types\])", f"is an Excel workbook, not a CSV file: {_CSV}"),
     (rb"PK(\x03\x04|\x05\x06)", "is a ZIP archive, not a CSV file: unpack it first"),
     (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", f"is an old Excel workbook, not a CSV file: {_CSV}"),
-    (rb"PAR1", "is a Parquet file, not a CSV file: export it as CSV"),
     (rb"BZh[1-9]1AY", "is compressed with bzip2: unpack it, or compress it with gzip"),
     (rb"\xfd7zXZ\x00", "is compressed with xz: unpack it, or compress it with gzip"),
     (rb"\x28\xb5\x2f\xfd", "is compressed with zstd: unpack it, or compress it with gzip"),
@@ -43,15 +38,13 @@ _MARKS = (
 _SHOWN = 20
 
 
-def table_text(source: Path | bytes) -> bytes:
-    """Read the text of a table.
+def table_text(content: bytes) -> bytes:
+    """Return the text of a table.
 
-    The file may be compressed with gzip. It is in UTF-8, or in another form of Unicode that its
-    byte order mark tells.
+    The content is in UTF-8, or in another form of Unicode that its byte order mark tells.
 
     Raises DataError if it is something else.
     """
-    content = _unpack(source if isinstance(source, bytes) else source.read_bytes())
     for form, reason in _OTHER_FORMATS:
         if re.match(form, content[:_PROBE]):
             raise DataError(DataFault(f"the file {reason}"))
@@ -61,16 +54,6 @@ def table_text(source: Path | bytes) -> bytes:
     if not text or text.isspace():
         raise DataError(DataFault("the table is empty"))
     return text
-
-
-def _unpack(content: bytes) -> bytes:
-    if not content.startswith(_GZIP):
-        return content
-    try:
-        return gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        reason = f"the file is compressed with gzip and damaged or cut off: {error}"
-        raise DataError(DataFault(reason)) from error
 
 
 def _decode(content: bytes) -> bytes:

@@ -14,10 +14,13 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from mlstack.errors import FeatureStoreError, SettingsError
+from mlstack.data.table_files import table_format
+from mlstack.errors import FeatureStoreError, SettingsError, StoreUnreachable
 
 _SHA256 = "sha256"
 """Metadata key of a table's digest; for multipart uploads the ETag is not a digest."""
+
+_HEAD = 64 * 1024
 
 AWS_CONFIG = Config(
     connect_timeout=5, read_timeout=60, retries={"mode": "standard", "max_attempts": 5}
@@ -92,6 +95,18 @@ class FeatureStore:
             self._put(key, path)
             return True
 
+    def keys(self, folder: str) -> list[str]:
+        """List the keys that begin with a text, in order; none if there is no bucket."""
+        listing = self._s3.get_paginator("list_objects_v2")
+        with self._failures(folder):
+            try:
+                pages = listing.paginate(Bucket=self._bucket, Prefix=folder)
+                return [found["Key"] for page in pages for found in page.get("Contents", [])]
+            except ClientError as error:
+                if _status(error) != HTTPStatus.NOT_FOUND:
+                    raise
+                return []
+
     def download(self, key: str) -> bytes:
         """Download a table, which must exist."""
         with self._failures(key):
@@ -109,11 +124,13 @@ class FeatureStore:
     def _put(self, key: str, path: Path, **conditions: str) -> None:
         metadata = {_SHA256: _digest(path)}
         with path.open("rb") as file:
+            content_type = table_format(file.read(_HEAD)).content_type
+            file.seek(0)
             self._s3.put_object(
                 Bucket=self._bucket,
                 Key=key,
                 Body=file,
-                ContentType="text/csv",
+                ContentType=content_type,
                 Metadata=metadata,
                 **conditions,  # type: ignore[arg-type]
             )
@@ -131,7 +148,7 @@ class FeatureStore:
                 f"the feature store rejected the request for {what}: {error}"
             ) from error
         except BotoCoreError as error:
-            raise FeatureStoreError(f"the feature store cannot be reached: {error}") from error
+            raise StoreUnreachable(f"the feature store cannot be reached: {error}") from error
 
 
 def _digest(path: Path) -> str:

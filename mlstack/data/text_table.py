@@ -1,12 +1,11 @@
 """A raw table: columns of texts, in a DuckDB database in memory.
 
-A million rows take a third of the memory of the same texts as Python objects. A reader of another
-format only has to fill the same database.
+A million rows take a third of the memory of the same texts as Python objects. Parquet
+fills the same database.
 """
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,18 +14,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mlstack.data import parquet
 from mlstack.data.canonical import canonical
 from mlstack.data.csv_layout import CsvLayout, find_layout
 from mlstack.data.csv_rows import Positions
+from mlstack.data.database import connect, file_of, literal
 from mlstack.data.encoding import table_text
+from mlstack.data.table_files import parquet_files, table_content, unpack
 from mlstack.errors import FIRST_BAD_ROWS, DataError, DataFault, listing
 
-# Extensions would be downloaded.
-_CONFIG: dict[str, Any] = {
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-    "temp_directory": "",
-}
 # What `canonical` may change, as a regular expression of DuckDB.
 _SUSPICIOUS = r"^[\x09-\x0d\x1c-\x20]|[\x09-\x0d\x1c-\x20]$|[^\x00-\x7f]"
 
@@ -44,17 +40,27 @@ class TextTable:
         self.lines: Positions | None = None
         """Line of the file on which each row begins; None if there is no such file."""
         self.delimiter: str | None = None
+        self.numbers: frozenset[str] = frozenset()
+        """Columns whose type in the file is a number; each of their texts is exact."""
+        self.unusable: Mapping[str, str] = {}
+        """Columns that no contract can use, because their values are lists or the like: types."""
         self.notes: list[str] = []
         """What was left out, as sentences."""
 
     @classmethod
     def read(cls, source: Path | bytes) -> Self:
-        """Read a CSV file, which may be compressed with gzip.
+        """Read CSV or Parquet, which may be compressed with gzip, or a folder of Parquet files.
 
-        Raises DataError if it is not one, or can be read in more than one way.
+        Raises DataError if it is neither, or can be read in more than one way.
         """
-        layout = find_layout(table_text(source))
-        database = duckdb.connect(":memory:", config=_CONFIG)
+        content = unpack(source if isinstance(source, bytes) else table_content(source))
+        files = parquet_files(content)
+        return cls._of_parquet(files) if files else cls._of_text(table_text(content))
+
+    @classmethod
+    def _of_text(cls, text: bytes) -> Self:
+        layout = find_layout(text)
+        database = connect()
         _load(database, layout)
         last = int(layout.numbers[-1])
         gapless = last == len(layout.numbers)
@@ -69,9 +75,29 @@ class TextTable:
         return table
 
     @classmethod
+    def _of_parquet(cls, contents: Mapping[str, bytes]) -> Self:
+        database = connect()
+        with ExitStack() as opened:
+            files = [
+                parquet.ParquetFile(database, name, opened.enter_context(file_of(content)))
+                for name, content in sorted(contents.items())
+            ]
+            columns = parquet.columns_of(files)
+            parquet.load(database, files, columns.names)
+        [(count,)] = database.execute("SELECT count(*) FROM cells").fetchall()
+        if not count:
+            raise DataError(DataFault("the table has no rows"))
+        table = cls(database, columns.names, pd.RangeIndex(1, count + 1))
+        table.numbers, table.unusable = columns.numbers, columns.unusable
+        table._make_canonical()
+        table._drop_unnamed()
+        table._drop_blank_rows()
+        return table
+
+    @classmethod
     def of_frame(cls, frame: pd.DataFrame) -> Self:
         """Make a table from a data frame of texts."""
-        database = duckdb.connect(":memory:", config=_CONFIG)
+        database = connect()
         names = [f"c{i}" for i in range(frame.shape[1])]
         texts = frame.set_axis(names, axis="columns").astype(object)
         database.register("frame", texts.where(texts.notna(), None))
@@ -125,7 +151,9 @@ class TextTable:
         )
 
     def _make_canonical(self) -> None:
-        for i in range(len(self.columns)):
+        for i, name in enumerate(self.columns):
+            if name in self.numbers:
+                continue
             query = f"SELECT DISTINCT c{i} FROM cells WHERE regexp_matches(c{i}, ?)"
             found = [text for (text,) in self._database.execute(query, [_SUSPICIOUS]).fetchall()]
             changed = {text: new for text in found if (new := canonical(text)) != text}
@@ -185,16 +213,11 @@ class TextTable:
         self._database.execute("ALTER TABLE others RENAME TO cells")
 
 
-def literal(text: str) -> str:
-    """Write a text as a literal of SQL."""
-    return "'" + text.replace("'", "''") + "'"
-
-
 def _load(database: duckdb.DuckDBPyConnection, layout: CsvLayout) -> None:
     """Parse the rows, whose quotes and number of cells are known to be right."""
     names = [f"c{i}" for i in range(len(layout.header))]
     types = ", ".join(f"'{name}': 'VARCHAR'" for name in names)
-    with _file_of(layout.body) as path:
+    with file_of(layout.body) as path:
         database.execute(
             f"CREATE TABLE cells AS SELECT * FROM read_csv({literal(path)}, "
             f"columns={{{types}}}, force_not_null={names}, "
@@ -206,19 +229,6 @@ def _load(database: duckdb.DuckDBPyConnection, layout: CsvLayout) -> None:
     [(count,)] = database.execute("SELECT count(*) FROM cells").fetchall()
     if count != len(layout.numbers):
         raise RuntimeError(f"DuckDB read {count} rows of {len(layout.numbers)}")
-
-
-@contextmanager
-def _file_of(content: bytes) -> Iterator[str]:
-    """Show a content as a file, which is only in memory: the table may be private."""
-    descriptor = os.memfd_create("table")
-    try:
-        rest = memoryview(content)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-        yield f"/proc/self/fd/{descriptor}"
-    finally:
-        os.close(descriptor)
 
 
 def _is_canonical(layout: CsvLayout) -> bool:

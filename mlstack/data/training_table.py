@@ -17,6 +17,7 @@ from mlstack.contract import Contract
 from mlstack.contract.contract import PublicData
 from mlstack.data.dataset import check_table, read_raw
 from mlstack.data.feature_store import FeatureStore
+from mlstack.data.table_source import read_source
 from mlstack.errors import DataError, DataFault, SettingsError
 from mlstack.files import write_atomically
 from mlstack.settings import ROOT, Settings
@@ -58,7 +59,7 @@ def ensure_table(
     key = contract.data.key
     address = store.address(key)
     if settings.data_file is not None:
-        content, origin = _read_user_file(settings.data_file)
+        content, origin = read_source(settings.data_file), settings.data_file.name
         _check(content, contract, origin, say)
         table = _save_copy(settings, key, content, origin)
         sent = store.replace(key, table.path)
@@ -139,13 +140,6 @@ def _save_copy(
     write_atomically(table.path, content, mode=0o600)
     write_atomically(record, table.model_dump_json(indent=2).encode())
     return table
-
-
-def _read_user_file(file: Path) -> tuple[bytes, str]:
-    path = ROOT / file
-    if not path.is_file():
-        raise SettingsError(f"DATA_FILE={file}: file not found")
-    return path.read_bytes(), file.name
 
 
 def _read_sample(contract: Contract) -> bytes | None:

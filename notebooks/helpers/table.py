@@ -8,8 +8,9 @@ import pandas as pd
 
 from mlstack.contract import Contract
 from mlstack.data.dataset import read_raw
+from mlstack.data.table_source import read_source
 from mlstack.errors import SettingsError
-from mlstack.settings import ROOT, Settings
+from mlstack.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +36,7 @@ def load_table() -> Table:
     named = settings.data_file
     if named is None and contract.data.sample is None:
         raise SettingsError(f"{contract.name} has no sample: set DATA_FILE to your table")
-    path = ROOT / (named or Path(str(contract.data.sample)))
-    if not path.is_file():
-        raise SettingsError(f"{named or contract.data.sample}: there is no such file")
-    content = path.read_bytes()
-    kind = f"The table is {path.name}" if named else f"The synthetic sample {contract.data.sample}"
+    content = read_source(named or Path(str(contract.data.sample)))
+    kind = f"The table is {named.name}" if named else f"The synthetic sample {contract.data.sample}"
     origin = f"{kind} (SHA-256 {hashlib.sha256(content).hexdigest()[:16]}...)."
     return Table(contract, read_raw(content).frame(), origin)

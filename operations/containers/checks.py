@@ -16,7 +16,7 @@ from operations.containers.ownership import Project
 from operations.containers.services import PROXY
 from operations.install.before_install import path_fault
 from operations.machine import ports
-from operations.machine.findings import Finding, contract_fault, memory_fault, table_fault
+from operations.machine.findings import Finding, contract_fault, memory_fault, table_finding
 
 OLDEST_COMPOSE = (2, 24)
 """Supports optional dependencies and waits for containers that run once."""
@@ -36,7 +36,7 @@ def examine(environment: str, settings: Settings) -> Iterator[Finding]:
     yield Finding("folder", path_fault(ROOT))
     yield Finding("Docker engine", engine)
     yield Finding("contract", contract_fault(settings))
-    yield Finding("table", table_fault(settings))
+    yield table_finding(settings, reaches_s3=False)
     if engine is not None:
         return
     compose_plugin = _compose_fault()

@@ -9,9 +9,11 @@ It runs even if that service is down, and is removed when it ends.
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from mlstack import command_line, environments
 from mlstack.caller_environment import user_name
+from mlstack.data.table_files import table_content
 from mlstack.settings import ROOT, Settings
 from operations.containers.engine import Compose
 from operations.containers.ownership import Project
@@ -65,15 +67,16 @@ def become(environment: str, settings: Settings, module: str, arguments: list[st
     # The deployment history records this user.
     given["LOGNAME"] = user_name()
     command = ["python", "-m", module, *arguments]
-    if module == "operations.aws.init_aws" and settings.data_file is not None:
-        # Send the file instead of mounting it: the container's user may lack read permission, and
-        # the engine may be remote.
-        path = ROOT / settings.data_file
-        if not path.is_file():
-            raise StackError(f"DATA_FILE={settings.data_file}: there is no such file")
-        os.dup2(os.open(path, os.O_RDONLY), sys.stdin.fileno())
-        given["DATA_FILE"] = f"/tmp/{path.name}"  # noqa: S108 - the container's own
-        command = ["sh", "-c", _RECEIVE, "receive", *command]
+    if module == "operations.aws.init_aws":
+        source = settings.data_file
+        if isinstance(source, Path):
+            # Send the file instead of mounting it: the container's user may lack read permission,
+            # and the engine may be remote.
+            os.dup2(_open_table(ROOT / source), sys.stdin.fileno())
+            given["DATA_FILE"] = f"/tmp/{source.name}"  # noqa: S108 - the container's own
+            command = ["sh", "-c", _RECEIVE, "receive", *command]
+        elif source is not None:
+            given["DATA_FILE"] = str(source)
     if module == "operations.backup.restore":
         # The servers normally create the account, but an empty stack has none yet.
         Compose().run("run", "--rm", "mongo-account", stdin=subprocess.DEVNULL)
@@ -84,6 +87,19 @@ def become(environment: str, settings: Settings, module: str, arguments: list[st
     Compose(given).become(
         "--progress", "quiet", "run", "--rm", "--no-deps", *terminal, *variables, service, *command
     )
+
+
+def _open_table(path: Path) -> int:
+    """Open a table's file, or a folder's files packed as one."""
+    if not path.is_dir():
+        if not path.exists():
+            raise StackError(f"DATA_FILE={path}: there is no such file")
+        return os.open(path, os.O_RDONLY)
+    packed = os.memfd_create("table")
+    with os.fdopen(os.dup(packed), "wb") as file:
+        file.write(table_content(path))
+    os.lseek(packed, 0, os.SEEK_SET)
+    return packed
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from operations.embedded.service import EVERYWHERE, HERE, Service
 from operations.embedded.services import all_services
 from operations.install.before_install import RUN_GIB, disk_fault, path_fault, python_fault
 from operations.machine import ports
-from operations.machine.findings import Finding, contract_fault, memory_fault, table_fault
+from operations.machine.findings import Finding, contract_fault, memory_fault, table_finding
 
 FREE_MEMORY_GIB = 3.0
 _LOCK = ROOT / "requirements" / "embedded.txt"
@@ -33,7 +33,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield Finding("disk", disk_fault(ROOT, RUN_GIB))
     yield Finding("memory", memory_fault(FREE_MEMORY_GIB, processes.memory_bytes(own)))
     yield Finding("contract", contract_fault(settings))
-    yield Finding("table", table_fault(settings))
+    yield table_finding(settings, reaches_s3=True)
     address = address_fault(settings.bind_address)
     yield Finding("BIND_ADDRESS", address)
     yield Finding("different ports", shared_ports_fault(services))

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from textwrap import indent
 
 from mlstack.command_line import say
 from mlstack.contract import Contract
-from mlstack.errors import ContractError, DataError
+from mlstack.errors import ContractError, MlstackError, StoreUnreachable
+from mlstack.s3_address import S3Address
 from mlstack.settings import ROOT, Settings
 from operations.machine import memory
 
@@ -48,24 +50,36 @@ def contract_fault(settings: Settings) -> str | None:
         Contract.load(settings.contract_path)
     except ContractError as error:
         return str(error)
-    if settings.data_file is not None and not (ROOT / settings.data_file).is_file():
-        return f"DATA_FILE={settings.data_file}: there is no such file"
+    source = settings.data_file
+    if isinstance(source, Path) and not (ROOT / source).exists():
+        return f"DATA_FILE={source}: there is no such file"
     return None
 
 
-def table_fault(settings: Settings) -> str | None:
-    """Return why training would refuse the table in `DATA_FILE`; None if it fits or none is set."""
-    if settings.data_file is None or contract_fault(settings) is not None:
-        return None
-    # pandas takes a second, and most commands do without.
+def table_finding(settings: Settings, *, reaches_s3: bool) -> Finding:
+    """Tell whether training would refuse the table in `DATA_FILE`.
+
+    Not all environments reach their S3 from here, or before it has started; `make init_aws` then
+    examines the table before it replaces another.
+    """
+    source = settings.data_file
+    if source is None or contract_fault(settings) is not None:
+        return Finding("table", None)
+    later = Finding("table", f"DATA_FILE={source}: make init_aws examines it", optional=True)
+    if isinstance(source, S3Address) and not reaches_s3:
+        return later
+    # pandas and boto3 take a second, and most commands do without.
     from mlstack.data.dataset import check_table  # noqa: PLC0415 - see above
+    from mlstack.data.table_source import read_source  # noqa: PLC0415 - see above
 
     contract = Contract.load(settings.contract_path)
     try:
-        check_table(ROOT / settings.data_file, contract, f"DATA_FILE={settings.data_file}")
-    except DataError as error:
-        return str(error)
-    return None
+        check_table(read_source(source), contract, f"DATA_FILE={source}")
+    except StoreUnreachable:
+        return later
+    except MlstackError as error:
+        return Finding("table", str(error))
+    return Finding("table", None)
 
 
 def memory_fault(needed_gib: float, own_bytes: int = 0) -> str | None:

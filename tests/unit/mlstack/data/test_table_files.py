@@ -176,7 +176,7 @@ def test_certain_files_are_read(lines: list[str], documented: Contract, encode: 
         (b"PK\x03\x04" + b"\0" * 26 + b"xl/workbook.xml", "is an Excel workbook.*CSV UTF-8"),
         (b"PK\x03\x04" + b"\0" * 26 + b"table.csv", "is a ZIP archive"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1rest", "is an old Excel workbook"),
-        (b"PAR1rest", "is a Parquet file"),
+        (b"PAR1rest", "Parquet file is damaged"),
         (b"<!DOCTYPE html><html>", "is a web page"),
         (b'[{"a": 1}]', "is a JSON document"),
         (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),

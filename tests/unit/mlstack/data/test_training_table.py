@@ -2,13 +2,17 @@
 
 import uuid
 from collections.abc import Iterator
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 
+import boto3
 import pytest
 import requests
 from moto import mock_aws
 
 from mlstack.contract import Contract
+from mlstack.data.dataset import read_raw
 from mlstack.data.feature_store import FeatureStore
 from mlstack.data.training_table import RawTable, ensure_table
 from mlstack.errors import SettingsError
@@ -119,3 +123,74 @@ def test_copy_of_a_private_file_is_private(tmp_path: Path, documented: Contract)
     given.chmod(0o600)
     settings = Settings(data_file=given, state_dir=tmp_path / "state")
     assert ensure(settings, documented).path.stat().st_mode & 0o077 == 0
+
+
+def in_s3(*keys: str, contract: Contract) -> None:
+    """Put a table of 30 rows as Parquet into the bucket `theirs`, under each key."""
+    file = BytesIO()
+    raw_table(contract, 30).to_parquet(file, index=False)
+    s3 = boto3.resource("s3").Bucket("theirs")
+    s3.create()
+    for key in keys:
+        s3.put_object(Key=key, Body=file.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("address", "rows"),
+    [
+        ("s3://theirs/may.parquet", 30),
+        ("s3://theirs/months/", 60),
+        ("s3://theirs/months", 60),
+    ],
+)
+def test_table_comes_from_s3(tmp_path: Path, documented: Contract, address: str, rows: int) -> None:
+    """An object or a folder of Parquet files, in any bucket of the environment's S3."""
+    marks = ("months/_SUCCESS", "months_/4.parquet")
+    in_s3("may.parquet", "months/1.parquet", "months/2.parquet", *marks, contract=documented)
+    settings = Settings.model_validate({"data_file": address, "state_dir": tmp_path})
+    table = ensure(settings, documented)
+    assert len(read_raw(table.path.read_bytes())) == rows
+    assert table.origin == address.rstrip("/").rpartition("/")[2]
+
+
+@pytest.mark.parametrize("address", ["s3://theirs/june", "s3://nobodys/table.csv"])
+def test_table_absent_from_s3_is_an_error(
+    tmp_path: Path, documented: Contract, address: str
+) -> None:
+    in_s3("may.parquet", contract=documented)
+    settings = Settings.model_validate({"data_file": address, "state_dir": tmp_path})
+    with pytest.raises(SettingsError, match=f"DATA_FILE={address}: there is neither"):
+        ensure(settings, documented)
+
+
+@pytest.mark.parametrize("address", ["s3://", "s3://bucket", "s3://bucket/", "s3:///key"])
+def test_incomplete_address_is_refused(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("DATA_FILE", address)
+    with pytest.raises(SettingsError, match="write s3://BUCKET/KEY"):
+        Settings.load()
+
+
+def test_stored_type_follows_the_format(tmp_path: Path, documented: Contract) -> None:
+    """S3 names the type of what is stored, whatever the contract calls it."""
+    raw = raw_table(documented, 30)
+    bucket = f"bucket-{uuid.uuid4()}"
+    store = FeatureStore(bucket)
+    store.create()
+    types = []
+    for name, write in (
+        ("a.csv", raw.to_csv),
+        ("a.tsv", partial(raw.to_csv, sep="\t")),
+        ("a.csv.gz", raw.to_csv),
+        ("a.parquet", raw.to_parquet),
+    ):
+        write(tmp_path / name, index=False)
+        settings = Settings(data_file=tmp_path / name, state_dir=tmp_path / "state")
+        ensure_table(settings, documented, store, print)
+        found = boto3.client("s3").head_object(Bucket=bucket, Key=documented.data.key)
+        types.append(found["ContentType"])
+    assert types == [
+        "text/csv",
+        "text/tab-separated-values",
+        "application/gzip",
+        "application/vnd.apache.parquet",
+    ]

@@ -139,7 +139,7 @@ def test_kept_table_is_reported_with_origin(
 def test_given_file_replaces_table(run: Run, given: Settings, documented: Contract) -> None:
     """`DATA_FILE` replaces the table in the store."""
     run(given)
-    assert given.data_file
+    assert isinstance(given.data_file, Path)
     given.data_file.write_bytes(OTHER)
     assert run(given)[0].startswith("sent mine.csv")
     assert stored(documented.data.key) == OTHER
@@ -199,7 +199,7 @@ def test_contracts_of_one_table_share_its_copy(
     """Two contracts with the same key restore the newest table."""
     other = documented.model_copy(update={"name": "another"})
     run(given)
-    assert given.data_file
+    assert isinstance(given.data_file, Path)
     given.data_file.write_bytes(OTHER)
     init_aws.init_aws(given, other, print)
     forget()
@@ -322,7 +322,7 @@ def test_nothing_to_keep_before_first_run(run: Run, plain: Settings) -> None:
 def test_bad_table_is_refused_and_not_sent(run: Run, given: Settings, plain: Settings) -> None:
     """A table that training would refuse replaces none, and is named with its faults."""
     run(given)
-    assert given.data_file
+    assert isinstance(given.data_file, Path)
     given.data_file.write_bytes(MINE.replace(b"Gender", b"Sex"))
     with pytest.raises(DataError, match=r"^mine.csv cannot be used: column 'Gender': is not in"):
         run(given)
@@ -339,6 +339,6 @@ def test_table_of_another_contract_is_refused(run: Run, given: Settings, plain: 
 
 
 def test_what_is_left_out_is_reported(run: Run, given: Settings) -> None:
-    assert given.data_file
+    assert isinstance(given.data_file, Path)
     given.data_file.write_bytes(MINE.replace(b"\n", b",,\n"))
     assert "left out: empty columns without a name (number 13, 14)" in run(given)

@@ -19,6 +19,7 @@ from operations.embedded.services import all_services
 from operations.install import before_install
 from operations.machine import memory, ports
 from operations.machine.findings import Finding, report
+from tests.support.aws import KEYS
 
 LOCK = """\
 # made by a tool
@@ -252,3 +253,15 @@ class TestMemory:
     def test_exceeded_limit_leaves_nothing(self, tmp_path: Path) -> None:
         self.group(tmp_path, ("memory.max", "memory.current"), "600", "")
         assert self.available(tmp_path, "0::/\n") == 0
+
+
+def test_table_in_s3_waits_for_its_services(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before S3 has started, a table in it is no reason to start nothing."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings.model_validate({"data_file": "s3://bucket/key"})
+    finding = {f.what: f for f in checks.examine(settings)}["table"]
+    assert finding.fault == "DATA_FILE=s3://bucket/key: make init_aws examines it"
+    assert finding.optional

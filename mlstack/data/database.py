@@ -1,0 +1,43 @@
+"""DuckDB as tables use it: in memory, without extensions that would be downloaded."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import duckdb
+
+_CONFIG: dict[str, Any] = {
+    # Extensions would be downloaded.
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "temp_directory": "",
+}
+
+
+def connect() -> duckdb.DuckDBPyConnection:
+    """Open an empty database in memory."""
+    return duckdb.connect(":memory:", config=_CONFIG)
+
+
+def literal(text: str) -> str:
+    """Write a text as a literal of SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """Write a name as an identifier of SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+@contextmanager
+def file_of(content: bytes) -> Iterator[str]:
+    """Show a content as a file, which is only in memory: the table may be private."""
+    descriptor = os.memfd_create("table")
+    try:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
