@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -28,8 +28,13 @@ class _FeatureBase(StrictModel):
     missing: Literal["refuse", "allow"]
     meaning: Text
     unit: Text | None = None
-    raw: Text
-    """Column of the raw table."""
+    raw: str = ""
+    """Column of the raw table; by default it has the feature's name."""
+
+    @model_validator(mode="after")
+    def _name_column(self) -> Self:
+        _fill(self, "raw", self.name)
+        return self
 
     @property
     def may_be_missing(self) -> bool:
@@ -69,8 +74,8 @@ class CategoryFeature(_FeatureBase):
     kind: Literal["category"]
     values: tuple[Annotated[Text, Field(pattern=r"^[^\[\]<]+$")], ...] = Field(strict=False)
     """They become part of column names, where XGBoost rejects '[', ']' and '<'."""
-    raw_values: dict[str, str]
-    """Maps each raw value to one of `values`."""
+    raw_values: dict[str, str] = Field(default_factory=dict)
+    """Maps each raw value to one of `values`; by default each stands for itself."""
     other: str | None = None
     """The one of `values` that stands for every text that is not listed."""
     example: str
@@ -82,6 +87,7 @@ class CategoryFeature(_FeatureBase):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        _fill(self, "raw_values", {v: v for v in self.values if v != self.other})
         if self.other is not None and self.other not in self.values:
             raise ValueError(f"other of {self.name!r} is not one of its values: {echo(self.other)}")
         _check_values(self.name, self.values, self.raw_values, self.example, self.other)
@@ -120,6 +126,12 @@ Feature = Annotated[
     Field(discriminator="kind"),
 ]
 FEATURE_KINDS = ("integer", "number", "category", "ordinal")
+
+
+def _fill(model: StrictModel, field: str, default: Any) -> None:
+    """Set a field that was left out, as if the contract had written it."""
+    if not getattr(model, field):
+        object.__setattr__(model, field, default)
 
 
 def _check_range(name: str, allowed: tuple[float, float], example: float, limit: float) -> None:

@@ -350,3 +350,14 @@ def test_binary_target_takes_several_raw_values() -> None:
 )
 def test_digest_covers_what_decides_an_answer(documented: Contract, old: str, new: str) -> None:
     assert Contract.parse(TEXT.replace(old, new)).digest != documented.digest
+
+
+def test_raw_column_and_raw_values_may_be_left_out(documented: Contract) -> None:
+    """Left out, they are the feature's name and its values: the contract is the same."""
+    assert Contract.parse(TEXT.replace("    raw_values: {F: F, M: M}\n", "")).digest == (
+        documented.digest
+    )
+    named = TEXT.replace("raw: Gender", "raw: gender")
+    assert Contract.parse(named.replace("    raw: gender\n", "")).digest == (
+        Contract.parse(named).digest
+    )
