@@ -127,7 +127,7 @@ def plot_precision_recall(outcomes: Outcomes, chances: Chances) -> Figure:
 def plot_importance(booster: xgboost.Booster, contract: Contract) -> Figure:
     """Plot each feature's share of the gain; a category's columns are added up."""
     gains = booster.get_score(importance_type="total_gain")
-    by_feature = dict.fromkeys(contract.feature_names, 0.0)
+    by_feature = dict.fromkeys((f.name for f in contract.model_features), 0.0)
     for column in Encoder(contract).columns:
         gain = gains.get(column, 0.0)
         assert isinstance(gain, float)  # noqa: S101 - only linear models give a list

@@ -63,7 +63,7 @@ def drift_html(contract: Contract, reference: pd.DataFrame, current: pd.DataFram
 
 
 def _drift(contract: Contract, reference: pd.DataFrame, rows: pd.DataFrame) -> Snapshot:
-    methods = {feature.name: comparison_method(feature) for feature in contract.features}
+    methods = {feature.name: comparison_method(feature) for feature in contract.model_features}
     columns = dict(
         _plottable(name, compared_column(method, rows[name], reference[name]))
         for name, method in methods.items()
@@ -91,7 +91,7 @@ def _drift(contract: Contract, reference: pd.DataFrame, rows: pd.DataFrame) -> S
                 per_column_method={name: tests[name] for name in features},
                 per_column_threshold={name: thresholds[name] for name in features},
                 # Drift of one feature counts as drift of the data set.
-                drift_share=1 / len(contract.features),
+                drift_share=1 / len(contract.model_features),
             ),
             ValueDrift(
                 column=prediction, method=tests[prediction], threshold=thresholds[prediction]

@@ -2,7 +2,10 @@
 
 from mlstack.contract.contract import Contract, contract_files
 from mlstack.contract.features import (
+    BooleanFeature,
     CategoryFeature,
+    ChoiceFeature,
+    DateFeature,
     Feature,
     IntegerFeature,
     NumberFeature,
@@ -11,8 +14,11 @@ from mlstack.contract.features import (
 )
 
 __all__ = [
+    "BooleanFeature",
     "CategoryFeature",
+    "ChoiceFeature",
     "Contract",
+    "DateFeature",
     "Feature",
     "IntegerFeature",
     "NumberFeature",

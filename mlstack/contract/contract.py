@@ -13,7 +13,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from mlstack.contract.features import FEATURE_KINDS, Feature, Name, Text, Value
+from mlstack.contract.features import FEATURE_KINDS, DateFeature, Feature, Name, Text, Value
 from mlstack.contract.prediction_fields import RESERVED_NAMES
 from mlstack.contract.strict_yaml import FaultAt, StrictModel, YamlFile
 from mlstack.contract.target import TARGET_TAGS, Target
@@ -116,6 +116,31 @@ class Contract(StrictModel):
             raise FaultAt(("clean_up", "missing_values"), reason)
         return self
 
+    @model_validator(mode="after")
+    def _check_dates(self) -> Self:
+        dates = {f.name: f for f in self.features if isinstance(f, DateFeature)}
+        bases = {date.since for date in dates.values()}
+        for i, feature in enumerate(self.features):
+            if not isinstance(feature, DateFeature):
+                continue
+            if feature.since is None and feature.name not in bases:
+                reason = (
+                    f"a model would never see {feature.name!r}: name another date with since, "
+                    "or in the since of another date"
+                )
+                raise FaultAt(("features", i, "name"), reason)
+            base, passed = feature, {feature.name}
+            while base.since is not None:
+                if base.since not in dates:
+                    reason = f"{echo(base.since)} is not a date among the features"
+                    raise FaultAt(("features", i, "since"), reason)
+                if base.since in passed:
+                    reason = f"the days of {feature.name!r} are counted in a circle"
+                    raise FaultAt(("features", i, "since"), reason)
+                base = dates[base.since]
+                passed.add(base.name)
+        return self
+
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read a contract from a file.
@@ -154,6 +179,23 @@ class Contract(StrictModel):
     def feature_names(self) -> tuple[str, ...]:
         """Names of the features, in the contract's order."""
         return tuple(feature.name for feature in self.features)
+
+    @cached_property
+    def model_features(self) -> tuple[Feature, ...]:
+        """The features that a model sees: all but dates that are only a base of others."""
+        return tuple(
+            f for f in self.features if not (isinstance(f, DateFeature) and f.since is None)
+        )
+
+    @cached_property
+    def base_first(self) -> tuple[Feature, ...]:
+        """The features, each date after the one that its days are counted from."""
+        sinces = {f.name: f.since for f in self.features if isinstance(f, DateFeature)}
+
+        def depth(name: str | None) -> int:
+            return 0 if name is None else 1 + depth(sinces.get(name))
+
+        return tuple(sorted(self.features, key=lambda feature: depth(feature.name)))
 
     @cached_property
     def example(self) -> Mapping[str, Value]:

@@ -5,8 +5,11 @@ from functools import partial
 from typing import Any
 
 from mlstack.contract.contract import Contract
+from mlstack.contract.days import is_day
 from mlstack.contract.features import (
+    BooleanFeature,
     CategoryFeature,
+    DateFeature,
     Feature,
     IntegerFeature,
     OrdinalFeature,
@@ -40,6 +43,12 @@ def _feature_schema(feature: Feature) -> dict[str, Any]:
         schema = {"type": "string", "enum": list(feature.values)}
     elif isinstance(feature, OrdinalFeature):
         schema = {"type": "integer", "minimum": 0, "maximum": len(feature.levels) - 1}
+    elif isinstance(feature, BooleanFeature):
+        schema = {"type": "boolean"}
+    elif isinstance(feature, DateFeature):
+        first, last = feature.range
+        bounds = {"formatMinimum": first, "formatMaximum": last}
+        schema = {"type": "string", "format": "date", **bounds}
     else:
         low, high = feature.range
         schema = {"type": feature.kind, "minimum": low, "maximum": high}
@@ -60,6 +69,10 @@ def describe(feature: Feature) -> str:
             text += f', or another text, which counts as "{feature.other}"'
     elif isinstance(feature, OrdinalFeature):
         text = "one of " + listing([f"{i} ({label})" for i, label in enumerate(feature.levels)])
+    elif isinstance(feature, BooleanFeature):
+        text = "true or false"
+    elif isinstance(feature, DateFeature):
+        text = "a date (YYYY-MM-DD) from {} to {}".format(*feature.range)
     else:
         kind = "a whole number" if isinstance(feature, IntegerFeature) else "a number"
         low, high = feature.range
@@ -130,6 +143,10 @@ class CustomerValidator:
 def _code(feature: Feature, value: Any) -> str:
     if isinstance(feature, CategoryFeature):
         return "unknown_category" if isinstance(value, str) else "wrong_type"
+    if isinstance(feature, DateFeature) and isinstance(value, str):
+        return "out_of_range" if is_day(value) else "wrong_format"
+    if isinstance(feature, BooleanFeature | DateFeature):
+        return "wrong_type"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "wrong_type"
     if isinstance(feature, IntegerFeature | OrdinalFeature) and value != int(value):

@@ -13,12 +13,15 @@ from pydantic import Field, model_validator
 
 from mlstack.contract.contract import Contract
 from mlstack.contract.customer_schema import Customer, describe
+from mlstack.contract.days import day_number, day_text, is_day
 from mlstack.contract.features import (
+    BooleanFeature,
     CategoryFeature,
+    ChoiceFeature,
+    DateFeature,
     Feature,
     Name,
     NumberFeature,
-    OrdinalFeature,
     Text,
     Value,
 )
@@ -26,8 +29,17 @@ from mlstack.contract.strict_yaml import Location, StrictModel, YamlFile
 from mlstack.errors import DriftError, echo, listing
 
 Number = int | float
-_UNION_MEMBERS = ("int", "float", "str", "constrained-int", "constrained-float")
+_UNION_MEMBERS = ("bool", "int", "float", "str", "constrained-int", "constrained-float")
 _CHANGE_KINDS = ("add", "multiply", "clip", "replace", "fix")
+_ALLOWED = {
+    "integer": ("add", "multiply", "clip", "fix"),
+    "number": ("add", "multiply", "clip", "fix"),
+    "ordinal": ("add", "clip", "replace", "fix"),
+    "category": ("replace", "fix"),
+    "boolean": ("replace", "fix"),
+    "date": ("add", "fix"),
+}
+"""Changes that suit each kind of feature."""
 
 
 class Replacement(StrictModel):
@@ -44,7 +56,7 @@ class Change(StrictModel):
     """
 
     add: Number | None = None
-    """For numbers and ordinals; an ordinal moves by that many levels."""
+    """For numbers, ordinals and dates; an ordinal moves by that many levels, a date by days."""
 
     multiply: Annotated[Number, Field(ge=0)] | None = None
     """For numbers; whole numbers stay whole."""
@@ -53,7 +65,7 @@ class Change(StrictModel):
     """For numbers and ordinals: the lowest and the highest value."""
 
     replace: Replacement | None = None
-    """For categories and ordinals."""
+    """For categories, ordinals and booleans."""
 
     fix: Value | None = None
     """For any feature: the value that affected customers get."""
@@ -156,11 +168,7 @@ def load_drift(contract: Contract, path: Path, name: str) -> Drift:
 
 def _fault(feature: Feature, change: Change) -> str | None:
     """Return why a change does not suit a feature, or None if it does."""
-    allowed: tuple[str, ...] = ("add", "multiply", "clip", "fix")
-    if isinstance(feature, OrdinalFeature):
-        allowed = ("add", "clip", "replace", "fix")
-    elif isinstance(feature, CategoryFeature):
-        allowed = ("replace", "fix")
+    allowed = _ALLOWED[feature.kind]
     if change.kind not in allowed:
         return f"a feature of kind {feature.kind} supports only {', '.join(allowed)}"
     whole = not isinstance(feature, NumberFeature)
@@ -170,7 +178,7 @@ def _fault(feature: Feature, change: Change) -> str | None:
     # Compare types too: 1.0 equals level 1 but is not a level.
     known = (
         {(type(value), value) for value in feature.values}
-        if isinstance(feature, CategoryFeature | OrdinalFeature)
+        if isinstance(feature, ChoiceFeature)
         else set()
     )
     if change.clip is not None:
@@ -186,7 +194,9 @@ def _fault(feature: Feature, change: Change) -> str | None:
 
 
 def _is_in_range(feature: Feature, value: Value) -> bool:
-    if isinstance(feature, CategoryFeature | OrdinalFeature) or isinstance(value, str):
+    if isinstance(feature, DateFeature):
+        return is_day(value) and feature.range[0] <= value <= feature.range[1]
+    if isinstance(feature, ChoiceFeature) or isinstance(value, bool | str):
         return False
     if isinstance(value, float) and feature.kind == "integer":
         return False
@@ -200,8 +210,12 @@ def _changed(feature: Feature, change: Change, value: Value | None) -> Value | N
         return None
     if change.replace is not None:
         return change.replace.to if value in change.replace.from_ else value
+    if isinstance(feature, DateFeature):
+        moved_to = day_number(str(value)) + int(change.add or 0)
+        first, last = map(day_number, feature.range)
+        return day_text(min(max(moved_to, first), last))
     assert not isinstance(value, str)  # noqa: S101 - `load_drifts` has checked it
-    assert not isinstance(feature, CategoryFeature)  # noqa: S101 - the same
+    assert not isinstance(feature, CategoryFeature | BooleanFeature)  # noqa: S101 - the same
     if change.clip is not None:
         low, high = change.clip
     else:

@@ -1,4 +1,4 @@
-"""The four kinds of features in a contract."""
+"""The kinds of features in a contract."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from mlstack.contract.days import DateFormat, Day
 from mlstack.contract.strict_yaml import StrictModel
 from mlstack.errors import echo
 
-Value = int | float | str
+Value = bool | int | float | str
 """A feature's value in a request."""
 
 # Names become keys of JSON and BSON documents, metric labels and parts of file names.
@@ -85,6 +86,11 @@ class CategoryFeature(_FeatureBase):
         """Display labels of `values`, in the same order."""
         return self.values
 
+    @property
+    def table_values(self) -> tuple[str, ...]:
+        """`values` as tables hold them."""
+        return self.values
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         _fill(self, "raw_values", {v: v for v in self.values if v != self.other})
@@ -113,6 +119,11 @@ class OrdinalFeature(_FeatureBase):
         """Display labels of `values`, in the same order."""
         return self.levels
 
+    @property
+    def table_values(self) -> tuple[int, ...]:
+        """`values` as tables hold them."""
+        return self.values
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if len(set(self.levels)) < len(self.levels):
@@ -121,11 +132,77 @@ class OrdinalFeature(_FeatureBase):
         return self
 
 
+class BooleanFeature(_FeatureBase):
+    """Yes or no: JSON's true or false, 1 or 0 in tables."""
+
+    kind: Literal["boolean"]
+    raw_values: dict[str, bool] = Field(default_factory=dict)
+    """Maps each raw value to true or false; by default `true` and `false` in three spellings."""
+    example: bool
+
+    @property
+    def values(self) -> tuple[bool, bool]:
+        """Both values that a request may contain."""
+        return (False, True)
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """Display labels of `values`, in the same order."""
+        return ("no", "yes")
+
+    @property
+    def table_values(self) -> tuple[int, int]:
+        """`values` as tables hold them."""
+        return (0, 1)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        words = {"true": True, "false": False}
+        spelled = (str.lower, str.capitalize, str.upper)
+        _fill(self, "raw_values", {spell(w): v for spell in spelled for w, v in words.items()})
+        _check_values(self.name, self.values, self.raw_values, self.example)
+        return self
+
+
+class DateFeature(_FeatureBase):
+    """A date, as the text YYYY-MM-DD.
+
+    A model sees the days since another date of the same customer, which are negative before it. A
+    date without `since` is only a base of others: it is no column of a model.
+    """
+
+    kind: Literal["date"]
+    range: tuple[Day, Day] = Field(strict=False)
+    """Bounds of the date itself, not of the days."""
+    since: Name | None = None
+    """Name of the date that days are counted from."""
+    format: DateFormat | None = None
+    """How raw cells write the date; None means YYYY-MM-DD, also with a time, which is left out."""
+    example: Day
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        low, high = self.range
+        if not low < high:
+            raise ValueError(f"the range of {self.name!r} is empty: {low} to {high}")
+        if not low <= self.example <= high:
+            raise ValueError(f"the example of {self.name!r} is outside its range")
+        return self
+
+
+ChoiceFeature = CategoryFeature | OrdinalFeature | BooleanFeature
+"""Features whose values are listed."""
+
 Feature = Annotated[
-    IntegerFeature | NumberFeature | CategoryFeature | OrdinalFeature,
+    IntegerFeature
+    | NumberFeature
+    | CategoryFeature
+    | OrdinalFeature
+    | BooleanFeature
+    | DateFeature,
     Field(discriminator="kind"),
 ]
-FEATURE_KINDS = ("integer", "number", "category", "ordinal")
+FEATURE_KINDS = ("integer", "number", "category", "ordinal", "boolean", "date")
 
 
 def _fill(model: StrictModel, field: str, default: Any) -> None:

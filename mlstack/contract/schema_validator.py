@@ -1,9 +1,10 @@
 """Check JSON values against a JSON schema, and describe each error in a sentence."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mlstack.contract.days import is_day
 from mlstack.errors import MAX_ERRORS, FieldError, echo, json_kind, json_pointer
 
 if TYPE_CHECKING:
@@ -21,6 +22,31 @@ class FieldRule:
 
     wanted: str
     code: Callable[[Any], str]
+
+
+class _FirstDay:
+    """The keyword `formatMinimum` of a date, which JSON schema itself does not have."""
+
+    def __init__(self, _: Mapping[str, Any], bound: str, __: Sequence[str | int]) -> None:
+        self._bound = bound
+
+    def validate(self, value: Any) -> None:
+        """Raise ValueError unless a text is a date within the bound."""
+        if isinstance(value, str) and not (is_day(value) and self._holds(value)):
+            raise ValueError
+
+    def _holds(self, day: str) -> bool:
+        return day >= self._bound
+
+
+class _LastDay(_FirstDay):
+    """The keyword `formatMaximum`."""
+
+    def _holds(self, day: str) -> bool:
+        return day <= self._bound
+
+
+_KEYWORDS: dict[str, Any] = {"formatMinimum": _FirstDay, "formatMaximum": _LastDay}
 
 
 class SchemaValidator:
@@ -49,8 +75,9 @@ class SchemaValidator:
         self._kinds = jsonschema_rs.ValidationErrorKind
         self._fields, self._unknown = fields, unknown
         self._item, self._items = item, items
-        self._one = jsonschema_rs.Draft202012Validator(schema)
-        self._many = jsonschema_rs.Draft202012Validator({"type": "array", "items": schema})
+        array = {"type": "array", "items": schema}
+        self._one = jsonschema_rs.Draft202012Validator(schema, keywords=_KEYWORDS)
+        self._many = jsonschema_rs.Draft202012Validator(array, keywords=_KEYWORDS)
 
     def faults(self, value: Any, *path: int) -> tuple[FieldError, ...]:
         """Return the errors of one object, at most `MAX_ERRORS`; none if it is valid.

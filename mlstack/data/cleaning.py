@@ -9,14 +9,17 @@ from numpy.typing import NDArray
 
 from mlstack.contract import (
     CategoryFeature,
+    ChoiceFeature,
     Contract,
+    DateFeature,
     Feature,
     IntegerFeature,
     NumberFeature,
-    OrdinalFeature,
 )
+from mlstack.contract.days import day_number, day_text
 from mlstack.data.canonical import canonical
 from mlstack.data.database import literal
+from mlstack.data.dates import EPOCH, NO_DAY, day_expression
 from mlstack.data.numbers import GROUPED_BY_POINTS, GUESS, PLAIN, read_numbers
 from mlstack.data.text_table import TextTable
 from mlstack.errors import DataError, DataFault, listing, shortened
@@ -137,11 +140,13 @@ class _Cleaning:
             self._say(f"left out: {count:,} rows {reason} (column {self._contract.target.raw!r})")
 
     def _feature(self, feature: Feature) -> NDArray[Any]:
-        if isinstance(feature, CategoryFeature | OrdinalFeature):
+        if isinstance(feature, ChoiceFeature):
             return self._category(feature)
+        if isinstance(feature, DateFeature):
+            return self._date(feature)
         return self._number(feature)
 
-    def _category(self, feature: CategoryFeature | OrdinalFeature) -> NDArray[Any]:
+    def _category(self, feature: ChoiceFeature) -> NDArray[Any]:
         raw = canonical(feature.raw)
         values = self._distinct_texts(feature.raw, dict[str, int | str](feature.raw_values))
         missing = self._missing - values.keys()
@@ -174,6 +179,21 @@ class _Cleaning:
                     )
                 )
         return values
+
+    def _date(self, feature: DateFeature) -> NDArray[Any]:
+        raw = canonical(feature.raw)
+        lacking = self._codes(raw, list(self._missing)) >= 0
+        self._check_missing(feature, lacking)
+        days = self._table.select(day_expression(self._table.cell(raw), feature.format))
+        given = self._kept & ~lacking
+        unread = given & (days == NO_DAY)
+        first, last = (day_number(day) - EPOCH for day in feature.range)
+        outside = given & ~unread & ~((days >= first) & (days <= last))
+        self._note(unread, raw, f"is not a date ({feature.format or 'YYYY-MM-DD'})")
+        self._note(outside, raw, f"is out of range: {feature.range[0]} to {feature.range[1]}")
+        codes, distinct = pd.factorize(np.where(given & ~unread & ~outside, days, NO_DAY))
+        texts = [None if day == NO_DAY else day_text(day + EPOCH) for day in distinct.tolist()]
+        return np.array(texts, dtype=object)[codes]
 
     def _number(self, feature: IntegerFeature | NumberFeature) -> NDArray[Any]:
         raw = canonical(feature.raw)

@@ -6,19 +6,24 @@ The simulators' images are built with these files, so that they do not need pand
 
 import json
 import random
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mlstack.command_line import run
 from mlstack.contract import (
+    BooleanFeature,
     CategoryFeature,
+    ChoiceFeature,
     Contract,
+    DateFeature,
     Feature,
     NumberFeature,
-    OrdinalFeature,
     Value,
     contract_files,
 )
 from mlstack.contract.customer_schema import Customer
+from mlstack.contract.days import day_number, day_text
 from mlstack.data.marginals import Marginals
 from mlstack.files import write_atomically
 from mlstack.settings import ROOT
@@ -50,10 +55,11 @@ class CustomerGenerator:
         ]
 
     def _draw_value(self, feature: Feature) -> Value:
-        if isinstance(feature, CategoryFeature):
-            return self._random.choice(feature.values)
-        if isinstance(feature, OrdinalFeature):
-            return self._random.choice(feature.values)
+        if isinstance(feature, ChoiceFeature):
+            values: Sequence[Value] = feature.values
+            return self._random.choice(values)
+        if isinstance(feature, DateFeature):
+            return day_text(self._random.randint(*map(day_number, feature.range)))
         if isinstance(feature, NumberFeature):
             return self._random.uniform(*feature.range)
         return self._random.randint(*feature.range)
@@ -80,15 +86,18 @@ def _clean_customers(contract: Contract, sample: Path) -> list[Customer]:
 
     rows = clean(read_raw(sample), contract)
     features = rows[list(contract.feature_names)].astype(object)
-    whole = {f.name for f in contract.features if not isinstance(f, NumberFeature)}
     return [
-        # pandas converts integers to floats in columns with missing values.
-        {
-            str(name): int(value) if name in whole and isinstance(value, float) else value
-            for name, value in row.items()
-        }
+        {f.name: _from_table(f, row[f.name]) for f in contract.features}
         for row in features.where(features.notna(), None).to_dict("records")
     ]
+
+
+def _from_table(feature: Feature, value: Any) -> Value | None:
+    """Convert a table's value to that of a customer."""
+    if value is None or isinstance(feature, NumberFeature | CategoryFeature | DateFeature):
+        return value  # type: ignore[no-any-return]  # the type that `clean` has given it
+    # pandas converts integers to floats in columns with missing values.
+    return bool(value) if isinstance(feature, BooleanFeature) else int(value)
 
 
 def main() -> None:

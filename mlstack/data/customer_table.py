@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from mlstack.contract import CategoryFeature, Contract, NumberFeature
+from mlstack.contract import CategoryFeature, Contract, DateFeature, NumberFeature
 
 
 def customer_table(
@@ -16,8 +16,9 @@ def customer_table(
     Other fields are left out, and an absent feature counts as missing.
 
     Returns:
-        The features, indexed as `customers`. Integers are int64 (float64 if a value is missing),
-        numbers float64, categories text; a missing value is NaN in a number and None in a category.
+        The features, indexed as `customers`. Integers, ordinals and booleans (1 or 0) are int64
+        (float64 if a value is missing), numbers float64, categories and dates text; a missing value
+        is NaN in a number and None in a text.
     """
     names = list(contract.feature_names)
     if isinstance(customers, pd.DataFrame):
@@ -29,7 +30,7 @@ def customer_table(
     columns = {}
     for feature in contract.features:
         values = given[feature.name]
-        if isinstance(feature, CategoryFeature):
+        if isinstance(feature, CategoryFeature | DateFeature):
             columns[feature.name] = values.astype(object).where(values.notna(), None)
             continue
         numbers = pd.to_numeric(values).astype("float64")

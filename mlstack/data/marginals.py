@@ -7,22 +7,26 @@ table. Simulators' images have no pandas, so only `Marginals.fit` needs it.
 
 import random
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from mlstack.contract import (
-    CategoryFeature,
+    ChoiceFeature,
     Contract,
+    DateFeature,
     Feature,
     NumberFeature,
-    OrdinalFeature,
     Value,
 )
 from mlstack.contract.customer_schema import Customer
+from mlstack.contract.days import day_number, day_text
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_EPOCH = "1970-01-01"
+"""Base of a date that has no other one."""
 
 _QUANTILES = tuple((i + 0.5) / 100 for i in range(100))
 """The lowest and highest values, which may name somebody, are left out."""
@@ -38,7 +42,7 @@ class Marginal(BaseModel):
     shares: tuple[float, ...] = ()
     """Share of each of the contract's values among the others, in the contract's order."""
     quantiles: tuple[float, ...] = ()
-    """Equally likely numbers, ascending."""
+    """Equally likely numbers, ascending; of a date, days since its base."""
 
 
 class Marginals(BaseModel):
@@ -53,7 +57,7 @@ class Marginals(BaseModel):
     @classmethod
     def fit(cls, rows: "pd.DataFrame", contract: Contract) -> Self:
         """Describe clean rows."""
-        features = {f.name: _fit(rows[f.name], f) for f in contract.features}
+        features = {f.name: _fit(rows, f) for f in contract.features}
         return cls(contract=contract.digest, features=features)
 
     def text(self) -> str:
@@ -61,25 +65,47 @@ class Marginals(BaseModel):
         return self.model_dump_json(exclude_defaults=True)
 
     def draw(self, contract: Contract, chance: random.Random) -> Customer:
-        """Draw a valid customer, each feature independently of the others."""
-        return {f.name: _draw(f, self.features[f.name], chance) for f in contract.features}
+        """Draw a valid customer, each feature independently of the others.
+
+        Only a date depends on its base, as a model sees the days between them.
+        """
+        customer: Customer = {}
+        for feature in contract.base_first:
+            base = None
+            if isinstance(feature, DateFeature):
+                base = customer[feature.since] if feature.since else _EPOCH
+            customer[feature.name] = _draw(feature, self.features[feature.name], chance, base)
+        return {name: customer[name] for name in contract.feature_names}
 
 
-def _fit(column: "pd.Series[Any]", feature: Feature) -> Marginal:
+def _fit(rows: "pd.DataFrame", feature: Feature) -> Marginal:
+    column = rows[feature.name]
     missing = float(column.isna().mean())
     given = column.dropna()
-    if isinstance(feature, CategoryFeature | OrdinalFeature):
+    if isinstance(feature, ChoiceFeature):
         counted = given.value_counts(normalize=True).to_dict()
         shares = tuple(round(float(counted.get(value, 0)), 6) for value in feature.values)
         return Marginal(missing=missing, shares=shares)
+    if isinstance(feature, DateFeature):
+        from mlstack.data.dates import days_since  # noqa: PLC0415 - needs pandas, see above
+
+        given = days_since(rows, feature, _EPOCH).dropna()
     numbers = given.astype("float64").quantile(list(_QUANTILES)) if len(given) else ()
     return Marginal(missing=missing, quantiles=tuple(float(f"{n:.12g}") for n in numbers))
 
 
-def _draw(feature: Feature, marginal: Marginal, chance: random.Random) -> Value | None:
+def _draw(
+    feature: Feature, marginal: Marginal, chance: random.Random, base: Value | None
+) -> Value | None:
     if chance.random() < marginal.missing:
         return None
-    if isinstance(feature, CategoryFeature | OrdinalFeature):
+    if isinstance(feature, DateFeature):
+        first, last = map(day_number, feature.range)
+        if base is None or not marginal.quantiles:
+            return day_text(chance.randint(first, last))
+        days = round(_between(marginal.quantiles, chance.random()))
+        return day_text(min(max(day_number(str(base)) + days, first), last))
+    if isinstance(feature, ChoiceFeature):
         values: Sequence[Value] = feature.values
         return chance.choices(values, marginal.shares)[0]
     low, high = feature.range

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mlstack.contract import CategoryFeature, Contract
+from mlstack.contract import CategoryFeature, Contract, DateFeature
+from mlstack.contract.days import day_number
+from mlstack.data.dates import days_since
 
 Matrix = NDArray[np.float32]
 
@@ -15,20 +17,24 @@ Matrix = NDArray[np.float32]
 class Encoder:
     """Encodes customers by a contract.
 
-    Numbers and ordinals take one column each, categories one column per value (one-hot). A missing
-    value is NaN in every column of its feature.
+    Numbers, ordinals and booleans take one column each, dates one with the days since their base,
+    categories one per value (one-hot). A missing value is NaN in every column of its feature.
     """
 
     def __init__(self, contract: Contract) -> None:
         columns: list[str] = []
         self._numeric: list[tuple[str, int]] = []
         self._one_hot: list[tuple[str, int, dict[Any, int], int]] = []
-        for feature in contract.features:
+        self._dates: list[tuple[DateFeature, int]] = []
+        for feature in contract.model_features:
             start = len(columns)
             if isinstance(feature, CategoryFeature):
                 columns += [f"{feature.name}={value}" for value in feature.values]
                 codes = {value: start + i for i, value in enumerate(feature.values)}
                 self._one_hot.append((feature.name, start, codes, len(columns)))
+            elif isinstance(feature, DateFeature):
+                columns.append(feature.name)
+                self._dates.append((feature, start))
             else:
                 columns.append(feature.name)
                 self._numeric.append((feature.name, start))
@@ -47,6 +53,12 @@ class Encoder:
             for name, column in self._numeric:
                 value = customer.get(name)
                 row[column] = np.nan if value is None else value
+            for date, column in self._dates:
+                day, base = customer.get(date.name), customer.get(date.since or "")
+                if day is None or base is None:
+                    row[column] = np.nan
+                else:
+                    row[column] = day_number(day) - day_number(base)
             for name, start, codes, end in self._one_hot:
                 value = customer.get(name)
                 if value is None:
@@ -61,6 +73,8 @@ class Encoder:
         matrix = np.empty((len(frame), len(self.columns)), dtype=np.float32)
         for name, column in self._numeric:
             matrix[:, column] = frame[name].to_numpy(dtype=np.float32, na_value=np.nan)
+        for date, column in self._dates:
+            matrix[:, column] = days_since(frame, date)
         for name, start, codes, end in self._one_hot:
             values = frame[name]
             missing = values.isna().to_numpy()

@@ -19,8 +19,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2
 
-from mlstack.contract import CategoryFeature, Contract, Feature, OrdinalFeature
+from mlstack.contract import ChoiceFeature, Contract, DateFeature, Feature
 from mlstack.contract.prediction_fields import PREDICTION
+from mlstack.data.dates import days_since
 from mlstack.errors import TooFewRows
 from mlstack.quality.distances import constant_value, equals, jensen_shannon, wasserstein
 from mlstack.quality.results import ColumnDrift, Method
@@ -72,7 +73,7 @@ class ComparedColumn:
 
 @dataclass(frozen=True, slots=True)
 class DriftResult:
-    """Drift of all features, in the contract's order, and numbers of rows compared."""
+    """Drift of what a model sees, in the contract's order, and numbers of rows compared."""
 
     features: tuple[ColumnDrift, ...]
     rows: int
@@ -113,21 +114,25 @@ def threshold(method: Method, rows: int, reference_rows: int, categories: int = 
 
 def comparison_method(feature: Feature) -> Method:
     """Return the distance used to compare a feature."""
-    categorical = isinstance(feature, CategoryFeature | OrdinalFeature)
-    return "jensenshannon" if categorical else "wasserstein"
+    return "jensenshannon" if isinstance(feature, ChoiceFeature) else "wasserstein"
 
 
 def with_labels(rows: pd.DataFrame, contract: Contract) -> pd.DataFrame:
     """Convert features to the types that Evidently compares and reports show.
 
-    Numbers become float64, categories and ordinals labels, `MISSING` for a missing value. Infinity
-    counts as missing, because no distance to it can be computed. Other columns are kept.
+    Numbers become float64, dates the days since their base, listed values their labels, `MISSING`
+    for a missing one. Infinity counts as missing, because no distance to it can be computed. Other
+    columns are kept.
     """
     columns = {}
-    for feature in contract.features:
+    for feature in contract.model_features:
         values = rows[feature.name]
-        if isinstance(feature, CategoryFeature | OrdinalFeature):
-            labels: Mapping[object, str] = dict(zip(feature.values, feature.labels, strict=True))
+        if isinstance(feature, DateFeature):
+            columns[feature.name] = days_since(rows, feature)
+        elif isinstance(feature, ChoiceFeature):
+            labels: Mapping[object, str] = dict(
+                zip(feature.table_values, feature.labels, strict=True)
+            )
             known = values.map(labels).astype(object)
             columns[feature.name] = known.where(values.notna(), MISSING)
         else:
@@ -176,7 +181,7 @@ class DriftDetector:
         _check_rows(current, "there are only")
         names = list(self._contract.feature_names)
         rows = with_labels(current[names].reset_index(drop=True), self._contract)
-        methods = {feature.name: comparison_method(feature) for feature in self._contract.features}
+        methods = {f.name: comparison_method(f) for f in self._contract.model_features}
         return DriftResult(
             features=self._compare(rows, methods),
             rows=len(rows),

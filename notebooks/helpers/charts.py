@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 from scipy.stats import binomtest
 
-from mlstack.contract import CategoryFeature, Feature, OrdinalFeature
+from mlstack.contract import ChoiceFeature, Feature
 from model_orchestration.plots import ACCENT, ALARM, INK, SOFT, style_axes
 
 _DPI = 80
@@ -48,8 +48,8 @@ def groups(feature: Feature, values: "pd.Series") -> "pd.Series":
         A categorical: the feature's labels; or, for a number, its values if there are few,
         otherwise eight quantile ranges.
     """
-    if isinstance(feature, CategoryFeature | OrdinalFeature):
-        named = values.map(dict(zip(feature.values, feature.labels, strict=True)))
+    if isinstance(feature, ChoiceFeature):
+        named = values.map(dict(zip(feature.table_values, feature.labels, strict=True)))
         return named.astype(pd.CategoricalDtype(list(feature.labels), ordered=True))
     distinct = np.unique(values.dropna())
     if len(distinct) <= _MAX_VALUES:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mlstack.contract import CategoryFeature, Contract, OrdinalFeature
+from mlstack.contract import ChoiceFeature, Contract
 from mlstack.data.dataset import clean
 from mlstack.errors import DataError, DataFault
 
@@ -161,7 +161,7 @@ def _describe(raw: pd.DataFrame, contracts: Sequence[Contract]) -> Iterator[Colu
         feature = features.get(name)
         if name in targets:
             yield Column(name, "target")
-        elif isinstance(feature, CategoryFeature | OrdinalFeature):
+        elif isinstance(feature, ChoiceFeature):
             yield Column(name, "category")
         elif feature is not None:
             yield Column(name, "number", _number_format(texts))

@@ -220,8 +220,9 @@ def _show_monitoring(stack: RunningStack, contract: Contract) -> None:
     )
     gauges = stack.gauges()
     say(
-        f"   {gauges.rows} rows in the window, {len(gauges.features)} of {len(contract.features)} "
-        f"features drifted: {'drift' if gauges.drifted else 'no drift'}"
+        f"   {gauges.rows} rows in the window, {len(gauges.features)} of "
+        f"{len(contract.model_features)} features drifted: "
+        f"{'drift' if gauges.drifted else 'no drift'}"
     )
 
 

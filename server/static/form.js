@@ -7,7 +7,15 @@ const byId = (id) => document.getElementById(id);
 function valueOf(field) {
   const text = field.querySelector("input, select").value;
   if (text === "") return undefined;
-  return field.dataset.kind === "category" ? text : Number(text);
+  switch (field.dataset.kind) {
+    case "category":
+    case "date":
+      return text;
+    case "boolean":
+      return text === "true";
+    default:
+      return Number(text);
+  }
 }
 
 function customer() {

@@ -6,7 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mlstack.contract import CategoryFeature, Contract, Feature, IntegerFeature, OrdinalFeature
+from mlstack.contract import (
+    BooleanFeature,
+    CategoryFeature,
+    Contract,
+    DateFeature,
+    Feature,
+    IntegerFeature,
+    OrdinalFeature,
+)
 from mlstack.errors import MAX_ERRORS
 from tests.support.contracts import CONTRACTS
 
@@ -71,7 +79,7 @@ def _invalid(
 def _bad_features(contract: Contract) -> Iterator[BadRequest]:
     for feature in contract.features:
         name, good = feature.name, dict(contract.example)
-        for kind, value, fault in _bad_values(feature):
+        for kind, value, fault in bad_values(feature):
             yield _invalid(f"{name} is {kind}", {**good, name: value}, {f"/{name}": fault})
         if not feature.may_be_missing:
             without = {key: value for key, value in good.items() if key != name}
@@ -87,7 +95,12 @@ def _bad_features(contract: Contract) -> Iterator[BadRequest]:
             yield BadRequest(f"{name}: {code} {text[-8:]}", 400, code, body.encode())
 
 
-def _bad_values(feature: Feature) -> Iterator[tuple[str, Any, str]]:
+def bad_values(feature: Feature) -> Iterator[tuple[str, Any, str]]:
+    """Yield values that a feature never takes: name, value and code of the error."""
+    if isinstance(feature, BooleanFeature):
+        yield "a text", "true", "wrong_type"
+        yield "a number", 1, "wrong_type"
+        return
     yield "true", True, "wrong_type"
     yield "an array", [1], "wrong_type"
     yield "an object", {"a": 1}, "wrong_type"
@@ -95,12 +108,23 @@ def _bad_values(feature: Feature) -> Iterator[tuple[str, Any, str]]:
         yield "null", None, "wrong_type"
     if isinstance(feature, CategoryFeature):
         yield "a number", 1, "wrong_type"
+        if feature.other is not None:
+            return
         yield "an unknown category", "no such value", "unknown_category"
         yield "a category in the wrong case", feature.values[0].swapcase(), "unknown_category"
         yield "a category with a space", f"{feature.values[0]} ", "unknown_category"
         yield "an empty text", "", "unknown_category"
         yield "a text of 10,000 characters", "x" * 10_000, "unknown_category"
         yield "markup", "<script>alert(1)</script>", "unknown_category"
+        return
+    if isinstance(feature, DateFeature):
+        yield "a number", 20240229, "wrong_type"
+        yield "a day that does not exist", "2023-02-29", "wrong_format"
+        yield "a date without hyphens", "20240229", "wrong_format"
+        yield "a date with a time", "2024-02-29T00:00", "wrong_format"
+        yield "a year of five digits", "12024-02-29", "wrong_format"
+        yield "before its range", "0001-01-01", "out_of_range"
+        yield "after its range", "9999-12-31", "out_of_range"
         return
     yield "a number as text", str(feature.example), "wrong_type"
     yield "a text", "x", "wrong_type"

@@ -42,6 +42,29 @@ features:
     example: home
     raw: Country
     raw_values: {DE: home, AT: near, CH: near}
+  - name: insured
+    kind: boolean
+    missing: allow
+    meaning: Whether it is insured
+    example: true
+    raw: Insured
+    raw_values: {Y: true, N: false}
+  - name: delivered
+    kind: date
+    range: [2020-01-01, 2030-12-31]
+    since: ordered
+    missing: allow
+    meaning: Day of delivery
+    example: 2024-02-29
+    raw: Delivered
+    format: "%d.%m.%Y"
+  - name: ordered
+    kind: date
+    range: [2020-01-01, 2030-12-31]
+    missing: allow
+    meaning: Day of the order
+    example: 2024-02-27
+    raw: Ordered
 """
 
 

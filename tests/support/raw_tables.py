@@ -1,10 +1,12 @@
 """Raw tables made from a contract."""
 
 import random
+from datetime import date
 
 import pandas as pd
 
-from mlstack.contract import CategoryFeature, Contract, Feature, NumberFeature, OrdinalFeature
+from mlstack.contract import ChoiceFeature, Contract, DateFeature, Feature, NumberFeature
+from mlstack.contract.days import day_number, day_text
 
 
 def raw_table(contract: Contract, rows: int, seed: int = 1) -> pd.DataFrame:
@@ -20,8 +22,11 @@ def raw_table(contract: Contract, rows: int, seed: int = 1) -> pd.DataFrame:
 
 
 def _raw_value(feature: Feature, chance: random.Random) -> str:
-    if isinstance(feature, CategoryFeature | OrdinalFeature):
+    if isinstance(feature, ChoiceFeature):
         return chance.choice(list(feature.raw_values))
+    if isinstance(feature, DateFeature):
+        day = day_text(chance.randint(*map(day_number, feature.range)))
+        return date.fromisoformat(day).strftime(feature.format or "%Y-%m-%d")
     low, high = feature.range
     if isinstance(feature, NumberFeature):
         return str(round(chance.uniform(low, high), 3))

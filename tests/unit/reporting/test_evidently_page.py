@@ -5,11 +5,14 @@ import re
 import pytest
 
 from mlstack.contract import Contract, IntegerFeature, NumberFeature
+from mlstack.data.customer_generator import CustomerGenerator
+from mlstack.data.customer_table import customer_table
 from mlstack.quality.drift import DriftDetector, with_labels
 from mlstack.quality.results import MIN_OUTCOMES
 from reporting.evidently_page import _drift, drift_html
 from tests.support.contracts import CONTRACTS
 from tests.support.customers import contract_named, customers, with_outcomes
+from tests.support.every_kind import every_kind
 
 MIB = 1024**2
 _LOADED = re.compile(r"""<(?:script|link|img)[^>]+(?:src|href)=["']?(https?:)?//""", re.IGNORECASE)
@@ -83,3 +86,13 @@ def test_page_agrees_with_the_figures_on_extreme_columns() -> None:
     page = drift_html(contract, reference, current)
     assert f"{huge} (in units of 1e+30" in page
     assert "another value" in page
+
+
+def test_page_shows_dates_and_booleans() -> None:
+    """They are compared as the model sees them, days as numbers, and booleans by label."""
+    contract = every_kind()
+    rows = customer_table(CustomerGenerator(contract, seed=1).draw(400), contract)
+    rows = rows.assign(prediction=0.5, target=float("nan"))
+    page = drift_html(contract, rows, rows)
+    assert "delivered" in page
+    assert "insured" in page

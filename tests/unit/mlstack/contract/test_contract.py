@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from mlstack.contract import CategoryFeature, Contract, OrdinalFeature, yaml_loader
+from mlstack.contract import (
+    CategoryFeature,
+    Contract,
+    IntegerFeature,
+    NumberFeature,
+    OrdinalFeature,
+    yaml_loader,
+)
 from mlstack.errors import ContractError
 from mlstack.settings import ROOT
 from tests.support.wide_contracts import many_values
@@ -59,6 +66,7 @@ def test_example_has_only_allowed_values(contract: Contract) -> None:
         if isinstance(feature, CategoryFeature | OrdinalFeature):
             assert value in feature.values
         else:
+            assert isinstance(feature, IntegerFeature | NumberFeature)
             assert feature.range[0] <= float(value) <= feature.range[1]
 
 
