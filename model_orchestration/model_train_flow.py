@@ -13,6 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from mlstack.contract import Contract
 from mlstack.data import dataset
 from mlstack.data.feature_store import FeatureStore
+from mlstack.data.kept_tables import KeptTables
 from mlstack.data.marginals import Marginals
 from mlstack.errors import listing
 from mlstack.quality.results import explain_outcomes
@@ -50,8 +51,11 @@ def model_tuning_and_uploading(contract: str, trials: int, seed: int | None = No
 
 @task(cache_policy=NO_CACHE)
 def load(contract: Contract) -> bytes:
-    """Read the raw table from the feature store."""
-    raw = FeatureStore(Settings.load().feature_store_bucket).download(contract.data.key)
+    """Read the raw table from the feature store, and keep it by its digest."""
+    settings = Settings.load()
+    store = FeatureStore(settings.feature_store_bucket)
+    raw = store.download(contract.data.key)
+    KeptTables(settings).keep(raw, store)
     get_run_logger().info("%s: %.1f MB of raw data", contract.data.key, len(raw) / 1e6)
     return raw
 

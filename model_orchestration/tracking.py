@@ -21,8 +21,18 @@ from mlflow.exceptions import MlflowException
 
 from mlstack.contract import Contract
 from mlstack.contract.prediction_fields import PREDICTION
+from mlstack.data.kept_tables import table_key
 from mlstack.data.marginals import Marginals
-from mlstack.model.mlflow_api import BEST_RUN, PARENT_TAG, SEARCH_TAG, connect, explain, run_address
+from mlstack.model.mlflow_api import (
+    BEST_RUN,
+    DATA_KEY_TAG,
+    DATA_TAG,
+    PARENT_TAG,
+    SEARCH_TAG,
+    connect,
+    explain,
+    run_address,
+)
 from mlstack.quality.reference import REFERENCE_FILE
 from mlstack.revision import git_revision
 from model_orchestration import plots
@@ -209,7 +219,8 @@ class SearchTracking:
 def provenance(raw: bytes, contract: Contract) -> dict[str, str]:
     """Return tags that identify a search's raw data, contract, code and libraries."""
     return {
-        "data_sha256": hashlib.sha256(raw).hexdigest(),
+        DATA_TAG: hashlib.sha256(raw).hexdigest(),
+        DATA_KEY_TAG: table_key(raw),
         "contract": contract.name,
         "contract_digest": contract.digest,
         "git_revision": git_revision(),

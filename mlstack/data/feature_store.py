@@ -5,8 +5,10 @@ same code works with moto, LocalStack and AWS.
 """
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
 
@@ -21,6 +23,8 @@ _SHA256 = "sha256"
 """Metadata key of a table's digest; for multipart uploads the ETag is not a digest."""
 
 _HEAD = 64 * 1024
+
+_EMULATOR = "AWS_ENDPOINT_URL"
 
 AWS_CONFIG = Config(
     connect_timeout=5, read_timeout=60, retries={"mode": "standard", "max_attempts": 5}
@@ -95,17 +99,26 @@ class FeatureStore:
             self._put(key, path)
             return True
 
-    def keys(self, folder: str) -> list[str]:
-        """List the keys that begin with a text, in order; none if there is no bucket."""
+    def objects(self, prefix: str) -> dict[str, datetime]:
+        """List the keys that begin with a text, and their times; none if there is no bucket."""
         listing = self._s3.get_paginator("list_objects_v2")
-        with self._failures(folder):
+        with self._failures(prefix):
             try:
-                pages = listing.paginate(Bucket=self._bucket, Prefix=folder)
-                return [found["Key"] for page in pages for found in page.get("Contents", [])]
+                pages = listing.paginate(Bucket=self._bucket, Prefix=prefix)
+                return {
+                    found["Key"]: found["LastModified"]
+                    for page in pages
+                    for found in page.get("Contents", [])
+                }
             except ClientError as error:
                 if _status(error) != HTTPStatus.NOT_FOUND:
                     raise
-                return []
+                return {}
+
+    def remove(self, key: str) -> None:
+        """Remove a table if it exists."""
+        with self._failures(key):
+            self._s3.delete_object(Bucket=self._bucket, Key=key)
 
     def download(self, key: str) -> bytes:
         """Download a table, which must exist."""
@@ -149,6 +162,11 @@ class FeatureStore:
             ) from error
         except BotoCoreError as error:
             raise StoreUnreachable(f"the feature store cannot be reached: {error}") from error
+
+
+def durable_bucket(bucket: str) -> str | None:
+    """Return the address of a bucket in AWS itself; None if an emulator has it, which forgets."""
+    return f"s3://{bucket}" if bucket and not os.environ.get(_EMULATOR) else None
 
 
 def _digest(path: Path) -> str:

@@ -33,7 +33,7 @@ def _download(address: S3Address) -> bytes:
     if not address.key.endswith("/") and store.has(address.key):
         return store.download(address.key)
     folder = f"{address.key.rstrip('/')}/"
-    names = (key.removeprefix(folder) for key in store.keys(folder))
+    names = (key.removeprefix(folder) for key in store.objects(folder))
     found = {name: store.download(folder + name) for name in names if is_table_file(name)}
     if not found:
         raise SettingsError(

@@ -17,6 +17,7 @@ from mlstack.contract import Contract
 from mlstack.contract.contract import PublicData
 from mlstack.data.dataset import check_table, read_raw
 from mlstack.data.feature_store import FeatureStore
+from mlstack.data.kept_tables import FOLDER, KeptTables
 from mlstack.data.table_source import read_source
 from mlstack.errors import DataError, DataFault, SettingsError
 from mlstack.files import write_atomically
@@ -56,6 +57,14 @@ def ensure_table(
         SettingsError: `DATA_FILE` does not exist, or no table is available.
         FeatureStoreError: S3 cannot be reached or rejects a request.
     """
+    table = _ensure_current(settings, contract, store, say)
+    KeptTables(settings).keep(table.path.read_bytes(), store)
+    return table
+
+
+def _ensure_current(
+    settings: Settings, contract: Contract, store: FeatureStore, say: Callable[[str], None]
+) -> RawTable:
     key = contract.data.key
     address = store.address(key)
     if settings.data_file is not None:
@@ -89,13 +98,18 @@ def has_table(settings: Settings) -> bool:
     return any(_folder(settings).glob("*.json"))
 
 
+def current_tables(settings: Settings) -> list[RawTable]:
+    """List the tables on which contracts train now."""
+    return [_read_record(path) for path in sorted(_folder(settings).glob("*.json"))]
+
+
 def restore_tables(settings: Settings, store: FeatureStore, say: Callable[[str], None]) -> None:
     """Upload every table that the feature store has lost.
 
     Raises FeatureStoreError if S3 cannot be reached or rejects a request.
     """
-    for path in sorted(_folder(settings).glob("*.json")):
-        table = _read_record(path)
+    KeptTables(settings).restore(store, say)
+    for table in current_tables(settings):
         if store.add(table.key, table.path):
             say(f"restored {_describe(table)} to {store.address(table.key)}")
 
@@ -127,18 +141,19 @@ def _load_copy(settings: Settings, key: str) -> RawTable | None:
 
 def _read_record(record: Path) -> RawTable:
     table = RawTable.model_validate_json(record.read_bytes())
-    # Beside its record, even in a folder that was renamed since.
-    return table.model_copy(update={"path": record.with_suffix(".csv")})
+    kept = record.parent / FOLDER / table.path.name
+    # In this folder, even if it was renamed since; releases before kept it beside its record.
+    return table.model_copy(update={"path": kept if kept.exists() else record.with_suffix(".csv")})
 
 
 def _save_copy(
     settings: Settings, key: str, content: bytes, origin: str, *, synthetic: bool = False
 ) -> RawTable:
     record = _record_path(settings, key)
-    table = RawTable(path=record.with_suffix(".csv"), key=key, origin=origin, synthetic=synthetic)
-    # The user's table may be private.
-    write_atomically(table.path, content, mode=0o600)
+    path = KeptTables(settings).save(content)
+    table = RawTable(path=path, key=key, origin=origin, synthetic=synthetic)
     write_atomically(record, table.model_dump_json(indent=2).encode())
+    record.with_suffix(".csv").unlink(missing_ok=True)
     return table
 
 

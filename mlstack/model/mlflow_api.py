@@ -29,6 +29,12 @@ PARENT_TAG = "mlflow.parentRunId"
 SEARCH_TAG = "search"
 """Tag of all runs of a search; its value is the search's name."""
 
+DATA_TAG = "data_sha256"
+"""Tag of a search's runs: SHA-256 of the raw table."""
+
+DATA_KEY_TAG = "data_key"
+"""Tag of a search's runs: the raw table's key in the feature store."""
+
 BEST_RUN = "best_run_id"
 """Tag of a search's run: the winner's run id."""
 

@@ -1,4 +1,4 @@
-"""Back up MongoDB's documents, the quarantine and the deployment record.
+"""Back up MongoDB's documents, the quarantine, the tables and the deployment record.
 
 Documents are saved unchanged as BSON, about a thousand per archive member. Model copies are
 omitted, because servers download them from MLflow again.
@@ -12,13 +12,16 @@ import bson
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 
+from mlstack.data.kept_tables import KeptTables
 from mlstack.deployment.record import DeploymentState
 from mlstack.files import write_atomically
 from mlstack.prediction_log.mongo_database import open_database
 from mlstack.prediction_log.quarantine import DATABASE, Quarantine
+from mlstack.settings import Settings
 from operations.backup.archive import ArchiveWriter
 
 _DOCUMENTS, _DEPLOYMENTS, _QUARANTINE = "mongodb", "state", "quarantine"
+_TABLES = "data"
 _BATCH = 1000
 _RAW = CodecOptions(document_class=RawBSONDocument)
 # The record comes last, because servers start once it exists.
@@ -80,6 +83,30 @@ def restore_quarantine(quarantine: Quarantine, folder: Path) -> dict[str, int]:
     for path in (folder / _QUARANTINE).glob("*"):
         write_atomically(quarantine.folder / path.name, path.read_bytes())
     return {"quarantine": quarantine.count()}
+
+
+def save_tables(settings: Settings, archive: ArchiveWriter) -> dict[str, int]:
+    """Add the tables that runs were trained on, and which of them are current."""
+    folder = settings.state_path / _TABLES
+    # Tables first, so that each one that is current is in the backup.
+    tables = [*KeptTables(settings).paths(), *sorted(folder.glob("*.csv"))]
+    for path in [*tables, *sorted(folder.glob("*.json"))]:
+        archive.add_file(f"{_TABLES}/{path.relative_to(folder)}", path)
+    return {"tables": len(tables)}
+
+
+def restore_tables(state: Path, folder: Path) -> dict[str, int]:
+    """Write a backup's tables into the state folder; return their number.
+
+    The feature store gets them from there. A contract that has a table here keeps it.
+    """
+    saved = folder / _TABLES
+    files = {path.relative_to(saved): path for path in sorted(saved.rglob("*")) if path.is_file()}
+    tables = [name for name in files if name.suffix != ".json"]
+    for name in [*tables, *(name for name in files if name.suffix == ".json")]:
+        if not (state / _TABLES / name).exists():
+            write_atomically(state / _TABLES / name, files[name].read_bytes(), mode=0o600)
+    return {"tables": len(tables)}
 
 
 def save_deployments(state: Path, archive: ArchiveWriter) -> dict[str, int]:

@@ -7,11 +7,17 @@ from datetime import UTC, datetime
 from typing import IO
 
 from mlstack import command_line
+from mlstack.data.feature_store import durable_bucket
 from mlstack.errors import MlstackError
 from mlstack.prediction_log.quarantine import Quarantine
 from mlstack.settings import Settings
 from operations.backup.archive import ArchiveWriter, BackupError, Manifest
-from operations.backup.contents import save_deployments, save_documents, save_quarantine
+from operations.backup.contents import (
+    save_deployments,
+    save_documents,
+    save_quarantine,
+    save_tables,
+)
 from operations.backup.mlflow_files import MlflowFiles
 from operations.maintenance import maintenance
 
@@ -40,8 +46,12 @@ def create_backup(settings: Settings, stream: IO[bytes], say: Callable[[str], ob
             **save_quarantine(Quarantine(settings.quarantine_path), archive),
             **mlflow.save(archive),
         }
+        tables_elsewhere = durable_bucket(settings.feature_store_bucket)
+        if tables_elsewhere is None:
+            # After MLflow: a run's table is kept before the run begins.
+            counts |= save_tables(settings, archive)
         version = importlib.metadata.version("mlflow-skinny")
-        return archive.finish(began, version, mlflow.elsewhere, counts)
+        return archive.finish(began, version, mlflow.elsewhere, counts, tables_elsewhere)
 
 
 def main() -> None:
@@ -54,6 +64,8 @@ def main() -> None:
     _say(f"backup {manifest}")
     if manifest.artifacts_elsewhere is not None:
         _say(f"artifacts in {manifest.artifacts_elsewhere} are not part of the backup")
+    if manifest.tables_elsewhere is not None:
+        _say(f"tables in {manifest.tables_elsewhere} are not part of the backup")
 
 
 def _say(line: str) -> None:

@@ -15,6 +15,7 @@ from operations.backup.contents import (
     restore_deployments,
     restore_documents,
     restore_quarantine,
+    restore_tables,
 )
 from operations.backup.mlflow_files import MlflowFiles
 from operations.maintenance import maintenance
@@ -45,9 +46,11 @@ def restore_backup(settings: Settings, stream: IO[bytes]) -> Manifest:
                 **mlflow.restore(folder),
                 **restore_documents(settings.mongo_uri, folder),
                 **restore_quarantine(Quarantine(settings.quarantine_path), folder),
+                **restore_tables(settings.state_path, folder),
             }
-            # A backup of an earlier release has no quarantine.
-            if wrong := restored.items() - {"quarantine": 0, **manifest.counts}.items():
+            # A backup of an earlier release has no quarantine and no tables.
+            counts = {"quarantine": 0, "tables": 0, **manifest.counts}
+            if wrong := restored.items() - counts.items():
                 raise BackupError(f"the counts differ from the backup's: {sorted(wrong)}")
             # Last, because servers start once the deployment record exists.
             restore_deployments(settings.state_path, folder)

@@ -18,6 +18,7 @@ from operations.retention.local_files import (
     prune_quarantine,
 )
 from operations.retention.removal import Removal
+from operations.retention.tables import prune_tables
 from operations.retention.tracking import prune_tracking
 
 _PATIENCE_SECONDS = 3600.0
@@ -25,6 +26,7 @@ _PATIENCE_SECONDS = 3600.0
 
 _PARTS: tuple[Callable[[Settings, datetime], list[Removal]], ...] = (
     prune_tracking,
+    prune_tables,
     prune_database,
     prune_copies,
     prune_logs,
