@@ -31,6 +31,10 @@ service :=
 RUN_ID :=
 # file that `make restore` reads
 BACKUP :=
+# table, column to predict and, if it is not to be the file's, name of what `make contract` drafts
+DATA :=
+TARGET :=
+NAME :=
 # entry that `make quarantine` stores again, or all
 REPLAY :=
 # drift of the contract that `make demo-drift` sends; empty: the first one
@@ -85,6 +89,10 @@ help: ## List the targets
 .PHONY: demo
 demo: $(RUNTIME) ## Start everything from scratch without Docker: services, data, training, predictions
 	@$(LOADED) embedded -m operations.demo.demo
+
+.PHONY: contract
+contract: $(RUNTIME) ## Draft contracts/NAME.yaml from your own table (DATA=path TARGET=column)
+	@$(LOADED) "$(env)" -m operations.contract_draft "$${DATA:-}" "$${TARGET:-}" "$${NAME:-}"
 
 .PHONY: demo-drift
 demo-drift: $(PACKAGES) ## Send changed customers to the running stack and show what detects them, and when (DRIFT=...)

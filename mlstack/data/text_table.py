@@ -136,6 +136,10 @@ class TextTable:
         result = self._database.execute(query).fetchnumpy()
         return np.asarray(result["row"]), np.asarray(result["value"])
 
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run a query on the table `cells`."""
+        return self._database.execute(sql).fetchall()
+
     def fault(self, reason: str, column: str, bad: NDArray[np.bool_]) -> DataFault:
         """Describe the rows that are bad."""
         first = np.flatnonzero(bad)[:FIRST_BAD_ROWS]

@@ -1,0 +1,1 @@
+"""Draft a contract from a table (`make contract`)."""

@@ -1,0 +1,155 @@
+"""Describe the columns of a raw table, as far as a contract depends on them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from mlstack.data.database import literal
+from mlstack.data.numbers import read_numbers
+from mlstack.data.text_table import TextTable
+
+NOTHING = ("", "NA", "N/A", "#N/A", "<NA>", "n/a", "NaN", "nan", "NULL", "null", "?")
+"""How exports write that there is no value."""
+
+_NOTHING = ", ".join(map(literal, NOTHING))
+_AMONG_NUMBERS = (*NOTHING, "None", "none", "Unknown", "unknown", "-", "--", ".", "*")
+_MOST_TEXTS = 10_000
+"""Columns with more distinct texts are known by a sample of their rows, and by their extremes."""
+_ODD_SHARE, _ODD_TEXTS = 0.05, 3
+"""Texts among numbers may be this frequent and this many to mean 'missing'."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The numbers of a column."""
+
+    low: float
+    high: float
+    median: float
+    whole: bool
+    distinct: int
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Args:
+        name: Its name in the header.
+        cell: Its name in the database.
+        rows: Number of rows.
+        missing: Number of rows without a value.
+        distinct: Number of different values, roughly if there are many.
+        texts: How many rows have each value, the most frequent first; of a sample if `sampled`.
+    """
+
+    name: str
+    cell: str
+    rows: int
+    missing: int
+    distinct: int
+    texts: Mapping[str, int]
+    sampled: bool
+    table: TextTable = field(repr=False, compare=False)
+
+    @property
+    def given(self) -> int:
+        """Number of rows with a value."""
+        return self.rows - self.missing
+
+    @property
+    def most_frequent(self) -> str:
+        """The most frequent value."""
+        return next(iter(self.texts))
+
+    @cached_property
+    def odd_texts(self) -> tuple[str, ...]:
+        """Texts among numbers that may mean 'missing'; empty if the column is not of numbers."""
+        return self._numbers[1]
+
+    @cached_property
+    def range(self) -> Range | None:
+        """The numbers, if all values but a few odd texts are numbers."""
+        return self._numbers[0]
+
+    @cached_property
+    def _numbers(self) -> tuple[Range | None, tuple[str, ...]]:
+        odd = [t for t in self.texts if not _looks_like_number(t)]
+        share = sum(self.texts[t] for t in odd) / max(1, sum(self.texts.values()))
+        known = all(text in _AMONG_NUMBERS for text in odd)
+        if not self.texts or share == 1 or (share > _ODD_SHARE and not known):
+            return None, ()
+        if len(odd) > _ODD_TEXTS and not known:
+            return None, ()
+        numbers = read_numbers([t for t in self.texts if t not in odd], gaps=self.missing > 0)
+        if numbers.faults:
+            return None, ()
+        value = _value_sql(self.cell, decimal_comma=numbers.decimal_comma)
+        nothing = ", ".join(map(literal, (*NOTHING, *odd)))
+        [(unread, low, high, median, whole)] = self.table.query(
+            f"SELECT count(*) FILTER (value IS NULL), min(value), max(value), "
+            f"approx_quantile(value, 0.5), bool_and(value = floor(value)) "
+            f"FROM (SELECT {value} AS value FROM cells WHERE {self.cell} NOT IN ({nothing}))"
+        )
+        if unread:
+            return None, ()
+        if not self.sampled:
+            median = _median(numbers.values, [self.texts[t] for t in self.texts if t not in odd])
+        return Range(low, high, median, whole, self.distinct - len(odd)), tuple(odd)
+
+
+def describe_columns(table: TextTable) -> list[Column]:
+    """Describe every column of a table that a contract can use."""
+    cells = {name: table.cell(name) for name in table.columns if name not in table.unusable}
+    figures: list[int] = []
+    for start in range(0, len(cells), 50):
+        expressions = ", ".join(
+            f"count(*) FILTER ({cell} IN ({_NOTHING})), approx_count_distinct({cell})"
+            for cell in [*cells.values()][start : start + 50]
+        )
+        figures += table.query(f"SELECT {expressions} FROM cells")[0]
+    found = zip(cells, figures[::2], figures[1::2], strict=True)
+    return [_column(table, name, missing, distinct) for name, missing, distinct in found]
+
+
+def _column(table: TextTable, name: str, missing: int, distinct: int) -> Column:
+    rows, cell = len(table), table.cell(name)
+    sampled = distinct > _MOST_TEXTS
+    step = max(1, rows // _MOST_TEXTS) if sampled else 1
+    counted = table.query(
+        f"SELECT {cell} AS text, count(*) AS rows FROM cells "
+        f"WHERE rowid % {step} = 0 AND {cell} NOT IN ({_NOTHING}) "
+        "GROUP BY text ORDER BY rows DESC, text"
+    )
+    texts = dict(counted)
+    exact = distinct if sampled else len(texts)
+    return Column(name, cell, rows, missing, exact, texts, sampled, table)
+
+
+def _looks_like_number(text: str) -> bool:
+    return any(map(str.isdigit, text)) and set(text) <= set("0123456789+-.,eE' \u2019\u2212")
+
+
+def _value_sql(cell: str, *, decimal_comma: bool) -> str:
+    """Read a column's texts as numbers, in SQL."""
+    separators = "''. \u2019" if decimal_comma else "'', \u2019"
+    text = f"replace(translate({cell}, '{separators}', ''), '\u2212', '-')"
+    if decimal_comma:
+        text = f"replace({text}, ',', '.')"
+    value = f"try_cast({cell} AS DOUBLE)"
+    if decimal_comma:
+        value = "NULL"
+    return f"coalesce({value}, try_cast({text} AS DOUBLE))"
+
+
+def _median(values: "np.ndarray[tuple[int], np.dtype[np.float64]]", counts: list[int]) -> float:
+    order = np.argsort(values)
+    reached = np.cumsum(np.array(counts)[order])
+    return float(values[order][np.searchsorted(reached, reached[-1] / 2)])
+
+
+def find_column(columns: list[Column], name: str) -> Column | None:
+    """Return the column of a name."""
+    return next((column for column in columns if column.name == name), None)

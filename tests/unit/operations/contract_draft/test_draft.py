@@ -1,0 +1,196 @@
+"""A drafted contract can be trained with at once, and says what a person has to decide."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mlstack.contract import Contract
+from mlstack.contract.features import CategoryFeature, IntegerFeature, NumberFeature
+from mlstack.data.dataset import clean, read_raw, split
+from mlstack.errors import DataError, SettingsError
+from operations.contract_draft import __main__ as command
+from operations.contract_draft.draft import Draft, draft_contract
+
+ROWS = 400
+Cell = Callable[[random.Random, int, bool], object]
+
+CELLS: dict[str, Cell] = {
+    "customerId": lambda _, row, __: 70_000 + row,
+    "Age": lambda draws, _, good: draws.randint(18, 60) + 10 * good,
+    "Income [EUR]": lambda draws, _, __: (
+        "" if draws.random() < 0.2 else round(draws.lognormvariate(10, 1), 2)
+    ),
+    "Visits": lambda draws, _, __: "unknown" if draws.random() < 0.02 else draws.randint(1, 9),
+    "Segment": lambda draws, _, __: draws.choice(["retail", "SME [small]", "no", "NA"]),
+    "Zip": lambda draws, _, __: f"0{draws.randint(1, 9)}",
+    "Note": lambda draws, _, __: f"Asked for number {draws.random()} in the shop.",
+    "Town": lambda draws, row, __: (
+        f"rare town {row}" if row % 40 == 0 else f"town {draws.randint(1, 25)}"
+    ),
+    "Country": lambda *_: "here",
+    "Empty": lambda *_: "",
+    "Refund": lambda draws, _, good: "0" if good else draws.randint(1, 5),
+    "2nd visit": lambda draws, _, __: "" if draws.random() < 0.97 else draws.randint(10, 99),
+}
+
+
+def table_text(delimiter: str = ",") -> str:
+    """Write a messy table; customers who leave are younger and get refunds."""
+    draws = random.Random(1)
+    lines = [delimiter.join([*CELLS, "Left?"])]
+    for row in range(ROWS):
+        good = draws.random() < 0.7
+        cells = [str(cell(draws, row, good)) for cell in CELLS.values()]
+        lines.append(delimiter.join([*cells, "No" if good else "Yes"]))
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture(scope="module")
+def text() -> str:
+    return table_text()
+
+
+@pytest.fixture(scope="module")
+def draft(text: str) -> Draft:
+    return draft_contract(read_raw(text.encode()), "Left?", "customers", "customers.csv")
+
+
+@pytest.fixture(scope="module")
+def contract(draft: Draft) -> Contract:
+    return Contract.parse(draft.contract)
+
+
+def test_draft_trains_without_an_edit(text: str, contract: Contract) -> None:
+    """Every row of the table fits."""
+    rows = clean(read_raw(text.encode()), contract)
+    assert len(rows) == ROWS
+    assert all(len(part) for part in split(rows, contract))
+
+
+def test_kinds_and_ranges_fit_the_columns(contract: Contract) -> None:
+    """Ranges have room, categories list their values, gaps are allowed where there are some."""
+    features = {feature.name: feature for feature in contract.features}
+    age, income, segment = features["age"], features["income_eur"], features["segment"]
+    assert isinstance(age, IntegerFeature)
+    assert age.range[0] == 0
+    assert 80 <= age.range[1] <= 120
+    assert isinstance(income, NumberFeature)
+    assert income.missing == "allow"
+    assert isinstance(segment, CategoryFeature)
+    assert set(segment.values) == {"retail", "SME (small)", "no"}
+    assert segment.raw_values["SME [small]"] == "SME (small)"
+    assert features["visits"].kind == "integer"
+    assert {"NA", "unknown"} <= set(contract.clean_up.missing_values)
+
+
+def test_positive_class_says_yes(contract: Contract) -> None:
+    """A guess, which the contract asks a person to confirm."""
+    assert (contract.target.raw, contract.answer) == ("Left?", "left chance")
+    assert contract.target.raw_values == {1: ("Yes",), 0: ("No",)}
+
+
+@pytest.mark.parametrize(
+    ("column", "reason"),
+    [
+        ("Left?", "class whose probability"),
+        ("customerId", "identifies rows"),
+        ("Visits", "taken for missing"),
+        ("Zip", "looks like numbers"),
+        ("Note", "free text"),
+        ("Town", "rare values"),
+        ("Country", "one value only"),
+        ("Empty", "is empty"),
+        ("Refund", "predicts the target alone"),
+        ("2nd visit", "nearly empty"),
+    ],
+)
+def test_what_a_person_decides_is_listed(draft: Draft, column: str, reason: str) -> None:
+    """It stands in the list and in the file."""
+    assert any(column == named and reason in note for named, note in draft.decisions)
+    assert reason[1:] in draft.contract
+
+
+def test_no_rare_text_of_the_table_is_in_the_draft(draft: Draft) -> None:
+    """A rare text may name somebody."""
+    assert "rare town" not in draft.contract
+    assert "Asked for" not in draft.contract
+    assert "70000" not in draft.contract
+
+
+def test_same_table_gives_the_same_draft(text: str, draft: Draft) -> None:
+    """Nothing in a draft depends on chance, nor on the delimiter."""
+    semicolons = table_text(delimiter=";")
+    for content in (text, semicolons):
+        again = draft_contract(read_raw(content.encode()), "Left?", "customers", "customers.csv")
+        assert again == draft
+
+
+def test_wide_table_takes_few_lines() -> None:
+    """100 columns take about 100 lines."""
+    names = [f"v{number}" for number in range(100)]
+    draws = random.Random(2)
+    rows = [",".join(str(draws.randint(0, 50)) for _ in names) + f",{n % 2}" for n in range(60)]
+    text = "\n".join([",".join([*names, "target"]), *rows])
+    draft = draft_contract(read_raw(text.encode()), "target", "wide", "wide.csv")
+    assert len(Contract.parse(draft.contract).features) == 100
+    assert draft.contract.count("\n") < 130
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a,b\n1,2\n2,3\n", "target.*is not in the table, which has 'a', 'b'"),
+        ("a,target\n1,x\n2,x\n", "fewer than two values"),
+        ("a,target\n" + "".join(f"{n},word {n}\n" for n in range(99)), "too many for classes"),
+        ("a,target\n" + "".join(f"x,{n % 2}\n" for n in range(99)), "no column is left"),
+    ],
+)
+def test_hopeless_table_is_refused_with_the_reason(text: str, reason: str) -> None:
+    """Nothing is drafted that cannot be trained."""
+    with pytest.raises(DataError, match=reason):
+        draft_contract(read_raw(text.encode()), "target", "hopeless", "hopeless.csv")
+
+
+class TestCommand:
+    """What `make contract` does with files."""
+
+    @pytest.fixture
+    def table(self, tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.setattr(command, "ROOT", tmp_path)
+        path = tmp_path / "My Customers-2024.csv"
+        path.write_text(text)
+        return path
+
+    def test_draft_is_named_after_the_file(self, table: Path, tmp_path: Path) -> None:
+        """An example of a drift is beside it."""
+        path, _ = command.draft_to_file(str(table), "Left?")
+        assert path == tmp_path / "contracts" / "my_customers_2024.yaml"
+        assert Contract.load(path).name == "my_customers_2024"
+        assert path.with_suffix(".drifts.yaml").exists()
+
+    def test_contract_is_never_overwritten(self, table: Path) -> None:
+        """A second draft needs another name."""
+        path, _ = command.draft_to_file(str(table), "Left?", "mine")
+        path.write_text("edited")
+        with pytest.raises(SettingsError, match=r"contracts/mine\.yaml exists"):
+            command.draft_to_file(str(table), "Left?", "mine")
+        assert path.read_text() == "edited"
+
+    @pytest.mark.parametrize(
+        ("data", "target", "name", "reason"),
+        [
+            ("", "Left?", "", "make contract DATA="),
+            ("x.csv", "", "", "make contract DATA="),
+            ("no_such_file.csv", "Left?", "", "file not found"),
+            ("x.csv", "Left?", "../up", "lower-case"),
+            ("s3://", "Left?", "", "BUCKET"),
+        ],
+    )
+    def test_wrong_arguments_are_explained(
+        self, data: str, target: str, name: str, reason: str
+    ) -> None:
+        """What is missing or wrong is named, with what to do."""
+        with pytest.raises(SettingsError, match=reason):
+            command.draft_to_file(data, target, name)
