@@ -88,15 +88,14 @@ class Column:
             return None, ()
         value = _value_sql(self.cell, decimal_comma=numbers.decimal_comma)
         nothing = ", ".join(map(literal, (*NOTHING, *odd)))
-        [(unread, low, high, median, whole)] = self.table.query(
+        [(unread, low, high, whole)] = self.table.query(
             f"SELECT count(*) FILTER (value IS NULL), min(value), max(value), "
-            f"approx_quantile(value, 0.5), bool_and(value = floor(value)) "
+            "bool_and(value = floor(value)) "
             f"FROM (SELECT {value} AS value FROM cells WHERE {self.cell} NOT IN ({nothing}))"
         )
         if unread:
             return None, ()
-        if not self.sampled:
-            median = _median(numbers.values, [self.texts[t] for t in self.texts if t not in odd])
+        median = _median(numbers.values, [self.texts[t] for t in self.texts if t not in odd])
         return Range(low, high, median, whole, self.distinct - len(odd)), tuple(odd)
 
 

@@ -90,12 +90,12 @@ def _with_bases(drafted: list[Drafted]) -> list[Drafted]:
         return drafted
     base = min(dates, key=lambda d: str(d.fields["example"]))
     if len(dates) == 1:
-        alone = base.without("is a date, and there is no other date to count days from")
+        alone = base.without("is a date, and there is no other one to count days from")
         return [alone if d is base else d for d in drafted]
     return [
         replace(d, fields={"kind": "date", "since": base, **d.fields})
         if d in dates and d is not base
-        else replace(d, notes=(*d.notes, "is the date that the others are counted from"))
+        else replace(d, notes=(*d.notes, "is the date that others are counted from"))
         if d is base
         else d
         for d in drafted

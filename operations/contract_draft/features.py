@@ -5,7 +5,6 @@ import re
 from datetime import datetime
 from typing import Any
 
-from mlstack.contract.features import FEATURE_KINDS
 from operations.contract_draft.columns import Column, Range
 from operations.contract_draft.drafted import Drafted, words_of
 
@@ -58,8 +57,7 @@ def is_boolean(column: Column) -> bool:
     """Whether the column says yes or no."""
     said = {text.casefold() for text in column.texts}
     return (
-        "boolean" in FEATURE_KINDS
-        and len(column.texts) == len(said) == 2  # noqa: PLR2004 - yes and no
+        len(column.texts) == len(said) == 2  # noqa: PLR2004 - yes and no
         and len(said & _TRUE) == len(said & _FALSE) == 1
     )
 
@@ -116,8 +114,6 @@ def _number(column: Column, numbers: Range, notes: tuple[str, ...]) -> Drafted:
 
 
 def _date(column: Column, date_format: str, notes: tuple[str, ...]) -> Drafted:
-    if "date" not in FEATURE_KINDS:
-        return Drafted(column, notes=("is a date",))
     python = "%Y-%m-%d" if date_format == "iso" else date_format
     texts = (text[:10] if date_format == "iso" else text for text in column.texts)
     days = sorted(

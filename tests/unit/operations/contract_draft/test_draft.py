@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 
 from mlstack.contract import Contract
-from mlstack.contract.features import CategoryFeature, IntegerFeature, NumberFeature
+from mlstack.contract.features import (
+    CategoryFeature,
+    DateFeature,
+    IntegerFeature,
+    NumberFeature,
+)
 from mlstack.data.dataset import clean, read_raw, split
 from mlstack.errors import DataError, SettingsError
 from operations.contract_draft import __main__ as command
@@ -32,6 +37,9 @@ CELLS: dict[str, Cell] = {
     "Country": lambda *_: "here",
     "Empty": lambda *_: "",
     "Refund": lambda draws, _, good: "0" if good else draws.randint(1, 5),
+    "Newsletter": lambda draws, *_: draws.choice(["Y", "N"]),
+    "Joined": lambda draws, *_: f"20{draws.randint(10, 19)}-0{draws.randint(1, 9)}-15 00:00:00",
+    "Last seen": lambda draws, *_: f"{draws.randint(1, 28)}.{draws.randint(1, 12)}.2023",
     "2nd visit": lambda draws, _, __: "" if draws.random() < 0.97 else draws.randint(10, 99),
 }
 
@@ -82,7 +90,31 @@ def test_kinds_and_ranges_fit_the_columns(contract: Contract) -> None:
     assert set(segment.values) == {"retail", "SME (small)", "no"}
     assert segment.raw_values["SME [small]"] == "SME (small)"
     assert features["visits"].kind == "integer"
+    assert features["newsletter"].kind == "boolean"
     assert {"NA", "unknown"} <= set(contract.clean_up.missing_values)
+
+
+def test_days_are_counted_from_the_earliest_date(contract: Contract) -> None:
+    """The base of dates is the one that lies before the others."""
+    features = {feature.name: feature for feature in contract.features}
+    joined, last_seen = features["joined"], features["last_seen"]
+    assert isinstance(joined, DateFeature)
+    assert isinstance(last_seen, DateFeature)
+    assert (joined.since, last_seen.since) == (None, "joined")
+    assert (joined.format, last_seen.format) == (None, "%d.%m.%Y")
+
+
+def test_single_date_is_left_out() -> None:
+    """A model learns nothing from a date without another one."""
+    draws = random.Random(3)
+    rows = [
+        f"{draws.randint(1, 9)},2024-01-{n % 28 + 1:02},{draws.randint(0, 1)}" for n in range(60)
+    ]
+    text = "\n".join(["a,seen,target", *rows])
+    draft = draft_contract(read_raw(text.encode()), "target", "dates", "dates.csv")
+    assert ("seen", "left out: is a date, and there is no other one to count days from") in (
+        draft.decisions
+    )
 
 
 def test_positive_class_says_yes(contract: Contract) -> None:
@@ -104,6 +136,7 @@ def test_positive_class_says_yes(contract: Contract) -> None:
         ("Empty", "is empty"),
         ("Refund", "predicts the target alone"),
         ("2nd visit", "nearly empty"),
+        ("Joined", "date that others are counted from"),
     ],
 )
 def test_what_a_person_decides_is_listed(draft: Draft, column: str, reason: str) -> None:
