@@ -16,6 +16,7 @@ from mlstack.data.feature_store import FeatureStore
 from mlstack.data.kept_tables import KeptTables
 from mlstack.data.marginals import Marginals
 from mlstack.errors import listing
+from mlstack.model.matrix_size import check_matrix_size
 from mlstack.quality.results import explain_outcomes
 from mlstack.settings import ROOT, Settings
 from model_orchestration import registration
@@ -100,6 +101,7 @@ def search(
 ) -> Winner:
     """Train the models, track each in MLflow, and return the best."""
     log = get_run_logger()
+    log.info("%s", check_matrix_size(contract, sum(map(len, parts))))
     train, validation, test = (Rows.encode(part, contract) for part in parts)
     tracking = SearchTracking(
         contract,

@@ -23,6 +23,8 @@ class Encoder:
 
     def __init__(self, contract: Contract) -> None:
         columns: list[str] = []
+        self.widths: dict[str, int] = {}
+        """Number of columns of each feature that a model sees."""
         self._numeric: list[tuple[str, int]] = []
         self._one_hot: list[tuple[str, int, dict[Any, int], int]] = []
         self._dates: list[tuple[DateFeature, int]] = []
@@ -38,6 +40,7 @@ class Encoder:
             else:
                 columns.append(feature.name)
                 self._numeric.append((feature.name, start))
+            self.widths[feature.name] = len(columns) - start
         self.columns = tuple(columns)
         """Column names of the matrix, in order."""
 
@@ -77,8 +80,10 @@ class Encoder:
             matrix[:, column] = days_since(frame, date)
         for name, start, codes, end in self._one_hot:
             values = frame[name]
-            missing = values.isna().to_numpy()
-            for value, column in codes.items():
-                matrix[:, column] = (values == value).to_numpy(dtype=np.float32, na_value=0)
-            matrix[missing, start:end] = np.nan
+            # One look-up a row: comparisons with each of a thousand values would take minutes.
+            positions = pd.Index(list(codes)).get_indexer(pd.Index(values))
+            known = np.flatnonzero(positions >= 0)
+            matrix[:, start:end] = 0
+            matrix[known, start + positions[known]] = 1
+            matrix[values.isna().to_numpy(), start:end] = np.nan
         return matrix

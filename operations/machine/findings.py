@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from textwrap import indent
 
+from mlstack import machine_memory
 from mlstack.command_line import say
 from mlstack.contract import Contract
 from mlstack.errors import ContractError, MlstackError, StoreUnreachable
 from mlstack.s3_address import S3Address
 from mlstack.settings import ROOT, Settings
-from operations.machine import memory
 
 _GIB = 1024**3
 
@@ -87,7 +87,7 @@ def memory_fault(needed_gib: float, own_bytes: int = 0) -> str | None:
 
     `own_bytes`, which the stack already uses, count as available.
     """
-    available = (memory.available_bytes() + own_bytes) / _GIB
+    available = (machine_memory.available_bytes() + own_bytes) / _GIB
     if available >= needed_gib:
         return None
     return f"only {available:.1f} GiB available, {needed_gib:g} needed: stop other programs"

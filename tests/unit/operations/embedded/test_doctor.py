@@ -11,13 +11,14 @@ from pathlib import Path
 import psutil
 import pytest
 
+from mlstack import machine_memory as memory
 from mlstack.probes import Answer
 from mlstack.settings import ROOT, Settings
 from operations.embedded import checks
 from operations.embedded.service import Service
 from operations.embedded.services import all_services
 from operations.install import before_install
-from operations.machine import memory, ports
+from operations.machine import ports
 from operations.machine.findings import Finding, report
 from tests.support.aws import KEYS
 

@@ -1,0 +1,38 @@
+"""What the matrix of a training costs, and whether this machine can hold it."""
+
+from mlstack.contract import Contract
+from mlstack.errors import DataError, DataFault
+from mlstack.machine_memory import available_bytes
+from mlstack.model.encoder import Encoder
+
+_CELL_BYTES = 4
+_TRAINING_FACTOR = 2.5
+"""XGBoost adds 0.6 times the matrix, and 1.4 times if values are missing: measured."""
+
+_NAMED = 3
+_GB = 1e9
+
+
+def check_matrix_size(contract: Contract, rows: int, available: int | None = None) -> str:
+    """Describe the memory that training on some rows takes.
+
+    `available` is in bytes; None means what the machine has. Raises DataError, which names the
+    widest features, if that is too little.
+    """
+    encoder = Encoder(contract)
+    columns = len(encoder.columns)
+    size = columns * rows * _CELL_BYTES
+    needed = _TRAINING_FACTOR * size
+    free = available_bytes() if available is None else available
+    cost = f"{columns:,} columns x {rows:,} rows x {_CELL_BYTES} bytes = {size / _GB:.2g} GB"
+    memory = f"up to {needed / _GB:.2g} GB of memory, and {free / _GB:.2g} GB are available"
+    if needed <= free:
+        return f"matrix: {cost}; training takes {memory}"
+    widest = sorted(encoder.widths.items(), key=lambda item: item[1], reverse=True)[:_NAMED]
+    named = ", ".join(f"{name} ({width:,} columns)" for name, width in widest)
+    reason = (
+        f"the matrix is too large to train on ({cost}): training takes {memory}. The widest "
+        f"features are {named}: list fewer values of a category and let other take the rest, or "
+        "train on a machine with more memory"
+    )
+    raise DataError(DataFault(reason))
