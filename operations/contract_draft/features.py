@@ -91,13 +91,12 @@ def tidy(number: float, *, whole: bool) -> float | int:
 
 
 def _number(column: Column, numbers: Range, notes: tuple[str, ...]) -> Drafted:
-    named = not _IDENTIFIERS.isdisjoint(words_of(column.name))
-    named = named or column.name.casefold().endswith(("num", "uuid"))
-    unique = numbers.distinct > _UNIQUE_SHARE * column.given and column.given >= _FEW
+    named = _is_named_as_identifier(column.name)
     if numbers.whole:
         consecutive = numbers.high - numbers.low < 1.05 * column.given
-        if unique and (named or consecutive):
-            return Drafted(column, notes=("identifies rows: each value occurs once",))
+        share = _MANY_SHARE if named else _UNIQUE_SHARE if consecutive else 1
+        if column.given >= _FEW and numbers.distinct > share * column.given:
+            return Drafted(column, notes=("identifies rows: most values occur once",))
         if max(-numbers.low, numbers.high) > 2**50:
             return Drafted(column, notes=("has numbers too long to be more than identifiers",))
         if named:
@@ -165,6 +164,13 @@ def _labels(texts: list[str]) -> dict[str, str]:
             label += "'"
         labels[text] = label
     return labels
+
+
+def _is_named_as_identifier(name: str) -> bool:
+    words = words_of(name)
+    return bool(words) and (
+        words[-1] in _IDENTIFIERS or words[0] == "id" or name.casefold().endswith(("num", "uuid"))
+    )
 
 
 def _has_leading_zeros(column: Column) -> bool:
