@@ -258,6 +258,10 @@ BENCHMARKS := training_quality tracking_overhead log_cost stream_throughput mong
 bench: $(BENCH) ## Measure model quality and the cost of tracking, logging and streaming (docs/benchmarks.md)
 	@for name in $(BENCHMARKS); do echo "== $$name"; $(PY) -m "benchmarks.$$name"; done
 
+.PHONY: contract-reference
+contract-reference: $(DEV) ## Write docs/contract.md from the model of contracts
+	@$(PY) -m operations.contract_reference
+
 .PHONY: notebooks
 notebooks: $(DEV) ## Run the notebooks on the synthetic sample and save them with their output
 	@$(PY) -m notebooks.helpers.execute

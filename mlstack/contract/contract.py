@@ -29,9 +29,13 @@ class PublicData(StrictModel):
     """
 
     title: Text
+    """Its name, for people."""
     url: Annotated[str, Field(pattern=r"^https://")]
+    """Where it can be downloaded."""
     rows: Annotated[int, Field(gt=0)]
+    """How many rows it has."""
     positives: Annotated[int, Field(gt=0)]
+    """How many of them are of the positive class."""
 
 
 class Data(StrictModel):
@@ -42,6 +46,7 @@ class Data(StrictModel):
     sample: str | None = None
     """Synthetic raw table in this repository, from which simulators draw customers."""
     public: PublicData | None = None
+    """A published table, which is fetched if you give none."""
 
 
 class CleanUp(StrictModel):
@@ -59,9 +64,13 @@ class SplitShares(StrictModel):
     """Share of the rows for each use; the split is stratified by the target."""
 
     train: Annotated[float, Field(gt=0)]
+    """Share from which models learn."""
     validation: Annotated[float, Field(gt=0)]
+    """Share by which the best model is chosen."""
     test: Annotated[float, Field(gt=0)]
+    """Share on which the chosen model is measured."""
     seed: Annotated[int, Field(ge=0, lt=2**63)]
+    """Another seed splits in another way."""
 
     @model_validator(mode="after")
     def _check_sum(self) -> Self:
@@ -75,14 +84,21 @@ class Contract(StrictModel):
     """One tabular data set."""
 
     name: Name
+    """Name of the data set, of its models and of the file."""
     description: Text
+    """What its models predict, for people."""
     answer: Annotated[Text, Field(max_length=1000)]
     """Key of the positive class's probability in a response."""
     data: Data
+    """Where the table is."""
     clean_up: CleanUp
+    """What is left out of it, and which texts mean 'missing'."""
     split: SplitShares
+    """How its rows are used."""
     target: Target
+    """What is predicted."""
     features: tuple[Feature, ...] = Field(min_length=1, strict=False)
+    """What it is predicted from."""
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:

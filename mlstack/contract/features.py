@@ -25,10 +25,16 @@ _MAX_NUMBER = 3e38
 
 
 class _FeatureBase(StrictModel):
+    """What every feature has, beside its `kind`."""
+
     name: Name
+    """Its key in a request."""
     missing: Literal["refuse", "allow"]
+    """Whether rows and requests may lack the feature."""
     meaning: Text
+    """What it says about a customer, for people."""
     unit: Text | None = None
+    """Unit of the numbers, for people."""
     raw: str = ""
     """Column of the raw table; by default it has the feature's name."""
 
@@ -48,7 +54,9 @@ class IntegerFeature(_FeatureBase):
 
     kind: Literal["integer"]
     range: tuple[int, int] = Field(strict=False)
+    """The lowest and the highest allowed value."""
     example: int
+    """A typical value, which the form and the API's description show."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -61,7 +69,9 @@ class NumberFeature(_FeatureBase):
 
     kind: Literal["number"]
     range: tuple[float, float] = Field(strict=False)
+    """The lowest and the highest allowed value."""
     example: float
+    """A typical value, which the form and the API's description show."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -80,6 +90,7 @@ class CategoryFeature(_FeatureBase):
     other: str | None = None
     """The one of `values` that stands for every text that is not listed."""
     example: str
+    """A typical value, which the form and the API's description show."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -105,9 +116,11 @@ class OrdinalFeature(_FeatureBase):
 
     kind: Literal["ordinal"]
     levels: tuple[Text, ...] = Field(strict=False)
+    """Labels of the levels, the lowest first."""
     raw_values: dict[str, int]
     """Maps each raw value to the position of a level."""
     example: int
+    """A typical value, which the form and the API's description show."""
 
     @cached_property
     def values(self) -> tuple[int, ...]:
@@ -139,6 +152,7 @@ class BooleanFeature(_FeatureBase):
     raw_values: dict[str, bool] = Field(default_factory=dict)
     """Maps each raw value to true or false; by default `true` and `false` in three spellings."""
     example: bool
+    """A typical value, which the form and the API's description show."""
 
     @property
     def values(self) -> tuple[bool, bool]:
@@ -179,6 +193,7 @@ class DateFeature(_FeatureBase):
     format: DateFormat | None = None
     """How raw cells write the date; None means YYYY-MM-DD, also with a time, which is left out."""
     example: Day
+    """A typical value, which the form and the API's description show."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
