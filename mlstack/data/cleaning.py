@@ -18,9 +18,9 @@ from mlstack.contract import (
 )
 from mlstack.contract.days import day_number, day_text
 from mlstack.data.canonical import canonical
-from mlstack.data.database import literal
 from mlstack.data.dates import EPOCH, NO_DAY, day_expression
 from mlstack.data.numbers import GROUPED_BY_POINTS, GUESS, PLAIN, read_numbers
+from mlstack.data.sql import literal
 from mlstack.data.text_table import TextTable
 from mlstack.errors import DataError, DataFault, listing, shortened
 

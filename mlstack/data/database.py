@@ -20,16 +20,6 @@ def connect() -> duckdb.DuckDBPyConnection:
     return duckdb.connect(":memory:", config=_CONFIG)
 
 
-def literal(text: str) -> str:
-    """Write a text as a literal of SQL."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def identifier(name: str) -> str:
-    """Write a name as an identifier of SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 @contextmanager
 def file_of(content: bytes) -> Iterator[str]:
     """Show a content as a file, which is only in memory: the table may be private."""

@@ -5,7 +5,7 @@ import pandas as pd
 
 from mlstack.contract import DateFeature
 from mlstack.contract.days import day_number
-from mlstack.data.database import literal
+from mlstack.data.sql import literal
 
 EPOCH = day_number("1970-01-01")
 """Number of the day that SQL counts from."""

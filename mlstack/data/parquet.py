@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import duckdb
 
 from mlstack.data.canonical import canonical
-from mlstack.data.database import identifier, literal
+from mlstack.data.sql import identifier, literal
 from mlstack.errors import DataError, DataFault, listing
 
 _EXACT = 10**15

@@ -18,8 +18,9 @@ from mlstack.data import parquet
 from mlstack.data.canonical import canonical
 from mlstack.data.csv_layout import CsvLayout, find_layout
 from mlstack.data.csv_rows import Positions
-from mlstack.data.database import connect, file_of, literal
+from mlstack.data.database import connect, file_of
 from mlstack.data.encoding import table_text
+from mlstack.data.sql import literal
 from mlstack.data.table_files import parquet_files, table_content, unpack
 from mlstack.errors import FIRST_BAD_ROWS, DataError, DataFault, listing
 

@@ -6,8 +6,8 @@ from functools import cached_property
 
 import numpy as np
 
-from mlstack.data.database import literal
 from mlstack.data.numbers import read_numbers
+from mlstack.data.sql import literal
 from mlstack.data.text_table import TextTable
 
 NOTHING = ("", "NA", "N/A", "#N/A", "<NA>", "n/a", "NaN", "nan", "NULL", "null", "?")

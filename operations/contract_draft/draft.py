@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mlstack.data.database import literal
+from mlstack.data.sql import literal
 from mlstack.data.text_table import TextTable
 from mlstack.errors import DataError, DataFault, listing
 from operations.contract_draft.alone import Detector
