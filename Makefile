@@ -35,6 +35,8 @@ BACKUP :=
 DATA :=
 TARGET :=
 NAME :=
+# customer whose predictions `make predictions` lists: the contract's key
+KEY :=
 # entry that `make quarantine` stores again, or all
 REPLAY :=
 # drift of the contract that `make demo-drift` sends; empty: the first one
@@ -186,6 +188,10 @@ adopt: $(PACKAGES) ## Take over containers and volumes that another clone or the
 .PHONY: prune
 prune: $(PACKAGES) ## Remove data older than KEEP_..._DAYS now (a schedule does so daily)
 	@$(RUN) $(JOB) operations.retention.prune
+
+.PHONY: predictions
+predictions: $(PACKAGES) ## List what was predicted of the customer KEY=..., newest first
+	@$(RUN) $(JOB) operations.predictions "$${KEY:-}"
 
 .PHONY: quarantine
 quarantine: $(PACKAGES) ## List what can never be stored, or store it again (REPLAY=all)

@@ -53,7 +53,7 @@ def openapi_document(contract: Contract, run_id: str | None) -> dict[str, Any]:
             "schemas": {
                 "Customer": customer_schema(contract),
                 "Outcome": {
-                    **feedback_schema(contract.target),
+                    **feedback_schema(contract.target, contract.key),
                     "example": {PREDICTION_ID: _EXAMPLE_PREDICTION_ID, contract.target.name: True},
                 },
                 "Prediction": _prediction_schema(contract, run_id or _EXAMPLE_RUN_ID),
@@ -227,7 +227,11 @@ def _prediction_schema(contract: Contract, run_id: str) -> dict[str, Any]:
         PREDICTION_ID: {"type": "string", "description": "Permanent id of this prediction."},
     }
     example = {contract.answer: 0.5, RUN_ID: run_id, PREDICTION_ID: _EXAMPLE_PREDICTION_ID}
-    return {**_object(properties), "example": example}
+    schema = {**_object(properties), "example": example}
+    if contract.key is not None:
+        # Only in the answer to a customer who has one.
+        properties[contract.key.name] = {"type": "string", "description": "Your key, as sent."}
+    return schema
 
 
 def _problem_schema() -> dict[str, Any]:

@@ -16,6 +16,8 @@ _BUSIEST_HOUR = 14
 _SWING = 0.7
 """The busiest hour has 1 + this times the average, the quietest 1 - this."""
 
+_KEYS = 1000
+
 _EVENNESS = 4.0
 """Shape of the gamma distribution of the load per minute: larger is more even."""
 
@@ -62,7 +64,7 @@ class Business:
         self, contract: Contract, settings: Settings, options: Options, stop: Stop | None = None
     ) -> None:
         draws = random.Random(options.seed)  # noqa: S311 - simulation, no secret
-        seeds = [draws.getrandbits(32) for _ in range(3)]
+        seeds = [draws.getrandbits(32) for _ in range(4)]
         # Before the sample is read, so that a wrong name fails at once.
         self._drifting = None
         if options.drift is not None:
@@ -70,6 +72,8 @@ class Business:
             self._drifting = DriftingCustomers(contract, drift, seeds[0])
         self._seconds = settings.simulation_seconds
         self._rhythm = Rhythm(options.rate, seeds[1])
+        self._key_name = contract.key.name if contract.key else None
+        self._keys = random.Random(seeds[3])  # noqa: S311 - simulation, no secret
         self._population = Population(contract, settings, seeds[2], stop, options.give_up)
 
     def next_batch(self) -> list[Customer]:
@@ -82,4 +86,12 @@ class Business:
 
     def _draw(self, count: int) -> list[Customer]:
         customers = self._population.draw(count)
-        return self._drifting.apply(customers) if self._drifting else customers
+        if self._drifting:
+            customers = self._drifting.apply(customers)
+        if self._key_name is None:
+            return customers
+        return [{**customer, self._key_name: self._draw_key()} for customer in customers]
+
+    def _draw_key(self) -> str:
+        """Draw the key of one of a thousand customers, who come again and again."""
+        return f"simulated-{self._keys.randrange(_KEYS):03}"

@@ -13,6 +13,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from mlstack.contract.caller_key import CallerKey
 from mlstack.contract.features import FEATURE_KINDS, DateFeature, Feature, Name, Text, Value
 from mlstack.contract.prediction_fields import RESERVED_NAMES
 from mlstack.contract.strict_yaml import FaultAt, StrictModel, YamlFile
@@ -97,12 +98,15 @@ class Contract(StrictModel):
     """How its rows are used."""
     target: Target
     """What is predicted."""
+    key: CallerKey | None = None
+    """The caller's own identifier of a customer."""
     features: tuple[Feature, ...] = Field(min_length=1, strict=False)
     """What it is predicted from."""
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:
         places = [(("target", "name"), self.target.name), (("answer",), self.answer)]
+        places += [(("key", "name"), self.key.name)] if self.key else []
         features = enumerate(self.features)
         for place, name in [*places, *((("features", i, "name"), f.name) for i, f in features)]:
             if name in RESERVED_NAMES:
@@ -130,6 +134,17 @@ class Contract(StrictModel):
         if both:
             reason = f"{echo(min(both))} both voids a row and is a missing value"
             raise FaultAt(("clean_up", "missing_values"), reason)
+        return self
+
+    @model_validator(mode="after")
+    def _check_key(self) -> Self:
+        if self.key is None:
+            return self
+        names = {*self.feature_names, self.target.name, self.answer}
+        if self.key.name in names:
+            raise FaultAt(("key", "name"), f"{self.key.name!r} has another meaning already")
+        if self.key.raw in {self.target.raw, *(feature.raw for feature in self.features)}:
+            raise FaultAt(("key", "raw"), f"{echo(self.key.raw)} is a feature or the target")
         return self
 
     @model_validator(mode="after")
@@ -174,7 +189,8 @@ class Contract(StrictModel):
     def digest(self) -> str:
         """SHA-256 of everything that affects a model or the validity of a request.
 
-        Descriptions, examples and data locations are left out, and fields that are not set.
+        Descriptions, examples, data locations and the key are left out, and fields that are not
+        set.
         """
         for_people = {"meaning", "unit", "example"}
         document = self.model_dump(
@@ -183,6 +199,7 @@ class Contract(StrictModel):
             exclude={
                 "description": True,
                 "data": True,
+                "key": True,
                 "target": True,
                 "features": {"__all__": for_people},
             },

@@ -19,18 +19,22 @@ from mlstack.contract.schema_validator import FieldRule, SchemaValidator
 from mlstack.errors import InvalidCustomer, listing
 
 Customer = dict[str, Value | None]
-"""A valid customer: all features in the contract's order; None means missing."""
+"""A valid customer: all features in the contract's order, None if missing; the key if it was sent.
+"""
 
 
 def customer_schema(contract: Contract) -> dict[str, Any]:
     """Build the JSON schema (draft 2020-12) of one customer."""
+    properties = {f.name: _feature_schema(f) for f in contract.features}
+    if contract.key is not None:
+        properties[contract.key.name] = contract.key.json_schema()
     return {
         "type": "object",
         "title": contract.name,
         "description": contract.description,
         "additionalProperties": False,
         "required": [f.name for f in contract.features if not f.may_be_missing],
-        "properties": {f.name: _feature_schema(f) for f in contract.features},
+        "properties": properties,
         "example": dict(contract.example),
     }
 
@@ -81,8 +85,9 @@ def describe(feature: Feature) -> str:
 
 
 def customer_rules(contract: Contract) -> dict[str, FieldRule]:
-    """Return the rules for wording the errors of a customer's features."""
-    return {f.name: FieldRule(describe(f), partial(_code, f)) for f in contract.features}
+    """Return the rules for wording the errors of a customer's fields."""
+    rules = {f.name: FieldRule(describe(f), partial(_code, f)) for f in contract.features}
+    return rules | ({contract.key.name: contract.key.rule()} if contract.key else {})
 
 
 class CustomerValidator:
@@ -90,6 +95,7 @@ class CustomerValidator:
 
     def __init__(self, contract: Contract) -> None:
         self._names = contract.feature_names
+        self._key = contract.key.name if contract.key else ""
         self._whole = {
             f.name for f in contract.features if isinstance(f, IntegerFeature | OrdinalFeature)
         }
@@ -125,7 +131,7 @@ class CustomerValidator:
         return [self.customer(customer) for customer in request]
 
     def customer(self, request: Mapping[str, Any]) -> Customer:
-        """Convert an object with valid features to a customer, without other fields.
+        """Convert an object with valid features to a customer: features, and the key if it has one.
 
         Whole numbers become ints, and texts that a category does not list its `other` value.
         """
@@ -137,6 +143,8 @@ class CustomerValidator:
         for name, known, other in self._open:
             if customer[name] is not None and customer[name] not in known:
                 customer[name] = other
+        if self._key in request:
+            customer[self._key] = request[self._key]
         return customer
 
 

@@ -32,6 +32,12 @@ TARGET = "target"
 TARGET_AT = "target_at"
 """When the outcome was reported."""
 
+MORE = "_more"
+"""Holds all other fields of a prediction; no feature can have this name."""
+
+KEY = "key"
+"""In `MORE`: the caller's own identifier of the customer."""
+
 RESERVED_NAMES = frozenset(
     {
         *(PREDICTION, PREDICTION_ID, RUN_ID, CONTRACT, SOURCE, CREATED_AT),

@@ -75,6 +75,8 @@ class SchemaValidator:
         self._kinds = jsonschema_rs.ValidationErrorKind
         self._fields, self._unknown = fields, unknown
         self._item, self._items = item, items
+        # A schema may require exactly one of several fields.
+        self._either = " or ".join(one["required"][0] for one in schema.get("oneOf", []))
         array = {"type": "array", "items": schema}
         self._one = jsonschema_rs.Draft202012Validator(schema, keywords=_KEYWORDS)
         self._many = jsonschema_rs.Draft202012Validator(array, keywords=_KEYWORDS)
@@ -136,6 +138,11 @@ class SchemaValidator:
             name = kind.property
             detail = f"is missing; must be {self._fields[name].wanted}"
             yield FieldError(json_pointer([*path, name]), "missing", detail)
+        elif isinstance(kind, self._kinds.OneOfNotValid):
+            yield FieldError(json_pointer(path), "missing", f"must have {self._either}")
+        elif isinstance(kind, self._kinds.OneOfMultipleValid):
+            detail = f"must have only one of {self._either}"
+            yield FieldError(json_pointer(path), "too_many", detail)
         elif not path or isinstance(path[-1], int):
             detail = f"must be a JSON object with {self._item}, is {json_kind(error.instance)}"
             yield FieldError(json_pointer(path), "wrong_type", detail)

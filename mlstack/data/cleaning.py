@@ -37,7 +37,9 @@ _CERTAIN_DIGITS = 15
 
 def unlisted_columns(raw: TextTable | pd.DataFrame, contract: Contract) -> list[str]:
     """List the columns that the contract neither uses nor drops."""
-    known = set(map(canonical, [*_used_columns(contract), *contract.clean_up.drop_columns]))
+    key = [contract.key.raw] if contract.key and contract.key.raw else []
+    named = [*_used_columns(contract), *contract.clean_up.drop_columns, *key]
+    known = set(map(canonical, named))
     return [column for column in raw.columns if canonical(column) not in known]
 
 

@@ -80,7 +80,7 @@ class Deployer:
 
         Raises ModelError with what is wrong.
         """
-        self._models.load(run_id).check_contract(Contract.load(self._contract_path))
+        self._models.load(run_id).follow_contract(Contract.load(self._contract_path))
 
     def _was_deployed(self, run_id: str) -> bool:
         """Whether a run was deployed since the last `follow`, or is deployed now."""

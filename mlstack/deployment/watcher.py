@@ -147,7 +147,7 @@ class ModelWatcher:
             return
         try:
             model = self._store.load(wanted)
-            model.check_contract(Contract.load(self._settings.contract_path))
+            model.follow_contract(Contract.load(self._settings.contract_path))
         except MlstackError as error:
             log.error("run %s cannot be served: %s", wanted, error)  # noqa: TRY400 - a sentence
             self._refuse(wanted, record, str(error))

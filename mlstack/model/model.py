@@ -127,16 +127,18 @@ class Model:
         """Predict the probabilities for encoded rows, shape (n_rows,)."""
         return _score(self._booster, matrix)
 
-    def check_contract(self, contract: Contract) -> None:
-        """Check that the model was trained with the contract that requests follow.
+    def follow_contract(self, contract: Contract) -> None:
+        """Check that the model was trained with the contract that requests follow, and use that.
 
-        Raises ModelError if they differ in something that affects predictions.
+        They may differ in texts for people and in what decides no prediction. Raises ModelError if
+        they differ in something else.
         """
         if self.contract.digest != contract.digest:
             raise ModelError(
                 f"run {self.run_id} was trained with another contract ({self.contract.name}) "
                 f"than CONTRACT names ({contract.name}): set CONTRACT to its own, or train again"
             )
+        self.contract = contract
 
     def _verify(self, manifest: Manifest) -> None:
         model = f"model of run {self.run_id}"

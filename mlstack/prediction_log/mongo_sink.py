@@ -18,6 +18,7 @@ from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, OperationFailure
 
 from mlstack.contract.prediction_fields import CREATED_AT, RUN_ID, TARGET, TARGET_AT
+from mlstack.prediction_log.keyed_outcomes import KeyedOutcomes, identity_of
 from mlstack.prediction_log.mongo_database import (
     DATABASE,
     OUTCOMES,
@@ -69,12 +70,14 @@ class MongoSink:
         self._client = client = mongo_client(uri, _CALL_SECONDS)
         self._predictions = client[DATABASE][PREDICTIONS]
         self._outcomes = client[DATABASE][OUTCOMES]
+        self._keyed = KeyedOutcomes(self._predictions, self._outcomes)
 
     def prepare(self) -> None:
         """Create the indexes. Raises StorageUnavailable."""
         with mongo_errors():
             self._predictions.create_index([(CREATED_AT, ASCENDING)])
             self._outcomes.create_index([(TARGET_AT, ASCENDING)])
+            self._keyed.prepare()
 
     def store_predictions(self, documents: Sequence[Document]) -> dict[int, str]:
         """Store predictions (`Prediction.document`); existing ones are kept.
@@ -100,11 +103,13 @@ class MongoSink:
                 for name, outcome in after.items()
                 if name in existing or outcome != before.get(name)
             )
+            self._keyed.predictions_arrived([r.fields for r in rows if r.number not in refused])
         return refused
 
     def store_outcomes(self, documents: Sequence[Document]) -> dict[int, str]:
         """Store outcomes (`Outcome.document`); the latest one per prediction wins.
 
+        One with a key is of the latest prediction made before it, whichever of the two comes first.
         Returns and raises as `store_predictions`.
         """
         rows, refused = _storable(documents, TARGET_AT, TARGET)
@@ -112,7 +117,9 @@ class MongoSink:
         with _storing():
             known = self._insert(self._outcomes, list(latest.values()), refused)
             self._update(self._outcomes, known, _upsert_if_later, refused)
-            self._copy_outcomes(row.fields for row in latest.values() if row.number not in refused)
+            stored = [row.fields for row in latest.values() if row.number not in refused]
+            self._copy_outcomes(outcome for outcome in stored if identity_of(outcome) is None)
+            self._keyed.outcomes_arrived(outcome for outcome in stored if identity_of(outcome))
         return refused
 
     def close(self) -> None:

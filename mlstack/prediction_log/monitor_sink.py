@@ -10,6 +10,7 @@ import requests
 
 from mlstack.contract.prediction_fields import (
     CONTRACT,
+    MORE,
     PREDICTION,
     PREDICTION_ID,
     RESERVED_NAMES,
@@ -29,7 +30,7 @@ _RETRY_SECONDS = 5.0
 
 # The monitor takes features, prediction and run, and the id, by which it detects repetitions and
 # finds the outcome.
-_NOT_MONITORED = {ID, *RESERVED_NAMES} - {PREDICTION, RUN_ID}
+_NOT_MONITORED = {ID, MORE, *RESERVED_NAMES} - {PREDICTION, RUN_ID}
 _SERVER_ERROR = 500
 
 

@@ -11,6 +11,8 @@ from mlstack.contract.customer_schema import Customer
 from mlstack.contract.prediction_fields import (
     CONTRACT,
     CREATED_AT,
+    KEY,
+    MORE,
     PREDICTION,
     PREDICTION_ID,
     RUN_ID,
@@ -46,7 +48,7 @@ class Prediction:
 
     Args:
         prediction_id: A UUID; repeated requests may share one.
-        customer: The validated features.
+        customer: The validated features, and the caller's key if it was sent.
         chance: Probability of the positive class.
         run_id: MLflow run of the model.
         created_at: When it was made, with a time zone.
@@ -66,13 +68,14 @@ class Prediction:
             self.contract.answer: self.chance,
             RUN_ID: self.run_id,
             PREDICTION_ID: self.prediction_id,
+            **self._key,
         }
 
     def document(self) -> dict[str, Any]:
         """Return the spooled JSON document; MongoDB stores its time as a date."""
         document: dict[str, Any] = {
             ID: self.prediction_id,
-            **self.customer,
+            **{name: value for name, value in self.customer.items() if name not in self._key},
             PREDICTION: self.chance,
             RUN_ID: self.run_id,
             CONTRACT: contract_label(self.contract),
@@ -82,23 +85,41 @@ class Prediction:
         if self.origin.sequence_number is not None:
             document[SHARD_ID] = self.origin.shard_id
             document[SEQUENCE_NUMBER] = self.origin.sequence_number
+        for key in self._key.values():
+            document[MORE] = {**document.get(MORE, {}), KEY: key}
         return document
+
+    @property
+    def _key(self) -> dict[str, Any]:
+        """The caller's key by the name that the contract gives it; empty if none was sent."""
+        key = self.contract.key
+        return {key.name: self.customer[key.name]} if key and key.name in self.customer else {}
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a customer: whether the outcome is the positive class."""
+    """What became of a customer: whether the outcome is the positive class.
+
+    Args:
+        prediction_id: Id of the prediction; of an outcome by key its own id.
+        by_key: Contract's name and caller's key, if it is of the latest prediction made before it.
+    """
 
     prediction_id: str
     positive: bool
+    by_key: tuple[str, str] | None = None
 
     def document(self, reported_at: datetime) -> dict[str, Any]:
         """Return the spooled JSON document; `reported_at` must have a time zone."""
-        return {
+        document: dict[str, Any] = {
             ID: self.prediction_id,
             TARGET: int(self.positive),
             TARGET_AT: reported_at.isoformat(),
         }
+        if self.by_key is not None:
+            name, key = self.by_key
+            document |= {CONTRACT: {"name": name}, MORE: {KEY: key}}
+        return document
 
 
 class PredictionSink(Protocol):

@@ -157,7 +157,7 @@ class Monitor:
             return State(reason="no model is deployed; run: make deploy RUN_ID=...")
         calculator = old.calculator
         if calculator is None:
-            self._models.load(run_id).check_contract(self._contract)
+            self._models.load(run_id).follow_contract(self._contract)
             calculator = Calculator(self._references.load(run_id))
             log.info("the reference is run %s", run_id)
             self.state = State(run_id, calculator, reason="the first calculation is running")

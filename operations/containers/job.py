@@ -25,6 +25,7 @@ _SERVICES = {
     "operations.backup": "agent",
     "operations.demo": "agent",
     "operations.quarantine": "agent",
+    "operations.predictions": "agent",
     "operations.retention": "agent",
     "reporting": "agent",
     "server": "model-server-api",

@@ -1,0 +1,64 @@
+"""List what was said of one customer, newest first (`make predictions KEY=...`)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pymongo import DESCENDING
+
+from mlstack import command_line
+from mlstack.contract import Contract
+from mlstack.contract.prediction_fields import CREATED_AT, PREDICTION, RUN_ID, SOURCE, TARGET
+from mlstack.errors import SettingsError
+from mlstack.prediction_log.keyed_outcomes import CONTRACT_NAME, KEY_PATH
+from mlstack.prediction_log.mongo_database import PREDICTIONS, open_database
+from mlstack.prediction_log.prediction import ID
+from mlstack.settings import Settings
+
+
+def main() -> None:
+    """List the predictions of a key."""
+    parser = command_line.argument_parser("operations.predictions", __doc__)
+    parser.add_argument("key", help="the caller's own identifier of the customer")
+    key = parser.parse_args().key
+    settings = Settings.load()
+    contract = Contract.load(settings.contract_path)
+    if contract.key is None:
+        raise SettingsError(
+            f"{settings.contract} names no key, so predictions have none: add key: {{name: ...}} "
+            "to it and start the servers again"
+        )
+    if not key:
+        raise SettingsError(f"KEY is empty: give the {contract.key.name} of a customer")
+    with open_database(settings.mongo_uri) as database:
+        wanted = {CONTRACT_NAME: contract.name, KEY_PATH: key}
+        found = list(database[PREDICTIONS].find(wanted, sort=[(CREATED_AT, DESCENDING)]))
+    if not found:
+        command_line.say(f"there is no prediction of {contract.key.name} {key!r}")
+        return
+    rows: list[tuple[str, ...]] = [
+        ("when (UTC)", contract.answer, contract.target.name, "prediction id", "run", "from")
+    ]
+    rows += [_row(document) for document in found]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        command_line.say("  ".join(cells).rstrip())
+
+
+def _row(document: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        f"{document[CREATED_AT]:%Y-%m-%d %H:%M:%S}",
+        _value(document[PREDICTION]),
+        _value(document.get(TARGET, "not known")),
+        document[ID],
+        document[RUN_ID],
+        document[SOURCE],
+    )
+
+
+def _value(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, int | float) else str(value)
+
+
+if __name__ == "__main__":
+    command_line.run(main, "predictions: ")
