@@ -228,6 +228,10 @@ test-ledger: $(DEV) ## The long form of the ledger tests: 20 kills of each proce
 	@LEDGER_KILLS=20 LEDGER_SECONDS=60 LEDGER_RECORDS=100000 $(PY) -m pytest --timeout 1800 tests/rest/test_ledger_api.py \
 		tests/rest/test_stream_server.py tests/rest/test_stream_resharding.py tests/rest/test_stream_kcl.py
 
+.PHONY: try-tables
+try-tables: $(DEV) ## Draft contracts of public tables and run the whole demo on each (half an hour)
+	@$(PY) -m pytest --timeout 1200 tests/tables
+
 .PHONY: check
 check: $(DEV) ## Lint, type-check and unit-test one package (PKG=mlstack/data)
 	@test -n "$(wildcard $(PKG))" || { echo "PKG=$(PKG): name the folder of a package, as in: make check PKG=mlstack/data"; exit 2; }

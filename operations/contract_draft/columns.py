@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -64,6 +65,12 @@ class Column:
         """The most frequent value."""
         return next(iter(self.texts))
 
+    def aggregate(self, expressions: str) -> list[tuple[Any, ...]]:
+        """Evaluate aggregates of SQL over the rows with a value."""
+        return self.table.query(
+            f"SELECT {expressions} FROM cells WHERE {self.cell} NOT IN ({_NOTHING})"
+        )
+
     @cached_property
     def odd_texts(self) -> tuple[str, ...]:
         """Texts among numbers that may mean 'missing'; empty if the column is not of numbers."""
@@ -76,7 +83,7 @@ class Column:
 
     @cached_property
     def _numbers(self) -> tuple[Range | None, tuple[str, ...]]:
-        odd = [t for t in self.texts if not _looks_like_number(t)]
+        odd = [t for t in self.texts if not looks_like_number(t)]
         share = sum(self.texts[t] for t in odd) / max(1, sum(self.texts.values()))
         known = all(text in _AMONG_NUMBERS for text in odd)
         if not self.texts or share == 1 or (share > _ODD_SHARE and not known):
@@ -127,7 +134,8 @@ def _column(table: TextTable, name: str, missing: int, distinct: int) -> Column:
     return Column(name, cell, rows, missing, exact, texts, sampled, table)
 
 
-def _looks_like_number(text: str) -> bool:
+def looks_like_number(text: str) -> bool:
+    """Whether a text has digits, and nothing that no number has."""
     return any(map(str.isdigit, text)) and set(text) <= set("0123456789+-.,eE' \u2019\u2212")
 
 

@@ -8,10 +8,10 @@ from mlstack.data.sql import literal
 from mlstack.data.text_table import TextTable
 from mlstack.errors import DataError, DataFault, listing
 from operations.contract_draft.alone import Detector
-from operations.contract_draft.columns import NOTHING, Column, describe_columns, find_column
+from operations.contract_draft.columns import NOTHING, describe_columns, find_column
 from operations.contract_draft.drafted import Drafted, meaning_of, new_name
 from operations.contract_draft.drifts import draft_drifts
-from operations.contract_draft.features import draft_feature
+from operations.contract_draft.features import draft_feature, most_values
 from operations.contract_draft.target import DraftedTarget, draft_target
 from operations.contract_draft.yaml_text import block, comments, flow, scalar
 
@@ -46,7 +46,8 @@ def draft_contract(table: TextTable, target_column: str, name: str, origin: str)
         known = listing([repr(each.name) for each in columns])
         raise DataError(DataFault(f"is not in the table, which has {known}", column=target_column))
     target = draft_target(column)
-    drafted = _with_bases([draft_feature(each) for each in columns if each is not column])
+    most = most_values(columns)
+    drafted = _with_bases([draft_feature(each, most) for each in columns if each is not column])
     detector = Detector(table, target)
     drafted = [d.without(_LEAK) if d.is_feature and detector.predicts(d) else d for d in drafted]
     features = [d for d in drafted if d.is_feature]
@@ -61,7 +62,7 @@ def draft_contract(table: TextTable, target_column: str, name: str, origin: str)
         f"# Drafted from {origin}. Comments beside lines are for you to decide.",
         *_head(name, origin, target),
         "",
-        *_clean_up(_missing_values(table, column, features), left_out),
+        *_clean_up(_missing_values(table, target, features), left_out),
         "",
         f"split: {flow(_SPLIT, 0)}",
         "",
@@ -139,11 +140,11 @@ def _clean_up(missing_values: list[str], left_out: list[tuple[str, str]]) -> lis
     return lines
 
 
-def _missing_values(table: TextTable, target: Column, features: list[Drafted]) -> list[str]:
+def _missing_values(table: TextTable, target: DraftedTarget, features: list[Drafted]) -> list[str]:
     """List the texts that mean 'missing' in the columns in use."""
     named = ", ".join(map(literal, NOTHING[1:]))
-    cells = [target.cell, *(d.column.cell for d in features if d.column.missing)]
-    found = {text for d in features for text in d.missing_values}
+    cells = [target.column.cell, *(d.column.cell for d in features if d.column.missing)]
+    found = {*target.missing_values, *(text for d in features for text in d.missing_values)}
     for cell in cells:
         query = f"SELECT DISTINCT {cell} FROM cells WHERE {cell} IN ({named})"
         found |= {str(text) for (text,) in table.query(query)}

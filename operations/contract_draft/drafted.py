@@ -1,6 +1,7 @@
 """What a draft says about one column."""
 
 import re
+import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,7 @@ from mlstack.contract.prediction_fields import RESERVED_NAMES
 from operations.contract_draft.columns import Column
 
 _LONGEST = 63
+_LETTERS = str.maketrans({"'": "", "ß": "ss", "æ": "ae", "Æ": "Ae", "ø": "o", "Ø": "O", "ł": "l"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +47,15 @@ def words_of(name: str) -> list[str]:
 
 def new_name(raw: str, taken: Collection[str], default: str = "column") -> str:
     """Make a name of the contract from the name of a column."""
-    name = "_".join(words_of(raw.replace("'", ""))) or default
+    letters = unicodedata.normalize("NFKD", raw.translate(_LETTERS))
+    name = "_".join(words_of(letters.encode("ascii", "ignore").decode())) or default
     if not name[0].isalpha():
         name = f"{default}_{name}"
-    name = name[: _LONGEST - 4].strip("_")
+    name = name[: _LONGEST - 6].strip("_")
+    if name in RESERVED_NAMES:
+        name = f"{name}_value"
     number, unique = 1, name
-    while unique in taken or unique in RESERVED_NAMES:
+    while unique in taken:
         number += 1
         unique = f"{name}_{number}"
     return unique

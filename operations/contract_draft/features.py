@@ -5,7 +5,8 @@ import re
 from datetime import datetime
 from typing import Any
 
-from operations.contract_draft.columns import Column, Range
+from mlstack.data.database import literal
+from operations.contract_draft.columns import Column, Range, looks_like_number
 from operations.contract_draft.drafted import Drafted, words_of
 
 MOST_VALUES = 1000
@@ -13,10 +14,16 @@ MOST_VALUES = 1000
 
 _FEW = 20
 _RARE_ROWS = 5
+_MOST_CELLS = 200_000_000
+"""Of a matrix, which takes 4 bytes for each, and XGBoost up to 10."""
 _UNIQUE_SHARE = 0.95
 _MANY_SHARE = 0.5
 _NEARLY_EMPTY = 0.95
 _SENTENCE = 25
+_MOSTLY = 0.8
+_SIGNED = re.compile(
+    r"[^0-9A-Za-z]{0,3}[0-9][0-9., ]*[^0-9A-Za-z]{0,3}(?<![0-9])|[^0-9A-Za-z+-]{1,3}[0-9][0-9., ]*"
+)
 _YEAR = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ].*)?")
 _FORMATS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%Y%m%d", "%d-%m-%Y", "%m-%d-%Y")
 _IDENTIFIERS = frozenset(
@@ -29,8 +36,15 @@ _TRUE = frozenset({"true", "t", "yes", "y", "1", "on"})
 _FALSE = frozenset({"false", "f", "no", "n", "0", "off"})
 
 
-def draft_feature(column: Column) -> Drafted:
-    """Draft a feature from a column."""
+def most_values(columns: list[Column]) -> int:
+    """Return how many values a category may list, so that training fits into memory."""
+    wide = sum(1 for c in columns if c.range is None and _FEW < c.distinct <= MOST_VALUES)
+    fitting = _MOST_CELLS // (max(1, wide) * max(1, columns[0].rows))
+    return min(MOST_VALUES, max(_FEW, fitting))
+
+
+def draft_feature(column: Column, most: int = 1000) -> Drafted:
+    """Draft a feature from a column; a category lists its `most` most frequent values."""
     texts = column.texts
     if not texts:
         return Drafted(column, notes=("is empty",))
@@ -50,7 +64,7 @@ def draft_feature(column: Column) -> Drafted:
         return _date(column, date_format, notes)
     if numbers:
         notes = (*notes, "is text that looks like numbers, with zeros in front")
-    return _category(column, notes)
+    return _category(column, notes, most)
 
 
 def is_boolean(column: Column) -> bool:
@@ -114,15 +128,22 @@ def _number(column: Column, numbers: Range, notes: tuple[str, ...]) -> Drafted:
 
 def _date(column: Column, date_format: str, notes: tuple[str, ...]) -> Drafted:
     python = "%Y-%m-%d" if date_format == "iso" else date_format
+    cell = f"left({column.cell}, 10)" if date_format == "iso" else column.cell
+    known = f"try_strptime({cell}, {literal(python)})::DATE"
+    [(first, last, unread)] = column.aggregate(
+        f"min({known}), max({known}), count(*) FILTER ({known} IS NULL)"
+    )
+    if unread:
+        return _category(column, notes, 0)
     texts = (text[:10] if date_format == "iso" else text for text in column.texts)
     days = sorted(
         day
         for text, count in zip(texts, column.texts.values(), strict=True)
         for day in [datetime.strptime(text, python).date()] * min(count, 100)  # noqa: DTZ007 - a day has no zone
     )
-    years = max(1, (days[-1].year - days[0].year) // 2)
-    low = days[0].replace(year=max(1, days[0].year - years), month=1, day=1)
-    high = days[-1].replace(year=min(9999, days[-1].year + years + 10), month=12, day=31)
+    years = max(1, (last.year - first.year) // 2)
+    low = first.replace(year=max(1, first.year - years), month=1, day=1)
+    high = last.replace(year=min(9999, last.year + years + 10), month=12, day=31)
     fields: dict[str, Any] = {"kind": "date", "range": [low.isoformat(), high.isoformat()]}
     if date_format != "iso":
         fields["format"] = date_format
@@ -130,29 +151,41 @@ def _date(column: Column, date_format: str, notes: tuple[str, ...]) -> Drafted:
     return Drafted(column, fields, notes)
 
 
-def _category(column: Column, notes: tuple[str, ...]) -> Drafted:
+def _category(column: Column, notes: tuple[str, ...], most: int) -> Drafted:
     texts, distinct = column.texts, column.distinct
-    if distinct > _FEW and distinct > _MANY_SHARE * column.given:
-        words = sum(map(len, texts)) / len(texts) > _SENTENCE
-        reason = "is free text" if words else "identifies rows: most values occur once"
-        return Drafted(column, notes=(reason,))
-    if distinct > MOST_VALUES or column.sampled:
-        return Drafted(column, notes=(f"has too many values for a category: {distinct:,}",))
-    rare = [text for text, rows in texts.items() if rows < _RARE_ROWS]
-    listed = sorted(texts if distinct <= _FEW else texts.keys() - set(rare), key=str.casefold)
+    too_many = distinct > MOST_VALUES or column.sampled
+    if too_many or (distinct > _FEW and distinct > _MANY_SHARE * column.given):
+        return Drafted(column, notes=(_why_no_category(column),))
+    if _SIGNED.fullmatch(column.most_frequent) and all(map(_SIGNED.fullmatch, texts)):
+        notes = (*notes, "is numbers with signs around them, taken for a category")
+    frequent = [text for text, rows in texts.items() if rows >= _RARE_ROWS][:most]
+    listed = sorted(texts if distinct <= _FEW else frequent, key=str.casefold)
     if not listed:
         return Drafted(column, notes=("identifies few rows: each value is rare",))
+    rare = distinct - len(listed)
     raw = _labels(listed)
     fields: dict[str, Any] = {"kind": "category", "values": [*raw.values()]}
     if distinct > _FEW:
         fields["other"] = next(n for n in ("other", "others", "any other") if n not in raw.values())
         fields["values"].append(fields["other"])
         if rare:
-            notes = (*notes, f"counts its {len(rare):,} rare values as {fields['other']!r}")
+            notes = (*notes, f"counts its {rare:,} rarest values as {fields['other']!r}")
     if any(text != label for text, label in raw.items()):
         fields["raw_values"] = raw
     fields["example"] = raw[next(text for text in texts if text in raw)]
     return Drafted(column, fields, notes)
+
+
+def _why_no_category(column: Column) -> str:
+    texts = column.texts
+    if all(map(_SIGNED.fullmatch, texts)):
+        return "is numbers with signs around them: write plain numbers"
+    if sum(looks_like_number(text) for text in texts) > _MOSTLY * len(texts):
+        return "is mostly numbers, but too many rows have other texts"
+    if column.distinct <= _MANY_SHARE * column.given:
+        return f"has too many values for a category: {column.distinct:,}"
+    is_long = sum(map(len, texts)) / len(texts) > _SENTENCE
+    return "is free text" if is_long else "identifies rows: most values occur once"
 
 
 def _labels(texts: list[str]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Draft the target: what kind of question the table answers."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,11 @@ class DraftedTarget:
     notes: tuple[str, ...] = ()
 
     @property
+    def missing_values(self) -> tuple[str, ...]:
+        """Texts of the column that mean 'missing'."""
+        return self.column.odd_texts if self.kind == "regression" else ()
+
+    @property
     def kind(self) -> str:
         """The kind of the target."""
         return str(self.fields.get("kind", "binary"))
@@ -43,48 +49,65 @@ def draft_target(column: Column) -> DraftedTarget:
     name, meaning = new_name(column.name, (), "target"), meaning_of(column.name)
     fields: dict[str, Any] = {"name": name, "raw": column.name}
     if len(texts) == 2:  # noqa: PLR2004 - two classes are binary
-        positive, negative = _classes(column)
-        fields |= {"positive": positive, "negative": negative}
-        fields["meaning"] = f"{meaning}: {positive}"
-        notes = (f"is {positive!r} the class whose probability you want to know?",)
-        return DraftedTarget(column, fields, f"{name} chance", notes)
+        return _binary(column, fields, meaning)
     if numbers and (not numbers.whole or numbers.distinct > _MOST_CLASSES):
         bounds = range_with_room(numbers.low, numbers.high, whole=numbers.whole)
         fields = {**fields, "kind": "regression", "range": bounds, "meaning": meaning}
         return DraftedTarget(column, fields, f"predicted {name}"[:63])
-    kept = {text: text for text in sorted(texts) if texts[text] >= _FEWEST_ROWS}
-    if len(texts) > _MOST_CLASSES and not numbers:
+    kept = [text for text in texts if texts[text] >= _FEWEST_ROWS]
+    if column.sampled or not 1 < len(kept) <= _MOST_CLASSES:
         raise _unfit(
-            column, f"has {column.distinct:,} different texts, too many for classes to be learnt"
+            column,
+            f"has {column.distinct:,} different texts, {len(kept):,} of them in {_FEWEST_ROWS} "
+            f"rows or more; a target has numbers, or 2 to {_MOST_CLASSES} such classes",
         )
-    return _multiclass(column, fields, kept, meaning)
+    if len(kept) == 2:  # noqa: PLR2004 - as above
+        return _binary(column, fields, meaning)
+    return _multiclass(column, fields, sorted(kept, key=_by_number), meaning)
+
+
+def _binary(column: Column, fields: dict[str, Any], meaning: str) -> DraftedTarget:
+    positive, negative, *rare = _classes(column)
+    fields |= {"positive": positive, "negative": negative}
+    notes = [f"is {positive!r} the class whose probability you want to know?"]
+    if rare:
+        fields["ignored"] = rare
+        notes.append(_ignored_note(rare))
+    fields["meaning"] = f"{meaning}: {positive}"
+    return DraftedTarget(column, fields, f"{fields['name']} chance", tuple(notes))
 
 
 def _multiclass(
-    column: Column, fields: dict[str, Any], kept: dict[str, str], meaning: str
+    column: Column, fields: dict[str, Any], kept: list[str], meaning: str
 ) -> DraftedTarget:
-    notes: tuple[str, ...] = ()
+    notes = []
     if column.range:
-        notes = (f"are its {len(column.texts)} numbers classes, or quantities (kind: regression)?",)
-    rare = sorted(column.texts.keys() - kept.keys())
-    if len(kept) < 3:  # noqa: PLR2004 - fewer are binary
-        raise _unfit(column, f"has fewer than three classes with {_FEWEST_ROWS} rows or more")
-    fields = {**fields, "kind": "multiclass", "classes": [*kept]}
-    fields["raw_values"] = kept
+        notes.append(f"are its {len(kept)} numbers classes, or quantities (kind: regression)?")
+    rare = sorted(column.texts.keys() - set(kept), key=_by_number)
+    fields |= {"kind": "multiclass", "classes": kept, "raw_values": {text: text for text in kept}}
     if rare:
         fields["ignored"] = rare
-        notes = (*notes, f"rows of {len(rare)} classes with few rows are left out")
+        notes.append(_ignored_note(rare))
     fields["meaning"] = meaning
-    return DraftedTarget(column, fields, f"predicted {fields['name']}"[:63], notes)
+    return DraftedTarget(column, fields, f"predicted {fields['name']}"[:63], tuple(notes))
 
 
-def _classes(column: Column) -> tuple[str, str]:
-    """Guess the positive class: it says yes, or is the rarer one."""
-    frequent, rarer = column.texts
-    for one, other in ((frequent, rarer), (rarer, frequent)):
-        if one.casefold() in _POSITIVE and other.casefold() not in _POSITIVE:
-            return one, other
-    return rarer, frequent
+def _ignored_note(rare: list[str]) -> str:
+    return f"leaves out the rows of {len(rare):,} rare classes"
+
+
+def _by_number(text: str) -> tuple[float, str]:
+    try:
+        return float(text), text
+    except ValueError:
+        return math.inf, text
+
+
+def _classes(column: Column) -> list[str]:
+    """Put the positive class first: it says yes, or is the rarer one; rare others come last."""
+    frequent, rarer, *rare = column.texts
+    said = frequent.casefold() in _POSITIVE and rarer.casefold() not in _POSITIVE
+    return [frequent, rarer, *rare] if said else [rarer, frequent, *rare]
 
 
 def _unfit(column: Column, reason: str) -> DataError:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,10 @@ from mlstack.contract.features import (
 from mlstack.data.dataset import clean, read_raw, split
 from mlstack.errors import DataError, SettingsError
 from operations.contract_draft import __main__ as command
+from operations.contract_draft.columns import describe_columns
 from operations.contract_draft.draft import Draft, draft_contract
+from operations.contract_draft.drafted import new_name
+from operations.contract_draft.features import most_values, range_with_room
 
 ROWS = 400
 Cell = Callable[[random.Random, int, bool], object]
@@ -131,7 +135,7 @@ def test_positive_class_says_yes(contract: Contract) -> None:
         ("Visits", "taken for missing"),
         ("Zip", "looks like numbers"),
         ("Note", "free text"),
-        ("Town", "rare values"),
+        ("Town", "rarest values"),
         ("Country", "one value only"),
         ("Empty", "is empty"),
         ("Refund", "predicts the target alone"),
@@ -172,11 +176,72 @@ def test_wide_table_takes_few_lines() -> None:
 
 
 @pytest.mark.parametrize(
+    ("raw", "name"),
+    [
+        ("customerID", "customer_id"),
+        ("Total_Ct_Chng_Q4_Q1", "total_ct_chng_q4_q1"),
+        ("Größe (cm)", "grosse_cm"),
+        ("Año", "ano"),
+        ("客户", "column"),
+        ("2nd visit", "column_2nd_visit"),
+        ("Contract", "contract_value"),
+        ("taken", "taken_2"),
+        ("x" * 99, "x" * 57),
+    ],
+)
+def test_names_are_made_of_the_columns_names(raw: str, name: str) -> None:
+    """They are letters, digits and _, and none is taken or reserved."""
+    assert new_name(raw, {"taken"}) == name
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "whole", "bounds"),
+    [
+        (18, 73, True, [0, 105]),
+        (0.02, 0.97, False, [0, 1]),
+        (-3.2, 4.1, False, [-7, 8]),
+        (1950, 2009, True, [1920, 2040]),
+        (0, 1, True, [0, 2]),
+    ],
+)
+def test_ranges_have_room(low: float, high: float, whole: bool, bounds: list[float]) -> None:  # noqa: FBT001 - a parameter
+    """Bounds are round numbers beyond what the table has."""
+    assert range_with_room(low, high, whole=whole) == bounds
+
+
+def test_many_values_are_listed_as_far_as_memory_allows() -> None:
+    """Each value becomes a column of the model's matrix."""
+    rows = [f"town {n % 900},{n % 7},{n % 2}" for n in range(9000)]
+    columns = describe_columns(read_raw("\n".join(["town,a,target", *rows]).encode()))
+    assert most_values(columns) == 1000
+    assert most_values([replace(column, rows=500_000) for column in columns]) == 400
+
+
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [
+        ("{n}.5 %", "numbers with signs"),
+        ("$1,{n}", "numbers with signs"),
+        ("{n}{odd}", "mostly numbers, but too many rows have other texts"),
+    ],
+)
+def test_texts_that_are_numbers_are_told(cell: str, reason: str) -> None:
+    """A person can mend the file; the draft leaves the column out."""
+    cells = [cell.format(n=1000 + n, odd=" or so" if n % 9 == 0 else "") for n in range(60)]
+    rows = [f'"{text}",{n % 7},{n % 2}' for n, text in enumerate(cells)]
+    draft = draft_contract(read_raw("\n".join(["a,b,target", *rows]).encode()), "target", "t", "t")
+    assert any(column == "a" and reason in note for column, note in draft.decisions)
+
+
+@pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("a,b\n1,2\n2,3\n", "target.*is not in the table, which has 'a', 'b'"),
         ("a,target\n1,x\n2,x\n", "fewer than two values"),
-        ("a,target\n" + "".join(f"{n},word {n}\n" for n in range(99)), "too many for classes"),
+        (
+            "a,target\n" + "".join(f"{n},word {n}\n" for n in range(99)),
+            "99 different texts, 0 of them",
+        ),
         ("a,target\n" + "".join(f"x,{n % 2}\n" for n in range(99)), "no column is left"),
     ],
 )
