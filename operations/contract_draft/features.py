@@ -5,13 +5,14 @@ import re
 from datetime import datetime
 from typing import Any
 
-from mlstack.data.database import literal
+from mlstack.data.sql import literal
 from operations.contract_draft.columns import Column, Range, looks_like_number
 from operations.contract_draft.drafted import Drafted, words_of
 
 MOST_VALUES = 1000
 """Categories with more values are left out: each value becomes a column of the model."""
 
+IDENTIFIES = "identifies rows, as most values occur once: is it the key?"
 _FEW = 20
 _RARE_ROWS = 5
 _MOST_CELLS = 200_000_000
@@ -110,7 +111,7 @@ def _number(column: Column, numbers: Range, notes: tuple[str, ...]) -> Drafted:
         consecutive = numbers.high - numbers.low < 1.05 * column.given
         share = _MANY_SHARE if named else _UNIQUE_SHARE if consecutive else 1
         if column.given >= _FEW and numbers.distinct > share * column.given:
-            return Drafted(column, notes=("identifies rows: most values occur once",))
+            return Drafted(column, notes=(IDENTIFIES,))
         if max(-numbers.low, numbers.high) > 2**50:
             return Drafted(column, notes=("has numbers too long to be more than identifiers",))
         if named:
@@ -185,7 +186,7 @@ def _why_no_category(column: Column) -> str:
     if column.distinct <= _MANY_SHARE * column.given:
         return f"has too many values for a category: {column.distinct:,}"
     is_long = sum(map(len, texts)) / len(texts) > _SENTENCE
-    return "is free text" if is_long else "identifies rows: most values occur once"
+    return "is free text" if is_long else IDENTIFIES
 
 
 def _labels(texts: list[str]) -> dict[str, str]:
