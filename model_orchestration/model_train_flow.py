@@ -85,7 +85,8 @@ def clean(raw: bytes, contract: Contract) -> pd.DataFrame:
 def split(rows: pd.DataFrame, contract: Contract) -> dataset.SplitRows:
     """Split the clean rows into train, validation and test."""
     parts = dataset.split(rows, contract)
-    get_run_logger().info("train %s, validation %s, test %s rows", *map(len, parts))
+    by = f", by the time in column {contract.time.raw!r}" if contract.time else ""
+    get_run_logger().info("train %s, validation %s, test %s rows%s", *map(len, parts), by)
     return parts
 
 

@@ -14,6 +14,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from mlstack.contract.caller_key import CallerKey
+from mlstack.contract.days import DateFormat
 from mlstack.contract.features import FEATURE_KINDS, DateFeature, Feature, Name, Text, Value
 from mlstack.contract.prediction_fields import RESERVED_NAMES
 from mlstack.contract.strict_yaml import FaultAt, StrictModel, YamlFile
@@ -81,6 +82,15 @@ class SplitShares(StrictModel):
         return self
 
 
+class RowTime(StrictModel):
+    """The time of a row: the newest rows are kept for the test, and training sees only the past."""
+
+    raw: Text
+    """Column of the raw table; it may be that of a date among the features."""
+    format: DateFormat | None = None
+    """How cells write it; None means YYYY-MM-DD with or without a time of day, or numbers."""
+
+
 class Contract(StrictModel):
     """One tabular data set."""
 
@@ -100,6 +110,8 @@ class Contract(StrictModel):
     """What is predicted."""
     key: CallerKey | None = None
     """The caller's own identifier of a customer."""
+    time: RowTime | None = None
+    """What the split goes by, instead of chance."""
     features: tuple[Feature, ...] = Field(min_length=1, strict=False)
     """What it is predicted from."""
 
@@ -145,6 +157,15 @@ class Contract(StrictModel):
             raise FaultAt(("key", "name"), f"{self.key.name!r} has another meaning already")
         if self.key.raw in {self.target.raw, *(feature.raw for feature in self.features)}:
             raise FaultAt(("key", "raw"), f"{echo(self.key.raw)} is a feature or the target")
+        return self
+
+    @model_validator(mode="after")
+    def _check_time(self) -> Self:
+        if self.time is not None:
+            if self.time.raw == self.target.raw:
+                raise FaultAt(("time", "raw"), f"{echo(self.time.raw)} is the target")
+            if self.time.raw in self.clean_up.drop_columns:
+                raise FaultAt(("time", "raw"), f"{echo(self.time.raw)} is a dropped column")
         return self
 
     @model_validator(mode="after")

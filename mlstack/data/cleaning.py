@@ -16,12 +16,20 @@ from mlstack.contract import (
     IntegerFeature,
     NumberFeature,
 )
+from mlstack.contract.contract import RowTime
 from mlstack.contract.days import day_number, day_text
 from mlstack.data.canonical import canonical
-from mlstack.data.dates import EPOCH, NO_DAY, day_expression
+from mlstack.data.dates import (
+    EPOCH,
+    NO_DAY,
+    day_expression,
+    number_expression,
+    time_expression,
+)
 from mlstack.data.numbers import GROUPED_BY_POINTS, GUESS, PLAIN, read_numbers
 from mlstack.data.sql import literal
 from mlstack.data.text_table import TextTable
+from mlstack.data.time_split import TIME
 from mlstack.errors import DataError, DataFault, listing, shortened
 
 _Mask = NDArray[np.bool_]
@@ -55,7 +63,8 @@ def clean(
 
     Returns:
         The features in the contract's order and the target (1 for the positive class), indexed as
-        `raw`, with the types that `customer_table` describes.
+        `raw`, with the types that `customer_table` describes; with a time in the contract also
+        `TIME`, which `split` takes out.
 
     Raises:
         DataError: has every error in the table.
@@ -85,6 +94,7 @@ class _Cleaning:
         self._leave_out_void_rows()
         outcomes = self._target()
         columns = {feature.name: self._feature(feature) for feature in contract.features}
+        times = self._times(contract.time) if contract.time else None
         self._check_points()
         target = contract.target
         known = listing([repr(text) for texts in target.raw_values.values() for text in texts])
@@ -97,6 +107,8 @@ class _Cleaning:
                 label = " or ".join(map(repr, texts))
                 raise DataError(DataFault(f"no row is {label}", column=target.raw))
         columns[target.name] = outcomes
+        if times is not None:
+            columns[TIME] = times
         index = table.index[self._kept]
         return pd.DataFrame(
             {
@@ -196,6 +208,20 @@ class _Cleaning:
         codes, distinct = pd.factorize(np.where(given & ~unread & ~outside, days, NO_DAY))
         texts = [None if day == NO_DAY else day_text(day + EPOCH) for day in distinct.tolist()]
         return np.array(texts, dtype=object)[codes]
+
+    def _times(self, time: RowTime) -> NDArray[np.float64]:
+        """Return the time of each row, as seconds or as the number that it is."""
+        raw = canonical(time.raw)
+        cell = self._table.cell(raw)
+        lacking = self._codes(raw, list(self._missing)) >= 0
+        self._note(self._kept & lacking, raw, "is missing, and the split goes by it")
+        given = self._kept & ~lacking
+        times: NDArray[np.float64] = self._table.select(time_expression(cell, time.format))
+        form = time.format or "YYYY-MM-DD, with or without a time of day"
+        if time.format is None and np.isnan(times[given]).all():
+            times, form = self._table.select(number_expression(cell)), f"{form}, or a number"
+        self._note(given & np.isnan(times), raw, f"is not a time ({form})")
+        return times
 
     def _number(self, feature: IntegerFeature | NumberFeature) -> NDArray[Any]:
         raw = canonical(feature.raw)
@@ -298,7 +324,9 @@ class _Cleaning:
 
 
 def _used_columns(contract: Contract) -> list[str]:
-    return [contract.target.raw, *(feature.raw for feature in contract.features)]
+    time = [contract.time.raw] if contract.time else []
+    features = (feature.raw for feature in contract.features)
+    return list(dict.fromkeys([contract.target.raw, *features, *time]))
 
 
 def _check_columns(table: TextTable, contract: Contract) -> None:

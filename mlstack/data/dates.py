@@ -5,6 +5,7 @@ import pandas as pd
 
 from mlstack.contract import DateFeature
 from mlstack.contract.days import day_number
+from mlstack.data.numbers import PLAIN
 from mlstack.data.sql import literal
 
 EPOCH = day_number("1970-01-01")
@@ -38,6 +39,27 @@ def day_expression(cell: str, form: str | None) -> str:
     else:
         day = f"try_strptime({cell}, {literal(form)})::DATE"
     return f"coalesce(({day}) - DATE '1970-01-01', {NO_DAY})"
+
+
+def time_expression(cell: str, form: str | None) -> str:
+    """Write SQL that reads a cell as seconds since 1970, NaN if it is no time.
+
+    Without an offset a time of day is taken as UTC.
+    """
+    if form is None:
+        time = f"epoch(try_cast({cell} AS TIMESTAMPTZ))"
+        time = f"CASE WHEN regexp_full_match({cell}, {literal(_ISO)}) THEN {time} END"
+    else:
+        time = f"epoch(try_strptime({cell}, {literal(form)}))"
+    return f"coalesce({time}, 'NaN'::DOUBLE)"
+
+
+def number_expression(cell: str) -> str:
+    """Write SQL that reads a cell as a number, NaN if it is none."""
+    return (
+        f"CASE WHEN regexp_full_match({cell}, {literal(PLAIN)}) THEN {cell}::DOUBLE "
+        "ELSE 'NaN'::DOUBLE END"
+    )
 
 
 def _days(column: pd.Series) -> np.ndarray:

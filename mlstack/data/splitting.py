@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mlstack.contract import Contract
+from mlstack.data.time_split import TIME, parts_by_time
 from mlstack.errors import DataError, DataFault
 
 _COMBINATIONS = 4096
@@ -25,11 +26,17 @@ def split(rows: pd.DataFrame, contract: Contract) -> SplitRows:
     """Split clean rows by the contract's shares and seed, stratified by the target.
 
     A row's content determines its part. Adding or removing rows moves few others, so that a later
-    model is rarely evaluated on rows that an earlier one was trained on.
+    model is rarely evaluated on rows that an earlier one was trained on. If the contract names a
+    time, the newest rows are for the test, those before them for validation.
 
     Raises DataError if a class has too few rows for all parts.
     """
     shares = contract.split
+    if contract.time is not None:
+        times, kept = rows[TIME].to_numpy(), rows.drop(columns=TIME)
+        target = kept[contract.target.name].to_numpy()
+        parts = parts_by_time(times, target, shares, lambda: _hashes(kept, shares.seed))
+        return SplitRows(*(kept[parts == part] for part in range(3)))
     order = _hashes(rows, shares.seed)
     part_of = np.empty(len(rows), dtype=np.int8)
     target = rows[contract.target.name].to_numpy()
