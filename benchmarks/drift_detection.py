@@ -31,7 +31,7 @@ from mlstack.data.customer_table import customer_table
 from mlstack.model.encoder import Encoder
 from mlstack.quality.drift import DriftDetector, comparison_method, threshold, with_labels
 from mlstack.quality.figures import estimate_quality, measure_quality
-from mlstack.quality.results import Method, Quality
+from mlstack.quality.results import BinaryQuality, Method
 from mlstack.settings import ROOT, Settings
 from model_orchestration.search import Rows, search
 from reporting.evidently_page import drift_html
@@ -87,7 +87,7 @@ class _Data:
         self.file = table_file(contract)
         parts = dataset.split(dataset.clean(dataset.read_raw(self.file), contract), contract)
         train, validation, _ = (Rows.encode(part, contract) for part in parts)
-        best = search(train, validation, trials=TRIALS, seed=SEED)
+        best = search(train, validation, contract.target, trials=TRIALS, seed=SEED)
         assert best.booster is not None  # noqa: S101 - a winner has a model
         self._booster, self._encoder = best.booster, Encoder(contract)
         self.reference = customer_table(parts.train, contract).assign(
@@ -123,7 +123,7 @@ class _Data:
         chances = self._scores(self._encoder.encode(customers))
         return customer_table(customers, self.contract).assign(**{PREDICTION: chances})
 
-    def qualities(self, rows: int) -> tuple[Quality, Quality]:
+    def qualities(self, rows: int) -> tuple[BinaryQuality, BinaryQuality]:
         """Return measured and estimated quality on real customers unseen by any model."""
         chosen = self._chance.choice(len(self._unseen), rows, replace=False)
         customers = [self._unseen[number] for number in chosen]
@@ -267,7 +267,7 @@ def _scores(
 def _estimates(data: _Data, windows: int) -> None:
     """Compare estimated with measured quality."""
     pairs = [data.qualities(1000) for _ in range(windows)]
-    print("\nQuality on real windows of 1,000 rows: mean (lowest to highest)\n")
+    print("\nBinaryQuality on real windows of 1,000 rows: mean (lowest to highest)\n")
     print("| | rmse | logloss | AUC | calibration error |\n|---|---|---|---|---|")
     for label, side in (("measured", 0), ("estimated", 1)):
         cells = []

@@ -70,7 +70,7 @@ def _keep_training_data(settings: Settings, contract: Contract) -> None:
 
 def _predict(settings: Settings, contract: Contract, at: datetime, predictions: int) -> None:
     customers = CustomerGenerator(contract, seed=predictions).draw(predictions)
-    chances = ModelStore.of(settings).load(RUN_ID).score(customers)
+    scores = ModelStore.of(settings).load(RUN_ID).score(customers)
     sink = MongoSink(settings.mongo_uri)
     sink.prepare()
     for start in range(0, predictions, _BATCH):
@@ -78,14 +78,14 @@ def _predict(settings: Settings, contract: Contract, at: datetime, predictions: 
             {
                 "_id": str(uuid.uuid4()),
                 **customer,
-                "prediction": float(chance),
+                "prediction": scored.prediction,
                 "model_run_id": RUN_ID,
                 "contract": {"name": contract.name, "hash": contract.digest},
                 "source": "api",
                 "created_at": at.isoformat(),
             }
-            for customer, chance in zip(
-                customers[start : start + _BATCH], chances[start : start + _BATCH], strict=True
+            for customer, scored in zip(
+                customers[start : start + _BATCH], scores[start : start + _BATCH], strict=True
             )
         ]
         for place in range(0, len(batch), 2):

@@ -36,7 +36,7 @@ def main() -> None:
 
     def bare() -> float:
         start = time.perf_counter()
-        search(train, validation, trials=trials, seed=SEED)
+        search(train, validation, contract.target, trials=trials, seed=SEED)
         return time.perf_counter() - start
 
     def tracked() -> tuple[float, Seconds]:
@@ -47,6 +47,7 @@ def main() -> None:
             search(
                 train,
                 validation,
+                contract.target,
                 trials=trials,
                 seed=SEED,
                 on_trial=lambda trial, _: tracking.add(trial),

@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlstack.contract import Contract, contract_files
+from mlstack.contract.target import Target
 from mlstack.data import dataset
 from mlstack.quality.figures import calibration_error
 from mlstack.settings import ROOT, Settings
-from model_orchestration.metrics import evaluate
+from model_orchestration.metrics import evaluate_chances
 from model_orchestration.search import Rows, search
 
 Chances = NDArray[np.float64]
@@ -66,7 +67,9 @@ def _compare(contract: Contract, trials: int) -> None:
         "XGBoost default": _xgboost,
         "LightGBM default": _lightgbm,
         "CatBoost default": _catboost,
-        f"search, {trials} trials": lambda train, test: _search(train, test, trials),
+        f"search, {trials} trials": lambda train, test: _search(
+            train, test, contract.target, trials
+        ),
     }
     folds = _stratified_folds(encoded)
     for name, learner in learners.items():
@@ -76,16 +79,16 @@ def _compare(contract: Contract, trials: int) -> None:
         for fold in range(FOLDS):
             train, test = _take(encoded, folds != fold), _take(encoded, folds == fold)
             chances[folds == fold] = learner(train, test)
-            spread.append(evaluate(test.outcomes, chances[folds == fold]))
+            spread.append(evaluate_chances(test.outcomes, chances[folds == fold]))
         means = " | ".join(f"{np.mean([m[key] for m in spread]):.4f}" for key in FIGURES)
         error = calibration_error(encoded.outcomes, chances)
         seconds = (time.perf_counter() - start) / FOLDS
         print(f"| {name} | {means} | {error:.4f} | {seconds:.1f} |", flush=True)
     parts = dataset.split(rows, contract)
     train, validation, test = (Rows.encode(part, contract) for part in parts)
-    best = search(train, validation, trials=trials, seed=SEED)
+    best = search(train, validation, contract.target, trials=trials, seed=SEED)
     assert best.booster is not None  # noqa: S101 - a winner has a model
-    winner = evaluate(test.outcomes, best.booster.inplace_predict(test.matrix))
+    winner = evaluate_chances(test.outcomes, best.booster.inplace_predict(test.matrix))
     print("\n| | AUC | logloss | rmse |\n|---|---|---|---|")
     low, high = _edge(spread, np.min), _edge(spread, np.max)
     print(f"| lowest of the folds | {low} |\n| highest of the folds | {high} |")
@@ -114,14 +117,14 @@ def _take(rows: Rows, chosen: NDArray[np.bool_]) -> Rows:
     return Rows(rows.matrix[chosen], rows.outcomes[chosen])
 
 
-def _search(train: Rows, test: Rows, trials: int) -> Chances:
+def _search(train: Rows, test: Rows, target: Target, trials: int) -> Chances:
     chance = np.random.default_rng(SEED)
     held_out = np.zeros(len(train.outcomes), dtype=bool)
     for value in (0, 1):
         members = chance.permutation(np.flatnonzero(train.outcomes == value))
         held_out[members[: int(len(members) * VALIDATION_SHARE)]] = True
     inner, validation = _take(train, ~held_out), _take(train, held_out)
-    best = search(inner, validation, trials=trials, seed=SEED)
+    best = search(inner, validation, target, trials=trials, seed=SEED)
     assert best.booster is not None  # noqa: S101 - a winner has a model
     return best.booster.inplace_predict(test.matrix).astype(np.float64)
 

@@ -15,12 +15,14 @@ from mlstack.data import dataset
 from mlstack.data.feature_store import FeatureStore
 from mlstack.data.kept_tables import KeptTables
 from mlstack.data.marginals import Marginals
+from mlstack.data.outcome_table import summary
 from mlstack.errors import listing
 from mlstack.model.matrix_size import check_matrix_size
 from mlstack.quality.results import explain_outcomes
 from mlstack.settings import ROOT, Settings
 from model_orchestration import registration
 from model_orchestration import search as searching
+from model_orchestration.metrics import HEADLINES, loss_name
 from model_orchestration.names import FLOW_RUN
 from model_orchestration.schedule import FLOW
 from model_orchestration.search import Rows, Trial
@@ -72,11 +74,11 @@ def clean(raw: bytes, contract: Contract) -> pd.DataFrame:
     if unlisted:
         log.warning("columns missing from the contract: %s", listing(unlisted))
     rows = dataset.clean(table, contract, log.warning)
-    positive = int(rows[contract.target.name].sum())
+    target = contract.target
     log.info(
-        "%s raw rows, %s clean ones, %s of them %s = 1",
-        *(f"{count:,}" for count in (len(table), len(rows), positive)),
-        contract.target.name,
+        "%s raw rows, %s clean ones, %s: %s",
+        *(f"{count:,}" for count in (len(table), len(rows))),
+        *(target.name, summary(target, rows[target.name])),
     )
     return rows
 
@@ -118,6 +120,8 @@ def search(
         marginals=Marginals.fit(parts.train, contract),
     )
 
+    loss = loss_name(contract.target)
+
     def on_trial(trial: Trial, best: Trial | None) -> None:
         tracking.add(trial)
         failed = trial.failure is not None
@@ -126,7 +130,7 @@ def search(
             "trial %d of %d: %s, %s",
             trial.number,
             trial.of,
-            f"failed ({trial.failure})" if failed else f"rmse {trial.loss:.4f}",
+            f"failed ({trial.failure})" if failed else f"{loss} {trial.loss:.4f}",
             f"best {best.loss:.4f}" if best else "none has succeeded yet",
         )
 
@@ -137,7 +141,9 @@ def search(
                 contract.name,
             )
         log.info("search in MLflow: %s", tracking.address)
-        best = searching.search(train, validation, trials=trials, seed=seed, on_trial=on_trial)
+        best = searching.search(
+            train, validation, contract.target, trials=trials, seed=seed, on_trial=on_trial
+        )
         seconds = tracking.finish_trials()
         log.info(
             "time: training %.1f s; uploads %.1f s (in parallel), waiting for uploads %.1f s",
@@ -146,7 +152,9 @@ def search(
             seconds.waiting,
         )
         winner = tracking.conclude(best, parts.train, train, test)
-    figures = "test rmse {rmse:.4f}, auc {auc:.4f}".format_map(winner.test_metrics)
+    figures = "test " + ", ".join(
+        f"{name} {winner.test_metrics[name]:.4f}" for name in HEADLINES[type(contract.target)]
+    )
     shown = explain_outcomes(len(test.outcomes)) or figures
     log.info("winner: trial %d, run %s, %s", best.number, winner.run_id, shown)
     return winner

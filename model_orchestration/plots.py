@@ -1,47 +1,70 @@
 """Plot a search, without pyplot, which would keep global state."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import xgboost
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
-from sklearn.metrics import average_precision_score, precision_recall_curve
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score, precision_recall_curve, r2_score
 
 from mlstack.contract import Contract
+from mlstack.contract.target import BinaryTarget, MulticlassTarget, RegressionTarget, Target
 from mlstack.model.encoder import Encoder
+from mlstack.model.targets import Scores
 from mlstack.quality.figures import Chances, Outcomes, calibration_bins, calibration_error
+from mlstack.quality.multiclass import measure_classes
+from mlstack.quality.regression import deviation_shares
+from model_orchestration.metrics import loss_name
 from model_orchestration.search import Trial
 
 INK, SOFT, ACCENT, ALARM = "#22303c", "#8fa3b0", "#1f77b4", "#d1495b"
 """Colours of every plot: text, background data, main data, highlights."""
 _MAX_BARS = 20
+_MAX_LABEL = 24
 
 
 def all_plots(
     contract: Contract,
     trials: Sequence[Trial],
     best: Trial,
-    outcomes: Outcomes,
-    chances: Chances,
+    outcomes: NDArray[Any],
+    scores: Scores,
 ) -> Mapping[str, Figure]:
     """Create every plot of a search, keyed by file name.
 
-    `outcomes` and `chances` are those of the winner on the test rows.
+    `outcomes` and `scores` are those of the winner on the test rows.
     """
     assert best.booster is not None  # noqa: S101 - a winner has a model
     return {
-        "search_history.png": plot_search_history(trials),
-        "calibration.png": plot_calibration(outcomes, chances),
-        "precision_recall.png": plot_precision_recall(outcomes, chances),
+        "search_history.png": plot_search_history(trials, loss_name(contract.target)),
+        **_target_plots(contract.target, outcomes, scores),
         "importance.png": plot_importance(best.booster, contract),
     }
 
 
-def plot_search_history(trials: Sequence[Trial]) -> Figure:
-    """Plot each trial's validation RMSE and the best so far."""
-    figure, axes = _figure("Search: validation rmse by trial", "trial", "rmse")
+def _target_plots(target: Target, outcomes: NDArray[Any], scores: Scores) -> Mapping[str, Figure]:
+    match target:
+        case BinaryTarget():
+            return {
+                "calibration.png": plot_calibration(outcomes, scores),
+                "precision_recall.png": plot_precision_recall(outcomes, scores),
+            }
+        case RegressionTarget():
+            return {
+                "predicted_and_actual.png": plot_predicted(target, outcomes, scores),
+                "errors.png": plot_errors(target, outcomes, scores),
+            }
+        case MulticlassTarget():
+            return {"confusion.png": plot_confusion(target, outcomes, scores)}
+
+
+def plot_search_history(trials: Sequence[Trial], loss: str) -> Figure:
+    """Plot each trial's validation loss and the best so far."""
+    figure, axes = _figure(f"Search: validation {loss} by trial", "trial", loss)
     done = [trial for trial in trials if trial.failure is None]
     numbers, losses = [t.number for t in done], [t.loss for t in done]
     axes.plot(numbers, losses, "o", color=SOFT, markersize=5, label="trial")
@@ -51,7 +74,7 @@ def plot_search_history(trials: Sequence[Trial]) -> Figure:
     best = int(np.argmin(losses))
     axes.plot(numbers[best], losses[best], "o", color=ALARM, markersize=8, label="winner")
     axes.annotate(
-        f"trial {numbers[best]}: {losses[best]:.4f}",
+        f"trial {numbers[best]}: {losses[best]:.4g}",
         (numbers[best], losses[best]),
         xytext=(0, -16),
         textcoords="offset points",
@@ -60,7 +83,7 @@ def plot_search_history(trials: Sequence[Trial]) -> Figure:
     )
     # Otherwise a few very bad trials would compress all others into a line.
     low, high = min(losses), float(np.quantile(losses, 0.95))
-    margin = max((high - low) * 0.15, 1e-4)
+    margin = max((high - low) * 0.15, 1e-4 * abs(low), 1e-12)
     axes.set_ylim(low - 1.5 * margin, high + margin)
     hidden = sum(loss > high + margin for loss in losses)
     failed = len(trials) - len(done)
@@ -121,6 +144,70 @@ def plot_precision_recall(outcomes: Outcomes, chances: Chances) -> Figure:
     axes.set(xlim=(0, 1), ylim=(0, 1.03))
     _as_percent(axes)
     axes.legend(frameon=False, loc="upper right")
+    return figure
+
+
+def plot_predicted(
+    target: RegressionTarget, outcomes: NDArray[np.float64], predicted: Scores
+) -> Figure:
+    """Plot predicted over actual numbers; perfect predictions are on the diagonal."""
+    unit = f" ({target.unit})" if target.unit else ""
+    figure, axes = _figure(
+        f"Predicted and actual on the test rows (R2 {r2_score(outcomes, predicted):.3f})",
+        f"actual{unit}",
+        f"predicted{unit}",
+    )
+    ends = [float(end) for end in (outcomes.min(), outcomes.max())]
+    axes.plot(ends, ends, "--", color=SOFT, label="perfect")
+    # Many rows would cover each other.
+    opacity = max(0.05, min(0.6, 300 / len(outcomes)))
+    axes.plot(outcomes, predicted, "o", color=ACCENT, markersize=4, alpha=opacity, label="row")
+    axes.legend(frameon=False, loc="upper left")
+    return figure
+
+
+def plot_errors(
+    target: RegressionTarget, outcomes: NDArray[np.float64], predicted: Scores
+) -> Figure:
+    """Plot the distribution of the errors, and the contract's thresholds."""
+    errors = predicted - outcomes
+    figure, axes = _figure(
+        f"Errors on the test rows (median {np.median(errors):.4g})",
+        f"predicted minus actual{f' ({target.unit})' if target.unit else ''}",
+        "rows",
+    )
+    axes.hist(errors, bins=40, color=ACCENT)
+    for limit, share in deviation_shares(outcomes, predicted, target.deviations):
+        axes.axvline(-limit, ls="--", color=ALARM, linewidth=1)
+        label = f"off by more than {limit:g}: {share:.1%}"
+        axes.axvline(limit, ls="--", color=ALARM, linewidth=1, label=label)
+    if target.deviations:
+        axes.legend(frameon=False)
+    return figure
+
+
+def plot_confusion(target: MulticlassTarget, outcomes: NDArray[np.int64], scores: Scores) -> Figure:
+    """Plot how often each class is predicted for the rows of each class."""
+    quality = measure_classes(outcomes, scores, coverage=1)
+    counts = np.array(quality.confusion)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure, axes = _figure(
+        f"Confusion on the test rows (accuracy {quality.accuracy:.1%})", "predicted", "actual"
+    )
+    size = len(target.classes)
+    figure.set_size_inches(3 + 0.7 * min(size, _MAX_BARS), 2.5 + 0.6 * min(size, _MAX_BARS))
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    names = [
+        label if len(label) <= _MAX_LABEL else f"{label[:_MAX_LABEL]}..."
+        for label in target.classes
+    ]
+    axes.set_xticks(range(size), names, rotation=45, ha="right")
+    axes.set_yticks(range(size), names)
+    axes.grid(visible=False)
+    if size <= _MAX_BARS:
+        for (row, column), count in np.ndenumerate(counts):
+            color = "white" if shares[row, column] > 0.5 else INK  # noqa: PLR2004 - half as dark
+            axes.text(column, row, f"{count:,}", ha="center", va="center", color=color)
     return figure
 
 

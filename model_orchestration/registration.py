@@ -14,8 +14,9 @@ from mlstack.contract import Contract
 from mlstack.errors import ModelError, ModelNotKept, RegistryUnavailable
 from mlstack.model.mlflow_api import connect, explain
 from mlstack.model.model_store import ModelStore
+from mlstack.model.targets import labels
 from mlstack.quality.results import explain_outcomes
-from model_orchestration.metrics import evaluate
+from model_orchestration.metrics import HEADLINES, evaluate, loss_name
 from model_orchestration.names import CHALLENGER, CHAMPION, TEST_PREFIX
 from model_orchestration.tracking import Winner
 from model_orchestration.trial_runs import TrackingError
@@ -47,15 +48,15 @@ def register(contract: Contract, winner: Winner, test: pd.DataFrame) -> Registra
         if not client.search_registered_models(f"name = '{name}'"):
             client.create_registered_model(name, description=contract.description)
         champion = _champion(client, name)
-        figures = winner.test_metrics
-        tags = {TEST_PREFIX + key: f"{figures[key]:.6f}" for key in ("rmse", "auc")}
+        figures, headline = winner.test_metrics, HEADLINES[type(contract.target)]
+        tags = {TEST_PREFIX + key: f"{figures[key]:.6f}" for key in headline if key in figures}
         version = str(
             mlflow.register_model(
                 f"models:/{winner.model_id}", name, tags={"run_id": winner.run_id, **tags}
             ).version
         )
         client.set_registered_model_alias(name, CHALLENGER, version)
-        wins, reason = _compare(figures["rmse"], champion, contract, test)
+        wins, reason = _compare(figures[headline[0]], champion, contract, test)
         if wins:
             client.set_registered_model_alias(name, CHAMPION, version)
     except MlflowException as error:
@@ -70,7 +71,7 @@ def _champion(client: MlflowClient, name: str) -> ModelVersion | None:
 
 
 def _compare(
-    rmse: float, champion: ModelVersion | None, contract: Contract, test: pd.DataFrame
+    loss: float, champion: ModelVersion | None, contract: Contract, test: pd.DataFrame
 ) -> tuple[bool, str]:
     if champion is None:
         return True, "there was no champion"
@@ -86,10 +87,12 @@ def _compare(
         return True, f"{current} can no longer be loaded: {error}"
     if model.contract.digest != contract.digest:
         return True, f"{current} was trained with another contract and cannot be compared"
-    chances = model.score_matrix(model.encoder.encode_frame(test))
-    champion_rmse = evaluate(test[contract.target.name].to_numpy(), chances)["rmse"]
-    compared = f"test rmse {rmse:.4f}, {current} {champion_rmse:.4f}"
+    scores = model.score_matrix(model.encoder.encode_frame(test))
+    outcomes = labels(contract.target, test[contract.target.name])
+    name = loss_name(contract.target)
+    champion_loss = evaluate(contract.target, outcomes, scores)[name]
+    compared = f"test {name} {loss:.4f}, {current} {champion_loss:.4f}"
     if too_few := explain_outcomes(len(test)):
         compared = f"compared with {current} on {too_few}"
-    wins = rmse <= champion_rmse
+    wins = loss <= champion_loss
     return wins, f"{'no worse' if wins else 'worse'}: {compared}"

@@ -11,12 +11,14 @@ import pandas as pd
 import xgboost
 from hyperopt import hp
 from hyperopt.pyll import scope
+from numpy.typing import NDArray
 
 from mlstack.contract import Contract
+from mlstack.contract.target import RegressionTarget, Target
 from mlstack.errors import MlstackError
 from mlstack.model.encoder import Encoder, Matrix
-from mlstack.quality.figures import Outcomes
-from model_orchestration.metrics import evaluate
+from mlstack.model.targets import labels, objective
+from model_orchestration.metrics import evaluate, loss_name
 
 Space = Mapping[str, Any]
 
@@ -33,11 +35,11 @@ SPACE: Space = {
     "gamma": hp.loguniform("gamma", np.log(0.001), np.log(1)),
 }
 _FIXED = {
-    "objective": "binary:logistic",
-    "eval_metric": "rmse",  # for probabilities this is the root of the Brier score
     "tree_method": "hist",
     "nthread": 1,  # trees over a few thousand rows do not benefit from threads
 }
+_PER_ROW = ("lambda", "min_child_weight")
+"""Parameters that are compared with sums of the rows' weights."""
 _MAX_ROUNDS = 1000
 _PATIENCE_ROUNDS = 30
 
@@ -47,10 +49,13 @@ class SearchError(MlstackError):
 
 
 class Rows(NamedTuple):
-    """Encoded rows: matrix of shape (n_rows, n_columns), outcomes of shape (n_rows,)."""
+    """Encoded rows: matrix of shape (n_rows, n_columns), outcomes of shape (n_rows,).
+
+    Outcomes are as `targets.labels` returns them.
+    """
 
     matrix: Matrix
-    outcomes: Outcomes
+    outcomes: NDArray[Any]
     columns: tuple[str, ...] | None = None
     """Column names of the matrix, which a model stores."""
 
@@ -58,7 +63,7 @@ class Rows(NamedTuple):
     def encode(cls, rows: pd.DataFrame, contract: Contract) -> "Rows":
         """Encode clean rows with their target."""
         encoder = Encoder(contract)
-        outcomes = rows[contract.target.name].to_numpy()
+        outcomes = labels(contract.target, rows[contract.target.name])
         return cls(encoder.encode_frame(rows), outcomes, encoder.columns)
 
 
@@ -78,10 +83,8 @@ class Trial:
     """Metrics on the validation rows."""
     failure: str | None
 
-    @property
-    def loss(self) -> float:
-        """The validation RMSE, which the search minimises."""
-        return self.metrics["rmse"] if self.failure is None else np.inf
+    loss: float
+    """The metric on the validation rows that the search minimises; infinite if it failed."""
 
 
 OnTrial = Callable[[Trial, Trial | None], None]
@@ -91,19 +94,20 @@ OnTrial = Callable[[Trial, Trial | None], None]
 def search(
     train: Rows,
     validation: Rows,
+    target: Target,
     *,
     trials: int,
     seed: int,
     on_trial: OnTrial | None = None,
     space: Space = SPACE,
 ) -> Trial:
-    """Search for the model with the lowest validation RMSE; return the best trial.
+    """Search for the model with the lowest validation loss; return the best trial.
 
     Validation rows also stop a trial's training early. The same rows, number of trials, seed and
     library versions give the same models. An exception in `on_trial` ends the search. Raises
     SearchError if every trial failed.
     """
-    trainer = _Trainer(train, validation)
+    trainer = _Trainer(train, validation, target)
     number = 0
     best: Trial | None = None
     failure: str | None = None
@@ -111,7 +115,7 @@ def search(
     def objective(drawn: Mapping[str, Any]) -> dict[str, Any]:
         nonlocal number, best, failure
         number += 1
-        trial = trainer.run_trial(number, trials, {**_FIXED, **drawn, "seed": seed})
+        trial = trainer.run_trial(number, trials, {**drawn, "seed": seed})
         failure = trial.failure
         if failure is None and (best is None or trial.loss < best.loss):
             best = trial
@@ -140,30 +144,47 @@ def search(
 class _Trainer:
     """Trains models on rows that are binned once; binning costs more than training."""
 
-    def __init__(self, train: Rows, validation: Rows) -> None:
-        self._validation_rows = validation
-        self._train = xgboost.QuantileDMatrix(
-            train.matrix, train.outcomes, feature_names=train.columns, nthread=1
-        )
-        self._validation = xgboost.QuantileDMatrix(
-            validation.matrix,
-            validation.outcomes,
-            feature_names=validation.columns,
-            ref=self._train,
+    def __init__(self, train: Rows, validation: Rows, target: Target) -> None:
+        self._validation_rows, self._target = validation, target
+        self._fixed = {**_FIXED, **objective(target)}
+        # The parameters are made for errors around 1, and XGBoost makes no split that gains less
+        # than 1e-6. Weighted so, numbers of any unit are learnt as if their variance were 1.
+        self._weight = 1.0
+        if isinstance(target, RegressionTarget):
+            self._weight = 1 / float(np.var(train.outcomes))
+        self._train = self._matrix(train)
+        self._validation = self._matrix(validation, ref=self._train)
+
+    def _matrix(
+        self, rows: Rows, ref: xgboost.QuantileDMatrix | None = None
+    ) -> xgboost.QuantileDMatrix:
+        return xgboost.QuantileDMatrix(
+            rows.matrix,
+            rows.outcomes,
+            weight=None if self._weight == 1 else np.full(len(rows.outcomes), self._weight),
+            feature_names=rows.columns,
+            ref=ref,
             nthread=1,
         )
 
-    def run_trial(self, number: int, of: int, params: dict[str, Any]) -> Trial:
+    def run_trial(self, number: int, of: int, drawn: dict[str, Any]) -> Trial:
         start = time.perf_counter()
-        booster, metrics, failure = None, dict[str, float](), None
+        params = {**self._fixed, **drawn}
+        if self._weight != 1:
+            params |= {name: self._weight * params[name] for name in _PER_ROW if name in params}
+        booster, metrics, failure, loss = None, dict[str, float](), None, np.inf
         try:
             booster = self._train_model(params)
             rows = self._validation_rows
-            metrics = evaluate(rows.outcomes, booster.inplace_predict(rows.matrix))
+            metrics = evaluate(self._target, rows.outcomes, booster.inplace_predict(rows.matrix))
+            loss = metrics[loss_name(self._target)]
             metrics["trees"] = booster.num_boosted_rounds()
         except Exception as error:  # noqa: BLE001 - the next trial may succeed
             booster, failure = None, f"{type(error).__name__}: {error}"
-        return Trial(number, of, params, time.perf_counter() - start, booster, metrics, failure)
+        seconds = time.perf_counter() - start
+        # It is logged, because a model is reproduced by its parameters.
+        params |= {} if self._weight == 1 else {"row_weight": self._weight}
+        return Trial(number, of, params, seconds, booster, metrics, failure, loss)
 
     def _train_model(self, params: dict[str, Any]) -> xgboost.Booster:
         booster = xgboost.train(

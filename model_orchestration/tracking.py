@@ -33,10 +33,11 @@ from mlstack.model.mlflow_api import (
     explain,
     run_address,
 )
+from mlstack.model.targets import prediction_columns
 from mlstack.quality.reference import REFERENCE_FILE
 from mlstack.revision import git_revision
 from model_orchestration import plots
-from model_orchestration.metrics import evaluate
+from model_orchestration.metrics import evaluate, loss_name
 from model_orchestration.names import FAILURE, TEST_PREFIX
 from model_orchestration.search import Rows, Trial
 from model_orchestration.trial_runs import (
@@ -176,9 +177,10 @@ class SearchTracking:
                 "seconds_waiting": seconds.waiting,
             }
         )
+        loss = loss_name(self._contract.target)
         for trial in self._trials:
             if trial.failure is None:
-                metrics += as_metrics({"trial_rmse": trial.loss}, step=trial.number)
+                metrics += as_metrics({f"trial_{loss}": trial.loss}, step=trial.number)
         self._log(self.run_id, metrics)
         return seconds
 
@@ -191,8 +193,8 @@ class SearchTracking:
         run = self._runs[best.number]
         assert best.booster is not None  # noqa: S101 - a winner has a model
         assert run.model_id is not None  # noqa: S101 - the same
-        chances = best.booster.inplace_predict(test.matrix)
-        test_metrics = evaluate(test.outcomes, chances)
+        scores, target = best.booster.inplace_predict(test.matrix), self._contract.target
+        test_metrics = evaluate(target, test.outcomes, scores)
         test_figures = {f"{TEST_PREFIX}{name}": value for name, value in test_metrics.items()}
         self._log(run.run_id, as_metrics(test_figures), {"winner": "true"})
         self._log(
@@ -200,8 +202,11 @@ class SearchTracking:
             as_metrics({**best.metrics, **test_figures}),
             {BEST_RUN: run.run_id, "best_trial": str(best.number)},
         )
-        reference = train_table.assign(**{PREDICTION: best.booster.inplace_predict(train.matrix)})
-        figures = plots.all_plots(self._contract, self._trials, best, test.outcomes, chances)
+        predicted = prediction_columns(
+            target, best.booster.inplace_predict(train.matrix), train_table.index
+        )
+        reference = train_table.assign(**{PREDICTION: predicted[PREDICTION]})
+        figures = plots.all_plots(self._contract, self._trials, best, test.outcomes, scores)
         with _tracking_errors("does not accept the search's files"):
             self._client.log_text(self.run_id, reference.to_csv(index=False), REFERENCE_FILE)
             for name, figure in figures.items():

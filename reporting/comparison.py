@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import pandas as pd
 
 from mlstack.contract import Contract
-from mlstack.contract.prediction_fields import PREDICTION, RUN_ID, TARGET
+from mlstack.contract.prediction_fields import RUN_ID, TARGET
 from mlstack.errors import TooFewRows
 from mlstack.model.model_store import ModelStore
 from mlstack.prediction_log.prediction_store import PredictionStore
 from mlstack.quality.drift import MIN_ROWS
-from mlstack.quality.figures import measure_quality
 from mlstack.quality.reference import ReferenceStore
 from mlstack.quality.results import Quality
+from mlstack.quality.targets import measure
 from mlstack.settings import Settings
 from reporting.report import Baseline, Window
 
@@ -30,7 +30,7 @@ class Comparison:
         n_predictions: Number of predictions in the window.
         recent: Up to `MAX_ROWS` of them, in the format of `PredictionStore.between`.
         baseline: Kind and size of the reference.
-        reference: Its rows: the features, `PREDICTION` and `TARGET`.
+        reference: Its rows: the features, and the columns of `outcome_table`.
         reference_quality: Quality on the reference; None if too few outcomes are known.
         n_rescored: Number of rows that another model had predicted.
     """
@@ -81,7 +81,7 @@ def read_comparison(settings: Settings, contract: Contract, window: Window) -> C
         )
         reference, n_rescored_before = _rescore(reference, run_id, models)
         n_rescored += n_rescored_before
-        reference_quality = measure_known(reference)
+        reference_quality = measure(reference, contract.target)
     else:
         training = ReferenceStore(settings.state_path / "references", models).load(run_id)
         baseline = Baseline(kind="training data", rows=len(training.rows))
@@ -97,11 +97,6 @@ def read_comparison(settings: Settings, contract: Contract, window: Window) -> C
         reference_quality,
         n_rescored,
     )
-
-
-def measure_known(rows: pd.DataFrame) -> Quality | None:
-    """Measure the quality on rows with a known outcome; None below `MIN_OUTCOMES`."""
-    return measure_quality(rows[TARGET].to_numpy(dtype="float64"), rows[PREDICTION].to_numpy())
 
 
 def count_known(rows: pd.DataFrame) -> int:
@@ -122,7 +117,7 @@ def _rescore(rows: pd.DataFrame, run_id: str, models: ModelStore) -> tuple[pd.Da
     if not others.any():
         return rows, 0
     model = models.load(run_id)
-    chances = model.score_matrix(model.encoder.encode_frame(rows[others]))
-    rows = rows.copy()
-    rows.loc[others, PREDICTION] = chances.astype("float64")
-    return rows, int(others.sum())
+    scored = model.score_table(rows[others])
+    kept = rows.loc[~others, list(scored.columns)]
+    rescored = pd.concat([kept, scored]).reindex(rows.index)
+    return rows.assign(**{name: rescored[name] for name in scored.columns}), int(others.sum())

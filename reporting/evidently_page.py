@@ -9,15 +9,24 @@ from math import floor, log10
 
 import numpy as np
 import pandas as pd
-from evidently import BinaryClassification, DataDefinition, Dataset, Report
-from evidently.core.metric_types import render_widgets
+from evidently import (
+    BinaryClassification,
+    DataDefinition,
+    Dataset,
+    MulticlassClassification,
+    Regression,
+    Report,
+)
+from evidently.core.container import MetricContainer
+from evidently.core.metric_types import Metric, render_widgets
 from evidently.core.report import Snapshot
 from evidently.legacy.renderers.html_widgets import group_widget
-from evidently.metrics import ValueDrift
+from evidently.metrics import MAE, RMSE, AbsMaxError, MeanError, R2Score, ValueDrift
 from evidently.presets import ClassificationPreset, DataDriftPreset
 
 from mlstack.contract import Contract
 from mlstack.contract.prediction_fields import PREDICTION, TARGET
+from mlstack.contract.target import BinaryTarget, MulticlassTarget, RegressionTarget, Target
 from mlstack.quality.distances import IN_DEVIATIONS
 from mlstack.quality.drift import (
     ComparedColumn,
@@ -27,6 +36,7 @@ from mlstack.quality.drift import (
 )
 from mlstack.quality.figures import has_auc
 from mlstack.quality.results import MIN_OUTCOMES
+from mlstack.quality.targets import prediction_method
 
 _DIGITS = 12
 """Digits of a number that a histogram can tell apart; NumPy refuses narrower bins."""
@@ -37,23 +47,21 @@ def drift_html(contract: Contract, reference: pd.DataFrame, current: pd.DataFram
 
     Args:
         contract: Dataset contract.
-        reference: The features as `customer_table` returns them, `PREDICTION` and `TARGET`.
-        current: The same columns; `TARGET` is NaN while the outcome is unknown.
+        reference: The features as `customer_table` returns them, and the columns of
+            `outcome_table`.
+        current: The same columns.
 
     Returns:
-        An HTML page of about 4.5 MB. It omits quality when either side has too few outcomes for
-        an AUC.
+        An HTML page of about 4.5 MB. It omits quality when either side has too few outcomes.
     """
     columns = [*contract.feature_names, PREDICTION, TARGET]
     rows = with_labels(current[columns].reset_index(drop=True), contract)
     base = with_labels(reference[columns].reset_index(drop=True), contract)
     parts = [("", _drift(contract, base, rows))]
     known, known_base = rows[rows[TARGET].notna()], base[base[TARGET].notna()]
-    if all(
-        len(side) >= MIN_OUTCOMES and has_auc(side[TARGET].to_numpy("int64"))
-        for side in (known, known_base)
-    ):
-        parts.append((f"Quality on {len(known)} known outcomes", _quality(known_base, known)))
+    if all(_is_enough(contract.target, side) for side in (known, known_base)):
+        drawn = _quality(contract.target, known_base, known)
+        parts.append((f"Quality on {len(known)} known outcomes", drawn))
     # A page contains 4 MB of scripts, so both parts share one page.
     widgets = [
         group_widget(title=title, widgets=snapshot._widgets)  # noqa: SLF001 - Evidently is pinned
@@ -72,7 +80,10 @@ def _drift(contract: Contract, reference: pd.DataFrame, rows: pd.DataFrame) -> S
     )
     features = list(columns)
     prediction, chances = _plottable(
-        PREDICTION, compared_column("wasserstein", rows[PREDICTION], reference[PREDICTION])
+        PREDICTION,
+        compared_column(
+            prediction_method(contract.target), rows[PREDICTION], reference[PREDICTION]
+        ),
     )
     columns[prediction] = chances
     tests = {
@@ -126,14 +137,51 @@ def _plottable(name: str, column: ComparedColumn) -> tuple[str, ComparedColumn]:
     return name, replace(column, current=current, reference=reference)
 
 
-def _quality(reference: pd.DataFrame, rows: pd.DataFrame) -> Snapshot:
-    definition = DataDefinition(
-        classification=[BinaryClassification(target=TARGET, prediction_probas=PREDICTION)],
-        numerical_columns=[PREDICTION],
-        categorical_columns=[TARGET],
-    )
-    columns = [TARGET, PREDICTION]
-    return Report([ClassificationPreset()]).run(
-        Dataset.from_pandas(rows[columns].astype({TARGET: int}), data_definition=definition),
-        Dataset.from_pandas(reference[columns].astype({TARGET: int}), data_definition=definition),
-    )
+def _is_enough(target: Target, known: pd.DataFrame) -> bool:
+    """Whether there are enough outcomes for the figures that Evidently draws."""
+    if len(known) < MIN_OUTCOMES:
+        return False
+    match target:
+        case BinaryTarget():
+            return has_auc(known[TARGET].to_numpy("int64"))
+        case RegressionTarget():
+            return True
+        case MulticlassTarget():
+            # It divides by the number of outcomes of each class.
+            return set(known[TARGET]) == set(target.classes)
+
+
+def _quality(target: Target, reference: pd.DataFrame, rows: pd.DataFrame) -> Snapshot:
+    metrics: list[Metric | MetricContainer] = [ClassificationPreset()]
+    match target:
+        case BinaryTarget():
+            definition = DataDefinition(
+                classification=[BinaryClassification(target=TARGET, prediction_probas=PREDICTION)],
+                numerical_columns=[PREDICTION],
+                categorical_columns=[TARGET],
+            )
+            sides = [side[[TARGET, PREDICTION]].astype({TARGET: int}) for side in (rows, reference)]
+        case RegressionTarget():
+            # Its preset has percentages too, which explode near an outcome of 0.
+            metrics = [
+                MeanError(error_plot=True),
+                MAE(error_distr=True),
+                RMSE(error_distr=False),
+                R2Score(),
+                AbsMaxError(),
+            ]
+            definition = DataDefinition(
+                regression=[Regression(target=TARGET, prediction=PREDICTION)],
+                numerical_columns=[PREDICTION, TARGET],
+            )
+            sides = [side[[TARGET, PREDICTION]] for side in (rows, reference)]
+        case MulticlassTarget():
+            definition = DataDefinition(
+                classification=[
+                    MulticlassClassification(target=TARGET, prediction_labels=PREDICTION)
+                ],
+                categorical_columns=[PREDICTION, TARGET],
+            )
+            sides = [side[[TARGET, PREDICTION]] for side in (rows, reference)]
+    current, before = (Dataset.from_pandas(side, data_definition=definition) for side in sides)
+    return Report(metrics).run(current, before)

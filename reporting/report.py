@@ -93,8 +93,11 @@ class Report(_Document):
     """Quality on the reference, None with fewer than `MIN_OUTCOMES`; for training data, on the
     unseen validation rows."""
 
-    estimated_quality: Quality
-    """Estimated from the probabilities alone; see `estimate_quality`."""
+    estimated_quality: Quality | None
+    """Estimated from the probabilities alone; None for a target that is a number."""
+
+    classes: tuple[str, ...] = Field(default=(), strict=False)
+    """Labels of a target with three classes or more, in the order of `confusion`."""
 
     html: str
     """File name of the page."""

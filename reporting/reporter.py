@@ -8,12 +8,13 @@ from datetime import datetime
 
 from mlstack.contract import Contract
 from mlstack.contract.prediction_fields import PREDICTION
+from mlstack.contract.target import MulticlassTarget
 from mlstack.errors import listing
 from mlstack.files import write_atomically
 from mlstack.quality.drift import DriftDetector
-from mlstack.quality.figures import estimate_quality
+from mlstack.quality.targets import estimate, measure
 from mlstack.settings import Settings
-from reporting.comparison import Comparison, count_known, measure_known, read_comparison
+from reporting.comparison import Comparison, count_known, read_comparison
 from reporting.evidently_page import drift_html
 from reporting.pages import report_page, write_index
 from reporting.report import ContractVersion, Report, Window, report_name
@@ -60,9 +61,6 @@ def build_report(
     detector = DriftDetector(contract, comparison.reference)
     drift = detector.compare_features(comparison.recent)
     prediction = detector.compare_prediction(comparison.recent[PREDICTION])
-    chances = comparison.recent[PREDICTION].to_numpy()
-    estimated = estimate_quality(chances, len(chances))
-    assert estimated is not None  # noqa: S101 - there are predictions
     name = report_name(created_at, contract.name)
     return Report(
         name=name,
@@ -81,8 +79,9 @@ def build_report(
         features=drift.features,
         prediction=prediction,
         n_outcomes=count_known(comparison.recent),
-        quality=measure_known(comparison.recent),
+        quality=measure(comparison.recent, contract.target),
         baseline_quality=comparison.reference_quality,
-        estimated_quality=estimated,
+        estimated_quality=estimate(comparison.recent, len(comparison.recent), contract.target),
+        classes=contract.target.classes if isinstance(contract.target, MulticlassTarget) else (),
         html=f"{name}.html",
     )

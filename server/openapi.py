@@ -5,7 +5,14 @@ from typing import Any
 
 from mlstack.contract import Contract
 from mlstack.contract.customer_schema import customer_schema
-from mlstack.contract.prediction_fields import PREDICTION_ID, RUN_ID
+from mlstack.contract.prediction_fields import PREDICTION_ID, PROBABILITIES, RUN_ID
+from mlstack.contract.target import (
+    BinaryTarget,
+    MulticlassTarget,
+    Outcome,
+    RegressionTarget,
+    Target,
+)
 from mlstack.deployment.predictor import MAX_BATCH
 from mlstack.errors import MAX_ERRORS
 from mlstack.prediction_log.feedback import MAX_FEEDBACK, feedback_schema
@@ -33,8 +40,8 @@ def openapi_document(contract: Contract, run_id: str | None) -> dict[str, Any]:
             "title": contract.name,
             "version": VERSION,
             "description": (
-                f"{contract.description} `{contract.answer}` is the probability of: "
-                f"{contract.target.meaning}\n\n{served}"
+                f"{contract.description} `{contract.answer}` is the prediction. "
+                f"{contract.target.prediction_schema['description']}\n\n{served}"
             ),
         },
         # Relative to the document's own address: a proxy may serve all of it under a prefix.
@@ -54,7 +61,10 @@ def openapi_document(contract: Contract, run_id: str | None) -> dict[str, Any]:
                 "Customer": customer_schema(contract),
                 "Outcome": {
                     **feedback_schema(contract.target, contract.key),
-                    "example": {PREDICTION_ID: _EXAMPLE_PREDICTION_ID, contract.target.name: True},
+                    "example": {
+                        PREDICTION_ID: _EXAMPLE_PREDICTION_ID,
+                        contract.target.name: contract.target.reported(_example(contract.target)),
+                    },
                 },
                 "Prediction": _prediction_schema(contract, run_id or _EXAMPLE_RUN_ID),
                 "Problem": _problem_schema(),
@@ -216,22 +226,38 @@ def _operation_paths(run_id: str) -> dict[str, Any]:
 
 
 def _prediction_schema(contract: Contract, run_id: str) -> dict[str, Any]:
-    properties = {
-        contract.answer: {
-            "type": "number",
-            "minimum": 0,
-            "maximum": 1,
-            "description": f"Probability of: {contract.target.meaning}",
-        },
+    target = contract.target
+    example: dict[str, Any] = {
+        contract.answer: 0.5 if isinstance(target, BinaryTarget) else _example(target)
+    }
+    properties = {contract.answer: target.prediction_schema}
+    if isinstance(target, MulticlassTarget):
+        probability = {"type": "number", "minimum": 0, "maximum": 1}
+        properties[PROBABILITIES] = {
+            **_object(dict.fromkeys(target.classes, probability)),
+            "description": "Probability of each class.",
+        }
+        example[PROBABILITIES] = dict.fromkeys(target.classes, 1 / len(target.classes))
+    properties |= {
         RUN_ID: {"type": "string", "description": "MLflow run of the model."},
         PREDICTION_ID: {"type": "string", "description": "Permanent id of this prediction."},
     }
-    example = {contract.answer: 0.5, RUN_ID: run_id, PREDICTION_ID: _EXAMPLE_PREDICTION_ID}
+    example |= {RUN_ID: run_id, PREDICTION_ID: _EXAMPLE_PREDICTION_ID}
     schema = {**_object(properties), "example": example}
     if contract.key is not None:
         # Only in the answer to a customer who has one.
         properties[contract.key.name] = {"type": "string", "description": "Your key, as sent."}
     return schema
+
+
+def _example(target: Target) -> Outcome:
+    match target:
+        case BinaryTarget():
+            return 1
+        case RegressionTarget():
+            return sum(target.range) / 2
+        case MulticlassTarget():
+            return target.classes[0]
 
 
 def _problem_schema() -> dict[str, Any]:

@@ -17,13 +17,14 @@ from pydantic import ValidationError
 from mlstack.contract import Contract
 from mlstack.contract.customer_schema import Customer
 from mlstack.contract.prediction_fields import PREDICTION_ID
+from mlstack.contract.target import Scored
 from mlstack.data.marginals import Marginals
 from mlstack.errors import MlstackError
 from mlstack.prediction_log.prediction import Outcome, is_prediction_id
 from mlstack.settings import Settings
 from mlstack.waiting import Retry, RetryLater, Stop, Stopped
 from mlstack.web.strict_json import InvalidJson, parse
-from simulation_business.answers import is_chance
+from simulation_business.answers import read_prediction
 
 log = logging.getLogger(__name__)
 
@@ -44,13 +45,13 @@ class Answer:
     """A prediction as returned by the server.
 
     Args:
-        chance: Probability of the positive class.
+        scored: What the model predicts.
         seconds: Duration of the successful attempt.
         tries: Number of attempts.
     """
 
     prediction_id: str
-    chance: float
+    scored: Scored
     seconds: float
     tries: int
 
@@ -73,8 +74,7 @@ class ApiClient:
         self, settings: Settings, contract: Contract, stop: Stop, give_up: float = math.inf
     ) -> None:
         self._url = settings.api_url.rstrip("/")
-        self._answer_key, self._outcome_key = contract.answer, contract.target.name
-        self._digest = contract.digest
+        self._contract = contract
         self._stop = stop
         self._retry = Retry(
             *(log, f"asking {self._url}"),
@@ -109,13 +109,13 @@ class ApiClient:
             began = time.monotonic()
             try:
                 document = self._request("/predict", body, {"Idempotency-Key": key})
-                prediction_id, chance = self._read_answer(document)
+                prediction_id, scored = self._read_answer(document)
             except _InvalidAnswer as error:
                 invalid += 1
                 if invalid == _MAX_INVALID:
                     raise Refused(str(error)) from error
                 raise
-            return Answer(prediction_id, chance, time.monotonic() - began, tries)
+            return Answer(prediction_id, scored, time.monotonic() - began, tries)
 
         return self._retry(ask)
 
@@ -128,8 +128,9 @@ class ApiClient:
         if self._stop.requested:
             return False
         self._stop.beat()
+        target = self._contract.target
         document = [
-            {PREDICTION_ID: outcome.prediction_id, self._outcome_key: outcome.positive}
+            {PREDICTION_ID: outcome.prediction_id, target.name: target.reported(outcome.value)}
             for outcome in outcomes
         ]
         try:
@@ -153,7 +154,7 @@ class ApiClient:
             marginals = Marginals.model_validate(document)
         except ValidationError as error:
             raise _InvalidAnswer(f"the response has no marginals: {str(error)[:200]}") from error
-        if marginals.contract != self._digest:
+        if marginals.contract != self._contract.digest:
             raise RetryLater("the model in use has another contract than CONTRACT names")
         return marginals
 
@@ -197,11 +198,12 @@ class ApiClient:
         except InvalidJson as error:
             raise _InvalidAnswer(f"HTTP {status} with invalid JSON: {error}") from error
 
-    def _read_answer(self, document: Any) -> tuple[str, float]:
+    def _read_answer(self, document: Any) -> tuple[str, Scored]:
         if isinstance(document, dict):
-            prediction_id, chance = document.get(PREDICTION_ID), document.get(self._answer_key)
-            if is_prediction_id(prediction_id) and is_chance(chance):
-                return prediction_id, chance
+            prediction_id = document.get(PREDICTION_ID)
+            scored = read_prediction(document, self._contract)
+            if is_prediction_id(prediction_id) and scored is not None:
+                return prediction_id, scored
         raise _InvalidAnswer(f"the response is not a prediction: {str(document)[:100]}")
 
 

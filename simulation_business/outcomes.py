@@ -9,8 +9,17 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import NamedTuple
 
+from mlstack.contract.target import (
+    BinaryTarget,
+    MulticlassTarget,
+    RegressionTarget,
+    Scored,
+    Target,
+)
+from mlstack.contract.target import Outcome as OutcomeValue
 from mlstack.prediction_log.prediction import Outcome
 from mlstack.settings import Settings
+from simulation_business.answers import as_number
 from simulation_business.api_client import Refused
 
 log = logging.getLogger(__name__)
@@ -21,6 +30,12 @@ MAX_WAITING = 200_000
 _BATCH = 500
 _RETRY_SECONDS = 5.0
 
+_DEVIATION = 0.01
+"""Deviation of a drawn number from the predicted one, as a share of the contract's range.
+
+A prediction does not tell its error; this one is small enough not to look like a worse model.
+"""
+
 
 class _Waiting(NamedTuple):
     due_at: float
@@ -30,10 +45,11 @@ class _Waiting(NamedTuple):
 class Outcomes:
     """Draws outcomes of predictions and reports them when they are due.
 
-    A customer is positive with the predicted probability, so these outcomes make the model
-    calibrated.
+    A class is drawn with its predicted probability, so these outcomes make the model calibrated. A
+    number is drawn near the predicted one.
 
     Args:
+        target: What is predicted.
         report: Reports outcomes, see `ApiClient.report`.
         share: Share of the predictions that get an outcome.
         delay: Seconds from a prediction to its outcome.
@@ -42,13 +58,16 @@ class Outcomes:
 
     def __init__(
         self,
+        target: Target,
         report: Callable[[Sequence[Outcome]], bool],
+        *,
         share: float,
         delay: float,
         seed: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._report, self._share, self._delay, self._clock = report, share, delay, clock
+        self._target = target
         self._random = random.Random(seed)  # noqa: S311 - simulation, no secret
         self._waiting = deque[_Waiting]()
         self._try_at = 0.0
@@ -56,22 +75,26 @@ class Outcomes:
 
     @classmethod
     def of(
-        cls, settings: Settings, report: Callable[[Sequence[Outcome]], bool], seed: int
+        cls,
+        settings: Settings,
+        target: Target,
+        report: Callable[[Sequence[Outcome]], bool],
+        seed: int,
     ) -> "Outcomes":
         """Create the outcomes according to the settings."""
         share, delay = settings.simulation_outcome_share, settings.simulation_outcome_seconds
-        return cls(report, share, delay, seed)
+        return cls(target, report, share=share, delay=delay, seed=seed)
 
     @property
     def waiting(self) -> int:
         """Number of unreported outcomes."""
         return len(self._waiting)
 
-    def note(self, prediction_id: str, chance: float) -> None:
+    def note(self, prediction_id: str, scored: Scored) -> None:
         """Draw whether a prediction gets an outcome, and which."""
         if self._random.random() >= self._share:
             return
-        outcome = Outcome(prediction_id, _drawn(chance, self._random))
+        outcome = Outcome(prediction_id, _drawn(self._target, scored, self._random))
         if len(self._waiting) == MAX_WAITING:
             self._waiting.popleft()
             log.warning("too many outcomes wait for the server: the oldest is dropped")
@@ -108,6 +131,14 @@ class Outcomes:
         return True
 
 
-def _drawn(chance: float, draws: random.Random) -> bool:
+def _drawn(target: Target, scored: Scored, draws: random.Random) -> OutcomeValue:
     """Draw an outcome that is as probable as the model says."""
-    return draws.random() < chance
+    match target:
+        case BinaryTarget():
+            return int(draws.random() < as_number(scored))
+        case RegressionTarget():
+            low, high = target.range
+            drawn = draws.gauss(as_number(scored), _DEVIATION * (high - low))
+            return min(max(drawn, low), high)
+        case MulticlassTarget():
+            return draws.choices(target.classes, scored.probabilities)[0]

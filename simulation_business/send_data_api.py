@@ -14,7 +14,7 @@ from mlstack.contract.customer_schema import Customer
 from mlstack.settings import Settings
 from mlstack.waiting import Stop, Stopped
 from simulation_business import service
-from simulation_business.answers import mean, percentile
+from simulation_business.answers import as_number, mean, percentile
 from simulation_business.api_client import Answer, ApiClient, Refused
 from simulation_business.options import Options
 from simulation_business.outcomes import Outcomes
@@ -48,15 +48,18 @@ class ApiSimulator:
                 break
             else:
                 answers.append(answer)
-                self._outcomes.note(answer.prediction_id, answer.chance)
+                self._outcomes.note(answer.prediction_id, answer.scored)
         self._unanswered = len(customers) - len(answers)
         self._outcomes.report_due()
         times = [answer.seconds * 1000 for answer in answers]
         log.info(
-            "batch sent=%d answered=%d refused=%d retries=%d chance_mean=%.3f p50_ms=%.1f "
+            "batch sent=%d answered=%d refused=%d retries=%d prediction_mean=%.3f p50_ms=%.1f "
             "p99_ms=%.1f outcomes_reported=%d outcomes_waiting=%d",
             *(sent, len(answers), refused),
-            *(sum(answer.tries - 1 for answer in answers), mean([a.chance for a in answers])),
+            *(
+                sum(answer.tries - 1 for answer in answers),
+                mean([as_number(a.scored) for a in answers]),
+            ),
             *(percentile(times, 50), percentile(times, 99)),
             *(self._outcomes.take_reported(), self._outcomes.waiting),
         )
@@ -80,7 +83,7 @@ class ApiSimulator:
 def build(settings: Settings, contract: Contract, options: Options, stop: Stop) -> ApiSimulator:
     """Create the simulator."""
     client = ApiClient(settings, contract, stop, options.give_up)
-    return ApiSimulator(client, Outcomes.of(settings, client.report, options.seed))
+    return ApiSimulator(client, Outcomes.of(settings, contract.target, client.report, options.seed))
 
 
 if __name__ == "__main__":

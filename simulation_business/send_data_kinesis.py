@@ -15,13 +15,14 @@ from typing import Any
 from mlstack.contract import Contract
 from mlstack.contract.customer_schema import Customer
 from mlstack.contract.prediction_fields import PREDICTION_ID, SEQUENCE_NUMBER, SHARD_ID
+from mlstack.contract.target import Scored
 from mlstack.prediction_log.prediction import is_prediction_id
 from mlstack.settings import Settings
 from mlstack.streams.client import kinesis_client
 from mlstack.waiting import Stop
 from mlstack.web.strict_json import InvalidJson, parse
 from simulation_business import service
-from simulation_business.answers import is_chance, mean, percentile
+from simulation_business.answers import as_number, mean, percentile, read_prediction
 from simulation_business.api_client import ApiClient
 from simulation_business.ledger import Ledger
 from simulation_business.options import Options
@@ -47,14 +48,14 @@ class _Batch:
 
     sent: int = 0
     refused: int = 0
-    chances: list[float] = field(default_factory=list)
+    predictions: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
 
 
 class StreamSimulator:
     """Puts customers on the stream and tracks them; see `service.Simulator`.
 
-    `answer` is the key of the probability in a result.
+    `contract` tells what a result looks like.
     """
 
     def __init__(
@@ -63,11 +64,11 @@ class StreamSimulator:
         sender: RecordSender,
         results: StreamReader,
         dead_letters: StreamReader,
-        answer: str,
+        contract: Contract,
         outcomes: Outcomes,
         stop: Stop,
     ) -> None:
-        self._sender, self._answer = sender, answer
+        self._sender, self._contract = sender, contract
         self._results, self._dead_letters = results, dead_letters
         self._outcomes, self._stop = outcomes, stop
         self._ledger = Ledger(MISSING_SECONDS)
@@ -121,9 +122,12 @@ class StreamSimulator:
         """Read new records of both streams."""
         for data in self._results.read():
             result = _document(data)
-            chance, prediction_id = result.get(self._answer), result.get(PREDICTION_ID)
-            if is_chance(chance) and is_prediction_id(prediction_id):
-                self._settle(prediction_id, chance)
+            scored, prediction_id = (
+                read_prediction(result, self._contract),
+                result.get(PREDICTION_ID),
+            )
+            if scored is not None and is_prediction_id(prediction_id):
+                self._settle(prediction_id, scored)
         # If no records wait, all letters belong to other senders.
         for data in self._dead_letters.read() if self._ledger.waiting else ():
             letter = _document(data)
@@ -136,12 +140,12 @@ class StreamSimulator:
                     "record %s was rejected: %s", prediction_id, str(letter.get("errors"))[:300]
                 )
 
-    def _settle(self, prediction_id: str, chance: float) -> None:
+    def _settle(self, prediction_id: str, scored: Scored) -> None:
         seconds = self._ledger.settle(prediction_id, time.monotonic())
         if seconds is None:
             return  # another sender's, or read twice
-        self._outcomes.note(prediction_id, chance)
-        self._batch.chances.append(chance)
+        self._outcomes.note(prediction_id, scored)
+        self._batch.predictions.append(as_number(scored))
         self._batch.seconds.append(seconds)
 
     def _log_missing(self) -> None:
@@ -158,10 +162,10 @@ class StreamSimulator:
             return
         batch, self._batch, self._is_logged = self._batch, _Batch(), True
         log.info(
-            "batch sent=%d answered=%d refused=%d waiting=%d missing=%d chance_mean=%.3f "
+            "batch sent=%d answered=%d refused=%d waiting=%d missing=%d prediction_mean=%.3f "
             "p50_ms=%.0f p99_ms=%.0f outcomes_reported=%d outcomes_waiting=%d",
-            *(batch.sent, len(batch.chances), batch.refused),
-            *(self._ledger.waiting, self._ledger.missing, mean(batch.chances)),
+            *(batch.sent, len(batch.predictions), batch.refused),
+            *(self._ledger.waiting, self._ledger.missing, mean(batch.predictions)),
             *(percentile(batch.seconds, 50) * 1000, percentile(batch.seconds, 99) * 1000),
             *(self._outcomes.take_reported(), self._outcomes.waiting),
         )
@@ -175,8 +179,8 @@ def build(settings: Settings, contract: Contract, options: Options, stop: Stop) 
         sender=RecordSender(client, settings.predictions_stream, stop, give_up),
         results=StreamReader(client, settings.results_stream, stop, give_up),
         dead_letters=StreamReader(client, settings.dead_letter_stream, stop, give_up),
-        answer=contract.answer,
-        outcomes=Outcomes.of(settings, api.report, options.seed),
+        contract=contract,
+        outcomes=Outcomes.of(settings, contract.target, api.report, options.seed),
         stop=stop,
     )
 

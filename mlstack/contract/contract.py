@@ -16,9 +16,9 @@ from pydantic import Field, model_validator
 from mlstack.contract.caller_key import CallerKey
 from mlstack.contract.days import DateFormat
 from mlstack.contract.features import FEATURE_KINDS, DateFeature, Feature, Name, Text, Value
-from mlstack.contract.prediction_fields import RESERVED_NAMES
+from mlstack.contract.prediction_fields import PROBABILITIES, RESERVED_NAMES
 from mlstack.contract.strict_yaml import FaultAt, StrictModel, YamlFile
-from mlstack.contract.target import TARGET_TAGS, Target
+from mlstack.contract.target import TARGET_TAGS, MulticlassTarget, Target
 from mlstack.errors import ContractError, echo
 
 _TAGS = (*FEATURE_KINDS, *TARGET_TAGS)
@@ -36,8 +36,8 @@ class PublicData(StrictModel):
     """Where it can be downloaded."""
     rows: Annotated[int, Field(gt=0)]
     """How many rows it has."""
-    positives: Annotated[int, Field(gt=0)]
-    """How many of them are of the positive class."""
+    positives: Annotated[int, Field(gt=0)] | None = None
+    """How many of them are of the positive class, if the target is binary."""
 
 
 class Data(StrictModel):
@@ -63,7 +63,7 @@ class CleanUp(StrictModel):
 
 
 class SplitShares(StrictModel):
-    """Share of the rows for each use; the split is stratified by the target."""
+    """Share of the rows for each use; the split is stratified by the target's classes."""
 
     train: Annotated[float, Field(gt=0)]
     """Share from which models learn."""
@@ -99,7 +99,7 @@ class Contract(StrictModel):
     description: Text
     """What its models predict, for people."""
     answer: Annotated[Text, Field(max_length=1000)]
-    """Key of the positive class's probability in a response."""
+    """Key of the prediction in a response: a probability, a number or a class."""
     data: Data
     """Where the table is."""
     clean_up: CleanUp
@@ -123,6 +123,8 @@ class Contract(StrictModel):
         for place, name in [*places, *((("features", i, "name"), f.name) for i, f in features)]:
             if name in RESERVED_NAMES:
                 raise FaultAt(place, f"{name!r} is a reserved name")
+        if self.answer == PROBABILITIES and isinstance(self.target, MulticlassTarget):
+            raise FaultAt(("answer",), f"{self.answer!r} is another key of a response")
         return self
 
     @model_validator(mode="after")

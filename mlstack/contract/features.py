@@ -40,7 +40,7 @@ class _FeatureBase(StrictModel):
 
     @model_validator(mode="after")
     def _name_column(self) -> Self:
-        _fill(self, "raw", self.name)
+        fill(self, "raw", self.name)
         return self
 
     @property
@@ -104,7 +104,7 @@ class CategoryFeature(_FeatureBase):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        _fill(self, "raw_values", {v: v for v in self.values if v != self.other})
+        fill(self, "raw_values", {v: v for v in self.values if v != self.other})
         if self.other is not None and self.other not in self.values:
             raise ValueError(f"other of {self.name!r} is not one of its values: {echo(self.other)}")
         _check_values(self.name, self.values, self.raw_values, self.example, self.other)
@@ -173,7 +173,7 @@ class BooleanFeature(_FeatureBase):
     def _check(self) -> Self:
         words = {"true": True, "false": False}
         spelled = (str.lower, str.capitalize, str.upper)
-        _fill(self, "raw_values", {spell(w): v for spell in spelled for w, v in words.items()})
+        fill(self, "raw_values", {spell(w): v for spell in spelled for w, v in words.items()})
         _check_values(self.name, self.values, self.raw_values, self.example)
         return self
 
@@ -220,7 +220,7 @@ Feature = Annotated[
 FEATURE_KINDS = ("integer", "number", "category", "ordinal", "boolean", "date")
 
 
-def _fill(model: StrictModel, field: str, default: Any) -> None:
+def fill(model: StrictModel, field: str, default: Any) -> None:
     """Set a field that was left out, as if the contract had written it."""
     if not getattr(model, field):
         object.__setattr__(model, field, default)

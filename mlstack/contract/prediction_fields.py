@@ -5,7 +5,7 @@ them as feature names.
 """
 
 PREDICTION = "prediction"
-"""Probability of the positive class."""
+"""Probability of the positive class, a number, or a class."""
 
 PREDICTION_ID = "prediction_id"
 """The prediction's id; `_id` in MongoDB and in the spool."""
@@ -27,7 +27,9 @@ SEQUENCE_NUMBER = "sequence_number"
 """Position of the record, if the prediction came from a stream."""
 
 TARGET = "target"
-"""The outcome: 1 for the positive class, else 0; absent or NaN while unknown."""
+"""The outcome: 1 for the positive class and 0 for the negative, a number, or a class.
+
+It is absent, NaN or None while unknown."""
 
 TARGET_AT = "target_at"
 """When the outcome was reported."""
@@ -37,6 +39,12 @@ MORE = "_more"
 
 KEY = "key"
 """In `MORE`: the caller's own identifier of the customer."""
+
+PROBABILITIES = "probabilities"
+"""In `MORE`: probabilities of the contract's classes, in order; in an answer, by class."""
+
+MORE_PROBABILITIES = f"{MORE}.{PROBABILITIES}"
+"""Column of tables, and path in MongoDB."""
 
 RESERVED_NAMES = frozenset(
     {

@@ -130,7 +130,12 @@ class SchemaValidator:
         self, error: "jsonschema_rs.ValidationError", prefix: tuple[int, ...]
     ) -> Iterator[FieldError]:
         path, kind = [*prefix, *error.instance_path], error.kind
-        if isinstance(kind, self._kinds.AdditionalProperties):
+        if error.instance_path:
+            # A field may have parts of its own; its rule describes all of them.
+            rule = self._fields[str(error.instance_path[0])]
+            detail = f"must be {rule.wanted}; got {echo(error.instance)}"
+            yield FieldError(json_pointer(path), rule.code(error.instance), detail)
+        elif isinstance(kind, self._kinds.AdditionalProperties):
             for name in kind.unexpected:
                 detail = f"{self._unknown}: {echo(name)}"
                 yield FieldError(json_pointer([*path, name]), "unknown_field", detail)
@@ -143,10 +148,6 @@ class SchemaValidator:
         elif isinstance(kind, self._kinds.OneOfMultipleValid):
             detail = f"must have only one of {self._either}"
             yield FieldError(json_pointer(path), "too_many", detail)
-        elif not path or isinstance(path[-1], int):
+        else:
             detail = f"must be a JSON object with {self._item}, is {json_kind(error.instance)}"
             yield FieldError(json_pointer(path), "wrong_type", detail)
-        else:
-            rule = self._fields[str(path[-1])]
-            detail = f"must be {rule.wanted}; got {echo(error.instance)}"
-            yield FieldError(json_pointer(path), rule.code(error.instance), detail)

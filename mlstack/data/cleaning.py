@@ -18,6 +18,7 @@ from mlstack.contract import (
 )
 from mlstack.contract.contract import RowTime
 from mlstack.contract.days import day_number, day_text
+from mlstack.contract.target import BinaryTarget, ClassTarget, RegressionTarget, Target
 from mlstack.data.canonical import canonical
 from mlstack.data.dates import (
     EPOCH,
@@ -34,6 +35,7 @@ from mlstack.errors import DataError, DataFault, listing, shortened
 
 _Mask = NDArray[np.bool_]
 _Value = TypeVar("_Value")
+_Numeric = IntegerFeature | NumberFeature | RegressionTarget
 
 # How exports write that there is no value.
 _NOTHING = ("", "NA", "N/A", "#N/A", "<NA>", "n/a", "NaN", "nan", "NULL", "null", "None")
@@ -62,9 +64,9 @@ def clean(
     `other` become it; `say` is called with the numbers of both.
 
     Returns:
-        The features in the contract's order and the target (1 for the positive class), indexed as
-        `raw`, with the types that `customer_table` describes; with a time in the contract also
-        `TIME`, which `split` takes out.
+        The features in the contract's order, with the types that `customer_table` describes, and
+        the target (1 or 0, a number, or a class), indexed as `raw`; with a time in the contract
+        also `TIME`, which `split` takes out.
 
     Raises:
         DataError: has every error in the table.
@@ -83,7 +85,7 @@ class _Cleaning:
         self._faults: list[DataFault] = []
         self._missing = {"", *map(canonical, contract.clean_up.missing_values)}
         self._kept: _Mask = np.ones(len(table), np.bool_)
-        self._plain_numbers: list[Feature] = []
+        self._plain_numbers: list[_Numeric] = []
         self._has_decimal_comma = False
 
     def rows(self) -> pd.DataFrame:
@@ -92,20 +94,17 @@ class _Cleaning:
         if len(table) == 0:
             raise DataError(DataFault("the table has no rows"))
         self._leave_out_void_rows()
-        outcomes = self._target()
+        target = contract.target
+        if isinstance(target, RegressionTarget):
+            outcomes = self._numeric_target(target)
+        else:
+            outcomes = self._class_target(target)
         columns = {feature.name: self._feature(feature) for feature in contract.features}
         times = self._times(contract.time) if contract.time else None
         self._check_points()
-        target = contract.target
-        known = listing([repr(text) for texts in target.raw_values.values() for text in texts])
-        unknown = self._kept & (outcomes == _UNKNOWN)
-        self._note(unknown, canonical(target.raw), f"is an unknown class; known are {known}")
         if self._faults:
             raise DataError(*self._faults)
-        for value, texts in target.raw_values.items():
-            if not (outcomes[self._kept] == value).any():
-                label = " or ".join(map(repr, texts))
-                raise DataError(DataFault(f"no row is {label}", column=target.raw))
+        _check_variety(target, outcomes[self._kept])
         columns[target.name] = outcomes
         if times is not None:
             columns[TIME] = times
@@ -128,24 +127,40 @@ class _Cleaning:
         if not self._kept.any():
             raise DataError(DataFault("no row is left after the clean-up"))
 
-    def _target(self) -> NDArray[np.int64]:
-        """Return the target, `_UNKNOWN` where it is no class; leave out rows without a class."""
-        target = self._contract.target
-        meanings = {text: value for value, texts in target.raw_values.items() for text in texts}
-        meanings |= dict.fromkeys(target.ignored, _IGNORED)
-        values = self._distinct_texts(target.raw, meanings)
+    def _class_target(self, target: ClassTarget) -> NDArray[Any]:
+        """Return the class of each row; leave out rows without one."""
+        classes = list(target.class_texts)
+        positions = {
+            text: position
+            for position, texts in enumerate(target.class_texts.values())
+            for text in texts
+        }
+        positions |= dict.fromkeys(target.ignored, _IGNORED)
+        values = self._distinct_texts(target.raw, positions)
         nothing = {*self._missing, *_NOTHING} - values.keys()
         codes = self._codes(canonical(target.raw), [*values, *nothing])
-        numbers = [*values.values(), *[_ABSENT] * len(nothing), _UNKNOWN]
-        outcomes = np.array(numbers, np.int64)[codes]
-        for number, reason in (
-            (_IGNORED, "whose target is ignored"),
-            (_ABSENT, "without a target"),
-        ):
-            self._leave_out(outcomes == number, reason)
+        found = np.array([*values.values(), *[_ABSENT] * len(nothing), _UNKNOWN], np.int64)[codes]
+        self._leave_out(found == _IGNORED, "whose target is ignored")
+        self._leave_out(found == _ABSENT, "without a target")
+        self._check_targets()
+        known = listing([repr(text) for texts in target.class_texts.values() for text in texts])
+        unknown = self._kept & (found == _UNKNOWN)
+        self._note(unknown, canonical(target.raw), f"is an unknown class; known are {known}")
+        binary = isinstance(target, BinaryTarget)
+        return np.array(classes, np.int64 if binary else object)[np.maximum(found, 0)]
+
+    def _numeric_target(self, target: RegressionTarget) -> NDArray[np.float64]:
+        """Return the number of each row; leave out rows without one."""
+        nothing = [*({*self._missing, *_NOTHING})]
+        self._leave_out(self._codes(canonical(target.raw), nothing) >= 0, "without a target")
+        self._check_targets()
+        values, _, faults = self._read_numbers(target)
+        self._check_numbers(target, values, self._kept, faults)
+        return values
+
+    def _check_targets(self) -> None:
         if not self._kept.any():
-            raise DataError(DataFault("no row has a target", column=target.raw))
-        return outcomes
+            raise DataError(DataFault("no row has a target", column=self._contract.target.raw))
 
     def _leave_out(self, rows: _Mask, reason: str) -> None:
         count = int((self._kept & rows).sum())
@@ -227,22 +242,33 @@ class _Cleaning:
         raw = canonical(feature.raw)
         values, lacking, faults = self._read_numbers(feature)
         self._check_missing(feature, lacking)
-        given = self._kept & ~lacking
-        for reason, bad in faults.items():
-            self._note(bad, raw, reason)
-            given &= ~bad
-        low, high = feature.range
-        with np.errstate(invalid="ignore"):
-            outside = given & ~((values >= low) & (values <= high))
-            broken = given & (values % 1 != 0)
-        self._note(outside, raw, f"is out of range: {low} to {high}")
+        given = self._check_numbers(feature, values, self._kept & ~lacking, faults)
         if isinstance(feature, IntegerFeature):
-            self._note(broken, raw, "is not a whole number")
+            with np.errstate(invalid="ignore"):
+                self._note(given & (values % 1 != 0), raw, "is not a whole number")
             return self._whole(values)
         return values
 
+    def _check_numbers(
+        self,
+        column: _Numeric,
+        values: NDArray[np.float64],
+        given: _Mask,
+        faults: Mapping[str, _Mask],
+    ) -> _Mask:
+        """Note the bad ones of the given numbers; return which could be read."""
+        raw = canonical(column.raw)
+        for reason, bad in faults.items():
+            self._note(bad, raw, reason)
+            given = given & ~bad
+        low, high = column.range
+        with np.errstate(invalid="ignore"):
+            outside = given & ~((values >= low) & (values <= high))
+        self._note(outside, raw, f"is out of range: {low} to {high}")
+        return given
+
     def _read_numbers(
-        self, feature: Feature
+        self, feature: _Numeric
     ) -> tuple[NDArray[np.float64], _Mask, dict[str, _Mask]]:
         """Return the numbers of a column, which rows lack one, and the bad rows by reason."""
         raw = canonical(feature.raw)
@@ -321,6 +347,19 @@ class _Cleaning:
             remedy = "; if it means 'missing', list it in the contract under missing_values"
             fault = self._table.fault(reason + remedy, column, bad)
         self._faults.append(fault)
+
+
+def _check_variety(target: Target, outcomes: NDArray[Any]) -> None:
+    """Check that there is something to learn: every class, or numbers that differ."""
+    if isinstance(target, RegressionTarget):
+        if (outcomes == outcomes[0]).all():
+            reason = f"every row has the same target, {outcomes[0]:g}: nothing can be learnt"
+            raise DataError(DataFault(reason, column=target.raw))
+        return
+    for value, texts in target.class_texts.items():
+        if not (outcomes == value).any():
+            label = " or ".join(map(repr, texts))
+            raise DataError(DataFault(f"no row is {label}", column=target.raw))
 
 
 def _used_columns(contract: Contract) -> list[str]:

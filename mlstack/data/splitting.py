@@ -1,6 +1,7 @@
 """Split clean rows for training, validation and test."""
 
 import hashlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mlstack.contract import Contract
+from mlstack.contract.target import RegressionTarget, Target
 from mlstack.data.time_split import TIME, parts_by_time
 from mlstack.errors import DataError, DataFault
 
@@ -23,13 +25,16 @@ class SplitRows(NamedTuple):
 
 
 def split(rows: pd.DataFrame, contract: Contract) -> SplitRows:
-    """Split clean rows by the contract's shares and seed, stratified by the target.
+    """Split clean rows by the contract's shares and seed, stratified by the target's classes.
 
     A row's content determines its part. Adding or removing rows moves few others, so that a later
     model is rarely evaluated on rows that an earlier one was trained on. If the contract names a
     time, the newest rows are for the test, those before them for validation.
 
-    Raises DataError if a class has too few rows for all parts.
+    Numbers are not stratified: a row's part would change with the bins, and its hash already makes
+    each part a random sample.
+
+    Raises DataError if there are too few rows for all parts, or too few of a class.
     """
     shares = contract.split
     if contract.time is not None:
@@ -39,23 +44,27 @@ def split(rows: pd.DataFrame, contract: Contract) -> SplitRows:
         return SplitRows(*(kept[parts == part] for part in range(3)))
     order = _hashes(rows, shares.seed)
     part_of = np.empty(len(rows), dtype=np.int8)
-    target = rows[contract.target.name].to_numpy()
-    for value in (0, 1):
-        members = np.flatnonzero(target == value)
-        members = members[np.argsort(order[members], kind="stable")]
+    for label, stratum in _strata(rows, contract.target):
+        members = stratum[np.argsort(order[stratum], kind="stable")]
         cuts = np.rint(np.cumsum([shares.train, shares.validation]) * len(members)).astype(int)
         for part, chosen in enumerate(np.split(members, cuts)):
             if len(chosen) == 0:
-                label = " or ".join(map(repr, contract.target.raw_values[value]))
-                raise DataError(
-                    DataFault(
-                        f"only {len(members)} rows are {label}: too few for training, "
-                        "validation and test",
-                        column=contract.target.raw,
-                    )
+                reason = (
+                    f"only {len(members)} rows{label}: too few for training, validation and test"
                 )
+                raise DataError(DataFault(reason, column=contract.target.raw))
             part_of[chosen] = part
     return SplitRows(*(rows[part_of == part] for part in range(3)))
+
+
+def _strata(rows: pd.DataFrame, target: Target) -> Iterator[tuple[str, NDArray[np.int64]]]:
+    """Yield the positions of rows that are split together, and what they are."""
+    if isinstance(target, RegressionTarget):
+        yield " have a target", np.arange(len(rows))
+        return
+    outcomes = rows[target.name].to_numpy()
+    for value, texts in target.class_texts.items():
+        yield f" are {' or '.join(map(repr, texts))}", np.flatnonzero(outcomes == value)
 
 
 def _hashes(rows: pd.DataFrame, seed: int) -> NDArray[np.uint64]:

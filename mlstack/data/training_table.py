@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from mlstack.contract import Contract
 from mlstack.contract.contract import PublicData
+from mlstack.contract.target import BinaryTarget
 from mlstack.data.dataset import check_table, read_raw
 from mlstack.data.feature_store import FeatureStore
 from mlstack.data.kept_tables import FOLDER, KeptTables
@@ -199,11 +200,10 @@ def _check_public(content: bytes, public: PublicData, contract: Contract) -> Non
     absent = [f.raw for f in contract.features if f.raw not in raw.columns]
     if absent or contract.target.raw not in raw.columns:
         raise DataError(DataFault(f"{public.url} is a different table: it lacks {absent}"))
-    positives = int(raw[contract.target.raw].isin(contract.target.raw_values[1]).sum())
-    if (len(raw), positives) != (public.rows, public.positives):
-        raise DataError(
-            DataFault(
-                f"{public.url} has {len(raw)} rows and {positives} positives; "
-                f"expected {public.rows} and {public.positives}"
-            )
-        )
+    found, expected = f"{len(raw)} rows", f"{public.rows} rows"
+    if public.positives is not None and isinstance(contract.target, BinaryTarget):
+        positives = int(raw[contract.target.raw].isin(contract.target.class_texts[1]).sum())
+        found += f" and {positives} positives"
+        expected += f" and {public.positives} positives"
+    if found != expected:
+        raise DataError(DataFault(f"{public.url} has {found}; expected {expected}"))

@@ -54,13 +54,13 @@ class Predictor:
         There is one id and one origin per customer; the predictions have the same order. Raises
         SpoolError if they cannot be kept: none may be returned.
         """
-        chances = self.model.score(customers)
+        scores = self.model.score(customers)
         now = datetime.now(UTC)
         run_id, contract = self.model.run_id, self.model.contract
         predictions = [
-            Prediction(prediction_id, customer, chance, run_id, contract, origin, now)
-            for prediction_id, customer, chance, origin in zip(
-                prediction_ids, customers, chances, origins, strict=True
+            Prediction(prediction_id, customer, scored, run_id, contract, origin, now)
+            for prediction_id, customer, scored, origin in zip(
+                prediction_ids, customers, scores, origins, strict=True
             )
         ]
         failpoints.reached("scored")

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
+import pandas as pd
 import xgboost
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mlstack.contract import Contract, Value
+from mlstack.contract.target import Scored
 from mlstack.data.marginals import Marginals
 from mlstack.errors import ContractError, ModelError
 from mlstack.model.encoder import Encoder, Matrix
+from mlstack.model.targets import Scores, prediction_columns, scored
 
 MODEL_FILE = "model.ubj"
 EXTRA_FOLDER = "extra_files"
@@ -42,8 +44,8 @@ class Manifest(BaseModel):
     model_sha256: str
     contract_sha256: str
     test_row: Mapping[str, Value]
-    """A customer; `test_row_chance` is the model's prediction for it after training."""
-    test_row_chance: float
+    """A customer; `test_row_chance` is the model's score for it after training."""
+    test_row_chance: float | tuple[float, ...]
 
 
 def write_extra_files(
@@ -63,7 +65,7 @@ def write_extra_files(
         model_sha256=hashlib.sha256(booster.save_raw("ubj")).hexdigest(),
         contract_sha256=hashlib.sha256(contract_text.encode()).hexdigest(),
         test_row=contract.example,
-        test_row_chance=float(_score(booster, encoder.encode([contract.example]))[0]),
+        test_row_chance=_score(booster, encoder.encode([contract.example]))[0].tolist(),
     )
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / CONTRACT_FILE, folder / MANIFEST_FILE]
@@ -118,13 +120,17 @@ class Model:
             model.marginals = _read(marginals).decode()
         return model
 
-    def score(self, customers: Sequence[Mapping[str, Any]]) -> list[float]:
-        """Predict the probability of the positive class for valid customers."""
-        chances: list[float] = self.score_matrix(self.encoder.encode(customers)).tolist()
-        return chances
+    def score(self, customers: Sequence[Mapping[str, Any]]) -> list[Scored]:
+        """Predict valid customers."""
+        return scored(self.contract.target, self.score_matrix(self.encoder.encode(customers)))
 
-    def score_matrix(self, matrix: Matrix) -> NDArray[np.float32]:
-        """Predict the probabilities for encoded rows, shape (n_rows,)."""
+    def score_table(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Predict a table's rows; return the predictions as `targets.prediction_columns` does."""
+        scores = self.score_matrix(self.encoder.encode_frame(rows))
+        return prediction_columns(self.contract.target, scores, rows.index)
+
+    def score_matrix(self, matrix: Matrix) -> Scores:
+        """Score encoded rows; see `targets.Scores`."""
         return _score(self._booster, matrix)
 
     def follow_contract(self, contract: Contract) -> None:
@@ -149,16 +155,19 @@ class Model:
                 f"{model} has {self._booster.num_features()} columns, "
                 f"but its manifest lists {len(manifest.columns)}"
             )
-        chance = self.score([manifest.test_row])[0]
-        if not abs(chance - manifest.test_row_chance) <= _TEST_ROW_TOLERANCE:
+        score = self.score_matrix(self.encoder.encode([manifest.test_row]))[0]
+        expected = np.asarray(manifest.test_row_chance)
+        # Numbers of a regression may be large.
+        tolerance = _TEST_ROW_TOLERANCE * np.maximum(1, np.abs(expected))
+        if score.shape != expected.shape or not (np.abs(score - expected) <= tolerance).all():
             raise ModelError(
-                f"{model} predicts {chance} for its test row, "
+                f"{model} predicts {score.tolist()} for its test row, "
                 f"but predicted {manifest.test_row_chance} after training"
             )
 
 
-def _score(booster: xgboost.Booster, matrix: Matrix) -> NDArray[np.float32]:
-    scores: NDArray[np.float32] = booster.inplace_predict(matrix, validate_features=False)
+def _score(booster: xgboost.Booster, matrix: Matrix) -> Scores:
+    scores: Scores = booster.inplace_predict(matrix, validate_features=False)
     return scores
 
 

@@ -33,7 +33,7 @@ def feedback_schema(target: Target, key: CallerKey | None = None) -> dict[str, A
                 "pattern": PREDICTION_ID_PATTERN,
                 "description": "As returned with the prediction.",
             },
-            target.name: {"type": "boolean", "description": target.meaning},
+            target.name: target.outcome_schema,
         },
     }
     if key is not None:
@@ -64,7 +64,7 @@ def read_feedback(request: Any, contract: Contract) -> list[Outcome]:
 
 
 def _outcome(item: dict[str, Any], contract: Contract) -> Outcome:
-    value = item[contract.target.name]
+    value = contract.target.stored(item[contract.target.name])
     if contract.key is not None and contract.key.name in item:
         # An id of its own: of an outcome that is stored again there is still one.
         return Outcome(str(uuid.uuid4()), value, (contract.name, item[contract.key.name]))
@@ -81,7 +81,7 @@ def _validator(target: Target, key: CallerKey | None) -> SchemaValidator:
                 "the prediction_id of a response",
                 lambda value: "wrong_format" if isinstance(value, str) else "wrong_type",
             ),
-            target.name: FieldRule("true or false", lambda _: "wrong_type"),
+            target.name: FieldRule(target.wanted, target.fault_code),
             **({key.name: key.rule()} if key else {}),
         },
         item=f"{who} and {target.name}",

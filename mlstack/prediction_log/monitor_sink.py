@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import requests
@@ -13,6 +13,7 @@ from mlstack.contract.prediction_fields import (
     MORE,
     PREDICTION,
     PREDICTION_ID,
+    PROBABILITIES,
     RESERVED_NAMES,
     RUN_ID,
 )
@@ -28,9 +29,10 @@ _BATCH = 1000
 _TIMEOUT_SECONDS = 5
 _RETRY_SECONDS = 5.0
 
-# The monitor takes features, prediction and run, and the id, by which it detects repetitions and
-# finds the outcome.
+# The monitor takes features, prediction, probabilities and run, and the id, by which it detects
+# repetitions and finds the outcome.
 _NOT_MONITORED = {ID, MORE, *RESERVED_NAMES} - {PREDICTION, RUN_ID}
+_MONITORED = {PROBABILITIES}
 _SERVER_ERROR = 500
 
 
@@ -84,9 +86,7 @@ class MonitorSink:
         """Post predictions by contract; return False if they must be posted again."""
         by_contract: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for prediction in predictions:
-            row = {key: value for key, value in prediction.items() if key not in _NOT_MONITORED}
-            row[PREDICTION_ID] = prediction[ID]
-            by_contract[prediction[CONTRACT]["name"]].append(row)
+            by_contract[prediction[CONTRACT]["name"]].append(monitored_row(prediction))
         for name, rows in by_contract.items():
             try:
                 answer = self._session.post(
@@ -104,6 +104,15 @@ class MonitorSink:
                 # They are not sent again: it would reject them again.
                 log.warning("the monitoring service rejected rows: %s", answer.text[:300])
         return True
+
+
+def monitored_row(prediction: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the monitoring service takes of a stored prediction."""
+    row = {key: value for key, value in prediction.items() if key not in _NOT_MONITORED}
+    row[PREDICTION_ID] = prediction[ID]
+    if more := {k: v for k, v in prediction.get(MORE, {}).items() if k in _MONITORED}:
+        row[MORE] = more
+    return row
 
 
 def _accepted(answer: requests.Response, sent: int) -> int:

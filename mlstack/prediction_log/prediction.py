@@ -15,6 +15,7 @@ from mlstack.contract.prediction_fields import (
     MORE,
     PREDICTION,
     PREDICTION_ID,
+    PROBABILITIES,
     RUN_ID,
     SEQUENCE_NUMBER,
     SHARD_ID,
@@ -22,6 +23,8 @@ from mlstack.contract.prediction_fields import (
     TARGET,
     TARGET_AT,
 )
+from mlstack.contract.target import MulticlassTarget, Scored
+from mlstack.contract.target import Outcome as OutcomeValue
 
 ID = "_id"
 """Field for the prediction id in stored predictions and outcomes."""
@@ -49,14 +52,14 @@ class Prediction:
     Args:
         prediction_id: A UUID; repeated requests may share one.
         customer: The validated features, and the caller's key if it was sent.
-        chance: Probability of the positive class.
+        scored: What the model predicts.
         run_id: MLflow run of the model.
         created_at: When it was made, with a time zone.
     """
 
     prediction_id: str
     customer: Customer
-    chance: float
+    scored: Scored
     run_id: str
     contract: Contract
     origin: Origin
@@ -64,19 +67,19 @@ class Prediction:
 
     def answer(self) -> dict[str, Any]:
         """Return the response for the caller."""
-        return {
-            self.contract.answer: self.chance,
-            RUN_ID: self.run_id,
-            PREDICTION_ID: self.prediction_id,
-            **self._key,
-        }
+        answer: dict[str, Any] = {self.contract.answer: self.scored.prediction}
+        target, probabilities = self.contract.target, self.scored.probabilities
+        if isinstance(target, MulticlassTarget) and probabilities is not None:
+            answer[PROBABILITIES] = dict(zip(target.classes, probabilities, strict=True))
+        identity = {RUN_ID: self.run_id, PREDICTION_ID: self.prediction_id}
+        return {**answer, **identity, **self._key}
 
     def document(self) -> dict[str, Any]:
         """Return the spooled JSON document; MongoDB stores its time as a date."""
         document: dict[str, Any] = {
             ID: self.prediction_id,
             **{name: value for name, value in self.customer.items() if name not in self._key},
-            PREDICTION: self.chance,
+            PREDICTION: self.scored.prediction,
             RUN_ID: self.run_id,
             CONTRACT: contract_label(self.contract),
             SOURCE: self.origin.source,
@@ -85,8 +88,13 @@ class Prediction:
         if self.origin.sequence_number is not None:
             document[SHARD_ID] = self.origin.shard_id
             document[SEQUENCE_NUMBER] = self.origin.sequence_number
+        more = dict[str, Any]()
         for key in self._key.values():
-            document[MORE] = {**document.get(MORE, {}), KEY: key}
+            more[KEY] = key
+        if self.scored.probabilities is not None:
+            more[PROBABILITIES] = list(self.scored.probabilities)
+        if more:
+            document[MORE] = more
         return document
 
     @property
@@ -98,22 +106,23 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a customer: whether the outcome is the positive class.
+    """What became of a customer.
 
     Args:
         prediction_id: Id of the prediction; of an outcome by key its own id.
+        value: As `Target.stored` returns it.
         by_key: Contract's name and caller's key, if it is of the latest prediction made before it.
     """
 
     prediction_id: str
-    positive: bool
+    value: OutcomeValue
     by_key: tuple[str, str] | None = None
 
     def document(self, reported_at: datetime) -> dict[str, Any]:
         """Return the spooled JSON document; `reported_at` must have a time zone."""
         document: dict[str, Any] = {
             ID: self.prediction_id,
-            TARGET: int(self.positive),
+            TARGET: self.value,
             TARGET_AT: reported_at.isoformat(),
         }
         if self.by_key is not None:

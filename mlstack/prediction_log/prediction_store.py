@@ -11,12 +11,15 @@ from mlstack.contract import Contract
 from mlstack.contract.prediction_fields import (
     CONTRACT,
     CREATED_AT,
+    MORE,
     PREDICTION,
     PREDICTION_ID,
     RUN_ID,
     TARGET,
 )
+from mlstack.contract.target import Outcome
 from mlstack.data.customer_table import customer_table
+from mlstack.data.outcome_table import outcome_table
 from mlstack.prediction_log.mongo_database import (
     DATABASE,
     PREDICTIONS,
@@ -56,9 +59,8 @@ class PredictionStore:
         the newest ones; 0 means all. Raises StorageUnavailable.
 
         Returns:
-            The features as `customer_table` returns them, `PREDICTION` (float64), `TARGET`
-            (float64; NaN if unknown), `PREDICTION_ID` and `RUN_ID` (text), `CREATED_AT` (UTC). May
-            have no rows.
+            The features as `customer_table` returns them, the columns of `outcome_table`,
+            `PREDICTION_ID` and `RUN_ID` (text), `CREATED_AT` (UTC). May have no rows.
         """
         return self._read(self._window(start, end), limit=most)
 
@@ -67,8 +69,8 @@ class PredictionStore:
         with mongo_errors():
             return self._predictions.count_documents(self._window(start, end))
 
-    def outcomes(self, prediction_ids: Sequence[str]) -> Mapping[str, int]:
-        """Return the known outcomes by prediction id: 1 for the positive class, else 0."""
+    def outcomes(self, prediction_ids: Sequence[str]) -> Mapping[str, Outcome]:
+        """Return the known outcomes by prediction id."""
         wanted = {ID: {"$in": list(prediction_ids)}, TARGET: {"$exists": True}}
         with mongo_errors():
             return {d[ID]: d[TARGET] for d in self._predictions.find(wanted, {TARGET: 1})}
@@ -81,7 +83,7 @@ class PredictionStore:
         return {**self._filter, CREATED_AT: {"$gte": start, "$lt": end}}
 
     def _read(self, wanted: Mapping[str, Any], limit: int) -> pd.DataFrame:
-        fields = [*self._contract.feature_names, PREDICTION, TARGET, RUN_ID, CREATED_AT]
+        fields = [*self._contract.feature_names, PREDICTION, MORE, TARGET, RUN_ID, CREATED_AT]
         with mongo_errors():
             found = list(
                 self._predictions.find(
@@ -105,12 +107,15 @@ def prediction_table(documents: Sequence[Mapping[str, Any]], contract: Contract)
     def column(field: str, dtype: Any) -> pd.Series:
         return pd.Series([document.get(field) for document in documents], dtype=dtype)
 
-    return customer_table(documents, contract).assign(
-        **{
-            PREDICTION: column(PREDICTION, "float64"),
-            TARGET: column(TARGET, "float64"),
-            PREDICTION_ID: column(ID, object),
-            RUN_ID: column(RUN_ID, object),
-            CREATED_AT: column(CREATED_AT, "datetime64[us, UTC]"),
-        }
+    outcomes = outcome_table(documents, contract.target)
+    return (
+        customer_table(documents, contract)
+        .join(outcomes)
+        .assign(
+            **{
+                PREDICTION_ID: column(ID, object),
+                RUN_ID: column(RUN_ID, object),
+                CREATED_AT: column(CREATED_AT, "datetime64[us, UTC]"),
+            }
+        )
     )

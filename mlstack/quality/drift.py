@@ -13,7 +13,7 @@ Importing Evidently takes seconds.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log, sqrt
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,7 @@ from mlstack.data.dates import days_since
 from mlstack.errors import TooFewRows
 from mlstack.quality.distances import constant_value, equals, jensen_shannon, wasserstein
 from mlstack.quality.results import ColumnDrift, Method
+from mlstack.quality.targets import prediction_method
 
 MIN_ROWS: Final = 30
 """Minimum rows on either side: with fewer, thresholds would exceed any real drift."""
@@ -188,14 +189,14 @@ class DriftDetector:
             reference_rows=len(self._reference),
         )
 
-    def compare_prediction(self, chances: "pd.Series[float]") -> ColumnDrift:
-        """Compare predicted probabilities of the model that scored the reference.
+    def compare_prediction(self, predictions: "pd.Series[Any]") -> ColumnDrift:
+        """Compare predictions of the model that scored the reference.
 
         Raises TooFewRows if there are fewer than `MIN_ROWS`.
         """
-        rows = pd.DataFrame({PREDICTION: chances.to_numpy(dtype="float64")})
+        rows = pd.DataFrame({PREDICTION: predictions.to_numpy()})
         _check_rows(rows, "there are only")
-        (drift,) = self._compare(rows, {PREDICTION: "wasserstein"})
+        (drift,) = self._compare(rows, {PREDICTION: prediction_method(self._contract.target)})
         return drift
 
     def _compare(

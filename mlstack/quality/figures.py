@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import entr
 from sklearn.metrics import log_loss, roc_auc_score, root_mean_squared_error
 
-from mlstack.quality.results import MIN_OUTCOMES, MIN_OUTCOMES_PER_CLASS, Quality
+from mlstack.quality.results import MIN_OUTCOMES, MIN_OUTCOMES_PER_CLASS, BinaryQuality
 
 Chances = NDArray[np.float32] | NDArray[np.float64]
 Outcomes = NDArray[np.int64]
@@ -18,7 +18,7 @@ CALIBRATION_BINS = 10
 _CLASSES = (0, 1)
 
 
-def measure_quality(outcomes: NDArray[np.float64], chances: Chances) -> Quality | None:
+def measure_quality(outcomes: NDArray[np.float64], chances: Chances) -> BinaryQuality | None:
     """Measure the quality on the rows whose outcome is known; None below `MIN_OUTCOMES`.
 
     Args:
@@ -31,7 +31,7 @@ def measure_quality(outcomes: NDArray[np.float64], chances: Chances) -> Quality 
     truth = outcomes[known].astype(np.int64)
     # Summing in float32 loses precision.
     predicted = chances[known].astype(np.float64)
-    return Quality(
+    return BinaryQuality(
         rmse=float(root_mean_squared_error(truth, predicted)),
         logloss=float(log_loss(truth, predicted, labels=_CLASSES)),
         auc=float(roc_auc_score(truth, predicted)) if has_auc(truth) else None,
@@ -46,7 +46,7 @@ def has_auc(outcomes: Outcomes) -> bool:
     return bool(counts.min() >= MIN_OUTCOMES_PER_CLASS)
 
 
-def estimate_quality(chances: Chances, rows: int) -> Quality | None:
+def estimate_quality(chances: Chances, rows: int) -> BinaryQuality | None:
     """Estimate the quality without outcomes, assuming calibrated probabilities.
 
     Each metric is its expected value over the outcomes that the probabilities predict; the
@@ -66,20 +66,26 @@ def estimate_quality(chances: Chances, rows: int) -> Quality | None:
         return None
     p = chances.astype(np.float64)
     variance = p * (1 - p)
-    # Each row counts as positive with weight p and as negative with weight 1 - p.
-    weights = np.concatenate([p, 1 - p])
-    classes = np.repeat([1, 0], len(p))
-    return Quality(
+    return BinaryQuality(
         rmse=float(np.sqrt(variance.mean())),
         logloss=float((entr(p) + entr(1 - p)).mean()),
-        auc=(
-            float(roc_auc_score(classes, np.tile(p, 2), sample_weight=weights))
-            if p.max() > 0 and p.min() < 1
-            else None
-        ),
+        auc=expected_auc(p),
         calibration_error=_expected_calibration_error(p, variance),
         coverage=len(p) / rows,
     )
+
+
+def expected_auc(chances: NDArray[np.float64]) -> float | None:
+    """Compute the AUC if rows are positive as often as their probabilities say.
+
+    None if one class is certain, so that there is nothing to rank.
+    """
+    if not (chances.max() > 0 and chances.min() < 1):
+        return None
+    # Each row counts as positive with its probability, and as negative with the rest.
+    weights = np.concatenate([chances, 1 - chances])
+    classes = np.repeat([1, 0], len(chances))
+    return float(roc_auc_score(classes, np.tile(chances, 2), sample_weight=weights))
 
 
 def calibration_error(outcomes: Outcomes, chances: Chances) -> float:

@@ -6,20 +6,22 @@ import json
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import isfinite, nan
 from pathlib import Path
 
 import pandas as pd
 from filelock import FileLock
 
 from mlstack.contract import Contract
-from mlstack.contract.prediction_fields import PREDICTION, TARGET
+from mlstack.contract.prediction_fields import TARGET
+from mlstack.contract.target import Target
 from mlstack.data.customer_table import customer_table
+from mlstack.data.outcome_table import outcome_column
 from mlstack.errors import ModelError, NoReference, RegistryUnavailable, listing
 from mlstack.files import write_atomically
 from mlstack.model.mlflow_api import download, find_run, find_search
 from mlstack.model.model_store import ModelStore
 from mlstack.quality.results import MIN_OUTCOMES, Quality
+from mlstack.quality.targets import quality_at_training
 
 REFERENCE_FILE = "reference/training_rows.csv"
 """Artifact of a search's parent run: clean training rows with the target."""
@@ -34,8 +36,7 @@ class Reference:
 
     Args:
         contract: Contract that the run was trained with.
-        rows: The features as `customer_table` returns them, `PREDICTION` (float64) and `TARGET`
-            (int64).
+        rows: The features as `customer_table` returns them, and the columns of `outcome_table`.
         quality: The run's metrics on its validation rows, which were not used in training; None if
             MLflow does not have them, or there are too few rows.
     """
@@ -77,13 +78,13 @@ class ReferenceStore:
         rows = _parse(content, run_id, contract)
         try:
             features = customer_table(rows, contract)
-            outcomes = pd.to_numeric(rows[contract.target.name]).astype("int64")
+            outcomes = outcome_column(rows[contract.target.name], contract.target)
         except (ValueError, TypeError) as error:
             raise NoReference(f"the training rows of run {run_id} are broken: {error}") from error
-        chances = model.score_matrix(model.encoder.encode_frame(features))
-        scored = features.assign(**{PREDICTION: chances.astype("float64")})
+        scored = features.join(model.score_table(features))
         scored[TARGET] = outcomes
-        return Reference(run_id, contract, scored, _quality(json.loads(figures)))
+        quality = _quality(json.loads(figures), contract.target)
+        return Reference(run_id, contract, scored, quality)
 
     def _load_cached(self, run_id: str, suffix: str, fetch: Callable[[str], bytes]) -> bytes:
         """Return the copy if it matches the checksum in its name, else fetch a new one."""
@@ -119,24 +120,12 @@ def _fetch_figures(run_id: str) -> bytes:
     return json.dumps(figures).encode()
 
 
-def _quality(figures: Mapping[str, float]) -> Quality | None:
-    """Read the metrics under the names that `model_orchestration.metrics` logs.
-
-    None if they are missing, or are based on fewer than `MIN_OUTCOMES` rows.
-    """
-    if not {"rmse", "logloss", "ece"} <= figures.keys():
-        return None
+def _quality(figures: Mapping[str, float], target: Target) -> Quality | None:
+    """Read a run's metrics; None if they are missing, or based on too few rows."""
     # Copies of earlier versions lack the number of rows.
     if figures.get(_VALIDATION_ROWS, MIN_OUTCOMES) < MIN_OUTCOMES:
         return None
-    auc = figures.get("auc", nan)
-    return Quality(
-        rmse=figures["rmse"],
-        logloss=figures["logloss"],
-        auc=auc if isfinite(auc) else None,
-        calibration_error=figures["ece"],
-        coverage=1.0,
-    )
+    return quality_at_training(figures, target)
 
 
 def _checksum(content: bytes) -> str:

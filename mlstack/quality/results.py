@@ -58,8 +58,8 @@ class ColumnDrift:
 
 
 @dataclass(frozen=True, slots=True)
-class Quality:
-    """How well predictions match outcomes; reports store these fields unchanged.
+class BinaryQuality:
+    """How well probabilities match outcomes; reports store these fields unchanged.
 
     Args:
         rmse: Root of the Brier score.
@@ -75,3 +75,74 @@ class Quality:
     auc: float | None
     calibration_error: float
     coverage: float
+
+    def figures(self) -> dict[str, str]:
+        """Return the figures as people read them, by title."""
+        return {
+            "rmse": f"{self.rmse:.3f}",
+            "logloss": f"{self.logloss:.3f}",
+            "AUC": "-" if self.auc is None else f"{self.auc:.3f}",
+            "calibration error": f"{self.calibration_error:.3f}",
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RegressionQuality:
+    """How well predicted numbers match outcomes; reports store these fields unchanged.
+
+    Args:
+        mae: Mean absolute error, in the unit of the target.
+        rmse: Root mean squared error, in the same unit.
+        r2: Share of the outcomes' variance that is predicted; None if all outcomes are equal.
+        deviations: For each threshold of the contract, the share of predictions that deviate by
+            more.
+        coverage: Share of the rows that the metrics are based on.
+    """
+
+    mae: float
+    rmse: float
+    r2: float | None
+    deviations: tuple[tuple[float, float], ...]
+    coverage: float
+
+    def figures(self) -> dict[str, str]:
+        """Return the figures as people read them, by title."""
+        return {
+            "MAE": f"{self.mae:.4g}",
+            "rmse": f"{self.rmse:.4g}",
+            "R2": "-" if self.r2 is None else f"{self.r2:.3f}",
+            **{f"off by more than {limit:g}": f"{share:.1%}" for limit, share in self.deviations},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class MulticlassQuality:
+    """How well predicted classes match outcomes; reports store these fields unchanged.
+
+    Args:
+        logloss: Natural logarithm.
+        auc: Mean area under the ROC curves of each class against the others; None if a class has
+            fewer than `MIN_OUTCOMES_PER_CLASS` outcomes.
+        accuracy: Share of the outcomes that are the predicted class.
+        confusion: Numbers of rows by outcome (first index) and predicted class, in the contract's
+            order; empty if it is not known.
+        coverage: Share of the rows that the metrics are based on.
+    """
+
+    logloss: float
+    auc: float | None
+    accuracy: float
+    confusion: tuple[tuple[int, ...], ...]
+    coverage: float
+
+    def figures(self) -> dict[str, str]:
+        """Return the figures as people read them, by title."""
+        return {
+            "logloss": f"{self.logloss:.3f}",
+            "macro AUC": "-" if self.auc is None else f"{self.auc:.3f}",
+            "accuracy": f"{self.accuracy:.1%}",
+        }
+
+
+Quality = BinaryQuality | RegressionQuality | MulticlassQuality
+"""Figures of a kind of target."""

@@ -47,7 +47,7 @@ class Routes:
 
     def __init__(self, monitor: Monitor, contract: Contract, token: str) -> None:
         self._monitor, self._contract, self._token = monitor, contract, token
-        self._metrics, self._page = Metrics(monitor, contract.name), Page(monitor, contract)
+        self._metrics, self._page = Metrics(monitor, contract), Page(monitor, contract)
 
     def register(self, app: Flask) -> None:
         """Add every route to the application."""

@@ -1,30 +1,46 @@
 """Calculate drift, measured quality and estimated quality of the window."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
 
 import numpy as np
 import pandas as pd
 
 from mlstack.contract.prediction_fields import PREDICTION, RUN_ID, TARGET
+from mlstack.contract.target import BinaryTarget, MulticlassTarget, RegressionTarget
 from mlstack.quality.drift import MIN_ROWS, DriftDetector, DriftResult
-from mlstack.quality.figures import estimate_quality, measure_quality
 from mlstack.quality.reference import Reference
 from mlstack.quality.results import ColumnDrift, Quality
+from mlstack.quality.targets import estimate, measure
 from monitoring.evidently_service.window import Snapshot
 
-EDGES = tuple(number / 20 for number in range(1, 21))
-"""Upper edges of the probability buckets."""
+_BUCKETS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """Distribution of probabilities; `below` counts the rows up to each of `EDGES`."""
+    """Distribution of probabilities or numbers.
+
+    `edges` are upper edges of buckets, the last of them infinite; `below` counts the rows up to
+    each.
+    """
 
     mean: float
+    edges: Sequence[float]
     below: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassCounts:
+    """Number of rows in which each class is predicted."""
+
+    counts: Mapping[str, int]
+
+
+Predictions = Distribution | ClassCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +60,8 @@ class Calculation:
         predictions: Number of own rows.
         outcomes: Number of own rows with an outcome.
         measured: Quality on them; None with fewer than `MIN_OUTCOMES`.
-        estimated: Quality estimated from the probabilities of own rows.
-        chances: Distribution of the probabilities of own rows.
+        estimated: Quality estimated from the probabilities of own rows; None for numbers.
+        distribution: Distribution of the predictions of own rows.
     """
 
     run_id: str
@@ -58,7 +74,7 @@ class Calculation:
     outcomes: int
     measured: Quality | None
     estimated: Quality | None
-    chances: Distribution | None
+    distribution: Predictions | None
 
 
 class Calculator:
@@ -66,7 +82,8 @@ class Calculator:
 
     def __init__(self, reference: Reference) -> None:
         self.reference = reference
-        self.reference_chances = _distribution(reference.rows[PREDICTION])
+        self._edges = _edges(reference)
+        self.reference_distribution = self._distribution(reference.rows)
         self._detector = DriftDetector(reference.contract, reference.rows)
 
     def calculate(self, window: Snapshot) -> Calculation:
@@ -75,22 +92,40 @@ class Calculator:
         rows = window.table(self.reference.contract)
         # Rows without a run id count as the deployed run's.
         own = rows[rows[RUN_ID].isna() | (rows[RUN_ID] == self.reference.run_id)]
-        chances, enough = own[PREDICTION], len(own) >= MIN_ROWS
+        target, enough = self.reference.contract.target, len(own) >= MIN_ROWS
         return Calculation(
             run_id=self.reference.run_id,
             version=window.version,
             drift=self._detector.compare_features(rows),
-            prediction=self._detector.compare_prediction(chances) if enough else None,
+            prediction=self._detector.compare_prediction(own[PREDICTION]) if enough else None,
             predictions=len(own),
             outcomes=int(own[TARGET].notna().sum()),
-            measured=measure_quality(own[TARGET].to_numpy(), chances.to_numpy()),
-            estimated=estimate_quality(chances.to_numpy(), len(rows)) if enough else None,
-            chances=_distribution(chances) if enough else None,
+            measured=measure(own, target),
+            estimated=estimate(own, len(rows), target) if enough else None,
+            distribution=self._distribution(own) if enough else None,
             at=datetime.now(UTC),
             seconds=time.perf_counter() - start,
         )
 
+    def _distribution(self, rows: pd.DataFrame) -> Predictions:
+        predictions, target = rows[PREDICTION], self.reference.contract.target
+        if isinstance(target, MulticlassTarget):
+            counts = predictions.value_counts()
+            return ClassCounts({label: int(counts.get(label, 0)) for label in target.classes})
+        below = np.searchsorted(np.sort(predictions), self._edges, side="right")
+        return Distribution(float(predictions.mean()), self._edges, below.tolist())
 
-def _distribution(chances: "pd.Series[float]") -> Distribution:
-    below = np.searchsorted(np.sort(chances), EDGES, side="right")
-    return Distribution(float(chances.mean()), below.tolist())
+
+def _edges(reference: Reference) -> Sequence[float]:
+    """Return the upper edges of buckets: even ones, over the range of the reference's numbers."""
+    match reference.contract.target:
+        case BinaryTarget():
+            inner = [number / _BUCKETS for number in range(1, _BUCKETS + 1)]
+        case RegressionTarget():
+            numbers = reference.rows[PREDICTION]
+            inner = [
+                float(f"{edge:.6g}") for edge in np.linspace(numbers.min(), numbers.max(), _BUCKETS)
+            ]
+        case MulticlassTarget():
+            return []
+    return [*dict.fromkeys(inner), inf]

@@ -3,36 +3,65 @@
 An unknown value has no series, because a placeholder would be plotted and could trigger alerts.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from math import inf
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from mlstack.quality.results import Quality
+from mlstack.contract import Contract
+from mlstack.contract.target import MulticlassTarget
+from mlstack.quality.results import (
+    BinaryQuality,
+    MulticlassQuality,
+    Quality,
+    RegressionQuality,
+)
 from monitoring.evidently_service.monitor import Monitor
 
 if TYPE_CHECKING:
     # Importing it loads Evidently, which takes seconds.
-    from monitoring.evidently_service.calculation import Calculation, Calculator, Distribution
+    from monitoring.evidently_service.calculation import Calculation, Calculator, Predictions
 
 __all__ = ["CONTENT_TYPE", "Metrics"]
 
-_QUALITY = {
-    "rmse": "Root mean squared error of the predicted probabilities.",
-    "logloss": "Logarithmic loss of the predicted probabilities.",
-    "auc": "Area under the ROC curve.",
-    "calibration_error": "Expected calibration error, ten bins.",
-    "coverage": "Share of the rows that the figures are based on.",
+_COVERAGE = "Share of the rows that the figures are based on."
+_QUALITY: Mapping[type[Quality], Mapping[str, str]] = {
+    BinaryQuality: {
+        "rmse": "Root mean squared error of the predicted probabilities.",
+        "logloss": "Logarithmic loss of the predicted probabilities.",
+        "auc": "Area under the ROC curve.",
+        "calibration_error": "Expected calibration error, ten bins.",
+        "coverage": _COVERAGE,
+    },
+    RegressionQuality: {
+        "mae": "Mean absolute error of the predicted numbers.",
+        "rmse": "Root mean squared error of the predicted numbers.",
+        "r2": "Share of the outcomes' variance that is predicted.",
+        "coverage": _COVERAGE,
+    },
+    MulticlassQuality: {
+        "logloss": "Logarithmic loss of the predicted probabilities.",
+        "auc": "Mean area under the ROC curves of each class against the others.",
+        "accuracy": "Share of the outcomes that are the predicted class.",
+        "coverage": _COVERAGE,
+    },
 }
+"""Figures of each kind that are gauges of their own, and their meaning."""
+
+_MOST_CLASSES = 20
+"""With more classes, the confusion has too many time series."""
 
 
 class Metrics:
-    """The service's metrics; `dataset` is the contract's name."""
+    """The service's metrics; their label `dataset` is the contract's name."""
 
-    def __init__(self, monitor: Monitor, dataset: str) -> None:
-        self._monitor, self._dataset = monitor, dataset
+    def __init__(self, monitor: Monitor, contract: Contract) -> None:
+        self._monitor, self._dataset = monitor, contract.name
+        target = contract.target
+        self._classes = target.classes if isinstance(target, MulticlassTarget) else ()
         self._registry = CollectorRegistry()
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -77,7 +106,7 @@ class Metrics:
         if reference.quality is not None:
             about = "at training, on validation rows"
             yield from self._quality("reference_quality", about, reference.quality)
-        yield from self._chances("reference_prediction", calculator.reference_chances)
+        yield from self._predictions("reference_prediction", calculator.reference_distribution)
 
     def _calculation(self, calculation: "Calculation") -> Iterator[Metric]:
         yield self._gauge(
@@ -112,15 +141,15 @@ class Metrics:
             for name, about, value in (
                 (
                     "score",
-                    "Distance of the predicted probabilities from the reference's.",
+                    "Distance of the predictions from the reference's.",
                     prediction.score,
                 ),
                 (
                     "threshold",
-                    "Smallest distance at which the predicted probabilities have drifted.",
+                    "Smallest distance at which the predictions have drifted.",
                     prediction.threshold,
                 ),
-                ("drifted", "1: the predicted probabilities have drifted.", prediction.drifted),
+                ("drifted", "1: the predictions have drifted.", prediction.drifted),
             ):
                 yield self._gauge(f"prediction_drift:{name}", about, value)
         about = "on the window's rows whose outcome is known"
@@ -129,33 +158,73 @@ class Metrics:
         elif calculation.predictions:
             # It tells how far the outcomes are from being enough.
             share = calculation.outcomes / calculation.predictions
-            yield self._gauge("quality:coverage", f"{_QUALITY['coverage'][:-1]}; {about}.", share)
+            yield self._gauge("quality:coverage", f"{_COVERAGE[:-1]}; {about}.", share)
         if calculation.estimated is not None:
             about = "estimated from the model's own predicted probabilities"
             yield from self._quality("estimated_quality", about, calculation.estimated)
-        if calculation.chances is not None:
-            yield from self._chances("prediction", calculation.chances)
+        if calculation.distribution is not None:
+            yield from self._predictions("prediction", calculation.distribution)
 
     def _quality(self, prefix: str, about: str, quality: Quality) -> Iterator[Metric]:
-        for name, meaning in _QUALITY.items():
+        for name, meaning in _QUALITY[type(quality)].items():
             value = getattr(quality, name)
             if value is not None:
                 yield self._gauge(f"{prefix}:{name}", f"{meaning[:-1]}; {about}.", value)
+        if isinstance(quality, RegressionQuality) and quality.deviations:
+            yield self._family(
+                f"{prefix}:deviation_share",
+                f"Share of the predictions that deviate by more than a threshold; {about}.",
+                ("over",),
+                {(f"{limit:.15g}",): share for limit, share in quality.deviations},
+            )
+        if isinstance(quality, MulticlassQuality) and quality.confusion:
+            yield from self._confusion(prefix, about, quality)
 
-    def _chances(self, prefix: str, chances: "Distribution") -> Iterator[Metric]:
-        from monitoring.evidently_service.calculation import EDGES  # noqa: PLC0415 - as above
-
-        yield self._gauge(f"{prefix}:mean", "Mean predicted probability.", chances.mean)
-        # Gauges, because a histogram's counts must not fall, but the window slides.
-        buckets = GaugeMetricFamily(
-            f"evidently:{prefix}:bucket",
-            "Rows with at most this predicted probability.",
-            labels=("dataset", "le"),
+    def _confusion(self, prefix: str, about: str, quality: MulticlassQuality) -> Iterator[Metric]:
+        classes = self._classes
+        if len(classes) > _MOST_CLASSES:
+            return
+        yield self._family(
+            f"{prefix}:confusion",
+            f"Rows by outcome and predicted class; {about}.",
+            ("outcome", "predicted"),
+            {
+                (outcome, predicted): count
+                for outcome, counts in zip(classes, quality.confusion, strict=True)
+                for predicted, count in zip(classes, counts, strict=True)
+            },
         )
-        for edge, count in zip(EDGES, chances.below, strict=True):
-            buckets.add_metric((self._dataset, str(edge)), count)
-        buckets.add_metric((self._dataset, "+Inf"), chances.below[-1])
-        yield buckets
+
+    def _predictions(self, prefix: str, predictions: "Predictions") -> Iterator[Metric]:
+        from monitoring.evidently_service.calculation import ClassCounts  # noqa: PLC0415 - as above
+
+        if isinstance(predictions, ClassCounts):
+            yield self._family(
+                f"{prefix}:class_rows",
+                "Rows in which the class is predicted.",
+                ("class",),
+                {(label,): count for label, count in predictions.counts.items()},
+            )
+            return
+        yield self._gauge(f"{prefix}:mean", "Mean prediction.", predictions.mean)
+        # Gauges, because a histogram's counts must not fall, but the window slides.
+        yield self._family(
+            f"{prefix}:bucket",
+            "Rows with at most this prediction.",
+            ("le",),
+            {
+                ("+Inf" if edge == inf else str(edge),): count
+                for edge, count in zip(predictions.edges, predictions.below, strict=True)
+            },
+        )
+
+    def _family(
+        self, name: str, about: str, labels: Sequence[str], values: Mapping[tuple[str, ...], float]
+    ) -> Metric:
+        family = GaugeMetricFamily(f"evidently:{name}", about, labels=("dataset", *labels))
+        for names, value in values.items():
+            family.add_metric((self._dataset, *names), value)
+        return family
 
     def _gauge(self, name: str, about: str, value: float) -> Metric:
         family = GaugeMetricFamily(f"evidently:{name}", about, labels=("dataset",))

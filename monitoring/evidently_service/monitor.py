@@ -6,14 +6,21 @@ MongoDB may be down for hours, so the calculation never waits for it.
 import logging
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from mlstack.contract import Contract
-from mlstack.contract.prediction_fields import PREDICTION, PREDICTION_ID, RUN_ID, TARGET
+from mlstack.contract.prediction_fields import (
+    MORE_PROBABILITIES,
+    PREDICTION,
+    PREDICTION_ID,
+    PROBABILITIES,
+    RUN_ID,
+    TARGET,
+)
 from mlstack.deployment.record import DeploymentState
 from mlstack.errors import MlstackError, listing
 from mlstack.model.model_store import ModelStore
@@ -158,7 +165,8 @@ class Monitor:
         calculator = old.calculator
         if calculator is None:
             self._models.load(run_id).follow_contract(self._contract)
-            calculator = Calculator(self._references.load(run_id))
+            reference = self._references.load(run_id)
+            calculator = Calculator(replace(reference, contract=self._contract))
             log.info("the reference is run %s", run_id)
             self.state = State(run_id, calculator, reason="the first calculation is running")
         window = self.window.snapshot()
@@ -198,6 +206,11 @@ class Monitor:
         self.storage_fault = reason.split(" (configured", 1)[0]
 
 
+def _more(record: Mapping[Any, Any]) -> dict[str, Any]:
+    probabilities = record.get(MORE_PROBABILITIES)
+    return {} if probabilities is None else {PROBABILITIES: probabilities}
+
+
 def _rows(found: pd.DataFrame, contract: Contract) -> list[Row]:
     """Convert stored predictions; integers in columns with gaps become floats."""
     records = found.astype(object).where(found.notna(), None).to_dict("records")
@@ -205,9 +218,10 @@ def _rows(found: pd.DataFrame, contract: Contract) -> list[Row]:
         Row(
             customer={name: record[name] for name in contract.feature_names},
             prediction=record[PREDICTION],
-            target=None if record[TARGET] is None else int(record[TARGET]),
+            target=None if record[TARGET] is None else contract.target.stored(record[TARGET]),
             prediction_id=record[PREDICTION_ID],
             run_id=record[RUN_ID],
+            more=_more(record),
         )
         for record in records
     ]

@@ -1,20 +1,17 @@
 """Prepare the values of the status page."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlstack.contract import Contract
+from mlstack.contract.target import MulticlassTarget
 from mlstack.errors import listing
-from mlstack.quality.results import METHOD_TITLES, Quality, explain_outcomes
+from mlstack.quality.results import METHOD_TITLES, MulticlassQuality, Quality, explain_outcomes
 from monitoring.evidently_service.monitor import Monitor
 
-_FIGURES = (
-    ("rmse", "rmse"),
-    ("logloss", "logloss"),
-    ("auc", "AUC"),
-    ("calibration_error", "calibration error"),
-    ("coverage", "share of the rows"),
-)
+if TYPE_CHECKING:
+    # Importing it loads Evidently, which takes seconds.
+    from monitoring.evidently_service.calculation import Calculation
 
 
 class Page:
@@ -60,11 +57,8 @@ class Page:
                 (datetime.now(UTC) - calculation.at).total_seconds() if calculation else None
             ),
             "too_few_outcomes": explain_outcomes(calculation.outcomes) if calculation else "",
-            "too_few_predictions": (
-                f"too few predictions ({calculation.predictions})"
-                if calculation and calculation.estimated is None
-                else ""
-            ),
+            "no_estimate": self._no_estimate(calculation) if calculation else "",
+            "confusion": self._confusion(calculation.measured if calculation else None),
             "quality": _table(
                 state.calculator.reference.quality if state.calculator else None,
                 calculation.measured if calculation else None,
@@ -72,16 +66,28 @@ class Page:
             ),
         }
 
+    def _no_estimate(self, calculation: "Calculation") -> str:
+        """Say why there is no estimate; empty if there is one."""
+        if calculation.estimated is not None:
+            return ""
+        if calculation.prediction is None:
+            return f"too few predictions ({calculation.predictions})"
+        return "not available, because a predicted number says nothing about its own error"
+
+    def _confusion(self, quality: Quality | None) -> list[tuple[str, tuple[int, ...]]]:
+        """Return each class with its rows by predicted class; empty if it is not known."""
+        target = self._contract.target
+        if not isinstance(quality, MulticlassQuality) or not isinstance(target, MulticlassTarget):
+            return []
+        return list(zip(target.classes, quality.confusion, strict=True))
+
 
 def _table(*columns: Quality | None) -> list[tuple[str, list[str]]]:
-    """Return one row per metric: its label, and its formatted value in each column."""
-    return [
-        (label, [_format(getattr(column, name, None), name) for column in columns])
-        for name, label in _FIGURES
-    ]
+    """Return one row per figure: its label, and its value in each column."""
+    figures = [{} if each is None else _figures(each) for each in columns]
+    labels = dict.fromkeys(label for column in figures for label in column)
+    return [(label, [column.get(label, "-") for column in figures]) for label in labels]
 
 
-def _format(value: float | None, name: str) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.0%}" if name == "coverage" else f"{value:.3f}"
+def _figures(quality: Quality) -> dict[str, str]:
+    return {**quality.figures(), "share of the rows": f"{quality.coverage:.0%}"}

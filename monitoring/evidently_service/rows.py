@@ -1,6 +1,7 @@
 """Validate posted rows; report each rejected row with all of its errors."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from mlstack.contract import Contract
@@ -10,8 +11,22 @@ from mlstack.contract.customer_schema import (
     customer_rules,
     customer_schema,
 )
-from mlstack.contract.prediction_fields import PREDICTION, PREDICTION_ID, RUN_ID, TARGET
+from mlstack.contract.prediction_fields import (
+    MORE,
+    PREDICTION,
+    PREDICTION_ID,
+    PROBABILITIES,
+    RUN_ID,
+    TARGET,
+)
 from mlstack.contract.schema_validator import FieldRule, SchemaValidator
+from mlstack.contract.target import (
+    BinaryTarget,
+    MulticlassTarget,
+    Outcome,
+    RegressionTarget,
+    Target,
+)
 from mlstack.errors import MAX_ERRORS, FieldError, InvalidRequest
 from mlstack.prediction_log.prediction import PREDICTION_ID_PATTERN
 from mlstack.run_ids import RUN_ID_PATTERN
@@ -26,17 +41,19 @@ class Row:
 
     Args:
         customer: The validated features.
-        prediction: Probability of the positive class.
-        target: 1 for the positive class, else 0; None if unknown.
+        prediction: Probability of the positive class, a number or a class.
+        target: The outcome as it is stored; None if unknown.
         prediction_id: None if the sender has none; then duplicates cannot be recognised.
         run_id: The model's run; None if the sender does not name it.
+        more: Further fields, as they are stored.
     """
 
     customer: Customer
-    prediction: float
-    target: int | None = None
+    prediction: float | str
+    target: Outcome | None = None
     prediction_id: str | None = None
     run_id: str | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +69,10 @@ class RowReader:
     """Reads posted rows."""
 
     def __init__(self, contract: Contract) -> None:
-        self._customers = CustomerValidator(contract)
+        self._customers, self._target = CustomerValidator(contract), contract.target
         self._schema = SchemaValidator(
             row_schema(contract),
-            {**customer_rules(contract), **_RULES},
+            {**customer_rules(contract), **_rules(contract.target)},
             item=f"features and {PREDICTION}",
             items="rows",
             unknown="is not a feature of this model",
@@ -84,34 +101,67 @@ class RowReader:
         target = item.get(TARGET)
         return Row(
             customer=self._customers.customer(item),
-            prediction=float(item[PREDICTION]),
-            target=None if target is None else int(target),
+            prediction=item[PREDICTION],
+            target=None if target is None else self._target.stored(target),
             prediction_id=item.get(PREDICTION_ID),
             run_id=item.get(RUN_ID),
+            more=item.get(MORE) or {},
         )
 
 
 def row_schema(contract: Contract) -> dict[str, Any]:
     """Build the JSON schema (draft 2020-12) of a row: a customer and a prediction."""
-    schema = customer_schema(contract)
+    schema, target = customer_schema(contract), contract.target
+    probabilities = isinstance(target, MulticlassTarget)
     return {
         **schema,
-        "required": [*schema["required"], PREDICTION],
-        "properties": {**schema["properties"], **_PROPERTIES},
+        "required": [*schema["required"], PREDICTION, *([MORE] if probabilities else [])],
+        "properties": {
+            **schema["properties"],
+            PREDICTION: target.prediction_schema,
+            TARGET: {"anyOf": [{"type": "null"}, _stored_schema(target)]},
+            MORE: _more_schema(target),
+            PREDICTION_ID: {"type": ["string", "null"], "pattern": PREDICTION_ID_PATTERN},
+            RUN_ID: {"type": ["string", "null"], "pattern": RUN_ID_PATTERN},
+        },
     }
 
 
-_PROPERTIES: dict[str, dict[str, Any]] = {
-    PREDICTION: {"type": "number", "minimum": 0, "maximum": 1},
-    TARGET: {"enum": [0, 1, False, True, None]},
-    PREDICTION_ID: {"type": ["string", "null"], "pattern": PREDICTION_ID_PATTERN},
-    RUN_ID: {"type": ["string", "null"], "pattern": RUN_ID_PATTERN},
-}
-_RULES = {
-    PREDICTION: FieldRule(
-        "a number from 0 to 1, the probability of the positive class", lambda _: "out_of_range"
-    ),
-    TARGET: FieldRule("0, 1, or null while it is unknown", lambda _: "out_of_range"),
-    PREDICTION_ID: FieldRule("a prediction_id that was answered", lambda _: "wrong_format"),
-    RUN_ID: FieldRule("the id of an MLflow run", lambda _: "wrong_format"),
-}
+def _stored_schema(target: Target) -> dict[str, Any]:
+    return (
+        {"enum": [0, 1, False, True]} if isinstance(target, BinaryTarget) else target.outcome_schema
+    )
+
+
+def _more_schema(target: Target) -> dict[str, Any]:
+    if not isinstance(target, MulticlassTarget):
+        return {"type": ["object", "null"], "maxProperties": 0}
+    count = len(target.classes)
+    probability = {"type": "number", "minimum": 0, "maximum": 1}
+    each = {"type": "array", "items": probability, "minItems": count, "maxItems": count}
+    return {"type": "object", "required": [PROBABILITIES], "properties": {PROBABILITIES: each}}
+
+
+def _rules(target: Target) -> dict[str, FieldRule]:
+    return {
+        PREDICTION: FieldRule(_wanted_prediction(target), lambda _: "out_of_range"),
+        TARGET: FieldRule(_wanted_outcome(target), lambda _: "out_of_range"),
+        MORE: FieldRule(f"{PROBABILITIES} of all classes", lambda _: "out_of_range"),
+        PREDICTION_ID: FieldRule("a prediction_id that was answered", lambda _: "wrong_format"),
+        RUN_ID: FieldRule("the id of an MLflow run", lambda _: "wrong_format"),
+    }
+
+
+def _wanted_prediction(target: Target) -> str:
+    match target:
+        case BinaryTarget():
+            return "a number from 0 to 1, the probability of the positive class"
+        case RegressionTarget():
+            return "a number"
+        case MulticlassTarget():
+            return target.wanted
+
+
+def _wanted_outcome(target: Target) -> str:
+    wanted = "0, 1" if isinstance(target, BinaryTarget) else target.wanted
+    return f"{wanted}, or null while it is unknown"

@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
-import numpy as np
 import pandas as pd
 
 from mlstack.contract import Contract
-from mlstack.contract.prediction_fields import PREDICTION, RUN_ID, TARGET
+from mlstack.contract.prediction_fields import MORE, PREDICTION, RUN_ID, TARGET
+from mlstack.contract.target import Outcome
 from mlstack.data.customer_table import customer_table
+from mlstack.data.outcome_table import outcome_table
 from monitoring.evidently_service.rows import Row
 
 Key = str | int
@@ -25,15 +26,13 @@ class Snapshot:
     rows: Sequence[Row]
 
     def table(self, contract: Contract) -> pd.DataFrame:
-        """Return `customer_table`'s features, and `PREDICTION`, `TARGET` and `RUN_ID`."""
-        targets = [np.nan if row.target is None else row.target for row in self.rows]
-        return customer_table([row.customer for row in self.rows], contract).assign(
-            **{
-                PREDICTION: pd.Series([row.prediction for row in self.rows], dtype="float64"),
-                TARGET: pd.Series(targets, dtype="float64"),
-                RUN_ID: pd.Series([row.run_id for row in self.rows], dtype=object),
-            }
+        """Return `customer_table`'s features, `outcome_table`'s columns, and `RUN_ID`."""
+        outcomes = outcome_table(
+            [{PREDICTION: row.prediction, TARGET: row.target, MORE: row.more} for row in self.rows],
+            contract.target,
         )
+        outcomes[RUN_ID] = pd.Series([row.run_id for row in self.rows], dtype=object)
+        return customer_table([row.customer for row in self.rows], contract).join(outcomes)
 
 
 class Window:
@@ -74,7 +73,7 @@ class Window:
             self._rows = {**{k: r for k, r in older.items() if k not in self._rows}, **self._rows}
             self._changed()
 
-    def set_outcomes(self, outcomes: Mapping[str, int]) -> None:
+    def set_outcomes(self, outcomes: Mapping[str, Outcome]) -> None:
         """Set the outcomes of rows, by prediction id."""
         with self._lock:
             changed = {

@@ -35,10 +35,36 @@ function clear() {
   }
 }
 
+const percent = (chance) => `${(100 * chance).toFixed(1)} %`;
+
+/** Shows what kind of prediction it is: a probability, a number, or a class with its rivals. */
+const showPrediction = {
+  binary(chance) {
+    byId("prediction").textContent = percent(chance);
+    byId("bar").style.width = `${100 * chance}%`;
+  },
+  regression(number) {
+    byId("prediction").textContent = number.toLocaleString("en", { maximumSignificantDigits: 6 });
+  },
+  multiclass(label, probabilities) {
+    byId("prediction").textContent = label;
+    const ordered = Object.entries(probabilities).sort((a, b) => b[1] - a[1]);
+    byId("probabilities").replaceChildren(
+      ...ordered.map(([name, chance]) => {
+        const row = document.createElement("tr");
+        const [head, value] = [document.createElement("th"), document.createElement("td")];
+        head.scope = "row";
+        head.textContent = name;
+        value.textContent = percent(chance);
+        row.append(head, value);
+        return row;
+      }),
+    );
+  },
+};
+
 function showAnswer(answer) {
-  const chance = answer[form.dataset.answer];
-  byId("chance").textContent = `${(100 * chance).toFixed(1)} %`;
-  byId("bar").style.width = `${100 * chance}%`;
+  showPrediction[form.dataset.target](answer[form.dataset.answer], answer.probabilities);
   byId("prediction-id").textContent = answer.prediction_id;
   byId("run-id").textContent = answer.model_run_id;
   byId("answer").hidden = false;

@@ -9,7 +9,6 @@ import pytest
 from mlstack.contract import Contract
 from mlstack.contract.customer_schema import CustomerValidator
 from mlstack.contract.drifts import DriftingCustomers, load_drifts
-from mlstack.contract.prediction_fields import PREDICTION
 from mlstack.data.customer_table import customer_table
 from mlstack.data.dataset import clean, read_raw, split
 from mlstack.data.marginals import Marginals
@@ -55,8 +54,8 @@ def _train(
     contract: Contract, text: str, train: pd.DataFrame, validation: pd.DataFrame, folder: Path
 ) -> Model:
     """Train and store a model as a search does, and load it as a server does."""
-    encoded = (Rows.encode(rows, contract) for rows in (train, validation))
-    best = search(*encoded, trials=TRIALS, seed=1)
+    encoded = [Rows.encode(rows, contract) for rows in (train, validation)]
+    best = search(encoded[0], encoded[1], contract.target, trials=TRIALS, seed=1)
     assert best.booster is not None
     folder.mkdir()
     best.booster.save_model(folder / MODEL_FILE)
@@ -67,4 +66,4 @@ def _train(
 
 def _scored(model: Model, rows: pd.DataFrame) -> pd.DataFrame:
     features = customer_table(rows, model.contract)
-    return features.assign(**{PREDICTION: model.score_matrix(model.encoder.encode_frame(features))})
+    return features.join(model.score_table(features))

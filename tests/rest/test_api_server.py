@@ -32,7 +32,7 @@ from tests.support.api_server import Answer, ApiServer, send
 from tests.support.bad_requests import JSON, bad_requests
 from tests.support.contracts import CONTRACTS
 from tests.support.keeper import LogKeeper
-from tests.support.models import keep_model
+from tests.support.models import keep_model, predictions
 from tests.support.ports import free_port
 from tests.support.raw_requests import raw_requests
 from tests.support.readme import README
@@ -223,7 +223,7 @@ def test_readme_curl_line_works(state: Path, documented: Contract) -> None:
         )
     answer = json.loads(done.stdout)
     customer = json.loads(shlex.split(README_CURL)[-1])
-    expected = Model.load(state / "models" / A, A).score([customer])[0]
+    expected = predictions(Model.load(state / "models" / A, A), [customer])[0]
     assert (answer[documented.answer], answer["model_run_id"]) == (expected, A)
 
 
@@ -369,7 +369,8 @@ def test_model_is_swapped_under_load(server: ApiServer, state: Path, documented:
     """Every answer comes, and comes whole from the model that it names."""
     customers = CustomerGenerator(documented, seed=5).draw(50)
     expected = {
-        run_id: Model.load(state / "models" / run_id, run_id).score(customers) for run_id in (A, B)
+        run_id: predictions(Model.load(state / "models" / run_id, run_id), customers)
+        for run_id in (A, B)
     }
     done = threading.Event()
     seen: Counter[str] = Counter()

@@ -42,7 +42,7 @@ def test_once_sends_one_batch_with_its_outcomes(double: HttpDouble, tmp_path: Pa
         assert once.run() == 0
     (batch,) = once.batches()
     assert (batch["sent"], batch["answered"], batch["refused"]) == (50, 50, 0)
-    assert batch["chance_mean"] == double.chance
+    assert batch["prediction_mean"] == double.chance
     assert 0 < batch["p50_ms"] <= batch["p99_ms"]
     ids = {kept.prediction_id for kept in double.book.predictions.values()}
     assert double.book.outcomes.keys() == ids

@@ -30,6 +30,7 @@ from operations.backup.create import create_backup
 from operations.backup.restore import restore_backup
 from operations.maintenance import MaintenanceError, maintenance
 from tests.support.customers import contract_named
+from tests.support.models import predictions
 from tests.support.mongo import mongo_server
 from tests.support.ports import free_port
 from tests.support.tracking_server import Searched, small_search, tracking_server
@@ -122,7 +123,7 @@ def _content(settings: Settings, contract: Contract) -> dict[str, Any]:
             (each.name, each.version, each.run_id, each.aliases)
             for each in client.search_model_versions()
         ],
-        "answers": ModelStore.of(settings).load(record.run_id).score(_drawn(contract)),
+        "answers": predictions(ModelStore.of(settings).load(record.run_id), _drawn(contract)),
     }
 
 

@@ -15,6 +15,7 @@ from mlstack.errors import NoReference, RegistryUnavailable, TooFewRows
 from mlstack.model.model_store import ModelStore
 from mlstack.prediction_log.mongo_database import StorageUnavailable
 from mlstack.prediction_log.mongo_sink import MongoSink
+from mlstack.quality.results import BinaryQuality
 from mlstack.settings import Settings
 from reporting.report import Report, Window
 from reporting.report_store import ReportStore
@@ -105,7 +106,7 @@ def test_first_report_compares_with_the_training_data(
     assert tuple(feature.column for feature in report.features) == documented.feature_names
     assert report.quality is not None
     assert report.quality.coverage == 0.5
-    assert report.baseline_quality is not None
+    assert isinstance(report.baseline_quality, BinaryQuality)
     assert report.baseline_quality.rmse == QUALITY["rmse"]  # of validation rows, not training rows
     with ReportStore(settings.mongo_uri) as store:
         assert store.of_flow_run("a flow run") == report

@@ -24,7 +24,7 @@ from mlstack.settings import ROOT
 from tests.support.api_server import ApiServer, MonitorService
 from tests.support.customers import contract_named, customers, with_outcomes
 from tests.support.keeper import LogKeeper
-from tests.support.models import keep_model
+from tests.support.models import keep_model, predictions
 from tests.support.mongo import MongoServer, mongo_server
 from tests.support.ports import free_port
 from tests.support.references import QUALITY, keep_reference
@@ -82,7 +82,7 @@ class Business:
                 "model_run_id": model.run_id,
                 **more,
             }
-            for customer, chance in zip(drawn, model.score(drawn), strict=True)
+            for customer, chance in zip(drawn, predictions(model, drawn), strict=True)
         ]
 
     def store(self, uri: str, rows: Sequence[dict[str, Any]]) -> None:

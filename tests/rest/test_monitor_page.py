@@ -15,7 +15,7 @@ from mlstack.settings import ROOT
 from tests.support.api_server import MonitorService
 from tests.support.browser import DESKTOP, PHONE, needs_chromium
 from tests.support.customers import contract_named, customers, with_outcomes
-from tests.support.models import keep_model
+from tests.support.models import keep_model, predictions
 from tests.support.ports import free_port
 from tests.support.references import keep_reference
 from tests.support.waiting import wait_until
@@ -61,7 +61,9 @@ def _post(
         drawn = DriftingCustomers(contract, load_drift(contract, path, drift), 1).apply(drawn)
     rows = [
         {**customer, "prediction": chance, "target": number % 2}
-        for number, (customer, chance) in enumerate(zip(drawn, model.score(drawn), strict=True))
+        for number, (customer, chance) in enumerate(
+            zip(drawn, predictions(model, drawn), strict=True)
+        )
     ]
     assert service.post(f"/iterate/{contract.name}", rows).status == 200
 

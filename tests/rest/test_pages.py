@@ -15,10 +15,19 @@ from mlstack.settings import ROOT
 from tests.support.api_server import ApiServer
 from tests.support.browser import DESKTOP, PHONE, needs_chromium
 from tests.support.contracts import CONTRACTS
-from tests.support.models import keep_model, train
+from tests.support.models import keep_model, predictions, train
 
 RUN_ID = "a" * 32
-ODD_NAMES = ("answer", "action", "customer", "dataset", "problem", "chance", "method", "elements")
+ODD_NAMES = (
+    "answer",
+    "action",
+    "customer",
+    "dataset",
+    "problem",
+    "probabilities",
+    "method",
+    "elements",
+)
 
 pytestmark = needs_chromium
 
@@ -101,8 +110,8 @@ def test_form_shows_the_prediction(
             customer[feature.name] = feature.example + 1
             page.get_by_label(feature.meaning).fill(str(feature.example + 1))
     page.get_by_role("button", name="Predict").click()
-    chance = model.score([customer])[0]
-    expect(page.locator("#chance")).to_have_text(f"{100 * chance:.1f} %")
+    chance = predictions(model, [customer])[0]
+    expect(page.locator("#prediction")).to_have_text(f"{100 * chance:.1f} %")
     expect(page.locator("#run-id")).to_have_text(RUN_ID)
     expect(page.locator("#prediction-id")).to_have_text(_UUID)
     expect(page.locator("#problem")).to_be_hidden()
@@ -152,8 +161,8 @@ def test_form_takes_features_named_like_its_own_parts(browser: Browser, tmp_path
         watched = Watched(context, server)
         page = watched.open("/")
         page.get_by_role("button", name="Predict").click()
-        chance = model.score([model.contract.example])[0]
-        expect(page.locator("#chance")).to_have_text(f"{100 * chance:.1f} %")
+        chance = predictions(model, [model.contract.example])[0]
+        expect(page.locator("#prediction")).to_have_text(f"{100 * chance:.1f} %")
         watched.check()
 
 

@@ -9,9 +9,10 @@ import pytest
 import requests
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect
 
+from mlstack.quality.targets import measure
 from mlstack.settings import ROOT, Settings
 from operations.embedded.report_browser import EMPTY, command, nginx
-from reporting.comparison import Comparison, measure_known
+from reporting.comparison import Comparison
 from reporting.evidently_page import drift_html
 from reporting.pages import INDEX, index_page, report_page
 from reporting.report import Baseline, Report, Window
@@ -46,7 +47,14 @@ def _make(folder: Path, hours: int, drift: str = "") -> Report:
     reference = with_outcomes(customers(contract, 1000))
     baseline = Baseline(kind="training data", rows=1000)
     comparison = Comparison(
-        RUN_ID, window, 400, recent, baseline, reference, measure_known(reference), n_rescored=0
+        RUN_ID,
+        window,
+        400,
+        recent,
+        baseline,
+        reference,
+        measure(reference, contract.target),
+        n_rescored=0,
     )
     report = build_report(comparison, contract, created_at=end, flow_run_id="a flow run")
     page = report_page(report, drift_html(contract, reference, recent))

@@ -22,6 +22,7 @@ from mlstack.settings import ROOT
 from mlstack.streams.stream import Stream
 from tests.support.aws import Emulator, Put, put, running
 from tests.support.keeper import LogKeeper
+from tests.support.models import predictions
 from tests.support.stream_server import RUN_ID, Ledger, Load, StreamServer, customers, where, whole
 from tests.support.waiting import wait_until
 
@@ -82,7 +83,7 @@ def test_every_record_is_answered_and_stored_once(
     assert ledger.duplicates() == 0
     assert {p.shard_id for p in puts} == {"shardId-000000000000", "shardId-000000000001"}
     stored, model = ledger.stored(), Model.load(server.state / "models" / RUN_ID, RUN_ID)
-    chances = model.score([json.loads(body) for body in bodies])
+    chances = predictions(model, [json.loads(body) for body in bodies])
     assert [stored[p]["prediction"] for p in puts] == chances
 
 

@@ -52,7 +52,7 @@ def test_once_reports_the_outcome_of_every_record(
     (batch,) = once.batches()
     assert (batch["sent"], batch["answered"], batch["refused"]) == (600, 600, 0)
     assert (batch["waiting"], batch["missing"]) == (0, 0)
-    assert 0 < batch["chance_mean"] < 1
+    assert 0 < batch["prediction_mean"] < 1
     assert 0 < batch["p50_ms"] <= batch["p99_ms"] < 30_000
     ids = {result["prediction_id"] for result in Ledger(kinesis, mongo).results()}
     assert len(ids) == 600

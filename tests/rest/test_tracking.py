@@ -1,6 +1,7 @@
 """Tracking and registration against a real MLflow store, without a server."""
 
 import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from mlstack.model.mlflow_api import BEST_RUN, connect
 from mlstack.model.model import MODEL_FILE
 from mlstack.model.model_store import ModelStore
 from mlstack.quality.reference import REFERENCE_FILE, ReferenceStore
+from mlstack.quality.results import BinaryQuality
 from mlstack.settings import ROOT
 from model_orchestration.names import (
     CHALLENGER,
@@ -33,7 +35,7 @@ from model_orchestration.search import Rows, Trial, search
 from model_orchestration.tracking import SearchTracking, Winner
 from model_orchestration.trial_runs import TrackingError
 from tests.support.contracts import CONTRACTS
-from tests.support.models import contract_text
+from tests.support.models import contract_text, predictions
 from tests.support.raw_tables import raw_table
 from tests.support.tracking_server import TRIALS, run_search
 
@@ -150,7 +152,9 @@ def test_mlflow_scores_as_our_model_does(searched: Searched, tmp_path: Path) -> 
     encoded = pd.DataFrame(ours.encoder.encode_frame(test), columns=list(ours.encoder.columns))
     features = test[list(ours.contract.feature_names)].astype(object)
     customers = features.where(features.notna(), None).to_dict("records")
-    answers = ours.score([{str(k): v for k, v in customer.items()} for customer in customers])
+    answers = predictions(
+        ours, [{str(k): v for k, v in customer.items()} for customer in customers]
+    )
     assert theirs.predict(encoded).tolist() == answers
 
 
@@ -216,7 +220,7 @@ def test_reference_has_training_rows_and_chances(searched: Searched, tmp_path: P
     chances = searched.best.booster.inplace_predict(Rows.encode(train, contract).matrix)
     assert reference.rows[PREDICTION].to_numpy() == pytest.approx(chances)
     # On rows that the model had not seen.
-    assert reference.quality is not None
+    assert isinstance(reference.quality, BinaryQuality)
     assert reference.quality.rmse == pytest.approx(searched.best.metrics["rmse"])
     assert reference.quality.calibration_error == pytest.approx(searched.best.metrics["ece"])
 
@@ -299,7 +303,7 @@ def test_failed_trial_is_a_failed_run_with_its_reason(
     client: MlflowClient, documented: Contract
 ) -> None:
     """The search goes on."""
-    trial = Trial(1, 1, {"max_depth": -1}, 0.1, None, {}, "ValueError: no such depth")
+    trial = Trial(1, 1, {"max_depth": -1}, 0.1, None, {}, "ValueError: no such depth", math.inf)
     with _tracking(documented) as tracking:
         tracking.add(trial)
         tracking.finish_trials()
@@ -324,7 +328,12 @@ def test_trial_that_cannot_be_sent_fails_the_search(
 
     def track_a_search() -> None:
         with tracking:
-            search(rows, rows, trials=1, seed=1, on_trial=lambda trial, _: tracking.add(trial))
+            search(
+                *(rows, rows, documented.target),
+                trials=1,
+                seed=1,
+                on_trial=lambda trial, _: tracking.add(trial),
+            )
             tracking.finish_trials()
 
     with pytest.raises(TrackingError, match=r"trial 1 cannot be tracked.*the disk is full"):

@@ -1,6 +1,7 @@
 """Grafana's dashboards, checked without Grafana."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,11 @@ class Query:
     ref: str
     expression: str
     instant: bool
+
+    @property
+    def for_binary(self) -> bool:
+        """Whether a data set with a binary target has such a figure."""
+        return not re.search(r":(r2|deviation_share|class_rows)\b", self.expression)
 
     def filled(self, **variables: str) -> str:
         """Put all variables into the expression."""

@@ -1,7 +1,9 @@
 """Small real models, stored as MLflow stores them."""
 
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xgboost
@@ -9,7 +11,7 @@ import xgboost
 from mlstack.contract import Contract
 from mlstack.data.customer_generator import CustomerGenerator
 from mlstack.model.encoder import Encoder, Matrix
-from mlstack.model.model import EXTRA_FOLDER, MODEL_FILE, write_extra_files
+from mlstack.model.model import EXTRA_FOLDER, MODEL_FILE, Model, write_extra_files
 from mlstack.settings import ROOT
 from tests.support.every_kind import TEXT, every_kind
 
@@ -50,3 +52,8 @@ def write_model(folder: Path, contract: Contract, seed: int) -> Path:
 def keep_model(state: Path, run_id: str, contract: Contract, seed: int) -> Path:
     """Put a model where `model_store` keeps verified copies."""
     return write_model(state / "models" / run_id, contract, seed)
+
+
+def predictions(model: Model, customers: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """Return what a model predicts, without probabilities of classes."""
+    return [scored.prediction for scored in model.score(customers)]

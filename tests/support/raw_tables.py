@@ -7,6 +7,7 @@ import pandas as pd
 
 from mlstack.contract import ChoiceFeature, Contract, DateFeature, Feature, NumberFeature
 from mlstack.contract.days import day_number, day_text
+from mlstack.contract.target import BinaryTarget, RegressionTarget, Target
 
 
 def raw_table(contract: Contract, rows: int, seed: int = 1) -> pd.DataFrame:
@@ -17,8 +18,17 @@ def raw_table(contract: Contract, rows: int, seed: int = 1) -> pd.DataFrame:
         for feature in contract.features
     }
     target = contract.target
-    columns[target.raw] = [chance.choice(target.raw_values[int(i % 3 == 0)]) for i in range(rows)]
+    columns[target.raw] = [_raw_outcome(target, i, chance) for i in range(rows)]
     return pd.DataFrame(columns, index=range(1, rows + 1), dtype=str)
+
+
+def _raw_outcome(target: Target, row: int, chance: random.Random) -> str:
+    if isinstance(target, RegressionTarget):
+        return str(round(chance.uniform(*target.range), 3))
+    texts = list(target.class_texts.values())
+    # Of two classes the first, positive, is a third.
+    place = row % 3 > 0 if isinstance(target, BinaryTarget) else row % len(texts)
+    return chance.choice(texts[place])
 
 
 def _raw_value(feature: Feature, chance: random.Random) -> str:

@@ -3,12 +3,12 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mlstack.quality.results import ColumnDrift, Quality
+from mlstack.quality.results import BinaryQuality, ColumnDrift
 from reporting.report import Baseline, ContractVersion, Report, Window, report_name
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 RUN_ID = "0123456789abcdef" * 2
-_QUALITY = Quality(rmse=0.3, logloss=0.4, auc=0.8, calibration_error=0.02, coverage=0.5)
+_QUALITY = BinaryQuality(rmse=0.3, logloss=0.4, auc=0.8, calibration_error=0.02, coverage=0.5)
 
 
 def drift(column: str, *, drifted: bool = False) -> ColumnDrift:

@@ -134,6 +134,7 @@ def run_search(
     best = search(
         train,
         validation,
+        contract.target,
         trials=TRIALS,
         seed=1,
         on_trial=lambda trial, _: tracking.add(trial),

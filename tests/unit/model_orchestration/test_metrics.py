@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from model_orchestration.metrics import DEVIATION_THRESHOLDS, evaluate
+from model_orchestration.metrics import DEVIATION_THRESHOLDS, evaluate_chances
 
 OUTCOMES = np.array([0, 0, 1, 1])
 CHANCES = np.array([0.1, 0.4, 0.35, 0.8], dtype=np.float32)
 
 
 def test_figures_match_those_computed_by_hand() -> None:
-    figures = evaluate(OUTCOMES, CHANCES)
+    figures = evaluate_chances(OUTCOMES, CHANCES)
     errors = [0.1, 0.4, 0.65, 0.2]
     assert figures["mae"] == pytest.approx(sum(errors) / 4)
     assert figures["mse"] == pytest.approx(sum(e * e for e in errors) / 4)
@@ -20,7 +20,7 @@ def test_figures_match_those_computed_by_hand() -> None:
 
 
 def test_deviation_counts_only_beyond_its_threshold() -> None:
-    figures = evaluate(OUTCOMES, CHANCES)
+    figures = evaluate_chances(OUTCOMES, CHANCES)
     assert figures["deviates_over_0.3"] == pytest.approx(2 / 4)
     assert figures["deviates_over_0.6"] == pytest.approx(1 / 4)
     assert figures["deviates_over_0.9"] == 0

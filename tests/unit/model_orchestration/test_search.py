@@ -5,10 +5,13 @@ import numpy as np
 import pytest
 from hyperopt import hp
 
+from mlstack.contract.target import BinaryTarget
 from model_orchestration.metrics import evaluate
 from model_orchestration.search import SPACE, Rows, SearchError, Trial, search
+from tests.support.target_kinds import contract_of, trained
 
 TRIALS = 6
+TARGET = BinaryTarget(name="left", positive="yes", negative="no", meaning="The customer left.")
 
 
 def _rows(count: int, seed: int) -> Rows:
@@ -29,6 +32,7 @@ def _search(
     best = search(
         TRAIN,
         VALIDATION,
+        TARGET,
         trials=trials,
         seed=seed,
         on_trial=lambda trial, best: seen.append((trial, best)),
@@ -65,7 +69,7 @@ def test_metrics_are_those_of_the_reported_model() -> None:
     for trial, _ in _search()[1]:
         scores = _model(trial).inplace_predict(VALIDATION.matrix)
         assert trial.metrics == {
-            **evaluate(VALIDATION.outcomes, scores),
+            **evaluate(TARGET, VALIDATION.outcomes, scores),
             "trees": _model(trial).num_boosted_rounds(),
         }
 
@@ -80,7 +84,9 @@ def test_model_stores_its_column_names() -> None:
     """MLflow's own tools then refuse a table whose columns are others, or in another order."""
     columns = ("a", "b", "c", "d")
     train, validation = TRAIN._replace(columns=columns), VALIDATION._replace(columns=columns)
-    assert _model(search(train, validation, trials=1, seed=1)).feature_names == list(columns)
+    assert _model(search(train, validation, TARGET, trials=1, seed=1)).feature_names == list(
+        columns
+    )
 
 
 def test_search_goes_on_after_a_failed_trial() -> None:
@@ -108,7 +114,7 @@ def test_exception_of_the_callback_ends_the_search() -> None:
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        search(TRAIN, VALIDATION, trials=5, seed=1, on_trial=stop)
+        search(TRAIN, VALIDATION, TARGET, trials=5, seed=1, on_trial=stop)
     assert calls == [1]
 
 
@@ -119,3 +125,29 @@ def _model(trial: Trial) -> Any:
 
 def _drawn(trial: Trial) -> dict[str, Any]:
     return {name: trial.params[name] for name in SPACE}
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e8])
+def test_numbers_are_learnt_alike_in_any_unit(unit: float) -> None:
+    """Parameters that are right for one unit are right for all."""
+    target = contract_of("regression").target
+
+    def rows(seed: int, scale: float) -> Rows:
+        random = np.random.default_rng(seed)
+        matrix = random.random((400, 3), dtype=np.float32)
+        return Rows(matrix, (10 * matrix[:, 0] + random.normal(size=400)) * scale)
+
+    one, other = (
+        search(rows(1, scale), rows(2, scale), target, trials=2, seed=1).loss / scale
+        for scale in (1, unit)
+    )
+    assert other == pytest.approx(one, rel=0.01)
+    assert one < 1.2
+
+
+def test_classes_are_searched_by_logloss() -> None:
+    """The model gives the probability of each class."""
+    found = trained("multiclass")
+    assert found.best.loss == found.best.metrics["logloss"]
+    assert set(found.best.metrics) == {"logloss", "accuracy", "auc", "trees"}
+    assert found.best.params["num_class"] == 3

@@ -63,7 +63,9 @@ def _monitor(calculator: Calculator, calculation: Calculation) -> Monitor:
 
 
 def _metrics(calculator: Calculator, calculation: Calculation) -> dict[str, float]:
-    rendered = Metrics(_monitor(calculator, calculation), "churn").render().decode()
+    rendered = (
+        Metrics(_monitor(calculator, calculation), calculator.reference.contract).render().decode()
+    )
     lines = (line.rsplit(" ", 1) for line in rendered.splitlines() if line.startswith("evidently"))
     return {name.partition("{")[0]: float(value) for name, value in lines}
 
@@ -99,4 +101,4 @@ def test_new_deployment_has_no_figures_yet(calculator: Calculator, own: int) -> 
     kinds = ("estimated_quality:", "prediction:", "prediction_drift:")
     assert not [n for n in metrics if n.startswith(tuple(f"evidently:{kind}" for kind in kinds))]
     page = Page(_monitor(calculator, calculation), calculator.reference.contract)
-    assert page.template_values()["too_few_predictions"] == f"too few predictions ({own})"
+    assert page.template_values()["no_estimate"] == f"too few predictions ({own})"

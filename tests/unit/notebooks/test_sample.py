@@ -20,6 +20,7 @@ from notebooks.sample.judge_sample import (
     nearest,
 )
 from notebooks.sample.real_table import RealTable
+from tests.support.contracts import binary
 from tests.support.real_data import real_table
 
 CONTRACTS = [
@@ -63,10 +64,11 @@ def test_sample_fits_the_contract_with_the_real_class_share(
     sample: pd.DataFrame, contract: Contract
 ) -> None:
     assert contract.data.public is not None
+    assert contract.data.public.positives is not None
     share = contract.data.public.positives / contract.data.public.rows
-    assert sample[contract.target.raw].isin(contract.target.raw_values[1]).mean() == pytest.approx(
-        share, abs=0.001
-    )
+    assert sample[contract.target.raw].isin(
+        binary(contract).class_texts[1]
+    ).mean() == pytest.approx(share, abs=0.001)
     rows = clean(sample, contract)
     assert len(rows) > 0.65 * len(sample)
     assert rows[contract.target.name].mean() == pytest.approx(share, abs=0.02)

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from mlstack.quality.results import Quality
+from mlstack.quality.results import BinaryQuality
 from mlstack.settings import ROOT
 from reporting.pages import index_page, report_page, sparkline
 from reporting.report import Report, report_name
@@ -123,7 +123,7 @@ def test_report_page_starts_with_the_verdict() -> None:
 
 def test_report_page_gives_the_share_of_known_outcomes() -> None:
     """Measured figures come with their coverage; a figure that is None is left out."""
-    known = Quality(rmse=0.35, logloss=0.41, auc=None, calibration_error=0.03, coverage=0.25)
+    known = BinaryQuality(rmse=0.35, logloss=0.41, auc=None, calibration_error=0.03, coverage=0.25)
     page = report_page(report(quality=known, n_outcomes=308), EVIDENTLY)
     figures = "rmse 0.350, logloss 0.410, calibration error 0.030"
     assert f"{figures}, on the 308 predictions (25 %) whose outcome is known" in page
@@ -136,7 +136,7 @@ def test_report_page_shows_no_figure_of_too_few_outcomes() -> None:
     before = report().compared_with.model_copy(
         update={"kind": "window before", "window": report().window, "n_outcomes": 7}
     )
-    known = Quality(rmse=0.35, logloss=0.41, auc=0.8, calibration_error=0.03, coverage=0.25)
+    known = BinaryQuality(rmse=0.35, logloss=0.41, auc=0.8, calibration_error=0.03, coverage=0.25)
     page = report_page(
         report(quality=known, n_outcomes=308, compared_with=before, baseline_quality=None),
         EVIDENTLY,

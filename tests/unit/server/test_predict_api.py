@@ -15,6 +15,7 @@ from mlstack.data.customer_generator import CustomerGenerator
 from mlstack.deployment.predictor import MAX_BATCH, Predictor
 from server.routes import MAX_BODY
 from tests.support.api import RUN_ID, ServedModel, application, predictor, problem_code
+from tests.support.models import predictions
 
 README_BODY = (
     '{"customer_age":50,"gender":"M","dependent_count":2,"education_level":3,'
@@ -30,7 +31,7 @@ def test_predict_answers_as_documented(client: FlaskClient, served: ServedModel)
     assert answer.mimetype == "application/json"
     document = answer.get_json()
     assert list(document) == ["churn chance", "model_run_id", "prediction_id"]
-    expected = served.in_use.model.score([json.loads(README_BODY)])[0]
+    expected = predictions(served.in_use.model, [json.loads(README_BODY)])[0]
     assert document["churn chance"] == expected
     assert document["model_run_id"] == RUN_ID
     assert str(uuid.UUID(document["prediction_id"])) == document["prediction_id"]
@@ -104,7 +105,7 @@ def test_swap_during_a_request_does_not_mix_models(
     client = application(Swapping(), documented).test_client()  # type: ignore[arg-type]
     answer = client.post("/predict", json=example).get_json()
     assert answer["model_run_id"] == RUN_ID
-    assert answer[documented.answer] == served.in_use.model.score([example])[0]
+    assert answer[documented.answer] == predictions(served.in_use.model, [example])[0]
 
 
 class TestIdempotencyKey:

@@ -26,7 +26,7 @@ from server.stream import processor as processor_module
 from server.stream.dead_letters import PART_BYTES, dead_letters
 from server.stream.metrics import StreamMetrics
 from server.stream.processor import StreamProcessor
-from tests.support.models import write_model
+from tests.support.models import predictions, write_model
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 STREAM = Stream("predictions", NOW)
@@ -135,7 +135,7 @@ def bodies(documented: Contract) -> list[bytes]:
 def test_answer_names_chance_model_and_record(bench: Bench, bodies: list[bytes]) -> None:
     """An answer says the chance, the model, and where its record stands."""
     assert bench.process(*bodies)
-    chances = bench.model.score([json.loads(body) for body in bodies])
+    chances = predictions(bench.model, [json.loads(body) for body in bodies])
     expected = [
         {
             "churn chance": chance,

@@ -169,7 +169,7 @@ def test_client_stops_on_order(
     stop.request()
     with pytest.raises(Stopped):
         client.predict(dict(documented.example))
-    assert client.report([Outcome("p", positive=True)]) is False
+    assert client.report([Outcome("p", value=1)]) is False
     assert double.book.requests == []
 
 
@@ -184,13 +184,13 @@ def test_long_outage_is_an_error(stop: HastyStop, documented: Contract) -> None:
 
 def test_outcomes_carry_the_targets_name(client: ApiClient, double: HttpDouble) -> None:
     """The contract names the key of an outcome."""
-    assert client.report([Outcome("p", positive=True), Outcome("q", positive=False)])
+    assert client.report([Outcome("p", value=1), Outcome("q", value=0)])
     assert double.book.outcomes == {"p": True, "q": False}
 
 
 def test_delayed_outcomes_differ_from_refused(client: ApiClient, double: HttpDouble) -> None:
     """Outcomes that the server cannot take now are not those that it refuses."""
-    outcomes = [Outcome("p", positive=True)]
+    outcomes = [Outcome("p", value=1)]
     double.faults.extend([Fault(reset=True), status(503), status(422), status(404), status(500)])
     assert client.report(outcomes) is False
     assert client.report(outcomes) is False

@@ -13,9 +13,13 @@ from simulation_business.outcomes import Outcomes
 from simulation_business.record_sender import RecordSender
 from simulation_business.send_data_kinesis import StreamSimulator
 from simulation_business.stream_reader import StreamReader
+from tests.support.customers import contract_named
 from tests.support.kinesis_fake import FakeKinesis
 
 CUSTOMERS: list[Customer] = [{"number": number} for number in range(3)]
+
+
+CONTRACT = contract_named("credit_card_churn")
 
 
 class Streams:
@@ -30,8 +34,8 @@ class Streams:
             sender=self.sender,
             results=StreamReader(self.results, "results", stop),  # type: ignore[arg-type] # a fake
             dead_letters=StreamReader(self.letters, "letters", stop),  # type: ignore[arg-type] # a fake
-            answer="chance",
-            outcomes=Outcomes(self.report, share=1, delay=0, seed=1),
+            contract=CONTRACT,
+            outcomes=Outcomes(CONTRACT.target, self.report, share=1, delay=0, seed=1),
             stop=stop,
         )
 
@@ -45,7 +49,7 @@ class Streams:
         return prediction_id
 
     def answer(self, number: int) -> None:
-        result = {"chance": 0.5, "prediction_id": self.prediction_id(number)}
+        result = {CONTRACT.answer: 0.5, "prediction_id": self.prediction_id(number)}
         self.results.shards["a"].records.append(json.dumps(result).encode())
 
     def refuse(self, number: int) -> None:
@@ -68,7 +72,7 @@ def test_answered_batch_is_logged(streams: Streams, caplog: pytest.LogCaptureFix
     streams.simulator.between()
     streams.simulator.between()
     (line,) = [m for m in caplog.messages if m.startswith("batch ")]
-    assert "sent=3 answered=3 refused=0 waiting=0 missing=0 chance_mean=0.500" in line
+    assert "sent=3 answered=3 refused=0 waiting=0 missing=0 prediction_mean=0.500" in line
     assert {outcome.prediction_id for outcome in streams.reported} == {
         streams.prediction_id(number) for number in range(3)
     }

@@ -15,6 +15,7 @@ from mlstack.contract import (
 )
 from mlstack.errors import ContractError
 from mlstack.settings import ROOT
+from tests.support.contracts import binary
 from tests.support.wide_contracts import many_values
 
 TEXT = (ROOT / "contracts" / "credit_card_churn.yaml").read_text()
@@ -245,7 +246,7 @@ def test_text_is_taken_as_it_is_written(text: str) -> None:
     contract = Contract.parse(changed)
     gender = next(f for f in contract.features if f.name == "gender")
     assert isinstance(gender, CategoryFeature)
-    assert (contract.target.positive, gender.values, gender.example) == (text, (text, "SE"), text)
+    assert (binary(contract).positive, gender.values, gender.example) == (text, (text, "SE"), text)
     assert gender.raw_values == {text: text, "SE": "SE"}
     assert contract.clean_up.void_row_values == ("-", "n/a", text)
 
@@ -341,9 +342,9 @@ def test_binary_target_takes_several_raw_values() -> None:
         Contract.parse(TEXT.replace(old, new))
         for new in ("positive: NO", "positive: [YES, 2]", f"{old}\n  ignored: [void, 1e3]")
     )
-    assert one.target.raw_values[1] == ("NO",)
-    assert several.target.raw_values[1] == ("YES", "2")
-    assert ignored.target.ignored == ("void", "1e3")
+    assert binary(one).class_texts[1] == ("NO",)
+    assert binary(several).class_texts[1] == ("YES", "2")
+    assert binary(ignored).ignored == ("void", "1e3")
     assert len({one.digest, several.digest, ignored.digest, Contract.parse(TEXT).digest}) == 4
 
 

@@ -10,7 +10,7 @@ from mlstack.contract import Contract
 from mlstack.data.customer_generator import CustomerGenerator
 from mlstack.errors import ModelError
 from mlstack.model.model import EXTRA_FOLDER, MODEL_FILE, Model
-from tests.support.models import train, write_model
+from tests.support.models import predictions, train, write_model
 
 RUN_ID = "a" * 32
 
@@ -24,13 +24,17 @@ def test_written_model_scores_like_the_trained_one(tmp_path: Path, contract: Con
     model = Model.load(write_model(tmp_path / "model", contract, seed=1), RUN_ID)
     customers = CustomerGenerator(contract, seed=2).draw(100)
     expected = train(contract, seed=1).inplace_predict(model.encoder.encode(customers))
-    np.testing.assert_array_equal(np.array(model.score(customers), dtype=np.float32), expected)
+    np.testing.assert_array_equal(
+        np.array(predictions(model, customers), dtype=np.float32), expected
+    )
 
 
 def test_batch_scores_like_single_customers(folder: Path, documented: Contract) -> None:
     model = Model.load(folder, RUN_ID)
     customers = CustomerGenerator(documented, seed=2).draw(50)
-    assert model.score(customers) == [model.score([customer])[0] for customer in customers]
+    assert predictions(model, customers) == [
+        predictions(model, [customer])[0] for customer in customers
+    ]
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def test_outcome_is_kept(client: FlaskClient, kept: MemoryLog) -> None:
     """A valid outcome is accepted and kept."""
     answer = client.post("/feedback", json={"prediction_id": ID, "churned": True})
     assert (answer.status_code, answer.json) == (202, {"accepted": 1})
-    assert kept.outcomes == [Outcome(ID, positive=True)]
+    assert kept.outcomes == [Outcome(ID, value=1)]
 
 
 def test_outcomes_are_kept_together(client: FlaskClient, kept: MemoryLog) -> None:
@@ -40,7 +40,7 @@ def test_outcomes_are_kept_together(client: FlaskClient, kept: MemoryLog) -> Non
         {"prediction_id": OTHER_ID, "churned": False},
     ]
     assert client.post("/feedback", json=outcomes).json == {"accepted": 2}
-    assert kept.outcomes == [Outcome(ID, positive=True), Outcome(OTHER_ID, positive=False)]
+    assert kept.outcomes == [Outcome(ID, value=1), Outcome(OTHER_ID, value=0)]
 
 
 def test_outcome_is_kept_without_a_model(documented: Contract, kept: MemoryLog) -> None:

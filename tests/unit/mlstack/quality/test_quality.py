@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score, root_mean_squared_error
 
+from mlstack.contract.target import BinaryTarget
 from mlstack.quality.figures import (
     calibration_bins,
     calibration_error,
@@ -11,8 +12,15 @@ from mlstack.quality.figures import (
     measure_quality,
 )
 from mlstack.quality.reference import _quality
-from mlstack.quality.results import MIN_OUTCOMES, MIN_OUTCOMES_PER_CLASS, explain_outcomes
+from mlstack.quality.results import (
+    MIN_OUTCOMES,
+    MIN_OUTCOMES_PER_CLASS,
+    BinaryQuality,
+    explain_outcomes,
+)
 from mlstack.settings import ROOT
+
+TARGET = BinaryTarget(name="left", positive="yes", negative="no", meaning="The customer left.")
 
 
 def test_measured_figures_are_the_textbook_ones() -> None:
@@ -155,8 +163,8 @@ def test_calibration_bins_include_one_and_skip_empty_bins() -> None:
 def test_reference_needs_enough_validation_rows(rows: int, *, shown: bool) -> None:
     """Metrics of a model that was judged on a handful of rows are no reference."""
     figures = {"rmse": 0.3, "logloss": 0.4, "auc": np.nan, "ece": 0.02}
-    quality = _quality(figures | {"validation_rows": rows})
+    quality = _quality(figures | {"validation_rows": rows}, TARGET)
     assert (quality is not None) is shown
-    earlier = _quality(figures)
-    assert earlier is not None
+    earlier = _quality(figures, TARGET)
+    assert isinstance(earlier, BinaryQuality)
     assert earlier.auc is None

@@ -21,6 +21,7 @@ from operations.contract_draft.columns import describe_columns
 from operations.contract_draft.draft import Draft, draft_contract
 from operations.contract_draft.drafted import new_name
 from operations.contract_draft.features import most_values, range_with_room
+from tests.support.contracts import binary
 
 ROWS = 400
 Cell = Callable[[random.Random, int, bool], object]
@@ -124,7 +125,7 @@ def test_single_date_is_left_out() -> None:
 def test_positive_class_says_yes(contract: Contract) -> None:
     """A guess, which the contract asks a person to confirm."""
     assert (contract.target.raw, contract.answer) == ("Left?", "left chance")
-    assert contract.target.raw_values == {1: ("Yes",), 0: ("No",)}
+    assert binary(contract).class_texts == {1: ("Yes",), 0: ("No",)}
 
 
 @pytest.mark.parametrize(

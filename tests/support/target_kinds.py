@@ -1,0 +1,127 @@
+"""Contracts whose targets are of each kind, and tables that a model can learn from."""
+
+import random
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+
+from mlstack.contract import Contract
+from mlstack.contract.prediction_fields import TARGET
+from mlstack.data import dataset
+from mlstack.data.customer_table import customer_table
+from mlstack.data.outcome_table import outcome_column
+from mlstack.model.model import EXTRA_FOLDER, MODEL_FILE, Model, write_extra_files
+from mlstack.quality.reference import Reference
+from mlstack.quality.targets import quality_at_training
+from model_orchestration.search import Rows, Trial, search
+
+RUN_ID = "a" * 32
+KINDS = ("binary", "regression", "multiclass")
+
+_TARGETS = {
+    "binary": "{name: late, raw: Late, positive: [y, Y], negative: [n], ignored: ['?'], "
+    "meaning: The parcel is late.}",
+    "regression": "{kind: regression, name: minutes, raw: Minutes, range: [0, 500], unit: minutes, "
+    "deviations: [10, 30], meaning: How long the delivery takes}",
+    "multiclass": "{kind: multiclass, name: outcome, raw: Outcome, "
+    "classes: [delivered, returned, lost], raw_values: {D: delivered, d: delivered, R: returned, "
+    "L: lost}, ignored: ['?'], meaning: What becomes of the parcel}",
+}
+_TEXT = """\
+name: parcels_{kind}
+description: Parcels and what becomes of them.
+answer: forecast
+data: {{key: parcels/{kind}.csv}}
+clean_up: {{}}
+split: {{train: 0.6, validation: 0.2, test: 0.2, seed: 7}}
+target: {target}
+features:
+  - name: distance
+    kind: number
+    range: [0, 100]
+    missing: allow
+    meaning: Distance
+    unit: km
+    example: 12.5
+    raw: Distance
+  - name: stops
+    kind: integer
+    range: [0, 40]
+    missing: refuse
+    meaning: Stops on the way
+    example: 3
+    raw: Stops
+  - name: country
+    kind: category
+    values: [home, near]
+    missing: refuse
+    meaning: Where to
+    example: home
+    raw: Country
+    raw_values: {{DE: home, AT: near}}
+"""
+
+
+def contract_text(kind: str) -> str:
+    """Return a contract with this kind of target."""
+    return _TEXT.format(kind=kind, target=_TARGETS[kind])
+
+
+def contract_of(kind: str) -> Contract:
+    """Parse it."""
+    return Contract.parse(contract_text(kind))
+
+
+def raw_rows(kind: str, rows: int, seed: int = 1) -> pd.DataFrame:
+    """Generate a raw table of texts; distance decides most of the target."""
+    draws = random.Random(seed)
+    target = contract_of(kind).target
+    table = []
+    for _ in range(rows):
+        distance, stops = draws.uniform(0, 100), draws.randint(0, 40)
+        minutes = min(max(distance * 3 + stops + draws.gauss(0, 8), 0), 500)
+        outcome = {
+            "binary": "yYnn"[draws.randrange(2) + 2 * (distance + draws.gauss(0, 15) < 60)],
+            "regression": f"{minutes:.2f}",
+            "multiclass": draws.choices("DdRL", [1, 1, distance / 25, 8 * (distance > 75)])[0],
+        }[kind]
+        table.append((f"{distance:.2f}", str(stops), draws.choice(["DE", "AT"]), outcome))
+    return pd.DataFrame(table, columns=["Distance", "Stops", "Country", target.raw])
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A small search on a generated table, and its model as it is kept."""
+
+    contract: Contract
+    parts: dataset.SplitRows
+    best: Trial
+    model: Model
+
+
+@cache
+def trained(kind: str) -> Trained:
+    """Train on a generated table with 2 trials; write the model's folder and load it."""
+    contract = contract_of(kind)
+    parts = dataset.split(dataset.clean(raw_rows(kind, 1500), contract), contract)
+    train, validation, _ = (Rows.encode(part, contract) for part in parts)
+    best = search(train, validation, contract.target, trials=2, seed=1)
+    assert best.booster is not None
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        best.booster.save_model(folder / MODEL_FILE)
+        write_extra_files(best.booster, contract, contract_text(kind), folder / EXTRA_FOLDER)
+        return Trained(contract, parts, best, Model.load(folder, RUN_ID))
+
+
+def reference_of(found: Trained) -> Reference:
+    """Return the training rows as the monitoring service compares with them."""
+    target, rows = found.contract.target, found.parts.train
+    features = customer_table(rows, found.contract)
+    scored = features.join(found.model.score_table(features))
+    scored[TARGET] = outcome_column(rows[target.name], target)
+    quality = quality_at_training(found.best.metrics, target)
+    return Reference(RUN_ID, found.contract, scored, quality)
