@@ -10,7 +10,6 @@ _TRAINING_FACTOR = 2.5
 """XGBoost adds 0.6 times the matrix, and 1.4 times if values are missing: measured."""
 
 _NAMED = 3
-_GB = 1e9
 
 
 def check_matrix_size(contract: Contract, rows: int, available: int | None = None) -> str:
@@ -24,8 +23,8 @@ def check_matrix_size(contract: Contract, rows: int, available: int | None = Non
     size = columns * rows * _CELL_BYTES
     needed = _TRAINING_FACTOR * size
     free = available_bytes() if available is None else available
-    cost = f"{columns:,} columns x {rows:,} rows x {_CELL_BYTES} bytes = {size / _GB:.2g} GB"
-    memory = f"up to {needed / _GB:.2g} GB of memory, and {free / _GB:.2g} GB are available"
+    cost = f"{columns:,} columns x {rows:,} rows x {_CELL_BYTES} bytes = {_shown(size)}"
+    memory = f"up to {_shown(needed)} of memory, and {_shown(free)} are available"
     if needed <= free:
         return f"matrix: {cost}; training takes {memory}"
     widest = sorted(encoder.widths.items(), key=lambda item: item[1], reverse=True)[:_NAMED]
@@ -36,3 +35,8 @@ def check_matrix_size(contract: Contract, rows: int, available: int | None = Non
         "train on a machine with more memory"
     )
     raise DataError(DataFault(reason))
+
+
+def _shown(size: float) -> str:
+    gigabytes = size / 1e9
+    return f"{gigabytes:,.1f} GB" if gigabytes >= 1 else f"{size / 1e6:,.1f} MB"

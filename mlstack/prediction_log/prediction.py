@@ -76,9 +76,11 @@ class Prediction:
 
     def document(self) -> dict[str, Any]:
         """Return the spooled JSON document; MongoDB stores its time as a date."""
+        keys = self._key
+        features = {name: value for name, value in self.customer.items() if name not in keys}
         document: dict[str, Any] = {
             ID: self.prediction_id,
-            **{name: value for name, value in self.customer.items() if name not in self._key},
+            **(features if keys else self.customer),
             PREDICTION: self.scored.prediction,
             RUN_ID: self.run_id,
             CONTRACT: contract_label(self.contract),
@@ -89,7 +91,7 @@ class Prediction:
             document[SHARD_ID] = self.origin.shard_id
             document[SEQUENCE_NUMBER] = self.origin.sequence_number
         more = dict[str, Any]()
-        for key in self._key.values():
+        for key in keys.values():
             more[KEY] = key
         if self.scored.probabilities is not None:
             more[PROBABILITIES] = list(self.scored.probabilities)

@@ -106,7 +106,7 @@ def test_stored_again_it_changes_nothing(uri: str, sink: MongoSink) -> None:
 
 def test_any_order_of_arrival_gives_the_same(uri: str, sink: MongoSink) -> None:
     """Predictions and outcomes of three customers, in random batches, each stored once or twice."""
-    for seed in range(15):
+    for seed in range(4):
         chance = random.Random(seed)
         keys = [f"{seed}-{n}" for n in range(3)]
         minutes = chance.sample(range(1000), 40)

@@ -1,11 +1,15 @@
 """Tests of the split by time: train on the past, test on the newest rows."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
 from mlstack.contract import Contract
 from mlstack.data.dataset import clean, split
+from mlstack.data.time_split import parts_by_time
 from mlstack.errors import ContractError, DataError
 from tests.support.every_kind import TEXT
 from tests.support.raw_tables import raw_table
@@ -111,6 +115,21 @@ def test_part_without_a_class_is_refused() -> None:
     raw["Back"] = np.where(raw["Seen"] < DAYS[200], "yes", "no")
     with pytest.raises(DataError, match="no training row has the target 0: change the shares"):
         split(clean(raw, CONTRACT), CONTRACT)
+
+
+def test_numbers_and_classes_are_split_by_time_alike() -> None:
+    """A part of numbers needs rows, one of classes all of them."""
+    times = np.arange(100.0)
+
+    def sizes(target: NDArray[Any]) -> list[int]:
+        parts = parts_by_time(times, target, CONTRACT.split, lambda: np.zeros(100, np.uint64))
+        assert (np.diff(parts) >= 0).all()
+        return [int((parts == part).sum()) for part in range(3)]
+
+    assert sizes(times) == [60, 20, 20]
+    assert sizes(np.array(["a", "b", "c", "a"] * 25, dtype=object)) == [60, 20, 20]
+    with pytest.raises(DataError, match="no test row has the target b"):
+        sizes(np.array(["a", "b"] * 40 + ["a"] * 20, dtype=object))
 
 
 def test_date_among_the_features_may_be_the_time() -> None:

@@ -19,8 +19,8 @@ def test_cost_of_a_matrix_is_said(documented: Contract) -> None:
     """Columns times rows times four bytes, and what XGBoost adds."""
     said = check_matrix_size(documented, 1_000_000, available=10**9)
     assert said == (
-        "matrix: 17 columns x 1,000,000 rows x 4 bytes = 0.068 GB; training takes up to 0.17 GB of "
-        "memory, and 1 GB are available"
+        "matrix: 17 columns x 1,000,000 rows x 4 bytes = 68.0 MB; training takes up to 170.0 MB of "
+        "memory, and 1.0 GB are available"
     )
 
 
@@ -30,7 +30,7 @@ def test_matrix_beyond_memory_names_the_widest_features() -> None:
         check_matrix_size(WIDE, 1_000_000, available=8 * 10**9)
     message = str(caught.value)
     assert "1,014 columns x 1,000,000 rows x 4 bytes = 4.1 GB" in message
-    assert "takes up to 10 GB of memory, and 8 GB are available" in message
+    assert "takes up to 10.1 GB of memory, and 8.0 GB are available" in message
     assert "marital_status (1,000 columns), card_category (4 columns), gender (2" in message
     assert "let other take the rest" in message
 
