@@ -91,7 +91,7 @@ def _with_bases(drafted: list[Drafted]) -> list[Drafted]:
         return drafted
     base = min(dates, key=lambda d: str(d.fields["example"]))
     if len(dates) == 1:
-        alone = base.without("is a date, and there is no other one to count days from")
+        alone = base.without("is a date without another one to count days from: is it the time?")
         return [alone if d is base else d for d in drafted]
     return [
         replace(d, fields={"kind": "date", "since": base, **d.fields})
