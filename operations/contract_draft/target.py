@@ -11,6 +11,8 @@ from operations.contract_draft.features import range_with_room
 
 _MOST_CLASSES = 20
 _FEWEST_ROWS = 10
+_DEVIATIONS = (0.1, 0.25)
+"""Thresholds of deviations as shares of the median."""
 _POSITIVE = ("1", "yes", "y", "true", "t", "positive", "pos", "bad", "default", "churned", "died")
 
 
@@ -52,7 +54,10 @@ def draft_target(column: Column) -> DraftedTarget:
         return _binary(column, fields, meaning)
     if numbers and (not numbers.whole or numbers.distinct > _MOST_CLASSES):
         bounds = range_with_room(numbers.low, numbers.high, whole=numbers.whole)
-        fields = {**fields, "kind": "regression", "range": bounds, "meaning": meaning}
+        fields |= {"kind": "regression", "range": bounds}
+        if numbers.median:
+            fields["deviations"] = [float(f"{abs(numbers.median) * s:.2g}") for s in _DEVIATIONS]
+        fields["meaning"] = meaning
         return DraftedTarget(column, fields, f"predicted {name}"[:63])
     kept = [text for text in texts if texts[text] >= _FEWEST_ROWS]
     if column.sampled or not 1 < len(kept) <= _MOST_CLASSES:
@@ -84,7 +89,7 @@ def _multiclass(
     if column.range:
         notes.append(f"are its {len(kept)} numbers classes, or quantities (kind: regression)?")
     rare = sorted(column.texts.keys() - set(kept), key=_by_number)
-    fields |= {"kind": "multiclass", "classes": kept, "raw_values": {text: text for text in kept}}
+    fields |= {"kind": "multiclass", "classes": kept}
     if rare:
         fields["ignored"] = rare
         notes.append(_ignored_note(rare))

@@ -16,19 +16,20 @@ from mlstack.model.model import EXTRA_FOLDER, MODEL_FILE, Model, write_extra_fil
 from mlstack.quality.drift import DriftDetector
 from model_orchestration.search import Rows, search
 from operations.contract_draft.draft import draft_contract
-from tests.support.public_tables import BINARY, PublicTable
+from tests.support.public_tables import BINARY, MULTICLASS, REGRESSION, PublicTable
 
 RUN_ID = "a" * 32
 TRIALS = 2
 CUSTOMERS = 1000
 
 
-@pytest.mark.parametrize("table", BINARY, ids=lambda table: table.name)
+@pytest.mark.parametrize("table", [*BINARY, *REGRESSION, *MULTICLASS], ids=lambda table: table.name)
 def test_table_is_learnt_served_and_watched(table: PublicTable, tmp_path: Path) -> None:
     """The draft trains unedited, its model answers drawn customers, and drift is told from none."""
     raw = read_raw(table.csv())
     draft = draft_contract(raw, table.target, table.name, f"{table.item}.csv")
     contract = Contract.parse(draft.contract)
+    assert contract.target.kind == table.kind
     parts = split(clean(raw, contract), contract)
     model = _train(contract, draft.contract, parts.train, parts.validation, tmp_path / "model")
 
