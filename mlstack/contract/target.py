@@ -44,10 +44,14 @@ class Scored(NamedTuple):
 
 
 class _TargetBase(StrictModel):
+    """What every target has; without `kind` it is binary."""
+
     name: Name
+    """Its key in a report of outcomes."""
     raw: str = ""
     """Column of the raw table; by default it has the target's name."""
     meaning: Text
+    """What it says about a customer, for people."""
 
     @model_validator(mode="after")
     def _name_column(self) -> Self:
@@ -62,6 +66,7 @@ class BinaryTarget(_TargetBase):
     positive: _OneOrMore
     """Raw value of the positive class, or several."""
     negative: _OneOrMore
+    """Raw value of the negative class, or several."""
     ignored: Texts = ()
     """Raw values whose rows are left out, and counted."""
 
@@ -114,7 +119,9 @@ class RegressionTarget(_TargetBase):
 
     kind: Literal["regression"]
     range: tuple[float, float] = Field(strict=False)
+    """The lowest and the highest allowed outcome."""
     unit: Text | None = None
+    """Unit of the number, for people."""
     deviations: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         default=(), strict=False, max_length=20
     )
