@@ -19,6 +19,7 @@ from mlstack import command_line, environments
 from mlstack.command_line import say
 from mlstack.contract import Contract
 from mlstack.contract.customer_schema import Customer
+from mlstack.contract.prediction_fields import PREDICTION, RUN_ID
 from mlstack.data.training_table import RawTable
 from mlstack.deployment.deployer import Deployer
 from mlstack.errors import ModelError
@@ -207,7 +208,9 @@ def _show_stored(stack: RunningStack, contract: Contract, sent: list[str]) -> No
         )
         customer = {name: newest.get(name) for name in contract.feature_names}
         say(f"   {source}: {json.dumps(customer)}")
-        say(f"   -> {newest['prediction']:.4f} by run {newest['model_run_id']}")
+        prediction = newest[PREDICTION]
+        shown = prediction if isinstance(prediction, str) else f"{prediction:.4g}"
+        say(f"   -> {shown} by run {newest[RUN_ID]}")
     say(f"   {stack.count_predictions():,} predictions are stored")
 
 

@@ -11,13 +11,14 @@ import requests
 
 from mlstack.settings import ROOT
 from tests.support.project_copy import ProjectCopy, project_copy
-from tests.support.public_tables import BINARY, PublicTable
+from tests.support.public_tables import BINARY, MULTICLASS, REGRESSION, PublicTable
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(1200)
+TABLES = (BINARY[1], REGRESSION[1], MULTICLASS[2])
 
 
-@pytest.mark.parametrize("table", [BINARY[1]], ids=lambda table: table.name)
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_two_commands_bring_everything_up(table: PublicTable, tmp_path: Path) -> None:
     """Predictions, simulated customers, monitoring, a report and a drift that is detected."""
     file = tmp_path / f"{table.name}.csv"
