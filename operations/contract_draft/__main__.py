@@ -5,6 +5,7 @@ decide stands in it as comments, and is printed. No row of the table gets into i
 """
 
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -67,10 +68,10 @@ def main() -> None:
         say("Please decide, and edit the contract where it is wrong:")
         for column, note in draft.decisions[:_SHOWN]:
             say(f"  {column}: {note}")
-        if more := len(draft.decisions) - _SHOWN:
-            say(f"  ... and {more} more, which stand in the file" if more > 0 else "")
+        if (more := len(draft.decisions) - _SHOWN) > 0:
+            say(f"  ... and {more} more, which stand in the file")
     say(f"\nWrote {shown}, and an example of a drift beside it. Next:")
-    say(f"  make demo CONTRACT={shown} DATA_FILE={data}")
+    say(f"  make demo CONTRACT={shown} DATA_FILE={shlex.quote(data)}")
 
 
 if __name__ == "__main__":
