@@ -50,6 +50,7 @@ TARGETS = (
     "status",
     "logs",
     "prune",
+    "predictions",
     "quarantine",
     "backup",
     "restore",
