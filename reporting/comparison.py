@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from mlstack.contract import Contract
-from mlstack.contract.prediction_fields import RUN_ID, TARGET
+from mlstack.contract.prediction_fields import MORE_DECISION, RUN_ID, TARGET
 from mlstack.errors import TooFewRows
 from mlstack.model.model_store import ModelStore
 from mlstack.prediction_log.prediction_store import PredictionStore
@@ -120,4 +120,8 @@ def _rescore(rows: pd.DataFrame, run_id: str, models: ModelStore) -> tuple[pd.Da
     scored = model.score_table(rows[others])
     kept = rows.loc[~others, list(scored.columns)]
     rescored = pd.concat([kept, scored]).reindex(rows.index)
-    return rows.assign(**{name: rescored[name] for name in scored.columns}), int(others.sum())
+    rows = rows.assign(**{name: rescored[name] for name in scored.columns})
+    if MORE_DECISION in rows:
+        # Another model's decision says nothing about this one.
+        rows[MORE_DECISION] = rows[MORE_DECISION].where(~others, None)
+    return rows, int(others.sum())

@@ -5,7 +5,7 @@ from typing import Any
 
 from mlstack.contract import Contract
 from mlstack.contract.customer_schema import customer_schema
-from mlstack.contract.prediction_fields import PREDICTION_ID, PROBABILITIES, RUN_ID
+from mlstack.contract.prediction_fields import DECISION, PREDICTION_ID, PROBABILITIES, RUN_ID
 from mlstack.contract.target import (
     BinaryTarget,
     MulticlassTarget,
@@ -24,6 +24,7 @@ VERSION = "1"
 
 _CUSTOMER = {"$ref": "#/components/schemas/Customer"}
 _PREDICTION = {"$ref": "#/components/schemas/Prediction"}
+_EXAMPLE_CHANCE = 0.5
 _EXAMPLE_RUN_ID = "0123456789abcdef0123456789abcdef"
 _EXAMPLE_PREDICTION_ID = "8d3f4a52-6a0e-4c0c-9d3b-0b0f3e1a7c11"
 
@@ -228,7 +229,7 @@ def _operation_paths(run_id: str) -> dict[str, Any]:
 def _prediction_schema(contract: Contract, run_id: str) -> dict[str, Any]:
     target = contract.target
     example: dict[str, Any] = {
-        contract.answer: 0.5 if isinstance(target, BinaryTarget) else _example(target)
+        contract.answer: _EXAMPLE_CHANCE if isinstance(target, BinaryTarget) else _example(target)
     }
     properties = {contract.answer: target.prediction_schema}
     if isinstance(target, MulticlassTarget):
@@ -238,6 +239,10 @@ def _prediction_schema(contract: Contract, run_id: str) -> dict[str, Any]:
             "description": "Probability of each class.",
         }
         example[PROBABILITIES] = dict.fromkeys(target.classes, 1 / len(target.classes))
+    if contract.threshold is not None:
+        about = f"Whether the probability is at least {contract.threshold:g}."
+        properties[DECISION] = {"type": "boolean", "description": about}
+        example[DECISION] = contract.threshold <= _EXAMPLE_CHANCE
     properties |= {
         RUN_ID: {"type": "string", "description": "MLflow run of the model."},
         PREDICTION_ID: {"type": "string", "description": "Permanent id of this prediction."},

@@ -16,9 +16,9 @@ from pydantic import Field, model_validator
 from mlstack.contract.caller_key import CallerKey
 from mlstack.contract.days import DateFormat
 from mlstack.contract.features import FEATURE_KINDS, DateFeature, Feature, Name, Text, Value
-from mlstack.contract.prediction_fields import PROBABILITIES, RESERVED_NAMES
+from mlstack.contract.prediction_fields import DECISION, PROBABILITIES, RESERVED_NAMES
 from mlstack.contract.strict_yaml import FaultAt, StrictModel, YamlFile
-from mlstack.contract.target import TARGET_TAGS, MulticlassTarget, Target
+from mlstack.contract.target import TARGET_TAGS, BinaryTarget, MulticlassTarget, Target
 from mlstack.errors import ContractError, echo
 
 _TAGS = (*FEATURE_KINDS, *TARGET_TAGS)
@@ -108,6 +108,8 @@ class Contract(StrictModel):
     """How its rows are used."""
     target: Target
     """What is predicted."""
+    threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Probability from which an answer's decision is true, if the target is binary."""
     key: CallerKey | None = None
     """The caller's own identifier of a customer."""
     time: RowTime | None = None
@@ -123,8 +125,14 @@ class Contract(StrictModel):
         for place, name in [*places, *((("features", i, "name"), f.name) for i, f in features)]:
             if name in RESERVED_NAMES:
                 raise FaultAt(place, f"{name!r} is a reserved name")
-        if self.answer == PROBABILITIES and isinstance(self.target, MulticlassTarget):
-            raise FaultAt(("answer",), f"{self.answer!r} is another key of a response")
+        taken = PROBABILITIES if isinstance(self.target, MulticlassTarget) else None
+        if self.threshold is not None:
+            if not isinstance(self.target, BinaryTarget):
+                raise FaultAt(("threshold",), "only a binary target has a threshold")
+            taken = DECISION
+        for place, name in places[1:]:
+            if name == taken:
+                raise FaultAt(place, f"{name!r} is another key of a response")
         return self
 
     @model_validator(mode="after")
@@ -212,8 +220,8 @@ class Contract(StrictModel):
     def digest(self) -> str:
         """SHA-256 of everything that affects a model or the validity of a request.
 
-        Descriptions, examples, data locations and the key are left out, and fields that are not
-        set.
+        Descriptions, examples, data locations, key and threshold are left out, and fields that are
+        not set.
         """
         for_people = {"meaning", "unit", "example"}
         document = self.model_dump(
@@ -223,6 +231,7 @@ class Contract(StrictModel):
                 "description": True,
                 "data": True,
                 "key": True,
+                "threshold": True,
                 "target": True,
                 "features": {"__all__": for_people},
             },

@@ -43,8 +43,12 @@ KEY = "key"
 PROBABILITIES = "probabilities"
 """In `MORE`: probabilities of the contract's classes, in order; in an answer, by class."""
 
+DECISION = "decision"
+"""In `MORE` and in an answer: whether the probability reached the contract's threshold."""
+
 MORE_PROBABILITIES = f"{MORE}.{PROBABILITIES}"
-"""Column of tables, and path in MongoDB."""
+MORE_DECISION = f"{MORE}.{DECISION}"
+"""Columns of tables."""
 
 RESERVED_NAMES = frozenset(
     {

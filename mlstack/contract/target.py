@@ -125,7 +125,7 @@ class RegressionTarget(_TargetBase):
     deviations: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         default=(), strict=False, max_length=20
     )
-    """For each, the share of predictions that deviate from the outcome by more is a figure."""
+    """Thresholds; the share of predictions that are off by more than each is a figure."""
 
     @property
     def digest_document(self) -> dict[str, Any]:

@@ -6,13 +6,15 @@ from typing import Any
 import pandas as pd
 
 from mlstack.contract.prediction_fields import (
+    DECISION,
     MORE,
+    MORE_DECISION,
     MORE_PROBABILITIES,
     PREDICTION,
     PROBABILITIES,
     TARGET,
 )
-from mlstack.contract.target import MulticlassTarget, RegressionTarget, Target
+from mlstack.contract.target import BinaryTarget, MulticlassTarget, RegressionTarget, Target
 
 
 def outcome_table(documents: Sequence[Mapping[str, Any]], target: Target) -> pd.DataFrame:
@@ -20,7 +22,8 @@ def outcome_table(documents: Sequence[Mapping[str, Any]], target: Target) -> pd.
 
     Returns:
         `PREDICTION` and `TARGET`, float64 with NaN while unknown. Classes are texts, None while
-        unknown, and have `MORE_PROBABILITIES`, a tuple or None for each row.
+        unknown, and have `MORE_PROBABILITIES`, a tuple or None for each row. A binary target has
+        `MORE_DECISION`, a bool or None for each row.
     """
     columns = {
         name: outcome_column(
@@ -28,10 +31,13 @@ def outcome_table(documents: Sequence[Mapping[str, Any]], target: Target) -> pd.
         )
         for name in (PREDICTION, TARGET)
     }
+    more = [document.get(MORE) or {} for document in documents]
     if isinstance(target, MulticlassTarget):
-        more = [(document.get(MORE) or {}).get(PROBABILITIES) for document in documents]
-        probabilities = [None if each is None else tuple(each) for each in more]
+        given = [each.get(PROBABILITIES) for each in more]
+        probabilities = [None if each is None else tuple(each) for each in given]
         columns[MORE_PROBABILITIES] = pd.Series(probabilities, dtype=object)
+    elif isinstance(target, BinaryTarget):
+        columns[MORE_DECISION] = pd.Series([each.get(DECISION) for each in more], dtype=object)
     return pd.DataFrame(columns)
 
 

@@ -10,6 +10,7 @@ import requests
 
 from mlstack.contract.prediction_fields import (
     CONTRACT,
+    DECISION,
     MORE,
     PREDICTION,
     PREDICTION_ID,
@@ -29,10 +30,10 @@ _BATCH = 1000
 _TIMEOUT_SECONDS = 5
 _RETRY_SECONDS = 5.0
 
-# The monitor takes features, prediction, probabilities and run, and the id, by which it detects
-# repetitions and finds the outcome.
+# The monitor takes features, prediction, probabilities, decision and run, and the id, by which it
+# detects repetitions and finds the outcome.
 _NOT_MONITORED = {ID, MORE, *RESERVED_NAMES} - {PREDICTION, RUN_ID}
-_MONITORED = {PROBABILITIES}
+_MONITORED = {PROBABILITIES, DECISION}
 _SERVER_ERROR = 500
 
 

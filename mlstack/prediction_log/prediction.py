@@ -11,6 +11,7 @@ from mlstack.contract.customer_schema import Customer
 from mlstack.contract.prediction_fields import (
     CONTRACT,
     CREATED_AT,
+    DECISION,
     KEY,
     MORE,
     PREDICTION,
@@ -71,6 +72,8 @@ class Prediction:
         target, probabilities = self.contract.target, self.scored.probabilities
         if isinstance(target, MulticlassTarget) and probabilities is not None:
             answer[PROBABILITIES] = dict(zip(target.classes, probabilities, strict=True))
+        if (decision := self.decision) is not None:
+            answer[DECISION] = decision
         identity = {RUN_ID: self.run_id, PREDICTION_ID: self.prediction_id}
         return {**answer, **identity, **self._key}
 
@@ -93,11 +96,21 @@ class Prediction:
         more = dict[str, Any]()
         for key in keys.values():
             more[KEY] = key
+        if (decision := self.decision) is not None:
+            more[DECISION] = decision
         if self.scored.probabilities is not None:
             more[PROBABILITIES] = list(self.scored.probabilities)
         if more:
             document[MORE] = more
         return document
+
+    @property
+    def decision(self) -> bool | None:
+        """Whether the probability reaches the contract's threshold; None without one."""
+        threshold, prediction = self.contract.threshold, self.scored.prediction
+        if threshold is None or isinstance(prediction, str):
+            return None
+        return prediction >= threshold
 
     @property
     def _key(self) -> dict[str, Any]:

@@ -58,6 +58,28 @@ class ColumnDrift:
 
 
 @dataclass(frozen=True, slots=True)
+class Decisions:
+    """Numbers of decisions whose outcome is known.
+
+    Args:
+        right_yes: Decided, and the outcome is positive.
+        wrong_yes: Decided, and the outcome is negative.
+        right_no: Not decided, and the outcome is negative.
+        wrong_no: Not decided, and the outcome is positive.
+    """
+
+    right_yes: int
+    wrong_yes: int
+    right_no: int
+    wrong_no: int
+
+    def __str__(self) -> str:
+        right = self.right_yes + self.right_no
+        count = right + self.wrong_yes + self.wrong_no
+        return f"{right:,} of {count:,} ({self.wrong_yes:,} wrong yes, {self.wrong_no:,} wrong no)"
+
+
+@dataclass(frozen=True, slots=True)
 class BinaryQuality:
     """How well probabilities match outcomes; reports store these fields unchanged.
 
@@ -68,6 +90,7 @@ class BinaryQuality:
             either class.
         calibration_error: Expected calibration error; see `figures.calibration_error`.
         coverage: Share of the rows that the metrics are based on.
+        decisions: Decisions by the contract's threshold; None if none was made.
     """
 
     rmse: float
@@ -75,6 +98,7 @@ class BinaryQuality:
     auc: float | None
     calibration_error: float
     coverage: float
+    decisions: Decisions | None = None
 
     def figures(self) -> dict[str, str]:
         """Return the figures as people read them, by title."""
@@ -83,6 +107,7 @@ class BinaryQuality:
             "logloss": f"{self.logloss:.3f}",
             "AUC": "-" if self.auc is None else f"{self.auc:.3f}",
             "calibration error": f"{self.calibration_error:.3f}",
+            **({} if self.decisions is None else {"right decisions": str(self.decisions)}),
         }
 
 

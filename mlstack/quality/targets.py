@@ -1,13 +1,14 @@
 """How predictions of each kind of target are judged: one function for each question."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import isfinite
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mlstack.contract.prediction_fields import MORE_PROBABILITIES, PREDICTION, TARGET
+from mlstack.contract.prediction_fields import MORE_DECISION, MORE_PROBABILITIES, PREDICTION, TARGET
 from mlstack.contract.target import BinaryTarget, MulticlassTarget, RegressionTarget, Target
 from mlstack.quality.figures import estimate_quality, measure_quality
 from mlstack.quality.multiclass import estimate_classes, measure_classes, positions
@@ -15,6 +16,7 @@ from mlstack.quality.regression import measure_numbers
 from mlstack.quality.results import (
     MIN_OUTCOMES,
     BinaryQuality,
+    Decisions,
     Method,
     MulticlassQuality,
     Quality,
@@ -38,13 +40,28 @@ def measure(rows: pd.DataFrame, target: Target) -> Quality | None:
     coverage = len(known) / len(rows)
     match target:
         case BinaryTarget():
-            return measure_quality(rows[TARGET].to_numpy("float64"), rows[PREDICTION].to_numpy())
+            quality = measure_quality(rows[TARGET].to_numpy("float64"), rows[PREDICTION].to_numpy())
+            return quality and replace(quality, decisions=_decisions(known))
         case RegressionTarget():
             outcomes, predicted = known[TARGET].to_numpy(), known[PREDICTION].to_numpy()
             return measure_numbers(outcomes, predicted, target.deviations, coverage)
         case MulticlassTarget():
             outcomes = positions(known[TARGET].tolist(), target.classes)
             return measure_classes(outcomes, probabilities(known), coverage)
+
+
+def _decisions(known: pd.DataFrame) -> Decisions | None:
+    """Count right and wrong decisions among rows whose outcome is known."""
+    if MORE_DECISION not in known or not (made := known[MORE_DECISION].notna()).any():
+        return None
+    decided = known.loc[made, MORE_DECISION].astype(bool)
+    positive = known.loc[made, TARGET] == 1
+    return Decisions(
+        right_yes=int((decided & positive).sum()),
+        wrong_yes=int((decided & ~positive).sum()),
+        right_no=int((~decided & ~positive).sum()),
+        wrong_no=int((~decided & positive).sum()),
+    )
 
 
 def estimate(predictions: pd.DataFrame, rows: int, target: Target) -> Quality | None:

@@ -177,6 +177,18 @@ class Metrics:
                 ("over",),
                 {(f"{limit:.15g}",): share for limit, share in quality.deviations},
             )
+        if isinstance(quality, BinaryQuality) and (made := quality.decisions) is not None:
+            yield self._family(
+                f"{prefix}:decisions",
+                f"Decisions by the contract's threshold; {about}.",
+                ("decision", "outcome"),
+                {
+                    ("yes", "positive"): made.right_yes,
+                    ("yes", "negative"): made.wrong_yes,
+                    ("no", "negative"): made.right_no,
+                    ("no", "positive"): made.wrong_no,
+                },
+            )
         if isinstance(quality, MulticlassQuality) and quality.confusion:
             yield from self._confusion(prefix, about, quality)
 

@@ -14,6 +14,8 @@ import pandas as pd
 
 from mlstack.contract import Contract
 from mlstack.contract.prediction_fields import (
+    DECISION,
+    MORE_DECISION,
     MORE_PROBABILITIES,
     PREDICTION,
     PREDICTION_ID,
@@ -207,8 +209,8 @@ class Monitor:
 
 
 def _more(record: Mapping[Any, Any]) -> dict[str, Any]:
-    probabilities = record.get(MORE_PROBABILITIES)
-    return {} if probabilities is None else {PROBABILITIES: probabilities}
+    fields = {PROBABILITIES: record.get(MORE_PROBABILITIES), DECISION: record.get(MORE_DECISION)}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _rows(found: pd.DataFrame, contract: Contract) -> list[Row]:

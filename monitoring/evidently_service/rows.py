@@ -12,6 +12,7 @@ from mlstack.contract.customer_schema import (
     customer_schema,
 )
 from mlstack.contract.prediction_fields import (
+    DECISION,
     MORE,
     PREDICTION,
     PREDICTION_ID,
@@ -135,7 +136,12 @@ def _stored_schema(target: Target) -> dict[str, Any]:
 
 def _more_schema(target: Target) -> dict[str, Any]:
     if not isinstance(target, MulticlassTarget):
-        return {"type": ["object", "null"], "maxProperties": 0}
+        decision = {DECISION: {"type": "boolean"}} if isinstance(target, BinaryTarget) else {}
+        return {
+            "type": ["object", "null"],
+            "properties": decision,
+            "additionalProperties": False,
+        }
     count = len(target.classes)
     probability = {"type": "number", "minimum": 0, "maximum": 1}
     each = {"type": "array", "items": probability, "minItems": count, "maxItems": count}
@@ -146,10 +152,20 @@ def _rules(target: Target) -> dict[str, FieldRule]:
     return {
         PREDICTION: FieldRule(_wanted_prediction(target), lambda _: "out_of_range"),
         TARGET: FieldRule(_wanted_outcome(target), lambda _: "out_of_range"),
-        MORE: FieldRule(f"{PROBABILITIES} of all classes", lambda _: "out_of_range"),
+        MORE: FieldRule(_wanted_more(target), lambda _: "out_of_range"),
         PREDICTION_ID: FieldRule("a prediction_id that was answered", lambda _: "wrong_format"),
         RUN_ID: FieldRule("the id of an MLflow run", lambda _: "wrong_format"),
     }
+
+
+def _wanted_more(target: Target) -> str:
+    match target:
+        case BinaryTarget():
+            return f"an object with {DECISION}, true or false"
+        case RegressionTarget():
+            return "an object without fields"
+        case MulticlassTarget():
+            return f"{PROBABILITIES} of all classes"
 
 
 def _wanted_prediction(target: Target) -> str:

@@ -65,6 +65,7 @@ const showPrediction = {
 
 function showAnswer(answer) {
   showPrediction[form.dataset.target](answer[form.dataset.answer], answer.probabilities);
+  if ("decision" in answer) byId("decision").textContent = answer.decision ? "yes" : "no";
   byId("prediction-id").textContent = answer.prediction_id;
   byId("run-id").textContent = answer.model_run_id;
   byId("answer").hidden = false;

@@ -1,16 +1,18 @@
 """Each kind of target is answered, described, stored and told to the monitoring service."""
 
+from copy import copy
 from typing import Any
 
 import jsonschema_rs
 import pytest
 from flask.testing import FlaskClient
 
+from mlstack.contract import Contract
 from mlstack.deployment.predictor import Predictor
 from mlstack.prediction_log.monitor_sink import monitored_row
 from monitoring.evidently_service.rows import RowReader
 from tests.support.api import MemoryLog, ServedModel, application
-from tests.support.target_kinds import KINDS, trained
+from tests.support.target_kinds import KINDS, contract_text, trained
 
 OUTCOMES: dict[str, tuple[list[Any], list[tuple[Any, str]]]] = {
     "binary": ([True, False], [(1, "wrong_type")]),
@@ -125,3 +127,37 @@ def test_row_of_classes_needs_all_probabilities(more: Any) -> None:
     assert found.refused == 1
     assert found.faults[0].pointer.startswith("/0/_more")
     assert "must be probabilities of all classes" in found.faults[0].detail
+
+
+def _decided(threshold: float) -> Server:
+    server = Server("binary")
+    contract = Contract.parse(contract_text("binary") + f"threshold: {threshold}\n")
+    model = copy(trained("binary").model)
+    model.follow_contract(contract)
+    predictor = Predictor(model, server.log)
+    assert predictor.model.contract.threshold == threshold
+    served = ServedModel(predictor)
+    server.contract = contract
+    server.client = application(served, contract, kept=server.log).test_client()
+    return server
+
+
+@pytest.mark.parametrize(("threshold", "decision"), [(0.001, True), (0.999, False)])
+def test_threshold_adds_the_decision(threshold: float, *, decision: bool) -> None:
+    """It is answered, described, stored, and told to the monitoring service."""
+    server = _decided(threshold)
+    answer = server.predict()
+    assert answer["decision"] is decision
+    document = server.client.get("/openapi.json").json
+    assert document
+    jsonschema_rs.validate(document["components"]["schemas"]["Prediction"], answer)
+    row = monitored_row(server.log.predictions[0].document())
+    assert row["_more"] == {"decision": decision}
+    assert RowReader(server.contract).read([row]).accepted[0].more == {"decision": decision}
+    assert 'id="decision"' in server.client.get("/").text
+
+
+def test_threshold_changes_without_a_training() -> None:
+    """It comes from CONTRACT, not from the model's own copy, and is no part of the digest."""
+    plain, other = trained("binary").contract, _decided(0.25).contract
+    assert plain.digest == other.digest

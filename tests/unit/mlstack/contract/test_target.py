@@ -7,7 +7,7 @@ from mlstack.contract.target import MulticlassTarget, RegressionTarget
 from mlstack.errors import ContractError
 from tests.support.target_kinds import KINDS, contract_of, contract_text
 
-REGRESSION, MULTICLASS = contract_text("regression"), contract_text("multiclass")
+BINARY, REGRESSION, MULTICLASS = map(contract_text, KINDS)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -33,6 +33,9 @@ def test_kind_is_read(kind: str) -> None:
         (MULTICLASS, ", L: lost", "", "no raw value maps to the class 'lost'"),
         (MULTICLASS, "['?']", "[L]", "'L' appears twice"),
         (MULTICLASS, "answer: forecast", "answer: probabilities", "another key of a response"),
+        (MULTICLASS, "answer: forecast", "threshold: 0.5\nanswer: it", "only a binary target"),
+        (BINARY, "answer: forecast", "threshold: 1\nanswer: it", "less than 1"),
+        (BINARY, "answer: forecast", "threshold: 0.5\nanswer: decision", "another key"),
     ],
 )
 def test_mistake_in_a_target_is_refused(text: str, old: str, new: str, reason: str) -> None:

@@ -5,9 +5,20 @@ import pandas as pd
 import pytest
 from sklearn.metrics import log_loss
 
-from mlstack.contract.prediction_fields import MORE_PROBABILITIES, PREDICTION, TARGET
+from mlstack.contract.prediction_fields import (
+    MORE_DECISION,
+    MORE_PROBABILITIES,
+    PREDICTION,
+    TARGET,
+)
 from mlstack.contract.target import MulticlassTarget
-from mlstack.quality.results import MIN_OUTCOMES, MulticlassQuality, RegressionQuality
+from mlstack.quality.results import (
+    MIN_OUTCOMES,
+    BinaryQuality,
+    Decisions,
+    MulticlassQuality,
+    RegressionQuality,
+)
 from mlstack.quality.targets import estimate, measure, quality_at_training
 from tests.support.target_kinds import contract_of
 
@@ -103,3 +114,21 @@ def test_training_metrics_become_quality() -> None:
     assert quality_at_training({"rmse": 2}, NUMBER) is None
     quality = quality_at_training({"logloss": 0.7, "accuracy": 0.6}, LABEL)
     assert quality == MulticlassQuality(0.7, None, 0.6, (), 1)
+
+
+def test_decisions_are_counted_by_outcome() -> None:
+    """Rows without a decision or an outcome are not counted; without any there is no figure."""
+    rows = pd.DataFrame(
+        {
+            PREDICTION: np.tile([0.9, 0.8, 0.1, 0.2, 0.9, 0.5], 100),
+            TARGET: np.tile([1, 0, 0, 1, np.nan, 1], 100),
+            MORE_DECISION: [True, True, False, False, True, None] * 100,
+        }
+    )
+    quality = measure(rows, contract_of("binary").target)
+    assert isinstance(quality, BinaryQuality)
+    assert quality.decisions == Decisions(100, 100, 100, 100)
+    assert "200 of 400 (100 wrong yes, 100 wrong no)" in quality.figures().values()
+    quality = measure(rows.assign(**{MORE_DECISION: None}), contract_of("binary").target)
+    assert isinstance(quality, BinaryQuality)
+    assert quality.decisions is None
