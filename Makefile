@@ -37,6 +37,8 @@ TARGET :=
 NAME :=
 # customer whose predictions `make predictions` lists: the contract's key
 KEY :=
+# file that `make score` writes, CSV or Parquet; its table is DATA
+OUT :=
 # entry that `make quarantine` stores again, or all
 REPLAY :=
 # drift of the contract that `make demo-drift` sends; empty: the first one
@@ -150,6 +152,10 @@ report: $(PACKAGES) ## Create a report on recent predictions now and print its a
 .PHONY: deploy
 deploy: $(PACKAGES) ## Check the model of RUN_ID=... and switch the running servers to it
 	@$(RUN) $(JOB) server.deploy to "$${RUN_ID:-}"
+
+.PHONY: score
+score: $(PACKAGES) ## Score every row of a table with the deployed run (DATA=path OUT=path)
+	@$(RUN) -m operations.scoring.command "$${DATA:-}" "$${OUT:-}"
 
 .PHONY: rollback
 rollback: $(PACKAGES) ## Return to the previous deployment

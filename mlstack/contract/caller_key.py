@@ -6,7 +6,7 @@ from mlstack.contract.features import Name, Text
 from mlstack.contract.schema_validator import FieldRule
 from mlstack.contract.strict_yaml import StrictModel
 
-_LONGEST = 255
+LONGEST_KEY = 255
 
 
 class CallerKey(StrictModel):
@@ -22,13 +22,13 @@ class CallerKey(StrictModel):
         return {
             "type": "string",
             "minLength": 1,
-            "maxLength": _LONGEST,
+            "maxLength": LONGEST_KEY,
             "description": "Your own identifier of the customer: kept and returned, no feature.",
         }
 
     def rule(self) -> FieldRule:
         """Return the rule for wording a key's errors."""
         return FieldRule(
-            f"a text of 1 to {_LONGEST} characters",
+            f"a text of 1 to {LONGEST_KEY} characters",
             lambda value: "wrong_format" if isinstance(value, str) else "wrong_type",
         )

@@ -17,7 +17,7 @@ CONTRACT = "contract"
 """Name and hash of the contract that validated the customer."""
 
 SOURCE = "source"
-"""The server that made the prediction: `api` or `kinesis`."""
+"""What made the prediction: the server `api` or `kinesis`, or `batch` (`make score`)."""
 
 CREATED_AT = "created_at"
 """When the prediction was made."""

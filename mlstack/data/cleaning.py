@@ -27,11 +27,13 @@ from mlstack.data.dates import (
     number_expression,
     time_expression,
 )
-from mlstack.data.numbers import GROUPED_BY_POINTS, GUESS, PLAIN, read_numbers
+from mlstack.data.number_columns import NumberColumns, NumberProof
+from mlstack.data.numbers import GUESS
 from mlstack.data.sql import literal
 from mlstack.data.text_table import TextTable
 from mlstack.data.time_split import TIME
-from mlstack.errors import DataError, DataFault, listing, shortened
+from mlstack.data.used_columns import check_columns, used_columns
+from mlstack.errors import DataError, DataFault, listing
 
 _Mask = NDArray[np.bool_]
 _Value = TypeVar("_Value")
@@ -41,14 +43,12 @@ _Numeric = IntegerFeature | NumberFeature | RegressionTarget
 _NOTHING = ("", "NA", "N/A", "#N/A", "<NA>", "n/a", "NaN", "nan", "NULL", "null", "None")
 _UNKNOWN, _ABSENT, _IGNORED = -1, -2, -3
 """Numbers of targets that are no class."""
-_CERTAIN_DIGITS = 15
-"""All readers of numbers agree up to here; beyond, pandas rounds in its own way."""
 
 
 def unlisted_columns(raw: TextTable | pd.DataFrame, contract: Contract) -> list[str]:
     """List the columns that the contract neither uses nor drops."""
     key = [contract.key.raw] if contract.key and contract.key.raw else []
-    named = [*_used_columns(contract), *contract.clean_up.drop_columns, *key]
+    named = [*used_columns(contract), *contract.clean_up.drop_columns, *key]
     known = set(map(canonical, named))
     return [column for column in raw.columns if canonical(column) not in known]
 
@@ -72,34 +72,43 @@ def clean(
         DataError: has every error in the table.
     """
     table = raw if isinstance(raw, TextTable) else TextTable.of_frame(raw)
-    return _Cleaning(table, contract, say or (lambda _: None)).rows()
+    return Cleaning(table, contract, say or (lambda _: None)).rows()
 
 
-class _Cleaning:
+class Cleaning:
     """One clean-up; collects the faults."""
 
-    def __init__(self, table: TextTable, contract: Contract, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        table: TextTable,
+        contract: Contract,
+        say: Callable[[str], None] = lambda _: None,
+        proof: NumberProof | None = None,
+    ) -> None:
         self._table = table
         self._say = say
         self._contract = contract
         self._faults: list[DataFault] = []
+        self._bad: list[tuple[_Mask, str, str]] = []
         self._missing = {"", *map(canonical, contract.clean_up.missing_values)}
         self._kept: _Mask = np.ones(len(table), np.bool_)
-        self._plain_numbers: list[_Numeric] = []
-        self._has_decimal_comma = False
+        self._numbers = NumberColumns(table, self._missing, proof)
 
     def rows(self) -> pd.DataFrame:
+        """Return the clean rows; raise DataError with every fault."""
         table, contract = self._table, self._contract
-        _check_columns(table, contract)
+        check_columns(table, used_columns(contract))
         if len(table) == 0:
             raise DataError(DataFault("the table has no rows"))
-        self._leave_out_void_rows()
+        self._kept &= ~self._void_rows(used_columns(contract))
+        if not self._kept.any():
+            raise DataError(DataFault("no row is left after the clean-up"))
         target = contract.target
         if isinstance(target, RegressionTarget):
             outcomes = self._numeric_target(target)
         else:
             outcomes = self._class_target(target)
-        columns = {feature.name: self._feature(feature) for feature in contract.features}
+        columns = self._features()
         times = self._times(contract.time) if contract.time else None
         self._check_points()
         if self._faults:
@@ -108,7 +117,13 @@ class _Cleaning:
         columns[target.name] = outcomes
         if times is not None:
             columns[TIME] = times
-        index = table.index[self._kept]
+        return self._frame(columns)
+
+    def _features(self) -> dict[str, NDArray[Any]]:
+        return {feature.name: self._feature(feature) for feature in self._contract.features}
+
+    def _frame(self, columns: Mapping[str, NDArray[Any]]) -> pd.DataFrame:
+        index = self._table.index[self._kept]
         return pd.DataFrame(
             {
                 # Of their own accord, pandas would turn objects into another type of text.
@@ -117,15 +132,14 @@ class _Cleaning:
             }
         )
 
-    def _leave_out_void_rows(self) -> None:
+    def _void_rows(self, columns: Sequence[str]) -> _Mask:
         void = {canonical(value) for value in self._contract.clean_up.void_row_values}
         if not void:
-            return
-        cells = (self._table.cell(canonical(raw)) for raw in _used_columns(self._contract))
+            return np.zeros(len(self._table), np.bool_)
+        cells = (self._table.cell(canonical(raw)) for raw in columns)
         among = ", ".join(map(literal, sorted(void)))
-        self._kept &= ~self._table.select(" OR ".join(f"{cell} IN ({among})" for cell in cells))
-        if not self._kept.any():
-            raise DataError(DataFault("no row is left after the clean-up"))
+        found: _Mask = self._table.select(" OR ".join(f"{cell} IN ({among})" for cell in cells))
+        return found
 
     def _class_target(self, target: ClassTarget) -> NDArray[Any]:
         """Return the class of each row; leave out rows without one."""
@@ -154,7 +168,7 @@ class _Cleaning:
         nothing = [*({*self._missing, *_NOTHING})]
         self._leave_out(self._codes(canonical(target.raw), nothing) >= 0, "without a target")
         self._check_targets()
-        values, _, faults = self._read_numbers(target)
+        values, _, faults = self._numbers.read(canonical(target.raw), self._kept)
         self._check_numbers(target, values, self._kept, faults)
         return values
 
@@ -240,7 +254,7 @@ class _Cleaning:
 
     def _number(self, feature: IntegerFeature | NumberFeature) -> NDArray[Any]:
         raw = canonical(feature.raw)
-        values, lacking, faults = self._read_numbers(feature)
+        values, lacking, faults = self._numbers.read(raw, self._kept)
         self._check_missing(feature, lacking)
         given = self._check_numbers(feature, values, self._kept & ~lacking, faults)
         if isinstance(feature, IntegerFeature):
@@ -267,60 +281,10 @@ class _Cleaning:
         self._note(outside, raw, f"is out of range: {low} to {high}")
         return given
 
-    def _read_numbers(
-        self, feature: _Numeric
-    ) -> tuple[NDArray[np.float64], _Mask, dict[str, _Mask]]:
-        """Return the numbers of a column, which rows lack one, and the bad rows by reason."""
-        raw = canonical(feature.raw)
-        cell = self._table.cell(raw)
-        if raw in self._table.numbers:
-            lacking = self._table.select(f"{cell} = ''")
-            values = self._table.select(f"CASE WHEN {cell} = '' THEN 'NaN' ELSE {cell} END::DOUBLE")
-            return values, lacking, {}
-        plain = f"length({cell}) <= {_CERTAIN_DIGITS} AND regexp_full_match({cell}, '{PLAIN}')"
-        values = self._table.select(f"CASE WHEN {plain} THEN {cell}::DOUBLE ELSE 'NaN'::DOUBLE END")
-        lacking = np.zeros(len(values), np.bool_)
-        if np.isnan(values).any():
-            rest, texts = self._table.find(f"NOT ({plain})", cell)
-            lacking[rest] = pd.Series(texts, dtype=object).isin(self._missing)
-        open_rows = self._kept & np.isnan(values) & ~lacking
-        # A whole column of pandas has no negative zero among whole numbers.
-        if not open_rows.any() and not (np.signbit(values) & (values == 0)).any():
-            self._plain_numbers.append(feature)
-            return values, lacking, {}
-        rows = np.flatnonzero(self._kept & ~lacking)
-        codes, distinct = pd.factorize(self._table.select(cell)[rows])
-        gaps = bool((self._kept & lacking).any())
-        numbers = read_numbers([str(text) for text in distinct], gaps=gaps)
-        if numbers.decimal_comma:
-            self._has_decimal_comma = True
-        else:
-            self._plain_numbers.append(feature)
-        values = np.full(len(values), np.nan)
-        values[rows] = numbers.values[codes]
-        faults = {}
-        for reason, mask in numbers.faults.items():
-            faults[reason] = np.zeros(len(values), np.bool_)
-            faults[reason][rows] = mask[codes]
-        return values, lacking, faults
-
     def _check_points(self) -> None:
         """Refuse points that may separate thousands, in a file whose decimals have a comma."""
-        if not (self._has_decimal_comma or self._table.delimiter == ";"):
-            return
-        suspects, proven = {}, False
-        for feature in self._plain_numbers:
-            cell = self._table.cell(canonical(feature.raw))
-            grouped = f"regexp_full_match({cell}, '{GROUPED_BY_POINTS}')"
-            suspect = self._kept & self._table.select(grouped)
-            decimal = self._table.select(f"contains({cell}, '.') AND NOT {grouped}") & self._kept
-            proven = proven or bool(decimal.any())
-            if suspect.any() and not decimal.any():
-                suspects[feature.raw] = suspect
-        if proven and not self._has_decimal_comma:
-            return
-        for raw, suspect in suspects.items():
-            self._note(suspect, canonical(raw), GUESS)
+        for column, suspect in self._numbers.ambiguous(self._kept).items():
+            self._note(suspect, column, GUESS)
 
     def _codes(self, column: str, texts: Sequence[str]) -> NDArray[np.int64]:
         """Return the position of each row's text among some distinct ones; -1 if it is another."""
@@ -342,6 +306,7 @@ class _Cleaning:
     def _note(self, bad: _Mask, column: str, reason: str) -> None:
         if not bad.any():
             return
+        self._bad.append((bad, column, reason))
         fault = self._table.fault(reason, column, bad)
         if any(text in _NOTHING for _, text in fault.rows) and reason != "is missing":
             remedy = "; if it means 'missing', list it in the contract under missing_values"
@@ -360,49 +325,3 @@ def _check_variety(target: Target, outcomes: NDArray[Any]) -> None:
         if not (outcomes == value).any():
             label = " or ".join(map(repr, texts))
             raise DataError(DataFault(f"no row is {label}", column=target.raw))
-
-
-def _used_columns(contract: Contract) -> list[str]:
-    time = [contract.time.raw] if contract.time else []
-    features = (feature.raw for feature in contract.features)
-    return list(dict.fromkeys([contract.target.raw, *features, *time]))
-
-
-def _check_columns(table: TextTable, contract: Contract) -> None:
-    used = _used_columns(contract)
-    absent = [column for column in used if canonical(column) not in table.columns]
-    if not absent:
-        return
-    nested = [column for column in absent if canonical(column) in table.unusable]
-    if nested:
-        raise DataError(*(_nested(column, table.unusable[canonical(column)]) for column in nested))
-    if len(absent) == len(used):
-        hint = (
-            "; are its cells divided by something other than a comma, semicolon, tab or bar?"
-            if len(table.columns) == 1
-            else ": the header must be the first line"
-        )
-        names = listing([repr(name) for name in table.columns])
-        reason = f"no column of the contract is in the table, whose header names {names}{hint}"
-        raise DataError(DataFault(reason))
-    alike = {_loosely(column): column for column in table.columns}
-    raise DataError(
-        *(
-            DataFault(f"is not in the table{_suggest(column, alike)}", column=column)
-            for column in absent
-        )
-    )
-
-
-def _nested(column: str, kind: str) -> DataFault:
-    reason = f"has the type {shortened(kind)}, not one plain value a row: write it as plain columns"
-    return DataFault(reason, column=column)
-
-
-def _suggest(column: str, alike: Mapping[str, str]) -> str:
-    found = alike.get(_loosely(column))
-    return f", but {found!r} is: rename one of them" if found else ""
-
-
-def _loosely(name: str) -> str:
-    return "".join(filter(str.isalnum, canonical(name).casefold()))

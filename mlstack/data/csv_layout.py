@@ -38,19 +38,31 @@ class CsvLayout:
     """Line of the file on which each row begins."""
     body: bytes
     """The rows' text."""
+    rows: int
+    """Number of rows after the header, blank ones too."""
     longest: int
     """Length of the longest row."""
     even: bool
     """Whether every row has a cell for each column, and no cell holds a line break."""
 
 
-def find_layout(text: bytes) -> CsvLayout:
-    """Find how a text is written.
+class NoRows(DataError):
+    """A table has a header but no rows."""
 
-    Raises DataError if it is no table, or can be read in more than one way.
+    def __init__(self) -> None:
+        super().__init__(DataFault("the table has a header but no rows"))
+
+
+def find_layout(text: bytes, lines_before: int = 0) -> CsvLayout:
+    """Find how a text is written; `lines_before` it is what messages and `lines` count from.
+
+    Raises:
+        UnclosedField: a quoted field does not close.
+        NoRows: there are none.
+        DataError: it is no table, or can be read in more than one way.
     """
     first, sep = _first_line(text)
-    rows = _split(text, first, sep)
+    rows = _split(text, first, sep, lines_before)
     blank = _blank_rows(rows)
     # Only blank rows and the line `sep=` are above the header.
     above = int(np.flatnonzero(~blank)[0])
@@ -65,7 +77,7 @@ def find_layout(text: bytes) -> CsvLayout:
             int(rows.lines(rows.rows_at(np.array([opens])))[0]),
             text[opens : opens + _SHOWN].decode(errors="replace"),
         )
-        for opens, closes in rows.swallowed_rows()
+        for opens, closes in rows.swallowed_rows(above)
     ]
     if swallowed:
         reason = (
@@ -77,7 +89,7 @@ def find_layout(text: bytes) -> CsvLayout:
     _check_header(header)
     used = np.arange(above + 1, len(rows))[~blank[above + 1 :]]
     if not len(used):
-        raise DataError(DataFault("the table has a header but no rows"))
+        raise NoRows
     _check_cells(rows, above, used, header)
     longest = int((rows.ends - rows.starts)[used].max())
     if longest > _LONGEST_ROW:
@@ -90,6 +102,7 @@ def find_layout(text: bytes) -> CsvLayout:
         numbers=used - above,
         lines=rows.lines(used),
         body=_body(rows, used),
+        rows=len(rows) - above - 1,
         longest=longest,
         even=bool((rows.cells[used] == len(header)).all()) and not rows.breaks_inside,
     )
@@ -110,23 +123,23 @@ def _lines(text: bytes) -> Iterator[bytes]:
     return (line for line in found if canonical(line.decode()))
 
 
-def _split(text: bytes, first: bytes, sep: str) -> CsvRows:
+def _split(text: bytes, first: bytes, sep: str, lines_before: int) -> CsvRows:
     if sep:
-        return CsvRows(text, sep)
+        return CsvRows(text, sep, lines_before)
     outside = re.sub(rb'"[^"]*("|$)', b"", first)
     counts = Counter({d: outside.count(d.encode()) for d in _DELIMITERS})
     found = [delimiter for delimiter, count in counts.most_common() if count]
     if not found:
         _check_title(text, first)
-        return CsvRows(text, ",")
+        return CsvRows(text, ",", lines_before)
     if len(found) == 1:
-        return CsvRows(text, found[0])
-    tried = {delimiter: _try(text, delimiter) for delimiter in found}
+        return CsvRows(text, found[0], lines_before)
+    tried = {delimiter: _try(text, delimiter, lines_before) for delimiter in found}
     even = [rows for rows in tried.values() if rows is not None and _is_even(rows)]
     if len(even) == 1:
         return even[0]
     if not even:
-        return CsvRows(text, found[0])
+        return CsvRows(text, found[0], lines_before)
     names = " or ".join(_NAMES[rows.delimiter] for rows in even)
     reason = (
         f"header and rows can be divided at {names}: say which, with a line above the header: "
@@ -135,9 +148,9 @@ def _split(text: bytes, first: bytes, sep: str) -> CsvRows:
     raise DataError(DataFault(reason))
 
 
-def _try(text: bytes, delimiter: str) -> CsvRows | None:
+def _try(text: bytes, delimiter: str, lines_before: int) -> CsvRows | None:
     try:
-        return CsvRows(text, delimiter)
+        return CsvRows(text, delimiter, lines_before)
     except DataError:
         return None
 

@@ -19,14 +19,27 @@ _SHOWN = 40
 Positions = NDArray[np.int64]
 
 
+class UnclosedField(DataError):
+    """A quoted field, which opens at a position of the text, does not close in it."""
+
+    def __init__(self, opens: int, fault: DataFault) -> None:
+        self.opens = opens
+        super().__init__(fault)
+
+
 class CsvRows:
     """The rows of a text whose lines end with a line feed.
 
-    Raises DataError if a quoted field does not close, or does not close at its end.
+    `lines_before` is the number of lines before the text, for messages.
+
+    Raises:
+        UnclosedField: a quoted field does not close.
+        DataError: one does not close at its end.
     """
 
-    def __init__(self, text: bytes, delimiter: str) -> None:
+    def __init__(self, text: bytes, delimiter: str, lines_before: int = 0) -> None:
         self.text = text
+        self._before = lines_before
         self.delimiter = delimiter
         self._data = np.frombuffer(text, np.uint8)
         self._edges = self._find_quoted()
@@ -62,28 +75,27 @@ class CsvRows:
 
     def lines(self, rows: Positions) -> Positions:
         """Return the lines of the text, counted from 1, on which rows begin."""
-        if not self.breaks_inside:
-            return rows + 1
-        return np.searchsorted(self._breaks, self.starts[rows]) + 1
+        lines = np.searchsorted(self._breaks, self.starts[rows]) if self.breaks_inside else rows
+        return lines + (1 + self._before)
 
     @cached_property
     def breaks_inside(self) -> bool:
         """Whether a quoted field holds a line break."""
         return len(self._breaks) > len(self.ends)
 
-    def swallowed_rows(self) -> Iterator[tuple[int, int]]:
+    def swallowed_rows(self, header: int) -> Iterator[tuple[int, int]]:
         """List the quoted fields that may have swallowed rows, as positions of their quotes.
 
-        Such a field holds a line break and as many delimiters as a row: two stray quotes in
-        different rows make one.
+        Such a field holds a line break and as many delimiters as the row of the header: two stray
+        quotes in different rows make one.
         """
         if not self.breaks_inside:
             return
         fields = np.searchsorted(self._edges, self._breaks)
-        header = int(self.cells[0])
+        delimiters = max(int(self.cells[header]) - 1, 1)
         for field in np.unique(fields[fields % 2 == 1] // 2):
             opens, closes = (int(at) for at in self._edges[2 * field : 2 * field + 2])
-            if self.text.count(self.delimiter.encode(), opens, closes) >= max(header - 1, 1):
+            if self.text.count(self.delimiter.encode(), opens, closes) >= delimiters:
                 yield opens, closes
 
     @cached_property
@@ -152,7 +164,7 @@ class CsvRows:
             while number + 1 < len(at) and at[number + 1] == at[number] + 1:
                 number += 2
             if number >= len(at):
-                raise DataError(self._never_closes(at[opens]))
+                raise UnclosedField(at[opens], self._never_closes(at[opens]))
             if not may_close[number]:
                 raise DataError(self._closes_wrongly(at[opens], at[number]))
             edges += [at[opens], at[number]]
@@ -174,7 +186,7 @@ class CsvRows:
         )
 
     def _line(self, position: int) -> int:
-        return self.text.count(b"\n", 0, position) + 1
+        return self.text.count(b"\n", 0, position) + 1 + self._before
 
     def _shown(self, position: int) -> str:
         return repr(self.text[position : position + _SHOWN].decode(errors="replace"))

@@ -8,12 +8,9 @@ import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from mlstack.command_line import run
 from mlstack.contract import (
-    BooleanFeature,
-    CategoryFeature,
     ChoiceFeature,
     Contract,
     DateFeature,
@@ -82,22 +79,10 @@ def sample_customers(contract: Contract) -> list[Customer]:
 
 
 def _clean_customers(contract: Contract, sample: Path) -> list[Customer]:
+    from mlstack.data.customer_table import table_customers  # noqa: PLC0415 - as below
     from mlstack.data.dataset import clean, read_raw  # noqa: PLC0415 - needs pandas, see above
 
-    rows = clean(read_raw(sample), contract)
-    features = rows[list(contract.feature_names)].astype(object)
-    return [
-        {f.name: _from_table(f, row[f.name]) for f in contract.features}
-        for row in features.where(features.notna(), None).to_dict("records")
-    ]
-
-
-def _from_table(feature: Feature, value: Any) -> Value | None:
-    """Convert a table's value to that of a customer."""
-    if value is None or isinstance(feature, NumberFeature | CategoryFeature | DateFeature):
-        return value  # type: ignore[no-any-return]  # the type that `clean` has given it
-    # pandas converts integers to floats in columns with missing values.
-    return bool(value) if isinstance(feature, BooleanFeature) else int(value)
+    return table_customers(clean(read_raw(sample), contract), contract)
 
 
 def main() -> None:

@@ -1,11 +1,20 @@
-"""Convert customers to a table: one column per feature, in the contract's order."""
+"""Convert customers to a table, one column per feature in the contract's order, and back."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from mlstack.contract import CategoryFeature, Contract, DateFeature, NumberFeature
+from mlstack.contract import (
+    BooleanFeature,
+    CategoryFeature,
+    Contract,
+    DateFeature,
+    Feature,
+    NumberFeature,
+    Value,
+)
+from mlstack.contract.customer_schema import Customer
 
 
 def customer_table(
@@ -37,3 +46,21 @@ def customer_table(
         whole = not isinstance(feature, NumberFeature) and bool(numbers.notna().all())
         columns[feature.name] = numbers.astype("int64") if whole else numbers
     return pd.DataFrame(columns, index=given.index)
+
+
+def table_customers(rows: pd.DataFrame, contract: Contract) -> list[Customer]:
+    """Convert rows, as `customer_table` and `dataset.clean` return them, to customers."""
+    names = contract.feature_names
+    columns = [_values(feature, rows[feature.name]) for feature in contract.features]
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _values(feature: Feature, column: pd.Series) -> list[Value | None]:
+    values: list[Any] = column.tolist()
+    if isinstance(feature, CategoryFeature | DateFeature):
+        return values
+    if isinstance(feature, NumberFeature):
+        return [None if value != value else value for value in values]  # noqa: PLR0124 - NaN
+    # pandas converts integers to floats in columns with missing values.
+    kind = bool if isinstance(feature, BooleanFeature) else int
+    return [None if value != value else kind(value) for value in values]  # noqa: PLR0124 - NaN

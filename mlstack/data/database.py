@@ -17,7 +17,10 @@ _CONFIG: dict[str, Any] = {
 
 def connect() -> duckdb.DuckDBPyConnection:
     """Open an empty database in memory."""
-    return duckdb.connect(":memory:", config=_CONFIG)
+    database = duckdb.connect(":memory:", config=_CONFIG)
+    # Times with a zone are written in the zone of this setting.
+    database.execute("SET TimeZone = 'UTC'")
+    return database
 
 
 @contextmanager

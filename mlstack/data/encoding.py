@@ -45,10 +45,8 @@ def table_text(content: bytes) -> bytes:
 
     Raises DataError if it is something else.
     """
-    for form, reason in _OTHER_FORMATS:
-        if re.match(form, content[:_PROBE]):
-            raise DataError(DataFault(f"the file {reason}"))
-    text = _decode(content)
+    encoding, start = text_encoding(content)
+    text = _decode(content[start:], encoding)
     if b"\r" in text:
         text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     if not text or text.isspace():
@@ -56,15 +54,23 @@ def table_text(content: bytes) -> bytes:
     return text
 
 
-def _decode(content: bytes) -> bytes:
-    """Return the text in UTF-8 without a byte order mark."""
-    encoding = "utf-8"
+def text_encoding(content: bytes) -> tuple[str, int]:
+    """Return the encoding of a content, or of its beginning, and where the text begins.
+
+    Raises DataError if it is something else than a text.
+    """
+    for form, reason in _OTHER_FORMATS:
+        if re.match(form, content[:_PROBE]):
+            raise DataError(DataFault(f"the file {reason}"))
     for mark, name in _MARKS:
         if content.startswith(mark):
-            content, encoding = content[len(mark) :], name
-            break
-    else:
-        _check_wide(content)
+            return name, len(mark)
+    _check_wide(content)
+    return "utf-8", 0
+
+
+def _decode(content: bytes, encoding: str) -> bytes:
+    """Return the text in UTF-8."""
     if encoding == "utf-8" and content.isascii():
         return content
     try:

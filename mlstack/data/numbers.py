@@ -27,28 +27,62 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
+class Notation:
+    """What the texts of a column prove about how it writes numbers.
+
+    Args:
+        point: A text is a number only if a point separates the decimals.
+        comma: A text is one only if a comma does.
+        differ: A text is another number in each of the two.
+    """
+
+    point: bool = False
+    comma: bool = False
+    differ: bool = False
+
+    def __or__(self, other: "Notation") -> "Notation":
+        """Return what the texts of both prove together."""
+        return Notation(
+            self.point or other.point, self.comma or other.comma, self.differ or other.differ
+        )
+
+    @property
+    def decimal_comma(self) -> bool:
+        """Whether a comma separates the decimals."""
+        return self.comma and not self.point
+
+
+@dataclass(frozen=True, slots=True)
 class Numbers:
     """Distinct texts as numbers; a text with a fault is NaN.
 
     Args:
         values: The numbers.
         faults: For each reason, which texts have it.
-        decimal_comma: Whether the texts prove that a comma separates the decimals.
+        notation: What the texts prove.
     """
 
     values: NDArray[np.float64]
     faults: dict[str, Mask] = field(default_factory=dict)
-    decimal_comma: bool = False
+    notation: Notation = Notation()
+
+    @property
+    def decimal_comma(self) -> bool:
+        """Whether the texts prove that a comma separates the decimals."""
+        return self.notation.decimal_comma
 
 
-def read_numbers(texts: Sequence[str], *, gaps: bool = False) -> Numbers:
+def read_numbers(
+    texts: Sequence[str], *, gaps: bool = False, notation: Notation | None = None
+) -> Numbers:
     """Read the distinct texts of one column; `gaps` says whether it also has missing values.
 
     A decimal comma and groups of thousands are understood if only one reading fits all texts.
+    `notation` is what the whole column proves, if these are the texts of a part of it.
     """
     # pandas reads whole numbers beyond 2^53 in another way if the column has gaps.
     values = _parse([*texts, *[np.nan] * gaps])[: len(texts)]
-    if np.isfinite(values).all():
+    if np.isfinite(values).all() and not (notation and notation.decimal_comma):
         return Numbers(values)
     signed = [text.replace(_MINUS, "-", 1) for text in texts]
     finite = np.isfinite(values)
@@ -61,16 +95,17 @@ def read_numbers(texts: Sequence[str], *, gaps: bool = False) -> Numbers:
     no_point, no_comma = np.isnan(points), np.isnan(commas)
     only_point, only_comma = no_comma & ~no_point, no_point & ~no_comma
     differ = ~no_point & ~no_comma & (points != commas)
+    if notation is None:
+        notation = Notation(bool(only_point.any()), bool(only_comma.any()), bool(differ.any()))
     faults = {"is not a number": no_point & no_comma}
-    if only_point.any() and only_comma.any():
+    if notation.point and notation.comma:
         faults["has a decimal comma, but other rows have a decimal point: use one of them"] = (
             only_comma
         )
-    elif not only_point.any() and not only_comma.any() and differ.any():
+    elif not notation.point and not notation.comma and notation.differ:
         faults[GUESS] = differ
-    decimal_comma = bool(only_comma.any()) and not only_point.any()
-    read = commas if decimal_comma else points
-    return Numbers(read, {r: mask for r, mask in faults.items() if mask.any()}, decimal_comma)
+    read = commas if notation.decimal_comma else points
+    return Numbers(read, {r: mask for r, mask in faults.items() if mask.any()}, notation)
 
 
 def _parse(texts: Sequence[str | float | None]) -> NDArray[np.float64]:

@@ -80,10 +80,9 @@ class ParquetFile:
     """
 
     def __init__(self, database: duckdb.DuckDBPyConnection, name: str, location: str) -> None:
-        self.name = name
+        self.name, self._database = name, database
         self._rows = f"read_parquet({literal(location)}, hive_partitioning=false)"
-        # Times with a zone are written in the zone of this setting.
-        database.execute("SET TimeZone = 'UTC'")
+        self._numbered = self._rows.replace(", hive", ", file_row_number=true, hive")
         try:
             found = database.execute(f"DESCRIBE SELECT * FROM {self._rows}").fetchall()
         except duckdb.Error as error:
@@ -98,12 +97,23 @@ class ParquetFile:
                 text = "" if value == _NULL_PARTITION else unquote(value)
                 self._add(canonical(column), "VARCHAR", literal(text))
 
-    def query(self, names: Sequence[str]) -> str:
-        """Return the SQL that selects columns as texts, without nulls."""
+    def query(self, names: Sequence[str], rows: range | None = None) -> str:
+        """Return the SQL that selects columns as texts, without nulls; `rows` count from 0."""
         texts = ", ".join(
             f"coalesce({self._texts[name]}, '') AS c{i}" for i, name in enumerate(names)
         )
-        return f"SELECT {texts} FROM {self._rows}"
+        if rows is None:
+            return f"SELECT {texts} FROM {self._rows}"
+        window = f"file_row_number >= {rows.start} AND file_row_number < {rows.stop}"
+        return f"SELECT {texts} FROM {self._numbered} WHERE {window}"
+
+    def count(self) -> int:
+        """Return the number of rows; raise DataError if the file is damaged."""
+        try:
+            [(count,)] = self._database.execute(f"SELECT count(*) FROM {self._rows}").fetchall()
+        except duckdb.Error as error:
+            raise damaged(self.name, error) from error
+        return int(count)
 
     def _add(self, name: str, kind: str, cell: str) -> None:
         if name in self.types:
@@ -142,14 +152,17 @@ def columns_of(files: Sequence[ParquetFile]) -> ParquetColumns:
 
 
 def load(
-    database: duckdb.DuckDBPyConnection, files: Sequence[ParquetFile], names: Sequence[str]
+    database: duckdb.DuckDBPyConnection,
+    files: Sequence[ParquetFile],
+    names: Sequence[str],
+    rows: range | None = None,
 ) -> None:
     """Fill the table `cells` with the rows of files; raise DataError if one is damaged."""
     cells = ", ".join(f"c{i} VARCHAR" for i, _ in enumerate(names))
-    database.execute(f"CREATE TABLE cells ({cells})")
+    database.execute(f"CREATE OR REPLACE TABLE cells ({cells})")
     for file in files:
         try:
-            database.execute(f"INSERT INTO cells {file.query(names)}")
+            database.execute(f"INSERT INTO cells {file.query(names, rows)}")
         except duckdb.Error as error:
             raise damaged(file.name, error) from error
 

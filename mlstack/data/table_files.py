@@ -15,7 +15,7 @@ from mlstack.errors import DataError, DataFault
 
 GZIP = b"\x1f\x8b"
 PARQUET_SUFFIX = ".parquet"
-_PARQUET = b"PAR1"
+PARQUET = b"PAR1"
 _TAR, _TAR_AT = b"ustar", 257
 _LARGEST = 2 * 1024**3
 _HARMLESS = 64 * 1024**2
@@ -23,6 +23,13 @@ _MOST_REPETITIVE = 500
 """Tables shrink to a tenth or a fiftieth; a gzip bomb shrinks to a thousandth."""
 _PIECE = 1024 * 1024
 _READABLE_BY_OWNER = 0o600
+
+
+class NoParquetFiles(DataError):
+    """A folder is no table."""
+
+    def __init__(self) -> None:
+        super().__init__(DataFault("the folder has no Parquet files (*.parquet)"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +52,7 @@ def table_format(content: bytes) -> TableFormat:
     """Recognise the format of a content; what is nothing else is CSV."""
     if content.startswith(GZIP):
         return _PACKED
-    if content.startswith(_PARQUET):
+    if content.startswith(PARQUET):
         return _ONE_PARQUET
     if _is_archive(content):
         return _SEVERAL_PARQUET
@@ -59,7 +66,7 @@ def table_content(path: Path) -> bytes:
     Raises DataError if a folder has none.
     """
     if path.is_dir():
-        return pack({str(file.relative_to(path)): file.read_bytes() for file in _parquet_in(path)})
+        return pack({name: file.read_bytes() for name, file in parquet_paths(path).items()})
     return path.read_bytes()
 
 
@@ -69,7 +76,7 @@ def pack(files: Mapping[str, bytes]) -> bytes:
     Raises DataError if there are none.
     """
     if not files:
-        raise DataError(DataFault("the folder has no Parquet files (*.parquet)"))
+        raise NoParquetFiles
     packed = BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for name, content in sorted(files.items()):
@@ -112,7 +119,7 @@ def parquet_files(content: bytes) -> dict[str, bytes]:
 
     Raises DataError if an archive is damaged.
     """
-    if content.startswith(_PARQUET):
+    if content.startswith(PARQUET):
         return {"": content}
     if not _is_archive(content):
         return {}
@@ -128,9 +135,11 @@ def parquet_files(content: bytes) -> dict[str, bytes]:
     return found
 
 
-def _parquet_in(folder: Path) -> list[Path]:
+def parquet_paths(folder: Path) -> dict[str, Path]:
+    """List the Parquet files in a folder, by name and in order."""
     files = sorted(path for path in folder.rglob(f"*{PARQUET_SUFFIX}") if path.is_file())
-    return [file for file in files if is_table_file(str(file.relative_to(folder)))]
+    found = {str(file.relative_to(folder)): file for file in files}
+    return {name: found[name] for name in sorted(found) if is_table_file(name)}
 
 
 def _is_archive(content: bytes) -> bool:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mlstack.data import parquet
 from mlstack.data.canonical import canonical
-from mlstack.data.csv_layout import CsvLayout, find_layout
+from mlstack.data.csv_layout import CsvLayout, NoRows, find_layout
 from mlstack.data.csv_rows import Positions
 from mlstack.data.database import connect, file_of
 from mlstack.data.encoding import table_text
@@ -60,7 +60,11 @@ class TextTable:
 
     @classmethod
     def _of_text(cls, text: bytes) -> Self:
-        layout = find_layout(text)
+        return cls.of_layout(find_layout(text))
+
+    @classmethod
+    def of_layout(cls, layout: CsvLayout) -> Self:
+        """Read the rows of a CSV text; raise NoRows if all of their cells are empty."""
         database = connect()
         _load(database, layout)
         last = int(layout.numbers[-1])
@@ -85,10 +89,20 @@ class TextTable:
             ]
             columns = parquet.columns_of(files)
             parquet.load(database, files, columns.names)
+        return cls.of_cells(database, columns)
+
+    @classmethod
+    def of_cells(
+        cls, database: duckdb.DuckDBPyConnection, columns: parquet.ParquetColumns, before: int = 0
+    ) -> Self:
+        """Take the rows that `parquet.load` has put into a database; `before` were read before.
+
+        Raises NoRows if there are none, or all of their cells are empty.
+        """
         [(count,)] = database.execute("SELECT count(*) FROM cells").fetchall()
         if not count:
-            raise DataError(DataFault("the table has no rows"))
-        table = cls(database, columns.names, pd.RangeIndex(1, count + 1))
+            raise NoRows
+        table = cls(database, columns.names, pd.RangeIndex(before + 1, before + count + 1))
         table.numbers, table.unusable = columns.numbers, columns.unusable
         table._make_canonical()
         table._drop_unnamed()
@@ -206,7 +220,7 @@ class TextTable:
         if len(rows) == 0:
             return
         if len(rows) == len(self):
-            raise DataError(DataFault("the table has a header but no rows"))
+            raise NoRows
         self._replace(f"SELECT * FROM cells WHERE NOT ({blank})")
         self.index = self.index.delete(rows)
         if self.lines is not None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mlstack import command_line, failpoints, heartbeat
+from mlstack.contract.prediction_fields import SOURCE
 from mlstack.locks import wait_for_lock
 from mlstack.metrics_port import expose
 from mlstack.prediction_log.metrics import KeeperMetrics
@@ -199,7 +200,8 @@ class Keeper:
                 kept = [document for n, document in enumerate(documents) if n not in refused]
                 self._metrics.count_stored(len(kept))
                 if kind == PREDICTION:
-                    self._monitor.tell(kept)
+                    # Monitoring watches what customers get, not tables that were scored.
+                    self._monitor.tell([d for d in kept if d.get(SOURCE) != "batch"])
             if rejected:
                 self._reject(rejected, source)
 

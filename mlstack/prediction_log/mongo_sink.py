@@ -17,7 +17,7 @@ from pymongo import ASCENDING, UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, OperationFailure
 
-from mlstack.contract.prediction_fields import CREATED_AT, RUN_ID, TARGET, TARGET_AT
+from mlstack.contract.prediction_fields import CREATED_AT, RUN_ID, SOURCE, TARGET, TARGET_AT
 from mlstack.prediction_log.keyed_outcomes import KeyedOutcomes, identity_of
 from mlstack.prediction_log.mongo_database import (
     DATABASE,
@@ -76,6 +76,8 @@ class MongoSink:
         """Create the indexes. Raises StorageUnavailable."""
         with mongo_errors():
             self._predictions.create_index([(CREATED_AT, ASCENDING)])
+            # The newest of the live ones, behind a million of a table that was scored.
+            self._predictions.create_index([(SOURCE, ASCENDING), (CREATED_AT, ASCENDING)])
             self._outcomes.create_index([(TARGET_AT, ASCENDING)])
             self._keyed.prepare()
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, Protocol, TypeGuard
+from typing import Any, Literal, Protocol, TypeGuard, get_args
 
 from mlstack.contract import Contract
 from mlstack.contract.customer_schema import Customer
@@ -33,8 +33,12 @@ ID = "_id"
 PREDICTION_ID_PATTERN = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 """Regular expression for a prediction id: a UUID in its usual form."""
 
-Source = Literal["api", "kinesis"]
-"""The server that made a prediction."""
+LiveSource = Literal["api", "kinesis"]
+Source = LiveSource | Literal["batch"]
+"""The server that made a prediction; `batch` is the scoring of a table (`make score`)."""
+
+LIVE_SOURCES: tuple[LiveSource, ...] = get_args(LiveSource)
+"""Sources that monitoring, quality and reports look at."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from mlstack.contract.prediction_fields import (
     PREDICTION,
     PREDICTION_ID,
     RUN_ID,
+    SOURCE,
     TARGET,
 )
 from mlstack.contract.target import Outcome
@@ -26,7 +27,7 @@ from mlstack.prediction_log.mongo_database import (
     mongo_client,
     mongo_errors,
 )
-from mlstack.prediction_log.prediction import ID, contract_label
+from mlstack.prediction_log.prediction import ID, LIVE_SOURCES, Source, contract_label
 
 # A report reads 100,000 documents, about 10,000 a second on a busy machine.
 _READ_SECONDS = 120.0
@@ -35,18 +36,26 @@ _READ_SECONDS = 120.0
 class PredictionStore:
     """A contract's predictions in MongoDB, each with its outcome once known.
 
-    Predictions of other versions of the contract are left out: they may have other features.
+    Predictions of other versions of the contract are left out: they may have other features. So
+    are those of other `sources`; by default, tables that were scored do not count.
     `seconds` limits each call; reads raise StorageUnavailable if MongoDB does not answer. Raises
     SettingsError if the URI can never work.
     """
 
-    def __init__(self, uri: str, contract: Contract, seconds: float = _READ_SECONDS) -> None:
+    def __init__(
+        self,
+        uri: str,
+        contract: Contract,
+        seconds: float = _READ_SECONDS,
+        sources: Sequence[Source] = LIVE_SOURCES,
+    ) -> None:
         client = mongo_client(uri, seconds)
         self._client, self._contract = client, contract
         self._predictions = client[DATABASE][PREDICTIONS]
         self._filter: dict[str, Any] = {
             f"{CONTRACT}.{name}": value for name, value in contract_label(contract).items()
         }
+        self._filter[SOURCE] = {"$in": list(sources)}
 
     def newest(self, count: int) -> pd.DataFrame:
         """Return the newest `count` predictions as `between` does, oldest first."""

@@ -27,6 +27,7 @@ _SERVICES = {
     "operations.quarantine": "agent",
     "operations.predictions": "agent",
     "operations.retention": "agent",
+    "operations.scoring": "agent",
     "reporting": "agent",
     "server": "model-server-api",
 }
@@ -39,6 +40,8 @@ _MACHINE_VARIABLES = frozenset(
         *("MLFLOW_ARTIFACTS_DESTINATION", "MLFLOW_BACKEND_STORE_URI"),
     }
 )
+_FILTERS = frozenset({"operations.scoring.remote"})
+"""Modules whose input and output are files, whatever the terminal is."""
 _RECEIVE = 'cat >"$DATA_FILE" && exec "$@"'
 
 
@@ -50,10 +53,18 @@ def service_of(module: str) -> str:
     raise StackError(f"{module}: no service's image contains this module")
 
 
-def become(environment: str, settings: Settings, module: str, arguments: list[str]) -> None:
-    """Replace this process with the job, including signals, terminal and exit code.
+def prepare(
+    environment: str,
+    settings: Settings,
+    module: str,
+    arguments: list[str],
+    data_file: str | None = None,
+) -> tuple[Compose, list[str]]:
+    """Return compose, and the arguments with which it runs a job.
 
-    Raises StackError if no service contains the module, or a file is missing.
+    `data_file` is the table's address in the container, or its path, to which the job's input goes.
+
+    Raises StackError if no service contains the module.
     """
     service = service_of(module)
     if not settings.contract_path.resolve().is_relative_to(ROOT / "contracts"):
@@ -68,33 +79,43 @@ def become(environment: str, settings: Settings, module: str, arguments: list[st
     # The deployment history records this user.
     given["LOGNAME"] = user_name()
     command = ["python", "-m", module, *arguments]
-    if module == "operations.aws.init_aws":
-        source = settings.data_file
-        if isinstance(source, Path):
+    if data_file is not None:
+        given["DATA_FILE"] = data_file
+        if not data_file.startswith("s3://"):
+            command = ["sh", "-c", _RECEIVE, "receive", *command]
+    # Some versions of compose check only standard output for a terminal.
+    terminal = [] if sys.stdin.isatty() and module not in _FILTERS else ["--no-TTY"]
+    # Names without values, because command lines are visible to everybody.
+    variables = [word for name in given for word in ("--env", name)]
+    line = ["run", "--rm", "--no-deps", *terminal, *variables, service, *command]
+    return Compose(given), line
+
+
+def become(environment: str, settings: Settings, module: str, arguments: list[str]) -> None:
+    """Replace this process with the job, including signals, terminal and exit code.
+
+    Raises StackError if no service contains the module, or a file is missing.
+    """
+    data_file = None
+    if module == "operations.aws.init_aws" and settings.data_file is not None:
+        data_file = str(settings.data_file)
+        if isinstance(settings.data_file, Path):
             # Send the file instead of mounting it: the container's user may lack read permission,
             # and the engine may be remote.
-            os.dup2(_open_table(ROOT / source), sys.stdin.fileno())
-            given["DATA_FILE"] = f"/tmp/{source.name}"  # noqa: S108 - the container's own
-            command = ["sh", "-c", _RECEIVE, "receive", *command]
-        elif source is not None:
-            given["DATA_FILE"] = str(source)
+            os.dup2(open_table(ROOT / settings.data_file, "DATA_FILE"), sys.stdin.fileno())
+            data_file = f"/tmp/{settings.data_file.name}"  # noqa: S108 - the container's own
+    compose, line = prepare(environment, settings, module, arguments, data_file)
     if module == "operations.backup.restore":
         # The servers normally create the account, but an empty stack has none yet.
         Compose().run("run", "--rm", "mongo-account", stdin=subprocess.DEVNULL)
-    # Some versions of compose check only standard output for a terminal.
-    terminal = [] if sys.stdin.isatty() else ["--no-TTY"]
-    # Names without values, because command lines are visible to everybody.
-    variables = [word for name in given for word in ("--env", name)]
-    Compose(given).become(
-        "--progress", "quiet", "run", "--rm", "--no-deps", *terminal, *variables, service, *command
-    )
+    compose.become("--progress", "quiet", *line)
 
 
-def _open_table(path: Path) -> int:
-    """Open a table's file, or a folder's files packed as one."""
+def open_table(path: Path, name: str) -> int:
+    """Open a table's file, or a folder's files packed as one; `name` is the setting's."""
     if not path.is_dir():
         if not path.exists():
-            raise StackError(f"DATA_FILE={path}: there is no such file")
+            raise StackError(f"{name}={path}: there is no such file")
         return os.open(path, os.O_RDONLY)
     packed = os.memfd_create("table")
     with os.fdopen(os.dup(packed), "wb") as file:

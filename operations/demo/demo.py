@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import get_args
 
 from mlflow.entities import Run
 
@@ -25,7 +24,7 @@ from mlstack.deployment.deployer import Deployer
 from mlstack.errors import ModelError
 from mlstack.model.mlflow_api import connect, find_run_id
 from mlstack.model.model_store import ModelStore
-from mlstack.prediction_log.prediction import Source
+from mlstack.prediction_log.prediction import LIVE_SOURCES
 from mlstack.settings import ROOT, Settings
 from mlstack.waiting import wait_until
 from operations.aws.init_aws import init_aws
@@ -200,7 +199,7 @@ def _show_stored(stack: RunningStack, contract: Contract, sent: list[str]) -> No
         "MongoDB does not have all of the predictions",
         _STORED_SECONDS,
     )
-    for source in get_args(Source):
+    for source in LIVE_SOURCES:
         newest = wait_until(
             lambda source=source: stack.newest_prediction(source),  # type: ignore[misc] # mypy#15459
             f"MongoDB has no prediction from {source}",

@@ -81,7 +81,9 @@ def prune_leftovers(settings: Settings, now: datetime) -> list[Removal]:
         for folder in _older(state / "metrics", "predict-api-*", now, days)
         if not any(f"-{host}-" in folder.name for host in hosts)
     ]
-    old = [*heartbeats, *counts]
+    # A container's, which nobody has started again.
+    scorings = _older(state / "scoring", "*", now, days)
+    old = [*heartbeats, *counts, *scorings]
     return [
         Removal("leftovers of servers that were killed", len(old), days, sum(map(_remove, old)))
     ]

@@ -57,6 +57,7 @@ def uri(
                 for i, label in enumerate(others)
             ]
         )
+        sink.store_predictions([{**_document(contract, 200, customers[0]), "source": "batch"}])
         sink.store_outcomes(
             [
                 {"_id": f"id-{i}", "target": i % 4 // 2, "target_at": START.isoformat()}
@@ -90,6 +91,11 @@ def test_newest_predictions_come_oldest_first(store: PredictionStore) -> None:
     """The newest ones are read, in the order in which they were made."""
     found = store.newest(5)
     assert found["prediction_id"].tolist() == [f"id-{i}" for i in range(15, 20)]
+
+
+def test_scored_tables_count_only_if_asked_for(uri: str, contract: Contract) -> None:
+    with closing(PredictionStore(uri, contract, sources=("batch",))) as store:
+        assert store.newest(5)["prediction_id"].tolist() == ["id-200"]
 
 
 def test_window_includes_its_start_and_not_its_end(store: PredictionStore) -> None:

@@ -132,7 +132,7 @@ def test_files_with_other_columns_are_refused() -> None:
         (b"PAR1rest", "Parquet file is damaged or cut off"),
         (parquet(pd.DataFrame({"x": range(1000)}))[:-50], "Parquet file is damaged or cut off"),
         (parquet(pd.DataFrame({"x": [1], " x": [2]})), "'x': appears twice among the columns"),
-        (parquet(pd.DataFrame({"x": []})), "the table has no rows"),
+        (parquet(pd.DataFrame({"x": []})), "a header but no rows"),
     ],
 )
 def test_bad_parquet_is_refused_with_cause(content: bytes, cause: str) -> None:

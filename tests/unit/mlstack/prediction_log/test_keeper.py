@@ -119,6 +119,14 @@ def test_outcomes_are_stored_before_predictions(running: Running) -> None:
     assert running.metric("mlstack_log_stored_total", sink="mongodb") == 3
 
 
+def test_scored_tables_are_stored_and_not_monitored(running: Running) -> None:
+    batch = json.dumps({"_id": "1", "source": "batch"}).encode()
+    running.leave((PREDICTION, batch), (PREDICTION, body("2")))
+    wait_until(running.is_empty, "everything is stored")
+    assert running.storage.stored == [(PREDICTION, "1"), (PREDICTION, "2")]
+    assert running.monitor.told == ["2"]
+
+
 def test_entries_wait_while_storage_is_down(running: Running) -> None:
     """Entries wait while the storage is down, and are stored when it is back."""
     running.storage.available.clear()

@@ -1,0 +1,59 @@
+"""The columns of a raw table that a contract uses."""
+
+from collections.abc import Mapping, Sequence
+
+from mlstack.contract import Contract
+from mlstack.data.canonical import canonical
+from mlstack.data.text_table import TextTable
+from mlstack.errors import DataError, DataFault, listing, shortened
+
+
+def feature_columns(contract: Contract) -> list[str]:
+    """List the raw columns of the features."""
+    return list(dict.fromkeys(feature.raw for feature in contract.features))
+
+
+def used_columns(contract: Contract) -> list[str]:
+    """List the raw columns that training uses."""
+    time = [contract.time.raw] if contract.time else []
+    return list(dict.fromkeys([contract.target.raw, *feature_columns(contract), *time]))
+
+
+def check_columns(table: TextTable, used: Sequence[str]) -> None:
+    """Raise DataError if a table lacks some of the columns that are used."""
+    absent = [column for column in used if canonical(column) not in table.columns]
+    if not absent:
+        return
+    nested = [column for column in absent if canonical(column) in table.unusable]
+    if nested:
+        raise DataError(*(_nested(column, table.unusable[canonical(column)]) for column in nested))
+    if len(absent) == len(used):
+        hint = (
+            "; are its cells divided by something other than a comma, semicolon, tab or bar?"
+            if len(table.columns) == 1
+            else ": the header must be the first line"
+        )
+        names = listing([repr(name) for name in table.columns])
+        reason = f"no column of the contract is in the table, whose header names {names}{hint}"
+        raise DataError(DataFault(reason))
+    alike = {_loosely(column): column for column in table.columns}
+    raise DataError(
+        *(
+            DataFault(f"is not in the table{_suggest(column, alike)}", column=column)
+            for column in absent
+        )
+    )
+
+
+def _nested(column: str, kind: str) -> DataFault:
+    reason = f"has the type {shortened(kind)}, not one plain value a row: write it as plain columns"
+    return DataFault(reason, column=column)
+
+
+def _suggest(column: str, alike: Mapping[str, str]) -> str:
+    found = alike.get(_loosely(column))
+    return f", but {found!r} is: rename one of them" if found else ""
+
+
+def _loosely(name: str) -> str:
+    return "".join(filter(str.isalnum, canonical(name).casefold()))

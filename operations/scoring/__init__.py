@@ -1,0 +1,1 @@
+"""Score a table through the deployed run: `make score`."""

@@ -1,0 +1,214 @@
+"""Score every row of a table through the deployed run.
+
+A scoring that was killed goes on where it was, with the run that was deployed when it began: beside
+OUT stands how far it has come. A row has the same prediction id whenever it is scored.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mlstack import failpoints
+from mlstack.contract import Contract
+from mlstack.contract.prediction_fields import PREDICTION, PREDICTION_ID
+from mlstack.contract.target import MulticlassTarget, Scored
+from mlstack.data.customer_table import table_customers
+from mlstack.data.judging import Verdict, judge, prove_numbers
+from mlstack.data.number_columns import NumberProof
+from mlstack.data.table_parts import read_parts
+from mlstack.deployment.record import DeploymentState
+from mlstack.errors import DataError
+from mlstack.model.model import Model
+from mlstack.model.model_store import ModelStore
+from mlstack.model.targets import scored
+from mlstack.prediction_log.prediction import Origin, Prediction, PredictionSink
+from mlstack.prediction_log.prediction_log import PredictionLog
+from mlstack.settings import Settings
+from operations.scoring.output import Output, Row
+from operations.scoring.progress import (
+    Progress,
+    ScoringError,
+    prediction_id,
+    table_digest,
+)
+
+Say = Callable[[str], None]
+
+_BATCH = 10_000
+_SAY_SECONDS = 2.0
+_ROW, _REASON = "row", "reason"
+
+
+class Scoring:
+    """One table, one model, one output.
+
+    Args:
+        model: The model of the run that the progress names.
+        log: Keeps the predictions.
+        say: Is called with sentences about the progress.
+    """
+
+    def __init__(self, model: Model, log: PredictionSink, output: Output, say: Say) -> None:
+        self._model, self._log = model, log
+        self._output, self._say = output, say
+        self._said_at = time.monotonic()
+
+    def run(self, table: Path, progress: Progress) -> Progress:
+        """Score the rows after those of the progress; return it when all are scored.
+
+        Raises:
+            DataError: the table cannot be read, or lacks a column.
+            SpoolError: predictions cannot be kept; the next call goes on.
+        """
+        self._output.resume(progress.sizes)
+        total, proof = self._examine(table)
+        for part in read_parts(table):
+            last = int(part.index[-1])
+            if last <= progress.row:
+                continue
+            verdict = judge(part, self._model.contract, proof)
+            lines = self._keep(verdict, progress)
+            failpoints.reached("rows_kept")
+            fitting, rejected = len(verdict.rows), len(verdict.misfits)
+            sizes = self._output.append(lines, verdict.misfits.items())
+            failpoints.reached("rows_written")
+            progress = progress.model_copy(
+                update={
+                    "row": last,
+                    "scored": progress.scored + fitting,
+                    "rejected": progress.rejected + rejected,
+                    "sizes": sizes,
+                }
+            )
+            progress.save(self._output.progress)
+            self._tell(progress, total)
+        progress = progress.model_copy(update={"complete": True})
+        progress.save(self._output.progress)
+        return progress
+
+    def _examine(self, table: Path) -> tuple[int, NumberProof]:
+        """Read the table once, to count its rows and to see how it writes numbers."""
+        total, proof = 0, NumberProof()
+        for part in read_parts(table):
+            total += len(part)
+            proof.add(prove_numbers(part, self._model.contract))
+        return total, proof
+
+    def _keep(self, verdict: Verdict, progress: Progress) -> list[Row]:
+        """Score rows and keep their predictions; return the rows of the output."""
+        lines: list[Row] = []
+        contract, run_id = self._model.contract, progress.run_id
+        for start in range(0, len(verdict.rows), _BATCH):
+            rows = verdict.rows.iloc[start : start + _BATCH]
+            matrix = self._model.encoder.encode_frame(rows)
+            predicted = scored(contract.target, self._model.score_matrix(matrix))
+            customers = table_customers(rows, contract)
+            numbers = rows.index.tolist()
+            ids = [prediction_id(progress.table_sha256, run_id, row) for row in numbers]
+            columns = [numbers, ids, *_cells(contract, predicted)]
+            if contract.key and verdict.keys is not None:
+                keys = verdict.keys[start : start + _BATCH].tolist()
+                columns.insert(1, keys)
+                for customer, key in zip(customers, keys, strict=True):
+                    if key:
+                        customer[contract.key.name] = key
+            now = datetime.now(UTC)
+            self._log.keep(
+                [
+                    Prediction(name, customer, each, run_id, contract, _ORIGIN, now)
+                    for name, customer, each in zip(ids, customers, predicted, strict=True)
+                ]
+            )
+            lines += zip(*columns, strict=True)
+        return lines
+
+    def _tell(self, progress: Progress, total: int) -> None:
+        if time.monotonic() - self._said_at > _SAY_SECONDS:
+            self._said_at = time.monotonic()
+            done = progress.scored + progress.rejected
+            self._say(f"{done:,} of {total:,} rows")
+
+
+_ORIGIN = Origin("batch")
+
+
+def output_columns(contract: Contract) -> dict[str, str]:
+    """Return the columns of the output and their types in SQL."""
+    key = {contract.key.name: "VARCHAR"} if contract.key and contract.key.raw else {}
+    columns = {_ROW: "BIGINT", **key, PREDICTION_ID: "VARCHAR"}
+    if not isinstance(contract.target, MulticlassTarget):
+        return {**columns, PREDICTION: "DOUBLE"}
+    names = (f"probability of {label}" for label in contract.target.classes)
+    return {**columns, PREDICTION: "VARCHAR", **dict.fromkeys(names, "DOUBLE")}
+
+
+def _cells(contract: Contract, scored: Sequence[Scored]) -> Iterable[Sequence[object]]:
+    """Return the columns of predictions."""
+    predictions = [each.prediction for each in scored]
+    if not isinstance(contract.target, MulticlassTarget):
+        return [predictions]
+    return [predictions, *zip(*(each.probabilities or () for each in scored), strict=True)]
+
+
+def score(settings: Settings, table: Path, out: Path, say: Say) -> Progress:
+    """Score a table into a file, or go on with that.
+
+    Raises:
+        ScoringError: nothing is deployed, or the files do not belong together.
+        ModelError: the model cannot be loaded.
+        DataError: the table cannot be read, or lacks a column.
+        SpoolError: predictions cannot be kept; start again, and it goes on.
+    """
+    contract = Contract.load(settings.contract_path)
+    with Output(out, output_columns(contract), (_ROW, _REASON)) as output:
+        progress = _begin(settings, table, output, say)
+        if not progress.complete:
+            model = ModelStore.of(settings).load(progress.run_id)
+            # Its key may be newer than the model.
+            model.follow_contract(contract)
+            log = PredictionLog(settings, "batch")
+            log.start()
+            try:
+                progress = Scoring(model, log, output, say).run(table, progress)
+            except DataError as error:
+                raise DataError(*error.faults, origin=f"DATA={table}") from error
+            finally:
+                log.stop()
+        failpoints.reached("rows_complete")
+        output.finish(rejects=progress.rejected > 0)
+    return progress
+
+
+def _begin(settings: Settings, table: Path, output: Output, say: Say) -> Progress:
+    digest = table_digest(table)
+    if progress := Progress.load(output.progress):
+        if progress.table_sha256 != digest:
+            raise ScoringError(
+                f"{output.progress} is about another table than {table}: choose another OUT, or "
+                "remove that file to score from the start"
+            )
+        say(f"going on after row {progress.row:,}, with run {progress.run_id}")
+        return progress
+    if output.path.exists():
+        raise ScoringError(f"OUT={output.path} exists: remove it, or choose another name")
+    record = DeploymentState(settings.state_path).record()
+    if record is None:
+        raise ScoringError("nothing is deployed: run make deploy RUN_ID=... first")
+    progress = Progress(table_sha256=digest, run_id=record.run_id)
+    progress.save(output.progress)
+    say(f"scoring {table} with run {record.run_id}")
+    return progress
+
+
+def score_and_tell(settings: Settings, table: Path, out: Path, say: Say) -> None:
+    """Score as `score` does, and say what came of it."""
+    # Libraries report each connection.
+    logging.getLogger("mlstack").setLevel(logging.WARNING)
+    began = time.monotonic()
+    progress = score(settings, table, out, say)
+    say(f"{progress.scored:,} rows are scored, in {time.monotonic() - began:.0f} s: {out.name}")
+    if progress.rejected:
+        rejected = f"{out.stem}.rejected.csv"
+        say(f"{progress.rejected:,} rows do not fit the contract: {rejected}")
