@@ -24,11 +24,12 @@ _ODD_SHARE, _ODD_TEXTS = 0.05, 3
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The numbers of a column."""
+    """The numbers of a column; `spread` is their standard deviation."""
 
     low: float
     high: float
     median: float
+    spread: float
     whole: bool
     distinct: int
 
@@ -102,8 +103,11 @@ class Column:
         )
         if unread:
             return None, ()
-        median = _median(numbers.values, [self.texts[t] for t in self.texts if t not in odd])
-        return Range(low, high, median, whole, self.distinct - len(odd)), tuple(odd)
+        counts = np.array([self.texts[t] for t in self.texts if t not in odd])
+        median = _median(numbers.values, counts)
+        mean = np.average(numbers.values, weights=counts)
+        spread = float(np.sqrt(np.average((numbers.values - mean) ** 2, weights=counts)))
+        return Range(low, high, median, spread, whole, self.distinct - len(odd)), tuple(odd)
 
 
 def describe_columns(table: TextTable) -> list[Column]:
@@ -151,9 +155,12 @@ def _value_sql(cell: str, *, decimal_comma: bool) -> str:
     return f"coalesce({value}, try_cast({text} AS DOUBLE))"
 
 
-def _median(values: "np.ndarray[tuple[int], np.dtype[np.float64]]", counts: list[int]) -> float:
+def _median(
+    values: "np.ndarray[tuple[int], np.dtype[np.float64]]",
+    counts: "np.ndarray[tuple[int], np.dtype[np.int64]]",
+) -> float:
     order = np.argsort(values)
-    reached = np.cumsum(np.array(counts)[order])
+    reached = np.cumsum(counts[order])
     return float(values[order][np.searchsorted(reached, reached[-1] / 2)])
 
 

@@ -11,8 +11,8 @@ from operations.contract_draft.features import range_with_room
 
 _MOST_CLASSES = 20
 _FEWEST_ROWS = 10
-_DEVIATIONS = (0.1, 0.25)
-"""Thresholds of deviations as shares of the median."""
+_DEVIATIONS = (0.25, 0.5)
+"""Thresholds of deviations as shares of the standard deviation."""
 _POSITIVE = ("1", "yes", "y", "true", "t", "positive", "pos", "bad", "default", "churned", "died")
 
 
@@ -55,8 +55,7 @@ def draft_target(column: Column) -> DraftedTarget:
     if numbers and (not numbers.whole or numbers.distinct > _MOST_CLASSES):
         bounds = range_with_room(numbers.low, numbers.high, whole=numbers.whole)
         fields |= {"kind": "regression", "range": bounds}
-        if numbers.median:
-            fields["deviations"] = [float(f"{abs(numbers.median) * s:.2g}") for s in _DEVIATIONS]
+        fields["deviations"] = [float(f"{numbers.spread * share:.2g}") for share in _DEVIATIONS]
         fields["meaning"] = meaning
         return DraftedTarget(column, fields, f"predicted {name}"[:63])
     kept = [text for text in texts if texts[text] >= _FEWEST_ROWS]
