@@ -5,18 +5,12 @@ from typing import Any
 
 from mlstack.contract import Contract
 from mlstack.contract.customer_schema import customer_schema
-from mlstack.contract.prediction_fields import DECISION, PREDICTION_ID, PROBABILITIES, RUN_ID
-from mlstack.contract.target import (
-    BinaryTarget,
-    MulticlassTarget,
-    Outcome,
-    RegressionTarget,
-    Target,
-)
+from mlstack.contract.prediction_fields import PREDICTION_ID, RUN_ID
 from mlstack.deployment.predictor import MAX_BATCH
 from mlstack.errors import MAX_ERRORS
 from mlstack.prediction_log.feedback import MAX_FEEDBACK, feedback_schema
 from mlstack.web.problems import CONTENT_TYPE
+from server.prediction_schema import example_outcome, object_schema, prediction_schema
 from server.problems import KINDS
 
 VERSION = "1"
@@ -24,7 +18,6 @@ VERSION = "1"
 
 _CUSTOMER = {"$ref": "#/components/schemas/Customer"}
 _PREDICTION = {"$ref": "#/components/schemas/Prediction"}
-_EXAMPLE_CHANCE = 0.5
 _EXAMPLE_RUN_ID = "0123456789abcdef0123456789abcdef"
 _EXAMPLE_PREDICTION_ID = "8d3f4a52-6a0e-4c0c-9d3b-0b0f3e1a7c11"
 
@@ -64,10 +57,14 @@ def openapi_document(contract: Contract, run_id: str | None) -> dict[str, Any]:
                     **feedback_schema(contract.target, contract.key),
                     "example": {
                         PREDICTION_ID: _EXAMPLE_PREDICTION_ID,
-                        contract.target.name: contract.target.reported(_example(contract.target)),
+                        contract.target.name: contract.target.reported(
+                            example_outcome(contract.target)
+                        ),
                     },
                 },
-                "Prediction": _prediction_schema(contract, run_id or _EXAMPLE_RUN_ID),
+                "Prediction": prediction_schema(
+                    contract, run_id or _EXAMPLE_RUN_ID, _EXAMPLE_PREDICTION_ID
+                ),
                 "Problem": _problem_schema(),
             },
             "parameters": {
@@ -160,7 +157,7 @@ def _prediction(
 def _feedback(contract: Contract) -> dict[str, Any]:
     outcome = _ref("schemas", "Outcome")
     outcomes = {"type": "array", "items": outcome, "minItems": 1, "maxItems": MAX_FEEDBACK}
-    accepted = _object({"accepted": {"type": "integer", "minimum": 1}})
+    accepted = object_schema({"accepted": {"type": "integer", "minimum": 1}})
     return {
         "operationId": "feedback",
         "tags": ["predictions"],
@@ -205,7 +202,7 @@ def _operation_paths(run_id: str) -> dict[str, Any]:
         }
 
     def status(value: str, **more: Mapping[str, Any]) -> dict[str, Any]:
-        return _object({"status": {"const": value}, **more})
+        return object_schema({"status": {"const": value}, **more})
 
     text, json = {"type": "string"}, "application/json"
     run = {"type": "string", "example": run_id}
@@ -226,45 +223,6 @@ def _operation_paths(run_id: str) -> dict[str, Any]:
     }
 
 
-def _prediction_schema(contract: Contract, run_id: str) -> dict[str, Any]:
-    target = contract.target
-    example: dict[str, Any] = {
-        contract.answer: _EXAMPLE_CHANCE if isinstance(target, BinaryTarget) else _example(target)
-    }
-    properties = {contract.answer: target.prediction_schema}
-    if isinstance(target, MulticlassTarget):
-        probability = {"type": "number", "minimum": 0, "maximum": 1}
-        properties[PROBABILITIES] = {
-            **_object(dict.fromkeys(target.classes, probability)),
-            "description": "Probability of each class.",
-        }
-        example[PROBABILITIES] = dict.fromkeys(target.classes, 1 / len(target.classes))
-    if contract.threshold is not None:
-        about = f"Whether the probability is at least {contract.threshold:g}."
-        properties[DECISION] = {"type": "boolean", "description": about}
-        example[DECISION] = contract.threshold <= _EXAMPLE_CHANCE
-    properties |= {
-        RUN_ID: {"type": "string", "description": "MLflow run of the model."},
-        PREDICTION_ID: {"type": "string", "description": "Permanent id of this prediction."},
-    }
-    example |= {RUN_ID: run_id, PREDICTION_ID: _EXAMPLE_PREDICTION_ID}
-    schema = {**_object(properties), "example": example}
-    if contract.key is not None:
-        # Only in the answer to a customer who has one.
-        properties[contract.key.name] = {"type": "string", "description": "Your key, as sent."}
-    return schema
-
-
-def _example(target: Target) -> Outcome:
-    match target:
-        case BinaryTarget():
-            return 1
-        case RegressionTarget():
-            return sum(target.range) / 2
-        case MulticlassTarget():
-            return target.classes[0]
-
-
 def _problem_schema() -> dict[str, Any]:
     text = {"type": "string"}
     fault = {
@@ -272,7 +230,7 @@ def _problem_schema() -> dict[str, Any]:
         "code": text,
         "detail": text,
     }
-    return _object(
+    return object_schema(
         {
             "type": {"type": "string", "format": "uri-reference"},
             "title": text,
@@ -280,7 +238,7 @@ def _problem_schema() -> dict[str, Any]:
             "detail": text,
             "code": {"type": "string", "description": "Stable code for programs."},
             "request_id": text,
-            "errors": {"type": "array", "maxItems": MAX_ERRORS, "items": _object(fault)},
+            "errors": {"type": "array", "maxItems": MAX_ERRORS, "items": object_schema(fault)},
         }
     )
 
@@ -332,10 +290,6 @@ def _body_problems() -> dict[str, Any]:
 
 def _body(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {"required": True, "content": {"application/json": {"schema": schema}}}
-
-
-def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "properties": properties, "required": list(properties)}
 
 
 def _ok(
