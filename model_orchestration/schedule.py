@@ -18,6 +18,8 @@ from mlstack.settings import ROOT, Settings
 from model_orchestration.names import FLOW_RUN, TEST_PREFIX
 
 FLOW = "model_tuning_and_uploading"
+_SHOWN = ("rmse", "mae", "r2", "logloss", "auc", "average_precision", "ece")
+"""Each kind of target has some of these metrics."""
 
 
 def training_schedule() -> FlowSchedule:
@@ -77,7 +79,8 @@ def show_winner(run: FlowRun) -> None:
     version = versions[0]
     figures = {
         name: parent.data.metrics[f"{TEST_PREFIX}{name}"]
-        for name in ("rmse", "logloss", "auc", "average_precision", "ece")
+        for name in _SHOWN
+        if f"{TEST_PREFIX}{name}" in parent.data.metrics
     }
     say("")
     say(f"search    {address}")
