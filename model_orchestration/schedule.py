@@ -18,7 +18,7 @@ from mlstack.settings import ROOT, Settings
 from model_orchestration.names import FLOW_RUN, TEST_PREFIX
 
 FLOW = "model_tuning_and_uploading"
-_SHOWN = ("rmse", "mae", "r2", "logloss", "auc", "average_precision", "ece")
+_SHOWN = ("rmse", "r2", "logloss", "accuracy", "auc", "average_precision", "ece")
 """Each kind of target has some of these metrics."""
 
 
