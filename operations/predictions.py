@@ -7,7 +7,15 @@ from pymongo import DESCENDING
 
 from mlstack import command_line
 from mlstack.contract import Contract
-from mlstack.contract.prediction_fields import CREATED_AT, PREDICTION, RUN_ID, SOURCE, TARGET
+from mlstack.contract.prediction_fields import (
+    CREATED_AT,
+    DECISION,
+    MORE,
+    PREDICTION,
+    RUN_ID,
+    SOURCE,
+    TARGET,
+)
 from mlstack.errors import SettingsError
 from mlstack.prediction_log.keyed_outcomes import CONTRACT_NAME, KEY_PATH
 from mlstack.prediction_log.mongo_database import PREDICTIONS, open_database
@@ -36,7 +44,15 @@ def main() -> None:
         command_line.say(f"there is no prediction of {contract.key.name} {key!r}")
         return
     rows: list[tuple[str, ...]] = [
-        ("when (UTC)", contract.answer, contract.target.name, "prediction id", "run", "from")
+        (
+            "when (UTC)",
+            contract.answer,
+            DECISION,
+            contract.target.name,
+            "prediction id",
+            "run",
+            "from",
+        )
     ]
     rows += [_row(document) for document in found]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -49,6 +65,7 @@ def _row(document: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         f"{document[CREATED_AT]:%Y-%m-%d %H:%M:%S}",
         _value(document[PREDICTION]),
+        _value(document.get(MORE, {}).get(DECISION, "-")),
         _value(document.get(TARGET, "not known")),
         document[ID],
         document[RUN_ID],
@@ -57,6 +74,8 @@ def _row(document: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:.6g}" if isinstance(value, int | float) else str(value)
 
 

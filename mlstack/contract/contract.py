@@ -162,7 +162,8 @@ class Contract(StrictModel):
     def _check_key(self) -> Self:
         if self.key is None:
             return self
-        names = {*self.feature_names, self.target.name, self.answer}
+        answered = {self.answer, PROBABILITIES, DECISION}
+        names = {*self.feature_names, self.target.name, *answered}
         if self.key.name in names:
             raise FaultAt(("key", "name"), f"{self.key.name!r} has another meaning already")
         if self.key.raw in {self.target.raw, *(feature.raw for feature in self.features)}:

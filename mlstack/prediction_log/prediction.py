@@ -84,10 +84,12 @@ class Prediction:
     def document(self) -> dict[str, Any]:
         """Return the spooled JSON document; MongoDB stores its time as a date."""
         keys = self._key
-        features = {name: value for name, value in self.customer.items() if name not in keys}
+        features = self.customer
+        if keys:
+            features = {name: value for name, value in features.items() if name not in keys}
         document: dict[str, Any] = {
             ID: self.prediction_id,
-            **(features if keys else self.customer),
+            **features,
             PREDICTION: self.scored.prediction,
             RUN_ID: self.run_id,
             CONTRACT: contract_label(self.contract),

@@ -49,7 +49,7 @@ def test_predictions_of_a_key_are_listed_newest_first(
                     "contract": {"name": "parcels", "hash": "h"},
                     "source": "api",
                     "created_at": datetime(2026, 1, day, tzinfo=UTC).isoformat(),
-                    "_more": {"key": key},
+                    "_more": {"key": key} | ({"decision": True} if day == 2 else {}),
                 }
             ]
         )
@@ -58,9 +58,9 @@ def test_predictions_of_a_key_are_listed_newest_first(
     lines = [line.split("  ") for line in listed("P-7", monkeypatch, capsys).splitlines()]
     cells = [[cell.strip() for cell in line if cell.strip()] for line in lines]
     assert cells == [
-        ["when (UTC)", "return chance", "returned", "prediction id", "run", "from"],
-        ["2026-01-02 00:00:00", "0.2", "not known", "id-2", "run", "api"],
-        ["2026-01-01 00:00:00", "0.1", "1", "id-1", "run", "api"],
+        ["when (UTC)", "return chance", "decision", "returned", "prediction id", "run", "from"],
+        ["2026-01-02 00:00:00", "0.2", "yes", "not known", "id-2", "run", "api"],
+        ["2026-01-01 00:00:00", "0.1", "-", "1", "id-1", "run", "api"],
     ]
     assert listed("P-9", monkeypatch, capsys) == "there is no prediction of parcel_no 'P-9'\n"
 

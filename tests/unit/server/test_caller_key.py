@@ -127,6 +127,7 @@ def test_key_is_no_feature_and_not_in_the_digest() -> None:
         ("{name: items}", "'items' has another meaning already"),
         ("{name: returned}", "'returned' has another meaning already"),
         ("{name: prediction_id}", "is a reserved name"),
+        ("{name: decision}", "'decision' has another meaning already"),
         ("{name: parcel_no, raw: Items}", "'Items' is a feature or the target"),
         ("{name: parcel_no, raw: Back}", "'Back' is a feature or the target"),
     ],
