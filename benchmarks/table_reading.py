@@ -36,7 +36,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / "table.csv"
-        _write(contract, int(given), table)
+        write_table(contract, int(given), table)
         # Another process, because writing the table takes memory, too.
         subprocess.run([sys.executable, "-m", "benchmarks.table_reading", table], check=True)
 
@@ -50,7 +50,8 @@ def _measure(contract: Contract, table: Path) -> None:
     print(f"peak memory {peak:,.0f} MB, parts of {[*map(len, parts)]} rows")
 
 
-def _write(contract: Contract, rows: int, path: Path) -> None:
+def write_table(contract: Contract, rows: int, path: Path) -> None:
+    """Write a table for a contract."""
     rng = np.random.default_rng(SEED)
     sample = read_raw(ROOT / str(contract.data.sample)).frame()
     table = sample.iloc[rng.integers(0, len(sample), rows)].reset_index(drop=True)

@@ -18,6 +18,9 @@ from mlstack.settings import Settings
 
 log = logging.getLogger(__name__)
 
+# json.dumps would make an encoder for each document.
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
 
 class PredictionLog:
     """Keeps the predictions and outcomes of this process; thread-safe.
@@ -61,7 +64,7 @@ class PredictionLog:
         self._append(OUTCOME, [outcome.document(now) for outcome in outcomes])
 
     def _append(self, kind: str, documents: Sequence[dict[str, Any]]) -> None:
-        bodies = [json.dumps(document, separators=(",", ":")).encode() for document in documents]
+        bodies = [_encode(document).encode() for document in documents]
         self._open_spool().append(kind, bodies)
 
     def _open_spool(self) -> Spool:

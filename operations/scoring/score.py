@@ -6,14 +6,14 @@ OUT stands how far it has come. A row has the same prediction id whenever it is 
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from mlstack import failpoints
 from mlstack.contract import Contract
-from mlstack.contract.prediction_fields import PREDICTION, PREDICTION_ID
-from mlstack.contract.target import MulticlassTarget, Scored
+from mlstack.contract.prediction_fields import DECISION, PREDICTION, PREDICTION_ID
+from mlstack.contract.target import MulticlassTarget
 from mlstack.data.customer_table import table_customers
 from mlstack.data.judging import Verdict, judge, prove_numbers
 from mlstack.data.number_columns import NumberProof
@@ -107,7 +107,7 @@ class Scoring:
             customers = table_customers(rows, contract)
             numbers = rows.index.tolist()
             ids = [prediction_id(progress.table_sha256, run_id, row) for row in numbers]
-            columns = [numbers, ids, *_cells(contract, predicted)]
+            columns: list[Sequence[object]] = [numbers, ids]
             if contract.key and verdict.keys is not None:
                 keys = verdict.keys[start : start + _BATCH].tolist()
                 columns.insert(1, keys)
@@ -115,12 +115,12 @@ class Scoring:
                     if key:
                         customer[contract.key.name] = key
             now = datetime.now(UTC)
-            self._log.keep(
-                [
-                    Prediction(name, customer, each, run_id, contract, _ORIGIN, now)
-                    for name, customer, each in zip(ids, customers, predicted, strict=True)
-                ]
-            )
+            predictions = [
+                Prediction(name, customer, each, run_id, contract, _ORIGIN, now)
+                for name, customer, each in zip(ids, customers, predicted, strict=True)
+            ]
+            self._log.keep(predictions)
+            columns += zip(*map(_cells, predictions), strict=True)
             lines += zip(*columns, strict=True)
         return lines
 
@@ -138,18 +138,20 @@ def output_columns(contract: Contract) -> dict[str, str]:
     """Return the columns of the output and their types in SQL."""
     key = {contract.key.name: "VARCHAR"} if contract.key and contract.key.raw else {}
     columns = {_ROW: "BIGINT", **key, PREDICTION_ID: "VARCHAR"}
+    if contract.threshold is not None:
+        return {**columns, PREDICTION: "DOUBLE", DECISION: "BOOLEAN"}
     if not isinstance(contract.target, MulticlassTarget):
         return {**columns, PREDICTION: "DOUBLE"}
     names = (f"probability of {label}" for label in contract.target.classes)
     return {**columns, PREDICTION: "VARCHAR", **dict.fromkeys(names, "DOUBLE")}
 
 
-def _cells(contract: Contract, scored: Sequence[Scored]) -> Iterable[Sequence[object]]:
-    """Return the columns of predictions."""
-    predictions = [each.prediction for each in scored]
-    if not isinstance(contract.target, MulticlassTarget):
-        return [predictions]
-    return [predictions, *zip(*(each.probabilities or () for each in scored), strict=True)]
+def _cells(prediction: Prediction) -> tuple[object, ...]:
+    """Return what the output has of a prediction after its id."""
+    said, decision = prediction.scored, prediction.decision
+    if decision is not None:
+        return (said.prediction, "true" if decision else "false")
+    return (said.prediction, *(said.probabilities or ()))
 
 
 def score(settings: Settings, table: Path, out: Path, say: Say) -> Progress:

@@ -24,6 +24,7 @@ from mlstack.data.table_files import table_content
 from mlstack.deployment.record import DeploymentState
 from mlstack.errors import DataError
 from mlstack.failpoints import VARIABLE
+from mlstack.model.model import EXTRA_FOLDER, MODEL_FILE, write_extra_files
 from mlstack.model.model_store import ModelStore
 from mlstack.prediction_log.prediction import is_prediction_id
 from mlstack.prediction_log.segment import Segment
@@ -35,6 +36,7 @@ from operations.scoring.remote import score_stream
 from operations.scoring.score import score
 from tests.support.models import keep_model
 from tests.support.raw_tables import raw_table
+from tests.support.target_kinds import contract_of, contract_text, raw_rows, trained
 
 RUN, OTHER = "a" * 32, "b" * 32
 ROWS, PART = 60, 7
@@ -257,3 +259,34 @@ def test_key_of_each_row_is_in_output_and_log(
     assert all(kept[row["prediction_id"]].get("key", "") == row["customer_id"] for row in rows)
     reasons = [row["reason"] for row in read(tmp_path / "out.rejected.csv")]
     assert reasons[1].startswith("column 'CLIENTNUM': is longer than 255 characters")
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"), [("binary", "threshold: 0.4"), ("regression", ""), ("multiclass", "")]
+)
+def test_output_has_what_each_target_says(tmp_path: Path, kind: str, more: str) -> None:
+    """Probability and decision, number, or class and probabilities: as the log has them."""
+    contract = tmp_path / "contract.yaml"
+    contract.write_text(f"{contract_text(kind)}\n{more}\n")
+    settings = Settings(state_dir=tmp_path / "state", contract=contract)
+    model = settings.state_path / "models" / RUN
+    booster = trained(kind).best.booster
+    assert booster is not None
+    model.mkdir(parents=True)
+    booster.save_model(model / MODEL_FILE)
+    write_extra_files(booster, contract_of(kind), contract_text(kind), model / EXTRA_FOLDER)
+    DeploymentState(settings.state_path).write_record(RUN, "test")
+    raw_rows(kind, ROWS, seed=2).iloc[:, :3].to_csv(tmp_path / "t.csv", index=False)
+    for name in ("out.csv", "out.parquet"):
+        assert run(settings, tmp_path / "t.csv", tmp_path / name).scored == ROWS
+    kept = {document["_id"]: document for document in spooled(settings)}
+    for row in read(tmp_path / "out.csv"):
+        document = kept[row["prediction_id"]]
+        extra = document.get("_more", {})
+        said = [document["prediction"]]
+        said += [str(extra["decision"]).lower()] if more else extra.get("probabilities", [])
+        assert list(row.values())[2:] == list(map(str, said))
+    written = duckdb.read_parquet(str(tmp_path / "out.parquet"))
+    last = {"binary": "BOOLEAN"}.get(kind, "DOUBLE")
+    assert str(written.types[-1]) == last
+    assert len(written.fetchall()) == ROWS
