@@ -86,7 +86,7 @@ def test_parts_of_parquet_are_the_whole(tmp_path: Path, documented: Contract) ->
         (b"a,b\n" + b"1,2\n" * 500 + b'1,"2\n' + b"1,2\n" * 500, "opens in line 502 never closes"),
         (b"a,b\n" + b"1,2\n" * 500 + b"1\n", "line 502: '1 cells'"),
         (b"a,b\n" + b"1,2\n" * 500 + b"\xff,2\n", "not in UTF-8 after line"),
-        (gzip.compress(b"a,b\n" + b"1,2\n" * 500)[:-9], "damaged or cut off"),
+        (gzip.compress(b"a,b\n" + b"1,2\n" * 500, mtime=0)[:-9], "damaged or cut off"),
         (b"a,b\n", "a header but no rows"),
         (b"", "a header but no rows"),
         (b"PAR1rest", "Parquet file is damaged"),
