@@ -214,8 +214,10 @@ restore: $(PACKAGES) ## Load a backup (BACKUP=...) into an empty stack, as after
 
 ##@ Development
 
+# The slowest tests are listed, because they decide how long everybody waits.
+PYTEST_RUN := $(PY) -m pytest --durations 20 --durations-min 10
 # Three processes on two cores: tests that start servers mostly wait. A file stays in one process.
-PYTEST := $(PY) -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+PYTEST := $(PYTEST_RUN) --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: test run_tests
 test run_tests: $(DEV) ## Run the unit tests and the main integration tests, make demo among them
@@ -227,7 +229,7 @@ test-rest: $(DEV) ## Run all other integration tests
 
 .PHONY: test-compose
 test-compose: $(DEV) ## Bring the whole stack up in containers, use it, hurt it, take it down
-	@$(PY) -m pytest --timeout 1800 tests/compose
+	@$(PYTEST_RUN) --timeout 1800 tests/compose
 
 .PHONY: test-ledger
 test-ledger: $(DEV) ## The long form of the ledger tests: 20 kills of each process, a minute of hanging
