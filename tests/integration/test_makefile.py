@@ -51,6 +51,7 @@ TARGETS = (
     "logs",
     "prune",
     "predictions",
+    "score",
     "quarantine",
     "backup",
     "restore",
