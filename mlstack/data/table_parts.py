@@ -58,7 +58,8 @@ def _parts(path: Path) -> Iterator[TextTable]:
             return
         encoding, start = text_encoding(head)
         file.seek(start)
-        yield from _text_parts(io.TextIOWrapper(file, encoding, newline=None))
+        with io.TextIOWrapper(file, encoding, newline=None) as text:
+            yield from _text_parts(text)
 
 
 def _parquet_parts(paths: dict[str, Path]) -> Iterator[TextTable]:
