@@ -53,8 +53,7 @@ def missing_texts() -> list[str]:
     return [
         f"{model.__name__}.{field}"
         for model in models
-        for field in model.model_fields
-        if field not in {*_texts(model), "kind"}
+        for field in model.model_fields.keys() - {*_texts(model), "kind"}
     ]
 
 
