@@ -330,7 +330,7 @@ def test_stopping_server_answers_what_was_asked(server: ApiServer, documented: C
         for connection in asking:
             connection.sendall(body[10:])
         answers = [read_answer(connection) for connection in asking]
-        assert [answer.status for answer in answers if answer] == [200] * 3
+        assert [answer.status for answer in answers if answer] == [200] * 3, answers
         assert {answer.headers["connection"] for answer in answers if answer} == {"close"}
         assert server.process.wait(30) == 0
         # Idle connections are kept for 75 s; the prediction log tries MongoDB for some seconds.
