@@ -1,5 +1,6 @@
-"""Write files atomically and durably."""
+"""Write files atomically and durably, and recognise their content."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -50,3 +51,9 @@ def sync_tree(folder: Path) -> None:
             with path.open("rb") as file:
                 os.fsync(file.fileno())
     sync_names(folder)
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

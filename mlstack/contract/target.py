@@ -58,6 +58,10 @@ class _TargetBase(StrictModel):
         fill(self, "raw", self.name)
         return self
 
+    def reported(self, stored: Outcome) -> bool | float | str:
+        """Convert a stored outcome to what a caller reports."""
+        return stored
+
 
 class BinaryTarget(_TargetBase):
     """A target with two classes: 1 for the positive class, 0 for the negative."""
@@ -166,10 +170,6 @@ class RegressionTarget(_TargetBase):
         """Convert a valid outcome to what is stored."""
         return float(reported)
 
-    def reported(self, stored: Outcome) -> bool | float | str:
-        """Convert a stored outcome to what a caller reports."""
-        return stored
-
     @model_validator(mode="after")
     def _check(self) -> Self:
         low, high = self.range
@@ -234,10 +234,6 @@ class MulticlassTarget(_TargetBase):
     def stored(self, reported: Any) -> Outcome:
         """Convert a valid outcome to what is stored."""
         return str(reported)
-
-    def reported(self, stored: Outcome) -> bool | float | str:
-        """Convert a stored outcome to what a caller reports."""
-        return stored
 
     @model_validator(mode="after")
     def _check(self) -> Self:

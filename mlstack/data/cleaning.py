@@ -39,8 +39,9 @@ _Mask = NDArray[np.bool_]
 _Value = TypeVar("_Value")
 _Numeric = IntegerFeature | NumberFeature | RegressionTarget
 
-# How exports write that there is no value.
-_NOTHING = ("", "NA", "N/A", "#N/A", "<NA>", "n/a", "NaN", "nan", "NULL", "null", "None")
+NOTHING = ("", "NA", "N/A", "#N/A", "<NA>", "n/a", "NaN", "nan", "NULL", "null", "None")
+"""How exports write that there is no value."""
+
 _UNKNOWN, _ABSENT, _IGNORED = -1, -2, -3
 """Numbers of targets that are no class."""
 
@@ -151,7 +152,7 @@ class Cleaning:
         }
         positions |= dict.fromkeys(target.ignored, _IGNORED)
         values = self._distinct_texts(target.raw, positions)
-        nothing = {*self._missing, *_NOTHING} - values.keys()
+        nothing = {*self._missing, *NOTHING} - values.keys()
         codes = self._codes(canonical(target.raw), [*values, *nothing])
         found = np.array([*values.values(), *[_ABSENT] * len(nothing), _UNKNOWN], np.int64)[codes]
         self._leave_out(found == _IGNORED, "whose target is ignored")
@@ -165,7 +166,7 @@ class Cleaning:
 
     def _numeric_target(self, target: RegressionTarget) -> NDArray[np.float64]:
         """Return the number of each row; leave out rows without one."""
-        nothing = [*({*self._missing, *_NOTHING})]
+        nothing = [*({*self._missing, *NOTHING})]
         self._leave_out(self._codes(canonical(target.raw), nothing) >= 0, "without a target")
         self._check_targets()
         values, _, faults = self._numbers.read(canonical(target.raw), self._kept)
@@ -195,7 +196,7 @@ class Cleaning:
         missing = self._missing - values.keys()
         other = feature.other if isinstance(feature, CategoryFeature) else None
         # A text that exports write for 'no value' is not taken for a rare value.
-        nothing = {*_NOTHING} - missing - values.keys() if other else set()
+        nothing = {*NOTHING} - missing - values.keys() if other else set()
         codes = self._codes(raw, [*values, *missing, *nothing])
         known = len(values) + len(missing)
         unknown = codes >= known if other else codes < 0
@@ -308,7 +309,7 @@ class Cleaning:
             return
         self._bad.append((bad, column, reason))
         fault = self._table.fault(reason, column, bad)
-        if any(text in _NOTHING for _, text in fault.rows) and reason != "is missing":
+        if any(text in NOTHING for _, text in fault.rows) and reason != "is missing":
             remedy = "; if it means 'missing', list it in the contract under missing_values"
             fault = self._table.fault(reason + remedy, column, bad)
         self._faults.append(fault)

@@ -4,7 +4,6 @@ boto3 reads its own settings (`AWS_ENDPOINT_URL` for an emulator, the machine's 
 same code works with moto, LocalStack and AWS.
 """
 
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from mlstack.data.table_files import table_format
 from mlstack.errors import FeatureStoreError, SettingsError, StoreUnreachable
+from mlstack.files import file_sha256
 
 _SHA256 = "sha256"
 """Metadata key of a table's digest; for multipart uploads the ETag is not a digest."""
@@ -94,7 +94,7 @@ class FeatureStore:
     def replace(self, key: str, path: Path) -> bool:
         """Upload a table unless it is already stored; return whether it was uploaded."""
         with self._failures(key):
-            if (self._metadata(key) or {}).get(_SHA256) == _digest(path):
+            if (self._metadata(key) or {}).get(_SHA256) == file_sha256(path):
                 return False
             self._put(key, path)
             return True
@@ -135,7 +135,7 @@ class FeatureStore:
             return None
 
     def _put(self, key: str, path: Path, **conditions: str) -> None:
-        metadata = {_SHA256: _digest(path)}
+        metadata = {_SHA256: file_sha256(path)}
         with path.open("rb") as file:
             content_type = table_format(file.read(_HEAD)).content_type
             file.seek(0)
@@ -167,11 +167,6 @@ class FeatureStore:
 def durable_bucket(bucket: str) -> str | None:
     """Return the address of a bucket in AWS itself; None if an emulator has it, which forgets."""
     return f"s3://{bucket}" if bucket and not os.environ.get(_EMULATOR) else None
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _status(error: ClientError) -> int:

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from mlstack.prediction_log.prediction import LIVE_SOURCES
 from mlstack.prediction_log.quarantine import FILE
 from mlstack.prediction_log.segment import OUTCOME, PREDICTION, Backlog
 
-_SERVERS = ("api", "kinesis")
 # A damaged entry may claim any kind, and every label is a time series.
 _KINDS = (PREDICTION, OUTCOME, FILE)
 
@@ -47,7 +47,7 @@ class KeeperMetrics:
             "Entries that are in quarantine.",
             registry=self.registry,
         )
-        self._sources: set[str] = {*_SERVERS}
+        self._sources: set[str] = {*LIVE_SOURCES}
 
     def set_backlog(self, backlogs: Mapping[str, Backlog]) -> None:
         """Set what waits, by source; a source without entries counts as empty."""

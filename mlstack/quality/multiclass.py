@@ -1,8 +1,5 @@
 """Measure the quality of predicted classes with known outcomes, and estimate it without."""
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr
@@ -67,9 +64,3 @@ def estimate_classes(probabilities: Probabilities, rows: int) -> MulticlassQuali
         confusion=(),
         coverage=len(exact) / rows,
     )
-
-
-def positions(labels: Sequence[Any], classes: Sequence[str]) -> Positions:
-    """Return the position of each label among the classes."""
-    places = {label: place for place, label in enumerate(classes)}
-    return np.array([places[label] for label in labels], dtype=np.int64)

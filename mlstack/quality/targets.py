@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from mlstack.contract.prediction_fields import MORE_DECISION, MORE_PROBABILITIES, PREDICTION, TARGET
 from mlstack.contract.target import BinaryTarget, MulticlassTarget, RegressionTarget, Target
+from mlstack.model.targets import labels
 from mlstack.quality.figures import estimate_quality, measure_quality
-from mlstack.quality.multiclass import estimate_classes, measure_classes, positions
+from mlstack.quality.multiclass import estimate_classes, measure_classes
 from mlstack.quality.regression import measure_numbers
 from mlstack.quality.results import (
     MIN_OUTCOMES,
@@ -46,7 +47,7 @@ def measure(rows: pd.DataFrame, target: Target) -> Quality | None:
             outcomes, predicted = known[TARGET].to_numpy(), known[PREDICTION].to_numpy()
             return measure_numbers(outcomes, predicted, target.deviations, coverage)
         case MulticlassTarget():
-            outcomes = positions(known[TARGET].tolist(), target.classes)
+            outcomes = labels(target, known[TARGET])
             return measure_classes(outcomes, probabilities(known), coverage)
 
 

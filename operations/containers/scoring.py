@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -42,6 +43,5 @@ def _take(results: Path, out: Path) -> None:
             if content := archive.extractfile(member):
                 fresh = target.with_name(f"{target.name}.new")
                 with fresh.open("wb") as file:
-                    while piece := content.read(1024 * 1024):
-                        file.write(piece)
+                    shutil.copyfileobj(content, file)
                 fresh.replace(target)

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from mlstack.data import cleaning
 from mlstack.data.numbers import read_numbers
 from mlstack.data.sql import literal
 from mlstack.data.text_table import TextTable
 
-NOTHING = ("", "NA", "N/A", "#N/A", "<NA>", "n/a", "NaN", "nan", "NULL", "null", "?")
-"""How exports write that there is no value."""
+NOTHING = (*(text for text in cleaning.NOTHING if text != "None"), "?")
+"""How exports write that there is no value; "None" may be a category."""
 
 _NOTHING = ", ".join(map(literal, NOTHING))
 _AMONG_NUMBERS = (*NOTHING, "None", "none", "Unknown", "unknown", "-", "--", ".", "*")

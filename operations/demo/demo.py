@@ -4,7 +4,6 @@ Each step runs the code of the corresponding make target. A second demo keeps ex
 starts only what is down.
 """
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -22,7 +21,8 @@ from mlstack.contract.prediction_fields import PREDICTION, RUN_ID
 from mlstack.data.training_table import RawTable
 from mlstack.deployment.deployer import Deployer
 from mlstack.errors import ModelError
-from mlstack.model.mlflow_api import connect, find_run_id
+from mlstack.files import file_sha256
+from mlstack.model.mlflow_api import DATA_TAG, connect, find_run_id
 from mlstack.model.model_store import ModelStore
 from mlstack.prediction_log.prediction import LIVE_SOURCES
 from mlstack.settings import ROOT, Settings
@@ -145,7 +145,7 @@ def _needs_training(settings: Settings, contract: Contract, table: RawTable) -> 
     if settings.run_id:
         return False
     wanted = {
-        "data_sha256": hashlib.sha256(table.path.read_bytes()).hexdigest(),
+        DATA_TAG: file_sha256(table.path),
         "contract_digest": contract.digest,
     }
     runs = _registered_runs(contract).values()

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mlstack.data.table_files import parquet_paths
 from mlstack.errors import MlstackError
-from mlstack.files import write_atomically
+from mlstack.files import file_sha256, write_atomically
 
 
 class ScoringError(MlstackError):
@@ -56,8 +56,7 @@ class Progress(BaseModel):
 def table_digest(path: Path) -> str:
     """Return the digest of a file, or of a folder's Parquet files with their names."""
     if not path.is_dir():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(path)
     parts = [f"{table_digest(file)} {name}\n" for name, file in parquet_paths(path).items()]
     return hashlib.sha256("".join(parts).encode(errors="surrogateescape")).hexdigest()
 

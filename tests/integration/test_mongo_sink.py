@@ -10,7 +10,7 @@ from pymongo.errors import BulkWriteError, OperationFailure
 
 from mlstack.prediction_log.mongo_database import DATABASE, StorageUnavailable
 from mlstack.prediction_log.mongo_sink import MongoSink
-from tests.support.mongo import mongo_server
+from tests.support.mongo import empty_sink, mongo_server
 from tests.support.ports import free_port
 
 EARLY, LATE = "2026-01-01T10:00:00+00:00", "2026-01-02T10:00:00+00:00"
@@ -25,12 +25,8 @@ def uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def sink(uri: str) -> Iterator[MongoSink]:
-    with MongoClient[dict[str, Any]](uri) as client:
-        client.drop_database(DATABASE)
-    sink = MongoSink(uri)
-    sink.prepare()
-    yield sink
-    sink.close()
+    with empty_sink(uri) as sink:
+        yield sink
 
 
 def stored(uri: str) -> dict[str, dict[str, Any]]:

@@ -10,7 +10,7 @@ from pymongo import MongoClient
 
 from mlstack.prediction_log.mongo_database import DATABASE
 from mlstack.prediction_log.mongo_sink import MongoSink
-from tests.support.mongo import mongo_server
+from tests.support.mongo import empty_sink, mongo_server
 from tests.support.ports import free_port
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -26,12 +26,8 @@ def uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def sink(uri: str) -> Iterator[MongoSink]:
-    with MongoClient[Document](uri) as client:
-        client.drop_database(DATABASE)
-    sink = MongoSink(uri)
-    sink.prepare()
-    yield sink
-    sink.close()
+    with empty_sink(uri) as sink:
+        yield sink
 
 
 def at(minute: float) -> str:

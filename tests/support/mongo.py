@@ -12,6 +12,8 @@ from typing import Any, Self
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
+from mlstack.prediction_log.mongo_database import DATABASE
+from mlstack.prediction_log.mongo_sink import MongoSink
 from tests.support.waiting import wait_until
 
 
@@ -71,3 +73,14 @@ def mongo_server(folder: Path, port: int) -> Iterator[MongoServer]:
     """Run a server until the block ends."""
     with MongoServer(folder, port) as server:
         yield server
+
+
+@contextmanager
+def empty_sink(uri: str) -> Iterator[MongoSink]:
+    """A sink of the keeper's, which is prepared, in a database with nothing in it."""
+    with MongoClient[dict[str, Any]](uri) as client:
+        client.drop_database(DATABASE)
+    sink = MongoSink(uri)
+    sink.prepare()
+    yield sink
+    sink.close()
