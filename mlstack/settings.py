@@ -176,6 +176,9 @@ class Settings(BaseModel):
     api_threads: int = Field(default=8, ge=1)
     """Concurrent requests per worker."""
 
+    log_requests: bool = False
+    """Log every request of the HTTP server, and not only errors and slow ones."""
+
     api_url: _Url = "http://127.0.0.1:9696"
     """URL at which simulators reach the HTTP server."""
 

@@ -49,7 +49,7 @@ def post_worker_init(_: "Worker") -> None:
     from server import logs
     from server.predict_api_server import prediction_log, watcher
 
-    logs.set_up()
+    logs.set_up(every_request=_settings.log_requests)
     prediction_log.start()
     watcher.start()
     # A replacement worker should not reject what the old one would have answered.

@@ -3,9 +3,7 @@
 Start it with `gunicorn -c server/gunicorn_conf.py server.predict_api_server:app`.
 """
 
-import re
 import time
-import uuid
 
 from flask import Flask, Response, request
 
@@ -23,7 +21,6 @@ from server.routes import Routes
 SERVER_NAME = "predict-api"
 """Name of this server in deploys and logs."""
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ID, _BEGUN = "mlstack.request_id", "mlstack.begun"
 _NO_ROUTE = "unmatched"
 
@@ -49,8 +46,7 @@ def create_app(
     def begin() -> None:
         environ = request.environ
         environ[_BEGUN] = time.perf_counter()
-        given = environ.get("HTTP_X_REQUEST_ID", "")
-        environ[_ID] = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        environ[_ID] = logs.request_id(environ.get("HTTP_X_REQUEST_ID", ""))
 
     def problem(error: Exception) -> Problem:
         request_id = request.environ[_ID]

@@ -20,6 +20,7 @@ from mlstack.web.problems import Problem
 from mlstack.web.request_checks import check_declaration, check_token, read_json
 from server import metrics as metrics_module
 from server import problems
+from server.answers import encode
 from server.openapi import openapi_document
 from server.prediction_ids import PredictionIds
 
@@ -188,7 +189,7 @@ def _capitalize_first(text: str) -> str:
 
 
 def _json(document: Any, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    return Response(json.dumps(document), status, content_type="application/json")
+    return Response(encode(document), status, content_type="application/json")
 
 
 def _page(template: str, **values: Any) -> Response:

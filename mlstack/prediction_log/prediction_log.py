@@ -4,12 +4,13 @@ A server writes to its local spool and nowhere else, so a response never waits f
 keeper, a process of its own, moves the spool to MongoDB.
 """
 
-import json
 import logging
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
+
+import msgspec
 
 from mlstack.prediction_log.prediction import Outcome, Prediction, Source
 from mlstack.prediction_log.segment import OUTCOME, PREDICTION, SpoolError
@@ -18,8 +19,7 @@ from mlstack.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# json.dumps would make an encoder for each document.
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+_encode = msgspec.json.Encoder().encode
 
 
 class PredictionLog:
@@ -64,7 +64,7 @@ class PredictionLog:
         self._append(OUTCOME, [outcome.document(now) for outcome in outcomes])
 
     def _append(self, kind: str, documents: Sequence[dict[str, Any]]) -> None:
-        bodies = [_encode(document).encode() for document in documents]
+        bodies = [_encode(document) for document in documents]
         self._open_spool().append(kind, bodies)
 
     def _open_spool(self) -> Spool:

@@ -134,7 +134,7 @@ class TestRequestId:
         logger, reader = logging.getLogger("server.access"), Reader()
         before = logger.level
         logger.addHandler(reader)
-        logger.setLevel(logging.INFO)
+        logger.setLevel(logging.DEBUG)
         yield lines
         logger.removeHandler(reader)
         logger.setLevel(before)
