@@ -4,6 +4,7 @@ Only this process writes its open segment; the keeper takes the closed ones.
 """
 
 import logging
+import shutil
 import threading
 import time
 from collections.abc import Sequence
@@ -18,6 +19,9 @@ log = logging.getLogger(__name__)
 SYNC_SECONDS = 0.1
 """Maximum time that an entry is only in the kernel's memory."""
 
+_LEAST_FREE_BYTES = 256 * 1024 * 1024
+_LEAST_FREE_SHARE = 0.05
+
 _SEGMENT_SECONDS = 0.5
 _SEGMENT_BYTES = 16 * 1024 * 1024
 
@@ -25,8 +29,9 @@ _SEGMENT_BYTES = 16 * 1024 * 1024
 class Spool:
     """This process's open segment, and the thread that syncs and closes it; thread-safe.
 
-    A power failure loses at most the entries of the last `SYNC_SECONDS`. Raises SpoolError if no
-    segment can be created.
+    A power failure loses at most the entries of the last `SYNC_SECONDS`. The last 256 MiB of a
+    disk (of a small one, the last twentieth) are left to others: a full disk stops databases too.
+    Raises SpoolError if no segment can be created.
     """
 
     def __init__(self, folder: Path, source: str) -> None:
@@ -34,6 +39,7 @@ class Spool:
         self._segment = Segment.create(folder, source)
         self._since = 0.0
         self._closed: Path | None = None
+        self._full = _fullness(folder)
         self._lock = threading.Lock()
         self._unsynced, self._stopping = threading.Event(), threading.Event()
         self._outage = Outage(log, f"syncing the spool in {folder}")
@@ -45,8 +51,10 @@ class Spool:
     def append(self, kind: str, bodies: Sequence[bytes]) -> None:
         """Write entries, all or none; afterwards no kill can lose them.
 
-        Raises SpoolError if they cannot be written, for example because the disk is full.
+        Raises SpoolError if they cannot be written, for example because the disk is nearly full.
         """
+        if self._full:
+            raise SpoolError(self._full)
         with self._lock:
             if not self._segment.pending:
                 self._since = time.monotonic()
@@ -63,6 +71,7 @@ class Spool:
     def _run(self) -> None:
         while not self._stopping.wait(SYNC_SECONDS / 2):
             try:
+                self._full = _fullness(self._folder)
                 if self._unsynced.is_set():
                     self._unsynced.clear()
                     self._segment.sync()
@@ -88,6 +97,16 @@ class Spool:
             old, self._segment = self._segment, new
         self._closed = old.path
         self._closer.submit(_close, old)
+
+
+def _fullness(folder: Path) -> str:
+    """Return why nothing may be written to the disk any more; empty if there is space."""
+    disk = shutil.disk_usage(folder)
+    least = min(_LEAST_FREE_BYTES, int(disk.total * _LEAST_FREE_SHARE))
+    if disk.free >= least:
+        return ""
+    free, least_free = (f"{size / 1024**2:,.0f} MiB" for size in (disk.free, least))
+    return f"the disk of {folder} has {free} left, and the last {least_free} are not used"
 
 
 def _close(segment: Segment) -> None:

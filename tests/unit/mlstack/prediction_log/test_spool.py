@@ -1,5 +1,6 @@
 """A server's spool: kept at once, synced soon, closed for the keeper."""
 
+import shutil
 import threading
 from functools import partial
 from pathlib import Path
@@ -110,4 +111,23 @@ def test_full_disk_keeps_the_open_segment(tmp_path: Path, monkeypatch: pytest.Mo
         spool.append("prediction", [b"2"])
     wait_until(lambda: closed(tmp_path), "the segment is closed once there is space")
     assert taken(tmp_path) == [b"1", b"2"]
+    spool.close()
+
+
+def test_last_space_of_a_disk_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entries are refused before the disk is full, and taken again when there is space."""
+    spool = Spool(tmp_path, "api")
+    mib, usage = 1024**2, type(shutil.disk_usage(tmp_path))
+
+    def append_fails() -> bool:
+        try:
+            spool.append("prediction", [b"1"])
+        except SpoolError as error:
+            return "has 255 MiB left" in str(error)
+        return False
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**6 * mib, 0, 255 * mib))
+    wait_until(append_fails, "entries are refused")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(8 * mib, 0, mib))
+    wait_until(lambda: not append_fails(), "entries are taken: a twentieth of a small disk is left")
     spool.close()
