@@ -10,7 +10,7 @@ import pytest
 
 from mlstack.contract import Contract
 from mlstack.data.dataset import clean, read_raw, split
-from mlstack.data.splitting import _hashes
+from mlstack.data.row_hashes import row_hashes
 from mlstack.settings import ROOT
 from tests.support.raw_tables import raw_table
 from tests.support.real_data import real_table
@@ -53,8 +53,13 @@ def test_part_depends_on_what_repr_writes(full: Contract) -> None:
     rows["gap"] = np.where(np.arange(200) % 3, np.nan, np.arange(200))
     rows["text"] = pd.Series([None, "'", '"', "\n", "é"] * 40, index=rows.index, dtype=object)
     rows["wide"] = np.arange(200) * 10**15
+    for decimals in range(6):
+        shares = np.arange(-100, 100) / 10**decimals
+        rows[f"decimals{decimals}"] = np.where(np.arange(200) % 7, shares, np.nan)
+    rows["long"] = rows["decimals3"] + 10.0**15
+    rows["infinite"] = np.where(np.arange(200) % 2, np.inf, 0.5)
     expected = [
         hashlib.blake2b(repr(row).encode(), digest_size=8, key=(7).to_bytes(8, "big")).digest()
         for row in rows.itertuples(index=False, name=None)
     ]
-    assert _hashes(rows, 7).astype(">u8").tobytes() == b"".join(expected)
+    assert row_hashes(rows, 7).astype(">u8").tobytes() == b"".join(expected)
