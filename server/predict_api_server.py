@@ -12,11 +12,12 @@ from mlstack.deployment.watcher import ModelWatcher
 from mlstack.prediction_log.prediction import PredictionSink
 from mlstack.prediction_log.prediction_log import PredictionLog
 from mlstack.settings import Settings
+from mlstack.web.flask_bridge import FlaskBridge
 from mlstack.web.problems import Problem, answer_errors
 from server import logs
 from server.metrics import Metrics
 from server.problems import problem_of
-from server.routes import Routes
+from server.routes import Routes, max_body
 
 SERVER_NAME = "predict-api"
 """Name of this server in deploys and logs."""
@@ -77,4 +78,5 @@ metrics = Metrics()
 _settings = Settings.load()
 prediction_log = PredictionLog(_settings, "api")
 watcher = ModelWatcher(_settings, SERVER_NAME, prediction_log, metrics.model_loaded)
-app = create_app(_settings, watcher, metrics, prediction_log)
+flask_app = create_app(_settings, watcher, metrics, prediction_log)
+app = FlaskBridge(flask_app, _settings.api_threads, max_body)

@@ -15,7 +15,7 @@ from mlstack.deployment.predictor import ModelSource, Predictor
 from mlstack.prediction_log.feedback import read_feedback
 from mlstack.prediction_log.prediction import Origin, PredictionSink
 from mlstack.settings import Settings
-from mlstack.web.http_worker import WAITED
+from mlstack.web.flask_bridge import WAITED
 from mlstack.web.problems import Problem
 from mlstack.web.request_checks import check_declaration, check_token, read_json
 from server import metrics as metrics_module
@@ -182,6 +182,15 @@ class Routes:
         return (
             predictor.model.contract if predictor else Contract.load(self._settings.contract_path)
         )
+
+
+def max_body(path: str) -> int:
+    """Return the maximum body size of a route in bytes; 0 if it reads none."""
+    return {
+        "/predict": MAX_BODY,
+        "/predict/batch": MAX_BATCH_BODY,
+        "/feedback": MAX_BATCH_BODY,
+    }.get(path, 0)
 
 
 def _capitalize_first(text: str) -> str:

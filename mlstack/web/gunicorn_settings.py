@@ -19,20 +19,15 @@ __all__ = [
     "control_socket_disable",
     "forwarder_headers",
     "keepalive",
-    "limit_request_fields",
     "pythonpath",
-    "sendfile",
     "worker_class",
 ]
 
 chdir = pythonpath = str(ROOT)
-worker_class = "mlstack.web.http_worker.Worker"
-# A file sent by the kernel would have no deadline; our files are small.
-sendfile = False
+worker_class = "mlstack.web.asgi_worker.Worker"
 # Longer than Nginx keeps an idle connection (60 s): the client must close it first, or a request
 # may arrive on a connection that is being closed.
 keepalive = 75
-limit_request_fields = 64
 # No header may move the application to another path.
 forwarder_headers = ""
 # We do not use it, and its thread would exist at the fork.

@@ -42,9 +42,9 @@ class Problem(MlstackError):
         self.headers, self.members = dict(headers or {}), members
         super().__init__(detail)
 
-    def response(self) -> Response:
-        """Build the response."""
-        document = {
+    def document(self) -> dict[str, Any]:
+        """Build the response's document."""
+        return {
             "type": self.kind.type,
             "title": self.kind.title,
             "status": self.kind.status,
@@ -52,8 +52,11 @@ class Problem(MlstackError):
             "code": self.kind.code,
             **self.members,
         }
+
+    def response(self) -> Response:
+        """Build the response."""
         return Response(
-            json.dumps(document), self.kind.status, self.headers, content_type=CONTENT_TYPE
+            json.dumps(self.document()), self.kind.status, self.headers, content_type=CONTENT_TYPE
         )
 
 

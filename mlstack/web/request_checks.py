@@ -10,7 +10,7 @@ from werkzeug.wrappers import Request
 
 from mlstack.errors import MlstackError, echo
 from mlstack.web import strict_json
-from mlstack.web.http_worker import CLOSE
+from mlstack.web.flask_bridge import BodyTooLargeError
 
 _JSON = "application/json"
 
@@ -66,19 +66,13 @@ def check_declaration(request: Request) -> None:
 def read_json(request: Request, limit: int) -> Any:
     """Read and parse a body of at most `limit` bytes, see `strict_json.parse`.
 
-    A body that declares more is not read at all; one that declares no length (chunked) is not read
-    further.
+    A body that declares more is not read at all.
 
     Raises:
         RequestRefused: the body is too large, too slow or incomplete.
         InvalidJson: it is not acceptable JSON.
     """
-    try:
-        body = _read(request, limit)
-    except RequestRefused:
-        request.environ[CLOSE] = True
-        raise
-    return strict_json.parse(body)
+    return strict_json.parse(_read(request, limit))
 
 
 def _read(request: Request, limit: int) -> bytes:
@@ -88,6 +82,8 @@ def _read(request: Request, limit: int) -> bytes:
     stream = request.environ["wsgi.input"]
     try:
         body: bytes = stream.read(limit + 1 if length is None else length)
+    except BodyTooLargeError as error:
+        raise _too_large(limit) from error
     except TimeoutError as error:
         detail = "the body did not arrive in time"
         raise RequestRefused(HTTPStatus.REQUEST_TIMEOUT, "body_too_slow", detail) from error

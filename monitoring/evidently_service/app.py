@@ -1,4 +1,4 @@
-"""The Evidently service's Flask application.
+"""The Evidently service's application.
 
 Started by `gunicorn -c monitoring/evidently_service/gunicorn_conf.py
 monitoring.evidently_service.app:app`.
@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 from mlstack.contract import Contract
 from mlstack.errors import InvalidRequest, echo
 from mlstack.settings import Settings
-from mlstack.web.http_worker import CLOSE
+from mlstack.web.flask_bridge import FlaskBridge
 from mlstack.web.problems import Problem, answer_errors, http_kind, http_problem
 from mlstack.web.request_checks import (
     RequestRefused,
@@ -136,12 +136,14 @@ def _problem_of(error: Exception) -> Problem:
         case InvalidRequest():
             return Problem(_INVALID_ROWS, error.errors[0].detail, accepted=0)
         case HTTPException():
-            # The body may be unread, or may never arrive.
-            request.environ[CLOSE] = True
             return http_problem(error, http_kind(error.code or 500))
     log.error("unexpected error in %s %s", request.method, request.path, exc_info=error)
     detail = "the service's log has the details; please report it"
     return Problem(http_kind(500, "internal_error"), detail)
+
+
+def _max_body(path: str) -> int:
+    return MAX_BODY if path.startswith("/iterate/") else 0
 
 
 def _json(document: Any) -> Response:
@@ -151,4 +153,5 @@ def _json(document: Any) -> Response:
 _settings = Settings.load()
 _contract = Contract.load(_settings.contract_path)
 monitor = Monitor(_settings, _contract)
-app = create_app(monitor, _contract, _settings.feedback_token)
+flask_app = create_app(monitor, _contract, _settings.feedback_token)
+app = FlaskBridge(flask_app, threads=8, max_body=_max_body)

@@ -28,7 +28,6 @@ except MlstackError as error:
 
 bind = listen_address(_settings, _settings.evidently_port)
 workers = 1
-threads = 8
 timeout = 60
 graceful_timeout = 5
 

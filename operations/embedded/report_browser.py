@@ -14,6 +14,7 @@ from flask import Flask, Response, abort, send_from_directory
 from mlstack import command_line
 from mlstack.files import write_atomically
 from mlstack.settings import ROOT, Settings
+from mlstack.web.flask_bridge import FlaskBridge
 from operations.embedded.layout import STACK
 from reporting.report import PAGE
 
@@ -67,10 +68,9 @@ def command(settings: Settings, scratch: Path, binary: str | None) -> list[str]:
     """
     address = f"{settings.bind_address}:{settings.reports_port}"
     if binary is None:
-        # This worker class frees threads from stalled clients.
-        worker = ["--worker-class", "mlstack.web.http_worker.Worker", "--threads", "8"]
-        gunicorn = [sys.executable, "-m", "gunicorn", "--bind", address, *worker, "--no-sendfile"]
-        return [*gunicorn, "operations.embedded.report_browser:create_app()"]
+        gunicorn = [sys.executable, "-m", "gunicorn", "--bind", address]
+        worker = ["--worker-class", "mlstack.web.asgi_worker.Worker"]
+        return [*gunicorn, *worker, "operations.embedded.report_browser:create_server()"]
     scratch.mkdir(parents=True, exist_ok=True)
     server = TEMPLATE.read_text(encoding="utf-8")
     for name, value in {
@@ -113,6 +113,11 @@ def create_app() -> Flask:
         return send_from_directory(settings.reports_path, name)
 
     return app
+
+
+def create_server() -> FlaskBridge:
+    """Create what gunicorn runs; no page takes a body."""
+    return FlaskBridge(create_app(), threads=8, max_body=lambda _: 0)
 
 
 def main() -> None:

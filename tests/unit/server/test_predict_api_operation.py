@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 
 from mlstack.contract import Contract
 from mlstack.settings import ROOT, Settings
-from mlstack.web.http_worker import WAITED
+from mlstack.web.flask_bridge import WAITED
 from server import problems
 from server.metrics import Metrics
 from server.routes import MAX_WAIT
