@@ -21,7 +21,8 @@ from mlstack.contract import Contract
 from mlstack.data.dataset import clean, read_raw
 from mlstack.deployment.record import DeploymentState
 from mlstack.model.encoder import Encoder
-from mlstack.model.model import EXTRA_FOLDER, MODEL_FILE, write_extra_files
+from mlstack.model.model_files import EXTRA_FOLDER, MODEL_FILE
+from mlstack.model.model_writer import write_extra_files
 from mlstack.settings import ROOT, Settings
 from operations.scoring.score import score
 

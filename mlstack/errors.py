@@ -112,6 +112,10 @@ class ModelError(MlstackError):
     """A model is unknown, incomplete, modified, or gives a wrong result."""
 
 
+class ModelNotConverted(ModelError):
+    """A model of an earlier release has no ONNX form yet."""
+
+
 class RegistryUnavailable(ModelError):
     """MLflow cannot be reached; a retry may succeed."""
 

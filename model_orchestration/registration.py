@@ -14,7 +14,7 @@ from mlstack.contract import Contract
 from mlstack.errors import ModelError, ModelNotKept, RegistryUnavailable
 from mlstack.model.mlflow_api import connect, explain
 from mlstack.model.model_store import ModelStore
-from mlstack.model.targets import labels
+from mlstack.model.target_columns import labels
 from mlstack.quality.results import explain_outcomes
 from model_orchestration.metrics import HEADLINES, evaluate, loss_name
 from model_orchestration.names import CHALLENGER, CHAMPION, TEST_PREFIX

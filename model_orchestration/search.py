@@ -17,7 +17,8 @@ from mlstack.contract import Contract
 from mlstack.contract.target import RegressionTarget, Target
 from mlstack.errors import MlstackError
 from mlstack.model.encoder import Encoder, Matrix
-from mlstack.model.targets import labels, objective
+from mlstack.model.target_columns import labels
+from mlstack.model.targets import objective
 from model_orchestration.metrics import evaluate, loss_name
 
 Space = Mapping[str, Any]

@@ -33,7 +33,7 @@ from mlstack.model.mlflow_api import (
     explain,
     run_address,
 )
-from mlstack.model.targets import prediction_columns
+from mlstack.model.target_columns import prediction_columns
 from mlstack.quality.reference import REFERENCE_FILE
 from mlstack.revision import git_revision
 from model_orchestration import plots

@@ -21,7 +21,7 @@ from mlstack.data.marginals import Marginals
 from mlstack.errors import MlstackError
 from mlstack.model.encoder import Encoder
 from mlstack.model.mlflow_api import explain
-from mlstack.model.model import write_extra_files
+from mlstack.model.model_writer import write_extra_files
 from model_orchestration.names import FAILURE, MODEL
 from model_orchestration.search import Trial
 

@@ -1,15 +1,16 @@
 """Encode features as the float32 matrix for training and serving."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from mlstack.contract import CategoryFeature, Contract, DateFeature
 from mlstack.contract.days import day_number
-from mlstack.data.dates import days_since
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Matrix = NDArray[np.float32]
 
@@ -71,8 +72,12 @@ class Encoder:
             matrix.append(row)
         return np.array(matrix, dtype=np.float32).reshape(len(matrix), width)
 
-    def encode_frame(self, frame: pd.DataFrame) -> Matrix:
+    def encode_frame(self, frame: "pd.DataFrame") -> Matrix:
         """Encode a table from `dataset.clean` as a matrix of shape (n_rows, n_columns)."""
+        import pandas as pd  # noqa: PLC0415 - servers encode no tables and do without pandas
+
+        from mlstack.data.dates import days_since  # noqa: PLC0415 - as above
+
         matrix = np.empty((len(frame), len(self.columns)), dtype=np.float32)
         for name, column in self._numeric:
             matrix[:, column] = frame[name].to_numpy(dtype=np.float32, na_value=np.nan)

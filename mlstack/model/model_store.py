@@ -1,16 +1,20 @@
-"""Keep verified local copies of models, so that a restart does not need MLflow."""
+"""Keep verified local copies of models, so that a restart does not need MLflow.
+
+A model of an earlier release is converted to ONNX in its copy, once.
+"""
 
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
 from filelock import FileLock
 
 from mlstack.command_line import run
-from mlstack.errors import ModelError, ModelNotKept
+from mlstack.errors import ModelError, ModelNotConverted, ModelNotKept
 from mlstack.files import sync_names, sync_tree
 from mlstack.model.mlflow_api import check_not_deleted, download, find_run
 from mlstack.model.model import Model
@@ -44,13 +48,16 @@ class ModelStore:
             with FileLock(self._folder / f"{run_id}.lock"):
                 _replace_copy(copy)
                 if not copy.exists():
-                    self._fetch(run_id, copy)
+                    _replace(copy, run_id, lambda folder: _download(run_id, folder))
                 try:
+                    return Model.load(copy, run_id)
+                except ModelNotConverted:
+                    _replace(copy, run_id, lambda folder: shutil.copytree(copy, folder))
                     return Model.load(copy, run_id)
                 except ModelError as broken:
                     # A copy that was damaged by a disk or a power failure is intact in MLflow.
                     try:
-                        self._fetch(run_id, copy)
+                        _replace(copy, run_id, lambda folder: _download(run_id, folder))
                     except ModelError as error:
                         raise ModelError(f"{broken}; {error}") from error
                     return Model.load(copy, run_id)
@@ -64,18 +71,19 @@ class ModelStore:
         """Return the store in the state folder."""
         return cls(settings.state_path / "models")
 
-    def _fetch(self, run_id: str, copy: Path) -> None:
-        """Download a model, test it, and replace the copy with it."""
-        fresh = copy.with_suffix(".new")
+
+def _replace(copy: Path, run_id: str, fill: Callable[[Path], object]) -> None:
+    """Replace a copy, or make the first one: fill a new folder, convert and test its model."""
+    fresh = copy.with_suffix(".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    try:
+        fill(fresh)
+        _try_in_own_process(fresh, run_id)
+        sync_tree(fresh)
+        fresh.rename(copy.with_suffix(_READY))
+    finally:
         shutil.rmtree(fresh, ignore_errors=True)
-        try:
-            _download(run_id, fresh)
-            _try_in_own_process(fresh, run_id)
-            sync_tree(fresh)
-            fresh.rename(copy.with_suffix(_READY))
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
-        _replace_copy(copy)
+    _replace_copy(copy)
 
 
 def _replace_copy(copy: Path) -> None:
@@ -100,7 +108,7 @@ def _download(run_id: str, folder: Path) -> None:
 
 
 def _try_in_own_process(folder: Path, run_id: str) -> None:
-    """Load a downloaded model in a child process, which a broken file may crash."""
+    """Convert a model if needed and load it, in a child process, which a broken file may crash."""
     try:
         trial = subprocess.run(
             [sys.executable, "-m", "mlstack.model.model_store", str(folder), run_id],
@@ -122,9 +130,19 @@ def _try_in_own_process(folder: Path, run_id: str) -> None:
 
 
 def main() -> None:
-    """Test a model: `python -m mlstack.model.model_store FOLDER RUN_ID`."""
-    folder, run_id = sys.argv[1:]
-    Model.load(Path(folder), run_id)
+    """Test a model, converted if needed: `python -m mlstack.model.model_store FOLDER RUN_ID`."""
+    folder, run_id = Path(sys.argv[1]), sys.argv[2]
+    try:
+        Model.load(folder, run_id)
+    except ModelNotConverted as error:
+        try:
+            from mlstack.model.model_writer import (  # noqa: PLC0415 - servers' images lack XGBoost
+                convert_model,
+            )
+        except ModuleNotFoundError:
+            raise error from None
+        convert_model(folder, run_id)
+        Model.load(folder, run_id)
 
 
 if __name__ == "__main__":

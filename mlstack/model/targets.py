@@ -1,13 +1,12 @@
-"""How each kind of target is learnt by XGBoost, and what a model's scores mean."""
+"""How each kind of target is learnt by XGBoost, and what a model's margins and scores mean."""
 
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from mlstack.contract.prediction_fields import MORE_PROBABILITIES, PREDICTION
 from mlstack.contract.target import BinaryTarget, MulticlassTarget, RegressionTarget, Scored, Target
+from mlstack.model.engine import Margins
 
 Scores = NDArray[np.float32]
 """What a model returns: probabilities or numbers, shape (n_rows,); with three classes or more their
@@ -21,6 +20,12 @@ OBJECTIVES: Final = {
 }
 
 
+_LARGEST_POWER = np.float32(88.7)
+"""The exponential of a larger number overflows in single precision."""
+
+_ONE = np.float32(1)
+
+
 def objective(target: Target) -> dict[str, Any]:
     """Return XGBoost's parameters that depend on the target."""
     params: dict[str, Any] = dict(OBJECTIVES[type(target)])
@@ -29,11 +34,26 @@ def objective(target: Target) -> dict[str, Any]:
     return params
 
 
-def labels(target: Target, outcomes: "pd.Series[Any]") -> NDArray[Any]:
-    """Convert a clean column to what XGBoost learns; a class becomes its position."""
+def as_scores(target: Target, margins: Margins) -> Scores:
+    """Convert margins of shape (n_rows, n_outputs) to scores, in the arithmetic of XGBoost.
+
+    Only an exponential's last bit may differ from XGBoost's: here it is rounded correctly, so that
+    all machines agree.
+    """
+    if isinstance(target, RegressionTarget):
+        return margins.reshape(-1)
+    scores: Scores
     if isinstance(target, MulticlassTarget):
-        return pd.Index(target.classes).get_indexer(pd.Index(outcomes))
-    return outcomes.to_numpy()
+        powers = _exponential(margins - margins.max(axis=1, keepdims=True))
+        scores = powers / powers.sum(axis=1, dtype=np.float64, keepdims=True).astype(np.float32)
+    else:
+        scores = _ONE / (_ONE + _exponential(np.minimum(-margins.reshape(-1), _LARGEST_POWER)))
+    return scores
+
+
+def _exponential(numbers: Margins) -> Margins:
+    powers: Margins = np.exp(numbers, dtype=np.float64).astype(np.float32)
+    return powers
 
 
 def scored(target: Target, scores: Scores) -> list[Scored]:
@@ -45,18 +65,3 @@ def scored(target: Target, scores: Scores) -> list[Scored]:
         Scored(target.classes[place], tuple(row))
         for place, row in zip(best, scores.tolist(), strict=True)
     ]
-
-
-def prediction_columns(target: Target, scores: Scores, index: pd.Index) -> pd.DataFrame:
-    """Convert scores to `PREDICTION`, and `MORE_PROBABILITIES` for three classes or more."""
-    if not isinstance(target, MulticlassTarget):
-        return pd.DataFrame({PREDICTION: scores.astype("float64")}, index=index)
-    predictions = scored(target, scores)
-    return pd.DataFrame(
-        {
-            PREDICTION: pd.Series([each.prediction for each in predictions], index, dtype=object),
-            MORE_PROBABILITIES: pd.Series(
-                [each.probabilities for each in predictions], index, dtype=object
-            ),
-        }
-    )

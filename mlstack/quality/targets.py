@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mlstack.contract.prediction_fields import MORE_DECISION, MORE_PROBABILITIES, PREDICTION, TARGET
 from mlstack.contract.target import BinaryTarget, MulticlassTarget, RegressionTarget, Target
-from mlstack.model.targets import labels
+from mlstack.model.target_columns import labels
 from mlstack.quality.figures import estimate_quality, measure_quality
 from mlstack.quality.multiclass import estimate_classes, measure_classes
 from mlstack.quality.regression import measure_numbers

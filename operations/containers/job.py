@@ -29,9 +29,11 @@ _SERVICES = {
     "operations.retention": "agent",
     "operations.scoring": "agent",
     "reporting": "agent",
-    "server": "model-server-api",
+    "server": "agent",
 }
-"""The service that can run a package's modules; the first match applies."""
+"""The service that can run a package's modules; the first match applies.
+
+A deploy converts models of earlier releases, for which the servers' images have no packages."""
 
 # Paths on this machine; the image sets its own.
 _MACHINE_VARIABLES = frozenset(

@@ -22,7 +22,7 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
 from mlstack.contract.drifts import load_drift
-from mlstack.model.model import MODEL_FILE
+from mlstack.model.model_files import MODEL_FILE
 from mlstack.prediction_log.mongo_database import DATABASE
 from mlstack.settings import ROOT
 from tests.support.containers import Containers, containers_copy, docker

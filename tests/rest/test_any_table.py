@@ -12,7 +12,9 @@ from mlstack.contract.drifts import DriftingCustomers, load_drifts
 from mlstack.data.customer_table import customer_table
 from mlstack.data.dataset import clean, read_raw, split
 from mlstack.data.marginals import Marginals
-from mlstack.model.model import EXTRA_FOLDER, MODEL_FILE, Model, write_extra_files
+from mlstack.model.model import Model
+from mlstack.model.model_files import EXTRA_FOLDER, MODEL_FILE
+from mlstack.model.model_writer import write_extra_files
 from mlstack.quality.drift import DriftDetector
 from model_orchestration.search import Rows, search
 from operations.contract_draft.draft import draft_contract

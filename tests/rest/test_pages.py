@@ -10,7 +10,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from mlstack.contract import CategoryFeature, Contract, IntegerFeature, OrdinalFeature
 from mlstack.deployment.record import DeploymentState
-from mlstack.model.model import EXTRA_FOLDER, Model, write_extra_files
+from mlstack.model.model import Model
+from mlstack.model.model_files import EXTRA_FOLDER
+from mlstack.model.model_writer import write_extra_files
 from mlstack.settings import ROOT
 from tests.support.api_server import ApiServer
 from tests.support.browser import DESKTOP, PHONE, needs_chromium

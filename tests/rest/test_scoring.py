@@ -24,8 +24,9 @@ from mlstack.data.table_files import table_content
 from mlstack.deployment.record import DeploymentState
 from mlstack.errors import DataError
 from mlstack.failpoints import VARIABLE
-from mlstack.model.model import EXTRA_FOLDER, MODEL_FILE, write_extra_files
+from mlstack.model.model_files import EXTRA_FOLDER, MODEL_FILE
 from mlstack.model.model_store import ModelStore
+from mlstack.model.model_writer import write_extra_files
 from mlstack.prediction_log.prediction import is_prediction_id
 from mlstack.prediction_log.segment import Segment
 from mlstack.settings import ROOT, Settings

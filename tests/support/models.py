@@ -11,7 +11,15 @@ import xgboost
 from mlstack.contract import Contract
 from mlstack.data.customer_generator import CustomerGenerator
 from mlstack.model.encoder import Encoder, Matrix
-from mlstack.model.model import EXTRA_FOLDER, MODEL_FILE, Model, write_extra_files
+from mlstack.model.model import Model
+from mlstack.model.model_files import (
+    CHECK_ROWS_FILE,
+    EXTRA_FOLDER,
+    MODEL_FILE,
+    ONNX_FILE,
+    ONNX_MANIFEST_FILE,
+)
+from mlstack.model.model_writer import write_extra_files
 from mlstack.settings import ROOT
 from tests.support.every_kind import TEXT, every_kind
 
@@ -31,12 +39,12 @@ def _customers(contract_text: str) -> Matrix:
     return Encoder(contract).encode(CustomerGenerator(contract, seed=1).draw(ROWS))
 
 
-def train(contract: Contract, seed: int) -> xgboost.Booster:
+def train(contract: Contract, seed: int, objective: str = "binary:logistic") -> xgboost.Booster:
     """Train a model on random outcomes; another seed gives other answers."""
     matrix = _customers(contract_text(contract))
     outcomes = np.random.default_rng(seed).integers(0, 2, ROWS)
     data = xgboost.DMatrix(matrix, outcomes, feature_names=list(Encoder(contract).columns))
-    parameters = {"objective": "binary:logistic", "nthread": 1, "seed": seed}
+    parameters = {"objective": objective, "nthread": 1, "seed": seed}
     return xgboost.train(parameters, data, num_boost_round=5)
 
 
@@ -52,6 +60,12 @@ def write_model(folder: Path, contract: Contract, seed: int) -> Path:
 def keep_model(state: Path, run_id: str, contract: Contract, seed: int) -> Path:
     """Put a model where `model_store` keeps verified copies."""
     return write_model(state / "models" / run_id, contract, seed)
+
+
+def remove_onnx_form(folder: Path) -> None:
+    """Make a model's folder one of an earlier release."""
+    for name in (ONNX_FILE, CHECK_ROWS_FILE, ONNX_MANIFEST_FILE):
+        (folder / EXTRA_FOLDER / name).unlink()
 
 
 def predictions(model: Model, customers: Sequence[Mapping[str, Any]]) -> list[Any]:

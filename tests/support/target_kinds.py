@@ -13,7 +13,9 @@ from mlstack.contract.prediction_fields import TARGET
 from mlstack.data import dataset
 from mlstack.data.customer_table import customer_table
 from mlstack.data.outcome_table import outcome_column
-from mlstack.model.model import EXTRA_FOLDER, MODEL_FILE, Model, write_extra_files
+from mlstack.model.model import Model
+from mlstack.model.model_files import EXTRA_FOLDER, MODEL_FILE
+from mlstack.model.model_writer import write_extra_files
 from mlstack.quality.reference import Reference
 from mlstack.quality.targets import quality_at_training
 from model_orchestration.search import Rows, Trial, search

@@ -8,9 +8,17 @@ import pytest
 
 from mlstack.contract import Contract
 from mlstack.data.customer_generator import CustomerGenerator
-from mlstack.errors import ModelError
-from mlstack.model.model import EXTRA_FOLDER, MODEL_FILE, Model
-from tests.support.models import predictions, train, write_model
+from mlstack.errors import ModelError, ModelNotConverted
+from mlstack.model.model import Model
+from mlstack.model.model_files import EXTRA_FOLDER, MODEL_FILE, sha256
+from mlstack.model.model_writer import convert_model, write_extra_files
+from tests.support.models import (
+    contract_text,
+    predictions,
+    remove_onnx_form,
+    train,
+    write_model,
+)
 
 RUN_ID = "a" * 32
 
@@ -37,16 +45,18 @@ def test_batch_scores_like_single_customers(folder: Path, documented: Contract) 
     ]
 
 
-@pytest.mark.parametrize(
-    "file", [MODEL_FILE, f"{EXTRA_FOLDER}/contract.yaml", f"{EXTRA_FOLDER}/manifest.json"]
-)
+ONNX_FILES = [f"{EXTRA_FOLDER}/model.onnx", f"{EXTRA_FOLDER}/check_rows.npz"]
+FILES = [MODEL_FILE, f"{EXTRA_FOLDER}/contract.yaml", *ONNX_FILES]
+
+
+@pytest.mark.parametrize("file", [*FILES, f"{EXTRA_FOLDER}/manifest.json"])
 def test_missing_file_is_refused(folder: Path, file: str) -> None:
     (folder / file).unlink()
     with pytest.raises(ModelError, match="missing"):
         Model.load(folder, RUN_ID)
 
 
-@pytest.mark.parametrize("file", [MODEL_FILE, f"{EXTRA_FOLDER}/contract.yaml"])
+@pytest.mark.parametrize("file", FILES)
 def test_changed_file_is_refused_before_parsing(folder: Path, file: str) -> None:
     content = bytearray((folder / file).read_bytes())
     content[len(content) // 2] ^= 1
@@ -77,3 +87,45 @@ def test_malformed_manifest_is_refused(folder: Path) -> None:
     (folder / EXTRA_FOLDER / "manifest.json").write_text("{")
     with pytest.raises(ModelError, match="its manifest is broken"):
         Model.load(folder, RUN_ID)
+
+
+def test_model_without_onnx_form_is_not_converted(folder: Path) -> None:
+    remove_onnx_form(folder)
+    with pytest.raises(ModelNotConverted, match=f"make deploy RUN_ID={RUN_ID}"):
+        Model.load(folder, RUN_ID)
+    convert_model(folder, RUN_ID)
+    assert Model.load(folder, RUN_ID).run_id == RUN_ID
+
+
+def test_onnx_form_of_another_model_is_refused(
+    folder: Path, tmp_path: Path, documented: Contract
+) -> None:
+    """Its files are whole, but belong to another run."""
+    other = write_model(tmp_path / "other", documented, seed=2)
+    for name in ("model.onnx", "check_rows.npz", "onnx.json"):
+        (folder / EXTRA_FOLDER / name).write_bytes((other / EXTRA_FOLDER / name).read_bytes())
+    with pytest.raises(ModelError, match="was made of another model"):
+        Model.load(folder, RUN_ID)
+
+
+def test_onnx_form_that_scores_otherwise_is_refused(
+    folder: Path, tmp_path: Path, documented: Contract
+) -> None:
+    """Its checksum is right: somebody, or another version, has converted it wrongly."""
+    other = write_model(tmp_path / "other", documented, seed=2)
+    content = (other / EXTRA_FOLDER / "model.onnx").read_bytes()
+    (folder / EXTRA_FOLDER / "model.onnx").write_bytes(content)
+    path = folder / EXTRA_FOLDER / "onnx.json"
+    manifest = json.loads(path.read_text()) | {"onnx_sha256": sha256(content)}
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(
+        ModelError, match=r"ONNX Runtime scores \d+ of its 256 check rows otherwise"
+    ):
+        Model.load(folder, RUN_ID)
+
+
+def test_model_of_another_objective_is_not_written(tmp_path: Path, documented: Contract) -> None:
+    """The target decides the link function."""
+    booster = train(documented, seed=1, objective="reg:squarederror")
+    with pytest.raises(ModelError, match="objective of the model is not the one of a binary"):
+        write_extra_files(booster, documented, contract_text(documented), tmp_path)
