@@ -1,4 +1,4 @@
-"""Apply a flow's schedule to Prefect: work pool, deployment, crash detection.
+"""Apply schedules of flows to Prefect: work pool, deployment, crash detection.
 
 Only differences are changed, so it can be repeated.
 """
@@ -40,10 +40,11 @@ _CRASH_AUTOMATION = "crash silent flow runs"
 _SILENCE = timedelta(seconds=3 * HEARTBEAT_SECONDS)
 
 
-def apply_schedule(client: SyncPrefectClient, schedule: FlowSchedule) -> None:
-    """Make Prefect's state match the schedule, and print the changes."""
+def apply_schedules(client: SyncPrefectClient, *schedules: FlowSchedule) -> None:
+    """Make Prefect's state match the schedules, and print the changes."""
     say(f"work pool {WORK_POOL}: {_apply_work_pool(client)}")
-    say(f"schedule {schedule.prefect_name}: {_apply_deployment(client, schedule)}")
+    for schedule in schedules:
+        say(f"schedule {schedule.prefect_name}: {_apply_deployment(client, schedule)}")
     say(f"automation '{_CRASH_AUTOMATION}': {_apply_automation(client)}")
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from prefect.client.schemas.objects import FlowRun
 
 from mlstack.command_line import say
-from mlstack.flows.apply import apply_schedule
+from mlstack.flows.apply import apply_schedules
 from mlstack.flows.prefect_api import prefect_client, run_address
-from mlstack.flows.run import find_active_run, follow, start
+from mlstack.flows.run import begin, follow
 from mlstack.flows.schedule import FlowSchedule
 
 
@@ -35,9 +35,9 @@ def schedule_command(
     schedule = describe()
     with prefect_client() as client:
         if action == "apply":
-            apply_schedule(client, schedule)
+            apply_schedules(client, schedule)
             return 0
-        run = find_active_run(client, schedule) or start(client, schedule)
+        run = begin(client, schedule)
         try:
             run = follow(client, schedule, run)
         except KeyboardInterrupt:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -27,6 +28,7 @@ from mlstack.command_line import say
 from mlstack.errors import MlstackError
 from mlstack.flows.prefect_api import PrefectError, prefect_client, run_address
 from mlstack.flows.schedule import WORK_POOL, FlowSchedule
+from mlstack.waiting import Unavailable, wait_until
 
 _POLL_SECONDS = 1.0
 _ACTIVE = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
@@ -34,7 +36,10 @@ _INFO = 20
 _LOG_PAGE = 200
 _STEP_ENDED = "Finished in state Completed()"
 # Log lines arrive in batches, the last ones after the final state.
-_LAST_LINES_POLLS = 3
+_LAST_LINE = "Finished in state "
+_LAST_LINE_SECONDS = 3.0
+_LAST_LINE_POLL_SECONDS = 0.2
+_OF_FLOW = "prefect.flow_runs"
 # A line may reach the server seconds after its timestamp.
 _LOG_DELAY = timedelta(seconds=30)
 # Longer than a restart of the server takes.
@@ -77,11 +82,13 @@ def find_active_run(client: SyncPrefectClient, schedule: FlowSchedule) -> FlowRu
     return runs[0]
 
 
-def start(client: SyncPrefectClient, schedule: FlowSchedule) -> FlowRun:
-    """Start a run.
+def begin(client: SyncPrefectClient, schedule: FlowSchedule) -> FlowRun:
+    """Find the active run, or start one.
 
     Raises PrefectError if the schedule is not applied or no worker is online.
     """
+    if run := find_active_run(client, schedule):
+        return run
     _require_worker(client)
     run = client.create_flow_run_from_deployment(
         _prefect_id(client, schedule), parameters=dict(schedule.parameters)
@@ -160,6 +167,7 @@ class _LogReader:
         self._run_id = run_id
         self._printed: set[UUID] = set()
         self._newest: datetime | None = None
+        self._is_complete = False
 
     def print_new(self, client: SyncPrefectClient) -> None:
         """Print lines that were not printed yet."""
@@ -167,6 +175,8 @@ class _LogReader:
             if line.id in self._printed:
                 continue
             self._printed.add(line.id)
+            if line.name == _OF_FLOW and line.message.startswith(_LAST_LINE):
+                self._is_complete = True
             if line.message != _STEP_ENDED:
                 # The rest, such as a stack trace, is in the Prefect UI.
                 first, *_ = line.message.splitlines() or [""]
@@ -174,10 +184,19 @@ class _LogReader:
             self._newest = max(self._newest or line.timestamp, line.timestamp)
 
     def print_rest(self, client: SyncPrefectClient) -> None:
-        """Print the last lines, which may arrive after the run's end."""
-        for _ in range(_LAST_LINES_POLLS):
-            time.sleep(_POLL_SECONDS)
+        """Print the last lines, which may arrive after the run's end.
+
+        A run that crashed has no last line, so this waits only seconds for it.
+        """
+
+        def is_complete() -> bool:
             self.print_new(client)
+            return self._is_complete
+
+        with suppress(Unavailable):
+            wait_until(
+                is_complete, "no last line", _LAST_LINE_SECONDS, every=_LAST_LINE_POLL_SECONDS
+            )
 
     def _read(self, client: SyncPrefectClient) -> Iterator[Log]:
         since = self._newest and self._newest - _LOG_DELAY

@@ -6,6 +6,7 @@ With `--keep` it recreates lost resources forever: AWS emulators lose their data
 import logging
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from mlstack import command_line, heartbeat
 from mlstack.contract import Contract
@@ -16,6 +17,9 @@ from mlstack.settings import Settings
 from mlstack.streams.client import StreamError, kinesis_client
 from mlstack.streams.stream import ensure_stream
 from mlstack.waiting import Unavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_kinesis import KinesisClient
 
 log = logging.getLogger(__name__)
 
@@ -30,26 +34,39 @@ def init_aws(settings: Settings, contract: Contract, say: Callable[[str], None])
         SettingsError: no bucket is set, or there is no table.
         FeatureStoreError, StreamError, Unavailable: AWS is unreachable or rejects a request.
     """
-    table = ensure_table(settings, contract, _ensure_store(settings, say), say)
-    _ensure_streams(settings, say)
+    store = FeatureStore(settings.feature_store_bucket)
+    _ensure_bucket(settings, store, say)
+    table = ensure_table(settings, contract, store, say)
+    _ensure_streams(settings, kinesis_client(_ATTEMPTS), say)
     return table
 
 
-def restore_aws(settings: Settings, say: Callable[[str], None]) -> None:
-    """Recreate lost resources; arguments and exceptions are those of `init_aws`."""
-    restore_tables(settings, _ensure_store(settings, say), say)
-    _ensure_streams(settings, say)
+class Restorer:
+    """Recreates lost resources; arguments and exceptions are those of `init_aws`.
+
+    It keeps its clients, because making one takes longer than all of its calls.
+    """
+
+    def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
+        self._settings, self._say = settings, say
+        self._store = FeatureStore(settings.feature_store_bucket)
+        self._streams = kinesis_client(_ATTEMPTS)
+
+    def restore(self) -> None:
+        """Recreate what is missing."""
+        _ensure_bucket(self._settings, self._store, self._say)
+        restore_tables(self._settings, self._store, self._say)
+        _ensure_streams(self._settings, self._streams, self._say)
 
 
-def _ensure_store(settings: Settings, say: Callable[[str], None]) -> FeatureStore:
-    store = FeatureStore(settings.feature_store_bucket)
+def _ensure_bucket(settings: Settings, store: FeatureStore, say: Callable[[str], None]) -> None:
     if store.create():
         say(f"created bucket {settings.feature_store_bucket}")
-    return store
 
 
-def _ensure_streams(settings: Settings, say: Callable[[str], None]) -> None:
-    client = kinesis_client(_ATTEMPTS)
+def _ensure_streams(
+    settings: Settings, client: "KinesisClient", say: Callable[[str], None]
+) -> None:
     for name, shards in (
         (settings.predictions_stream, settings.predictions_shards),
         (settings.results_stream, 1),
@@ -64,10 +81,12 @@ def keep(settings: Settings) -> None:
 
     The heartbeat is renewed whenever nothing is missing.
     """
+    restorer: Restorer | None = None
     while True:
         try:
             if has_table(settings):
-                restore_aws(settings, log.info)
+                restorer = restorer or Restorer(settings, log.info)
+                restorer.restore()
             heartbeat.aws_keeper(settings).beat()
         except (FeatureStoreError, StreamError, Unavailable) as error:
             log.warning("%s; trying again", error)

@@ -11,26 +11,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mlflow.entities import Run
-
 from mlstack import command_line, environments
 from mlstack.command_line import say
 from mlstack.contract import Contract
 from mlstack.contract.customer_schema import Customer
 from mlstack.contract.prediction_fields import PREDICTION, RUN_ID
 from mlstack.data.training_table import RawTable
-from mlstack.deployment.deployer import Deployer
-from mlstack.errors import ModelError
-from mlstack.files import file_sha256
-from mlstack.model.mlflow_api import DATA_TAG, connect, find_run_id
-from mlstack.model.model_store import ModelStore
 from mlstack.prediction_log.prediction import LIVE_SOURCES
 from mlstack.settings import ROOT, Settings
 from mlstack.waiting import wait_until
 from operations.aws.init_aws import init_aws
 from operations.demo.running_stack import RunningStack
 from operations.embedded import checks
-from operations.embedded.service import GROUPS, MODEL_REGISTRY, MONITORING, SERVE
+from operations.embedded.service import MODEL_REGISTRY, MONITORING, SERVE
 from operations.embedded.services import all_services
 from operations.embedded.stack import ENVIRONMENT, EmbeddedStack
 from operations.errors import StackError
@@ -83,97 +76,64 @@ def demo() -> None:
         contract = Contract.load(settings.contract_path)
     services = EmbeddedStack(settings)
     stack = RunningStack(settings, contract)
-    with steps.step("Start the services"):
-        # Including the HTTP server, so that it is up once there is a model.
-        services.start(GROUPS, wait=False)
+    with steps.step("Start what training needs"):
+        services.start([MODEL_REGISTRY], wait=False)
         services.wait_until_ready(["aws"])
     with steps.step("Bring the data into the feature store"):
         table = init_aws(settings, contract, lambda sentence: say(f"   {sentence}"))
         if table.synthetic:
             say(_boxed(_SYNTHETIC))
-    with steps.step("Wait for the other services"):
+    with steps.step("Wait until all of it is ready"):
+        from operations.demo import training  # noqa: PLC0415 - takes seconds; services start
+
         services.wait_until_ready(
             service.name
             for service in services.services
             if service.group == MODEL_REGISTRY and service.name != "aws"
         )
-    with steps.step("Apply the flows of training and of retention"):
-        _run_target("model_orchestration.schedule", "apply")
-        _run_target("operations.retention.prune_flow", "apply")
-    trained = _needs_training(settings, contract, table)
+    with steps.step("Apply the flows"):
+        training.apply_flows()
+    with steps.step("Start the servers and the monitoring"):
+        # They become ready during the training, and the servers follow the first deployment.
+        services.start([SERVE, MONITORING], wait=False)
+    trained = training.needs_training(settings, contract, table)
     if trained:
         with steps.step(f"Train {settings.train_trials} models and register the best"):
-            _run_target("model_orchestration.schedule", "run")
+            training.train()
     with steps.step("Deploy a model"):
-        run_id = _deploy(settings, contract, trained=trained)
+        run_id = training.deploy(settings, contract, trained=trained)
         services.wait_until_ready([SERVE, MONITORING])
-    with steps.step("Predict over HTTP"):
-        population = Population(contract, settings, seed=1, give_up=_STORED_SECONDS)
-        _predict_some(stack, population.draw(_PREDICTIONS))
-    with steps.step("Predict on the stream"):
-        _run_target("simulation_business.send_data_kinesis", "--once", "--rate", str(_PREDICTIONS))
-    with steps.step(f"Send {_CUSTOMERS} more customers, so that monitoring has enough to see"):
-        sent = _send_customers(stack, population.draw(_CUSTOMERS))
-    with steps.step("Look into the prediction log"):
-        _show_stored(stack, contract, sent)
-    with steps.step("Apply the reporting flow"):
-        _run_target("reporting.schedule", "apply")
-    with steps.step("Report on the predictions"):
-        if newest := stack.newest_report():
-            page = f"{settings.reports_url}/{newest.html}"
-            say(f"   {newest.verdict} in the newest report: {page}")
-        else:
-            _run_target("reporting.schedule", "run")
+    _predict_and_report(steps, stack, settings, contract)
     with steps.step("Wait for the first monitoring result"):
         services.wait_until_ready([MONITORING])
         _show_monitoring(stack, contract)
     say(_closing(settings, contract, table, run_id, steps))
 
 
-def _registered_runs(contract: Contract) -> dict[str, Run]:
-    """Return the runs of the aliases `champion` and `challenger`."""
-    client = connect()
-    return {
-        alias: client.get_run(str(client.get_model_version(model.name, version).run_id))
-        for model in client.search_registered_models(f"name = '{contract.name}'")
-        for alias, version in model.aliases.items()
-    }
+def _predict_and_report(
+    steps: _Steps, stack: RunningStack, settings: Settings, contract: Contract
+) -> None:
+    from operations.demo import training  # noqa: PLC0415 - see `demo`
 
-
-def _needs_training(settings: Settings, contract: Contract, table: RawTable) -> bool:
-    """Return whether no run is chosen and none was trained on this data and contract."""
-    if settings.run_id:
-        return False
-    wanted = {
-        DATA_TAG: file_sha256(table.path),
-        "contract_digest": contract.digest,
-    }
-    runs = _registered_runs(contract).values()
-    return not any(wanted.items() <= run.data.tags.items() for run in runs)
-
-
-def _deploy(settings: Settings, contract: Contract, *, trained: bool) -> str:
-    """Deploy the chosen run; otherwise keep the deployed one or deploy the champion."""
-    deployer = Deployer(settings, ModelStore.of(settings))
-    run_id = find_run_id(settings.run_id) if settings.run_id else ""
-    record = deployer.state.record()
-    if not run_id and record is not None and not trained:
-        try:
-            deployer.check(record.run_id)
-            run_id = record.run_id
-        except ModelError as error:
-            say(f"   the deployed model cannot be used any longer: {error}")
-    if not run_id:
-        champion = _registered_runs(contract).get("champion")
-        if champion is None:
-            raise StackError(f"{contract.name} has no champion: make train, or choose a RUN_ID")
-        run_id = champion.info.run_id
-    if record is not None and record.run_id == run_id:
-        deployer.check(run_id)
-    else:
-        deployer.deploy(run_id)
-    say(f"   run {run_id} is deployed")
-    return run_id
+    with steps.step("Predict over HTTP"):
+        population = Population(contract, settings, seed=1, give_up=_STORED_SECONDS)
+        _predict_some(stack, population.draw(_PREDICTIONS))
+    with steps.step(f"Send {_CUSTOMERS} more customers, so that monitoring has enough to see"):
+        sent = _send_customers(stack, population.draw(_CUSTOMERS))
+        _wait_until_stored(stack, sent)
+    newest = stack.newest_report()
+    # The next steps need nothing of it.
+    reporting = None if newest else training.begin_report()
+    with steps.step("Predict on the stream"):
+        _run_target("simulation_business.send_data_kinesis", "--once", "--rate", str(_PREDICTIONS))
+    with steps.step("Look into the prediction log"):
+        _show_stored(stack, contract)
+    with steps.step("Report on the predictions"):
+        if reporting:
+            training.follow_report(reporting)
+        elif newest:
+            page = f"{settings.reports_url}/{newest.html}"
+            say(f"   {newest.verdict} in the newest report: {page}")
 
 
 def _predict_some(stack: RunningStack, customers: list[Customer]) -> None:
@@ -192,13 +152,17 @@ def _send_customers(stack: RunningStack, customers: list[Customer]) -> list[str]
     ]
 
 
-def _show_stored(stack: RunningStack, contract: Contract, sent: list[str]) -> None:
-    """Wait until MongoDB has the predictions; show the newest one of each server."""
+def _wait_until_stored(stack: RunningStack, sent: list[str]) -> None:
+    """Wait until MongoDB has the predictions."""
     wait_until(
         lambda: stack.has_predictions(*sent),
         "MongoDB does not have all of the predictions",
         _STORED_SECONDS,
     )
+
+
+def _show_stored(stack: RunningStack, contract: Contract) -> None:
+    """Show the newest prediction of each server."""
     for source in LIVE_SOURCES:
         newest = wait_until(
             lambda source=source: stack.newest_prediction(source),  # type: ignore[misc] # mypy#15459

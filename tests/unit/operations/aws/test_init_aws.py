@@ -165,7 +165,7 @@ def test_new_machine_copies_table_from_store(
     assert f"is unchanged: {len(MINE):,} bytes (" in stays
     assert stored(documented.data.key) == MINE
     forget()
-    init_aws.restore_aws(new, print)
+    init_aws.Restorer(new, print).restore()
     assert stored(documented.data.key) == MINE
 
 
@@ -178,7 +178,7 @@ def test_table_from_elsewhere_is_kept(
     run(plain)
     assert stored(documented.data.key) == OTHER
     forget()
-    init_aws.restore_aws(plain, print)
+    init_aws.Restorer(plain, print).restore()
     assert stored(documented.data.key) == OTHER
 
 
@@ -215,7 +215,7 @@ def test_tables_of_contracts_stay_apart(
     init_aws.init_aws(given, documented, print)
     init_aws.init_aws(plain, documented.model_copy(update={"data": data}), print)
     forget()
-    init_aws.restore_aws(plain, print)
+    init_aws.Restorer(plain, print).restore()
     assert stored(documented.data.key) == MINE
     assert stored("another/table.csv") != MINE
 
@@ -227,9 +227,9 @@ def test_restore_replaces_nothing(
     run(given)
     boto3.client("s3").put_object(Bucket=BUCKET, Key=documented.data.key, Body=OTHER)
     said: list[str] = []
-    init_aws.restore_aws(given, said.append)
+    init_aws.Restorer(given, said.append).restore()
     monkeypatch.setattr(FeatureStore, "has", lambda *_: False)
-    init_aws.restore_aws(given, said.append)
+    init_aws.Restorer(given, said.append).restore()
     assert (said, stored(documented.data.key)) == ([], OTHER)
 
 
@@ -239,7 +239,7 @@ def test_restore_creates_what_is_gone(run: Run, given: Settings, documented: Con
     boto3.client("s3").delete_object(Bucket=BUCKET, Key=documented.data.key)
     boto3.client("kinesis").delete_stream(StreamName="results")
     said: list[str] = []
-    init_aws.restore_aws(given, said.append)
+    init_aws.Restorer(given, said.append).restore()
     assert said == [
         f"restored mine.csv ({len(MINE):,} bytes) to s3://{BUCKET}/{documented.data.key}",
         "created stream results (1 shard)",
