@@ -124,14 +124,18 @@ class Cleaning:
         return {feature.name: self._feature(feature) for feature in self._contract.features}
 
     def _frame(self, columns: Mapping[str, NDArray[Any]]) -> pd.DataFrame:
-        index = self._table.index[self._kept]
+        index = self._table.index if self._kept.all() else self._table.index[self._kept]
         return pd.DataFrame(
             {
                 # Of their own accord, pandas would turn objects into another type of text.
-                name: pd.Series(values[self._kept], index=index, dtype=values.dtype)
+                name: pd.Series(self._of_kept(values), index, dtype=values.dtype, copy=False)
                 for name, values in columns.items()
-            }
+            },
+            copy=False,
         )
+
+    def _of_kept(self, values: NDArray[Any]) -> NDArray[Any]:
+        return values if self._kept.all() else values[self._kept]
 
     def _void_rows(self, columns: Sequence[str]) -> _Mask:
         void = {canonical(value) for value in self._contract.clean_up.void_row_values}
@@ -259,8 +263,7 @@ class Cleaning:
         self._check_missing(feature, lacking)
         given = self._check_numbers(feature, values, self._kept & ~lacking, faults)
         if isinstance(feature, IntegerFeature):
-            with np.errstate(invalid="ignore"):
-                self._note(given & (values % 1 != 0), raw, "is not a whole number")
+            self._note(given & ~_is_whole(values), raw, "is not a whole number")
             return self._whole(values)
         return values
 
@@ -295,9 +298,7 @@ class Cleaning:
         return found.astype(np.int64)
 
     def _whole(self, values: NDArray[np.float64]) -> NDArray[Any]:
-        kept = values[self._kept]
-        with np.errstate(invalid="ignore"):
-            whole = bool(((kept % 1) == 0).all())
+        whole = _is_whole(self._of_kept(values)).all()
         return np.nan_to_num(values).astype(np.int64) if whole else values
 
     def _check_missing(self, feature: Feature, lacking: _Mask) -> None:
@@ -313,6 +314,13 @@ class Cleaning:
             remedy = "; if it means 'missing', list it in the contract under missing_values"
             fault = self._table.fault(reason + remedy, column, bad)
         self._faults.append(fault)
+
+
+def _is_whole(values: NDArray[np.float64]) -> _Mask:
+    with np.errstate(invalid="ignore"):
+        # Infinite numbers leave no zero.
+        whole: _Mask = values - np.floor(values) == 0
+    return whole
 
 
 def _check_variety(target: Target, outcomes: NDArray[Any]) -> None:

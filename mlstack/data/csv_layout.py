@@ -258,11 +258,12 @@ def _body(rows: CsvRows, used: Positions) -> bytes:
     """Return the text of some rows."""
     jumps = np.flatnonzero(np.diff(used) != 1)
     firsts, lasts = used[np.append(0, jumps + 1)], used[np.append(jumps, len(used) - 1)]
-    pieces = (
-        rows.text[rows.starts[first] : rows.ends[last]]
+    # Most tables are one piece, which is copied once, with its line break.
+    body = b"".join(
+        rows.text[rows.starts[first] : rows.ends[last] + 1]
         for first, last in zip(firsts, lasts, strict=True)
     )
-    return b"\n".join(pieces) + b"\n"
+    return body if body.endswith(b"\n") else body + b"\n"
 
 
 def _in_rows(reason: str, rows: list[tuple[int, str]], column: str | None = None) -> DataFault:

@@ -81,7 +81,7 @@ class CsvRows:
     @cached_property
     def breaks_inside(self) -> bool:
         """Whether a quoted field holds a line break."""
-        return len(self._breaks) > len(self.ends)
+        return self.text.count(b"\n") > len(self.ends)
 
     def swallowed_rows(self, header: int) -> Iterator[tuple[int, int]]:
         """List the quoted fields that may have swallowed rows, as positions of their quotes.

@@ -5,6 +5,7 @@ Numbers must never change: a champion would be judged on rows that it has learnt
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,13 +24,14 @@ _CERTAIN_BELOW = 1e15
 def row_hashes(rows: pd.DataFrame, seed: int) -> NDArray[np.uint64]:
     """Return the keyed BLAKE2b digest of each row, as `repr` writes the tuple of its values."""
     keyed = hashlib.blake2b(digest_size=8, key=seed.to_bytes(8, "big"))
+    # A copy is made faster than an object with a key.
+    fresh = keyed.copy
     digests = []
     for texts in _written(_pieces(rows)):
-        # Copies are made faster than objects with a key.
-        hashes = [keyed.copy() for _ in texts]
-        for each, text in zip(hashes, texts, strict=True):
-            each.update(text)
-        digests.append(b"".join([each.digest() for each in hashes]))
+        for text in texts:
+            hashed = fresh()
+            hashed.update(text)
+            digests.append(hashed.digest())
     return np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)
 
 
@@ -124,9 +126,13 @@ def _decimals(values: NDArray[np.float64]) -> list[_Piece]:
     signed[missing], rest[missing] = -1, unit
     codes, distinct = pd.factorize(signed)
     fronts = ["nan" if n < 0 else f"{'-' * (n % 2)}{n // 2}" for n in distinct.tolist()]
-    # Without the zero before the point.
-    ends = [repr(n / unit)[1:] for n in range(unit)]
-    return [_Piece(codes, fronts), _Piece(rest, [*ends, ""])]
+    return [_Piece(codes, fronts), _Piece(rest, [*_ends(unit), ""])]
+
+
+@cache
+def _ends(unit: int) -> list[str]:
+    """Write the multiples of 1 / unit below 1 from the point on."""
+    return [repr(n / unit).removeprefix("0") for n in range(unit)]
 
 
 def _is_multiple(sizes: NDArray[np.float64], unit: int) -> bool:

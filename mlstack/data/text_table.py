@@ -27,6 +27,8 @@ from mlstack.errors import FIRST_BAD_ROWS, DataError, DataFault, listing
 # What `canonical` may change, as a regular expression of DuckDB.
 _SUSPICIOUS = r"^[\x09-\x0d\x1c-\x20]|[\x09-\x0d\x1c-\x20]$|[^\x00-\x7f]"
 
+_BLOCK = 1024 * 1024
+
 
 class TextTable:
     """Rows of canonical texts, none of them blank, indexed by their number in the file."""
@@ -254,13 +256,16 @@ def _is_canonical(layout: CsvLayout) -> bool:
     if not layout.body.isascii():
         return False
     data = np.frombuffer(layout.body, np.uint8)
-    white = np.flatnonzero((data <= ord(" ")) & (data != ord("\n")))
-    if not len(white):
-        return True
-    edge = np.zeros(256, np.bool_)
-    edge[[ord(layout.delimiter), ord("\n"), ord('"')]] = True
-    # The body ends with a line break.
-    padded = edge[data[white - 1]] | edge[data[white + 1]]
-    if layout.delimiter == "\t":
-        padded &= data[white] != ord("\t")
-    return not padded.any()
+    first = np.frombuffer(b"\n" + layout.body[:1], np.uint8)
+    # Blocks share a character: it may stand beside an edge in either.
+    blocks = (data[start : start + _BLOCK + 1] for start in range(0, len(data), _BLOCK))
+    return not any(_has_padding(block, layout.delimiter) for block in (first, *blocks))
+
+
+def _has_padding(data: NDArray[np.uint8], delimiter: str) -> bool:
+    """Return whether white space stands beside the edge of a cell."""
+    white = (data <= ord(" ")) & (data != ord("\n"))
+    edge = (data == ord(delimiter)) | (data == ord("\n")) | (data == ord('"'))
+    if delimiter == "\t":
+        white &= data != ord("\t")
+    return bool((white[1:] & edge[:-1]).any() or (white[:-1] & edge[1:]).any())
