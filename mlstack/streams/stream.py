@@ -1,12 +1,13 @@
 """Identify a stream, derive prediction ids from its records, and create it."""
 
+import hashlib
 import logging
 import math
 import threading
 import time
 import uuid
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -25,7 +26,7 @@ _LOOK_SECONDS = 0.2
 _CREATE_SECONDS = 60.0
 _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.1, 2.0
 
-_NAMESPACE = uuid.UUID("0b6b1f0e-52a7-5d0f-8f0a-6f1d5a0c3e21")
+_NAMESPACE = uuid.UUID("0b6b1f0e-52a7-5d0f-8f0a-6f1d5a0c3e21").bytes
 """Separates prediction ids from other version 5 UUIDs; must never change."""
 
 
@@ -38,9 +39,14 @@ class Stream:
 
     def prediction_id(self, shard_id: str, sequence_number: str) -> str:
         """Return the id of a record's prediction, which is the same for every read."""
-        created = int(self.created_at.astimezone(UTC).timestamp())
+        created = int(self.created_at.timestamp())
         record = f"{self.name}/{created}/{shard_id}/{sequence_number}"
-        return str(uuid.uuid5(_NAMESPACE, record))
+        # A version 5 UUID of the standard library, which takes four times as long to make it.
+        digest = hashlib.sha1(_NAMESPACE + record.encode(), usedforsecurity=False).hexdigest()
+        variant = "89ab"[int(digest[16], 16) & 3]
+        return (
+            f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
+        )
 
 
 def find_stream(client: "KinesisClient", name: str) -> Stream:

@@ -117,6 +117,14 @@ def test_decoder_leaves_other_documents(documented: Contract, body: bytes) -> No
     assert decoder.decode_batch(body, _MOST) is None
 
 
+def test_decoder_sees_duplicate_beside_escaped_colon() -> None:
+    """A colon too few in a text does not make up for one too many of a key."""
+    pairs = [f'"{name}": {json.dumps(value)}' for name, value in every_kind().example.items()]
+    pairs[3] = r'"country": "\u003a"'
+    decoder = CustomerDecoder(every_kind())
+    assert decoder.decode(f"{{{', '.join([*pairs, pairs[0]])}}}".encode()) is None
+
+
 def test_decoder_takes_wide_contracts() -> None:
     """Hundreds of features and thousands of categories are compiled as well."""
     for contract in (many_features(500), Contract.parse(many_values(5000))):

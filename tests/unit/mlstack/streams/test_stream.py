@@ -1,5 +1,6 @@
 """A stream is known by its name and time of creation; its records name their predictions."""
 
+import uuid
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -28,6 +29,14 @@ def test_prediction_id_never_changes() -> None:
     elsewhere = CREATED_AT.astimezone(timezone(timedelta(hours=5)))
     for created_at in (CREATED_AT, elsewhere):
         assert Stream("predictions", created_at).prediction_id("shardId-0", "17") == expected
+
+
+def test_prediction_id_is_version_5_uuid() -> None:
+    """It is what the standard library makes of stream, creation time, shard and number."""
+    namespace = uuid.UUID(bytes=module._NAMESPACE)
+    for number in range(200):
+        expected = uuid.uuid5(namespace, f"größe/{int(CREATED_AT.timestamp())}/shard/{number}")
+        assert Stream("größe", CREATED_AT).prediction_id("shard", str(number)) == str(expected)
 
 
 def test_prediction_id_depends_on_creation_time() -> None:
