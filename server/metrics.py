@@ -2,7 +2,10 @@
 
 import os
 import struct
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections import Counter as Counts
+from collections.abc import Iterable, Sequence
+from http import HTTPStatus
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -52,6 +55,11 @@ class Metrics:
             ("source", "model_run_id"),
             registry=self._registry,
         )
+        self._by_flask = Counter(
+            "mlstack_http_plain_requests_answered_by_flask",
+            "Valid requests that the fast path did not take: each is a defect of it.",
+            registry=self._registry,
+        )
         self._loaded = Gauge(
             _LOADED,
             "1: the model that a worker of this server has in use.",
@@ -64,13 +72,29 @@ class Metrics:
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count a completed request."""
+        self._count(route, status, [seconds])
+
+    def answered(self, requests: Iterable[tuple[str, float]], count: int, run_id: str) -> None:
+        """Count requests (route, seconds) that were answered at once, and their predictions."""
+        seconds: dict[str, list[float]] = {}
+        for route, taken in requests:
+            seconds.setdefault(route, []).append(taken)
+        for route, taken_by_each in seconds.items():
+            self._count(route, HTTPStatus.OK, taken_by_each)
+        self.predictions(count, run_id)
+
+    def answered_by_flask(self) -> None:
+        """Count a valid request that the fast path did not take."""
+        self._by_flask.inc()
+
+    def _count(self, route: str, status: int, seconds: Sequence[float]) -> None:
         children = self._children.get((route, status))
         if children is None:
             labels = (route, str(status))
             children = self._requests.labels(*labels), self._duration.labels(*labels)
             self._children[route, status] = children
-        children[0].inc()
-        children[1].observe(seconds)
+        children[0].inc(len(seconds))
+        _observe(children[1], seconds)
 
     def predictions(self, count: int, run_id: str) -> None:
         """Count returned predictions."""
@@ -91,6 +115,13 @@ class Metrics:
         registry = CollectorRegistry()
         registry.register(_Workers(folder) if folder else _InProcess(self._registry))
         return generate_latest(registry)
+
+
+def _observe(histogram: Histogram, seconds: Sequence[float]) -> None:
+    """Observe several values at once, which `Histogram` cannot: only its own fields can."""
+    histogram._sum.inc(sum(seconds))  # noqa: SLF001 - there is no other way
+    for place, count in Counts(bisect_left(_BUCKETS, each) for each in seconds).items():
+        histogram._buckets[place].inc(count)  # noqa: SLF001 - as above
 
 
 class _InProcess:

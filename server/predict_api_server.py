@@ -15,6 +15,7 @@ from mlstack.settings import Settings
 from mlstack.web.flask_bridge import FlaskBridge
 from mlstack.web.problems import Problem, answer_errors
 from server import logs
+from server.fast_path import FastPath
 from server.metrics import Metrics
 from server.problems import problem_of
 from server.routes import Routes, max_body
@@ -79,4 +80,4 @@ _settings = Settings.load()
 prediction_log = PredictionLog(_settings, "api")
 watcher = ModelWatcher(_settings, SERVER_NAME, prediction_log, metrics.model_loaded)
 flask_app = create_app(_settings, watcher, metrics, prediction_log)
-app = FlaskBridge(flask_app, _settings.api_threads, max_body)
+app = FastPath(FlaskBridge(flask_app, _settings.api_threads, max_body), watcher, metrics)

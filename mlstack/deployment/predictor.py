@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from mlstack import failpoints
+from mlstack.contract.customer_decoder import CustomerDecoder
 from mlstack.contract.customer_schema import Customer, CustomerValidator
 from mlstack.model.model import Model
 from mlstack.prediction_log.prediction import Origin, Prediction, PredictionSink
@@ -34,6 +35,7 @@ class Predictor:
     def __init__(self, model: Model, log: PredictionSink) -> None:
         self.model, self._log = model, log
         self._validator = CustomerValidator(model.contract)
+        self._decoder = CustomerDecoder(model.contract)
 
     def validate(self, request: Any) -> Customer:
         """Check one customer (a parsed JSON value). Raises InvalidCustomer."""
@@ -43,28 +45,49 @@ class Predictor:
         """Check an array of 1 to `MAX_BATCH` customers. Raises InvalidCustomer."""
         return self._validator.validate_batch(request, most=MAX_BATCH)
 
+    def decode(self, body: bytes) -> list[Customer] | None:
+        """Decode and check one customer; None if `validate` has to look at it."""
+        customer = self._decoder.decode(body)
+        return None if customer is None else [customer]
+
+    def decode_batch(self, body: bytes) -> list[Customer] | None:
+        """Decode and check an array of customers; None if `validate_batch` has to look at it."""
+        return self._decoder.decode_batch(body, MAX_BATCH)
+
+    def score(
+        self,
+        customers: Sequence[Customer],
+        prediction_ids: Sequence[str],
+        origins: Sequence[Origin],
+    ) -> list[Prediction]:
+        """Score validated customers; the predictions may be returned once `keep` has kept them.
+
+        There is one id and one origin per customer; the predictions have the same order.
+        """
+        scores = self.model.score(customers)
+        now = datetime.now(UTC)
+        run_id, contract = self.model.run_id, self.model.contract
+        return [
+            Prediction(prediction_id, customer, scored, run_id, contract, origin, now)
+            for prediction_id, customer, scored, origin in zip(
+                prediction_ids, customers, scores, origins, strict=True
+            )
+        ]
+
+    def keep(self, predictions: Sequence[Prediction]) -> None:
+        """Keep predictions, all or none; raise SpoolError if none of them may be returned."""
+        failpoints.reached("scored")
+        if predictions:
+            self._log.keep(predictions)
+        failpoints.reached("appended")
+
     def predict(
         self,
         customers: Sequence[Customer],
         prediction_ids: Sequence[str],
         origins: Sequence[Origin],
     ) -> list[Prediction]:
-        """Score validated customers, and keep the predictions so they may be returned.
-
-        There is one id and one origin per customer; the predictions have the same order. Raises
-        SpoolError if they cannot be kept: none may be returned.
-        """
-        scores = self.model.score(customers)
-        now = datetime.now(UTC)
-        run_id, contract = self.model.run_id, self.model.contract
-        predictions = [
-            Prediction(prediction_id, customer, scored, run_id, contract, origin, now)
-            for prediction_id, customer, scored, origin in zip(
-                prediction_ids, customers, scores, origins, strict=True
-            )
-        ]
-        failpoints.reached("scored")
-        if predictions:
-            self._log.keep(predictions)
-        failpoints.reached("appended")
+        """Score and keep; see both."""
+        predictions = self.score(customers, prediction_ids, origins)
+        self.keep(predictions)
         return predictions

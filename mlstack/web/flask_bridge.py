@@ -87,10 +87,10 @@ class FlaskBridge:
         limit = self._max_body(scope["path"])
         await self.answer(scope, await read_body(scope, receive, limit), send)
 
-    async def answer(self, scope: Scope, body: Body, send: Send) -> None:
-        """Answer a request whose body has been read."""
+    async def answer(self, scope: Scope, body: Body, send: Send, waited: float = 0.0) -> None:
+        """Answer a request whose body has been read, and which has waited for some seconds."""
         loop = asyncio.get_running_loop()
-        environ, asked = _environ(scope, body), time.monotonic()
+        environ, asked = _environ(scope, body), time.monotonic() - waited
         start, content = await loop.run_in_executor(self._pool, self._run, environ, asked)
         await send(start)
         await send({"type": "http.response.body", "body": content})

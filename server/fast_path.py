@@ -1,0 +1,163 @@
+"""The short way through the server: plain predictions are answered without Flask.
+
+Whatever this way does not take as it is goes to the Flask application with its body, so that one
+place writes all errors.
+"""
+
+import asyncio
+import time
+from collections.abc import MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from mlstack.deployment.predictor import ModelSource, Predictor
+from mlstack.web.flask_bridge import FlaskBridge, Receive, Scope, Send, read_body
+from mlstack.web.problems import Problem
+from server import logs
+from server.metrics import Metrics
+from server.prediction_ids import PredictionIds
+from server.routes import MAX_BATCH_BODY, MAX_BODY
+from server.turns import Question, Turns
+
+_BODY_LIMITS = {"/predict": MAX_BODY, "/predict/batch": MAX_BATCH_BODY}
+_BATCH = "/predict/batch"
+_JSON = {
+    b"application/json" + charset
+    for charset in (
+        b"",
+        b"; charset=utf-8",
+        b"; charset=UTF-8",
+        b";charset=utf-8",
+        b";charset=UTF-8",
+    )
+}
+# Headers that mean something here. Sent twice, Flask decides what they mean.
+_READ = {b"content-type", b"content-encoding", b"idempotency-key", b"x-request-id"}
+
+# A longer body keeps the event loop busy for longer than single requests may wait.
+_MOST_BYTES_IN_LOOP = 16 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What the head of a plain request says."""
+
+    route: str
+    idempotency_key: str | None
+    request_id: str
+
+
+class FastPath:
+    """The HTTP server's ASGI application.
+
+    Args:
+        flask: Takes every request that is not a plain prediction, and those that are refused.
+        models: The model in use.
+        metrics: Counts what is answered here.
+    """
+
+    def __init__(self, flask: FlaskBridge, models: ModelSource, metrics: Metrics) -> None:
+        self._flask, self._models, self._metrics = flask, models, metrics
+        self._turns = Turns(metrics)
+        # One thread: batches must leave time for single requests.
+        self._batches = ThreadPoolExecutor(1, thread_name_prefix="batches")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        head = _read_head(scope)
+        if head is None:
+            await self._flask(scope, receive, send)
+            return
+        body = await read_body(scope, receive, _BODY_LIMITS[head.route])
+        begun = time.perf_counter()
+        answer = None if body.failure else await self._predict(head, body.data, begun)
+        if answer is None:
+            waited = time.perf_counter() - begun
+            await self._flask.answer(scope, body, self._watch(send), waited)
+            return
+        await send(_start(head.request_id, len(answer)))
+        await send({"type": "http.response.body", "body": answer})
+        logs.request(head.request_id, "POST", head.route, 200, time.perf_counter() - begun)
+
+    async def _predict(self, head: _Head, body: bytes, begun: float) -> bytes | None:
+        predictor = self._models.predictor
+        if predictor is None:
+            return None
+        if len(body) > _MOST_BYTES_IN_LOOP:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(
+                self._batches, self._predict_now, predictor, head, body, begun
+            )
+        question = _ask(predictor, head, body, begun)
+        if question is None:
+            return None
+        await self._turns.answer(question)
+        return question.answer
+
+    def _predict_now(
+        self, predictor: Predictor, head: _Head, body: bytes, begun: float
+    ) -> bytes | None:
+        question = _ask(predictor, head, body, begun)
+        if question is None:
+            return None
+        self._turns.answer_now([question])
+        return question.answer
+
+    def _watch(self, send: Send) -> Send:
+        """Count a plain request that Flask could answer: this way should have taken it."""
+
+        async def watched(message: MutableMapping[str, Any]) -> None:
+            if message.get("status") == HTTPStatus.OK:
+                self._metrics.answered_by_flask()
+            await send(message)
+
+        return watched
+
+
+def _read_head(scope: Scope) -> _Head | None:
+    """Return what a plain request's head says; None: Flask has to look at it."""
+    if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] not in _BODY_LIMITS:
+        return None
+    found: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        if name in _READ:
+            if name in found:
+                return None
+            found[name] = value
+    if b"content-encoding" in found or found.get(b"content-type") not in _JSON:
+        return None
+    key = found.get(b"idempotency-key")
+    given = found.get(b"x-request-id", b"").decode("latin-1")
+    return _Head(
+        scope["path"], None if key is None else key.decode("latin-1"), logs.request_id(given)
+    )
+
+
+def _ask(predictor: Predictor, head: _Head, body: bytes, begun: float) -> Question | None:
+    """Decode a body; None: Flask has to look at it."""
+    is_batch = head.route == _BATCH
+    customers = predictor.decode_batch(body) if is_batch else predictor.decode(body)
+    if customers is None:
+        return None
+    try:
+        ids = PredictionIds(head.idempotency_key)
+    except Problem:
+        return None
+    run_id = predictor.model.run_id
+    made = ids.batch(customers, run_id) if is_batch else [ids.one(customers[0], run_id)]
+    return Question(head.route, is_batch, predictor, customers, made, begun)
+
+
+def _start(request_id: str, length: int) -> dict[str, Any]:
+    return {
+        "type": "http.response.start",
+        "status": 200,
+        "headers": [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % length),
+            (b"x-request-id", request_id.encode()),
+            (b"x-content-type-options", b"nosniff"),
+        ],
+    }
