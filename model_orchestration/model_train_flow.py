@@ -7,10 +7,12 @@ import logging
 import secrets
 
 import pandas as pd
+import xgboost
 from prefect import flow, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
 
 from mlstack.contract import Contract
+from mlstack.contract.target import RegressionTarget
 from mlstack.data import dataset
 from mlstack.data.feature_store import FeatureStore
 from mlstack.data.kept_tables import KeptTables
@@ -106,6 +108,13 @@ def search(
     log = get_run_logger()
     log.info("%s", check_matrix_size(contract, sum(map(len, parts))))
     train, validation, test = (Rows.encode(part, contract) for part in parts)
+    marginals = Marginals.fit(parts.train, contract)
+
+    def describe(booster: xgboost.Booster) -> Marginals:
+        if not isinstance(contract.target, RegressionTarget):
+            return marginals
+        return marginals.with_errors(test.outcomes - booster.inplace_predict(test.matrix))
+
     tracking = SearchTracking(
         contract,
         contract_text,
@@ -117,7 +126,7 @@ def search(
             **{f"{part}_rows": len(rows) for part, rows in parts._asdict().items()},
         },
         name=str(runtime.flow_run.name),
-        marginals=Marginals.fit(parts.train, contract),
+        describe=describe,
     )
 
     loss = loss_name(contract.target)

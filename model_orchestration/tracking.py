@@ -6,7 +6,7 @@ A failure to send ends the search, because an untracked model is useless.
 import hashlib
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -84,7 +84,7 @@ class SearchTracking:
         tags: Tags of every run; see `provenance`.
         params: Parameters of the search, logged in the parent run.
         name: Name of the parent run.
-        marginals: Those of the training rows, kept with each model.
+        describe: Returns the marginals that a model is kept with.
 
     Raises:
         RegistryUnavailable: no tracking server is set.
@@ -98,10 +98,10 @@ class SearchTracking:
         tags: Mapping[str, str],
         params: Mapping[str, Any],
         name: str,
-        marginals: Marginals | None = None,
+        describe: Callable[[xgboost.Booster], Marginals] | None = None,
     ) -> None:
         self._client = connect()
-        self._marginals = marginals
+        self._describe = describe
         self._contract, self._contract_text = contract, contract_text
         self._tags, self._params, self._name = {**tags, SEARCH_TAG: name}, params, name
         self._trials: list[Trial] = []
@@ -130,7 +130,7 @@ class SearchTracking:
             self._contract,
             self._contract_text,
             {**self._tags, PARENT_TAG: self.run_id},
-            marginals=self._marginals,
+            describe=self._describe,
         )
         return self
 

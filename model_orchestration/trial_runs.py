@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,8 +49,8 @@ class TrialRun:
 class TrialSender:
     """Sends a search's trials; a failure raises `TrackingError` in the next call.
 
-    `contract_text` is the contract as YAML; `marginals` are those of the training rows; `tags` are
-    set on every run and name the parent run.
+    `contract_text` is the contract as YAML; `describe` returns the marginals that a model is kept
+    with; `tags` are set on every run and name the parent run.
     """
 
     def __init__(
@@ -61,11 +61,11 @@ class TrialSender:
         contract_text: str,
         tags: Mapping[str, str],
         *,
-        marginals: Marginals | None = None,
+        describe: Callable[[xgboost.Booster], Marginals] | None = None,
     ) -> None:
         self._client, self._experiment_id = client, experiment_id
         self._contract, self._contract_text = contract, contract_text
-        self._marginals = marginals
+        self._describe = describe
         self._tags = tags
         self._signature = ModelSignature(
             Schema([ColSpec(DataType.float, column) for column in Encoder(contract).columns]),
@@ -139,7 +139,7 @@ class TrialSender:
                 self._contract,
                 self._contract_text,
                 Path(scratch) / "extra",
-                self._marginals,
+                self._describe(booster) if self._describe else None,
             )
             mlflow.xgboost.save_model(
                 booster,

@@ -20,7 +20,8 @@ from mlstack.contract.target import Outcome as OutcomeValue
 from mlstack.prediction_log.prediction import Outcome
 from mlstack.settings import Settings
 from simulation_business.answers import as_number
-from simulation_business.api_client import Refused
+from simulation_business.api_client import ApiClient, Refused
+from simulation_business.model_errors import ModelErrors
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ _RETRY_SECONDS = 5.0
 _DEVIATION = 0.01
 """Deviation of a drawn number from the predicted one, as a share of the contract's range.
 
-A prediction does not tell its error; this one is small enough not to look like a worse model.
+For models whose errors are not known: small enough not to look like a worse model.
 """
 
 
@@ -46,11 +47,12 @@ class Outcomes:
     """Draws outcomes of predictions and reports them when they are due.
 
     A class is drawn with its predicted probability, so these outcomes make the model calibrated. A
-    number is drawn near the predicted one.
+    number is as far from the predicted one as numbers were at training.
 
     Args:
         target: What is predicted.
         report: Reports outcomes, see `ApiClient.report`.
+        draw_error: Draws how far a number is off, see `ModelErrors.draw`.
         share: Share of the predictions that get an outcome.
         delay: Seconds from a prediction to its outcome.
         clock: Returns monotonic seconds.
@@ -60,6 +62,7 @@ class Outcomes:
         self,
         target: Target,
         report: Callable[[Sequence[Outcome]], bool],
+        draw_error: Callable[[random.Random], float | None],
         *,
         share: float,
         delay: float,
@@ -67,23 +70,18 @@ class Outcomes:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._report, self._share, self._delay, self._clock = report, share, delay, clock
-        self._target = target
+        self._target, self._draw_error = target, draw_error
         self._random = random.Random(seed)  # noqa: S311 - simulation, no secret
         self._waiting = deque[_Waiting]()
         self._try_at = 0.0
         self._reported = 0
 
     @classmethod
-    def of(
-        cls,
-        settings: Settings,
-        target: Target,
-        report: Callable[[Sequence[Outcome]], bool],
-        seed: int,
-    ) -> "Outcomes":
+    def of(cls, settings: Settings, target: Target, api: ApiClient, seed: int) -> "Outcomes":
         """Create the outcomes according to the settings."""
         share, delay = settings.simulation_outcome_share, settings.simulation_outcome_seconds
-        return cls(target, report, share=share, delay=delay, seed=seed)
+        draw_error = ModelErrors(api.marginals).draw
+        return cls(target, api.report, draw_error, share=share, delay=delay, seed=seed)
 
     @property
     def waiting(self) -> int:
@@ -94,7 +92,7 @@ class Outcomes:
         """Draw whether a prediction gets an outcome, and which."""
         if self._random.random() >= self._share:
             return
-        outcome = Outcome(prediction_id, _drawn(self._target, scored, self._random))
+        outcome = Outcome(prediction_id, self._drawn(scored))
         if len(self._waiting) == MAX_WAITING:
             self._waiting.popleft()
             log.warning("too many outcomes wait for the server: the oldest is dropped")
@@ -130,15 +128,15 @@ class Outcomes:
                 self._waiting.popleft()
         return True
 
-
-def _drawn(target: Target, scored: Scored, draws: random.Random) -> OutcomeValue:
-    """Draw an outcome that is as probable as the model says."""
-    match target:
-        case BinaryTarget():
-            return int(draws.random() < as_number(scored))
-        case RegressionTarget():
-            low, high = target.range
-            drawn = draws.gauss(as_number(scored), _DEVIATION * (high - low))
-            return min(max(drawn, low), high)
-        case MulticlassTarget():
-            return draws.choices(target.classes, scored.probabilities)[0]
+    def _drawn(self, scored: Scored) -> OutcomeValue:
+        """Draw an outcome that is as probable as the model says."""
+        match self._target:
+            case BinaryTarget():
+                return int(self._random.random() < as_number(scored))
+            case RegressionTarget(range=(low, high)):
+                error = self._draw_error(self._random)
+                if error is None:
+                    error = self._random.gauss(0, _DEVIATION * (high - low))
+                return min(max(as_number(scored) + error, low), high)
+            case MulticlassTarget(classes=classes):
+                return self._random.choices(classes, scored.probabilities)[0]

@@ -83,7 +83,7 @@ class ApiSimulator:
 def build(settings: Settings, contract: Contract, options: Options, stop: Stop) -> ApiSimulator:
     """Create the simulator."""
     client = ApiClient(settings, contract, stop, options.give_up)
-    return ApiSimulator(client, Outcomes.of(settings, contract.target, client.report, options.seed))
+    return ApiSimulator(client, Outcomes.of(settings, contract.target, client, options.seed))
 
 
 if __name__ == "__main__":

@@ -180,7 +180,7 @@ def build(settings: Settings, contract: Contract, options: Options, stop: Stop) 
         results=StreamReader(client, settings.results_stream, stop, give_up),
         dead_letters=StreamReader(client, settings.dead_letter_stream, stop, give_up),
         contract=contract,
-        outcomes=Outcomes.of(settings, contract.target, api.report, options.seed),
+        outcomes=Outcomes.of(settings, contract.target, api, options.seed),
         stop=stop,
     )
 

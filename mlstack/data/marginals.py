@@ -1,13 +1,13 @@
-"""How each feature is distributed among the training rows, one by one.
+"""How each feature is distributed among the training rows, one by one, and a model's errors.
 
 Marginals are kept with a run. Simulators draw customers from them if the contract has no sample.
 They hold shares of the contract's values and quantiles of numbers, but no row and no text of the
-table. Simulators' images have no pandas, so only `Marginals.fit` needs it.
+table. Simulators' images have no pandas, so only what training calls needs it.
 """
 
 import random
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -23,7 +23,9 @@ from mlstack.contract.customer_schema import Customer
 from mlstack.contract.days import day_number, day_text
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
 _EPOCH = "1970-01-01"
 """Base of a date that has no other one."""
@@ -53,12 +55,20 @@ class Marginals(BaseModel):
     contract: str
     """Digest of the contract that they belong to."""
     features: dict[str, Marginal]
+    errors: tuple[float, ...] = ()
+    """Quantiles of a predicted number's errors on the test rows: target minus prediction."""
 
     @classmethod
     def fit(cls, rows: "pd.DataFrame", contract: Contract) -> Self:
         """Describe clean rows."""
         features = {f.name: _fit(rows, f) for f in contract.features}
         return cls(contract=contract.digest, features=features)
+
+    def with_errors(self, errors: "NDArray[np.floating[Any]]") -> Self:
+        """Add the errors of a model that predicts a number."""
+        import numpy as np  # noqa: PLC0415 - simulators have no numpy, see above
+
+        return self.model_copy(update={"errors": _rounded(np.quantile(errors, _QUANTILES))})
 
     def text(self) -> str:
         """Write the marginals as JSON."""
@@ -77,6 +87,10 @@ class Marginals(BaseModel):
             customer[feature.name] = _draw(feature, self.features[feature.name], chance, base)
         return {name: customer[name] for name in contract.feature_names}
 
+    def draw_error(self, chance: random.Random) -> float | None:
+        """Draw how far a target is from its prediction; None if that is not known."""
+        return _between(self.errors, chance.random()) if self.errors else None
+
 
 def _fit(rows: "pd.DataFrame", feature: Feature) -> Marginal:
     column = rows[feature.name]
@@ -91,7 +105,11 @@ def _fit(rows: "pd.DataFrame", feature: Feature) -> Marginal:
 
         given = days_since(rows, feature, _EPOCH).dropna()
     numbers = given.astype("float64").quantile(list(_QUANTILES)) if len(given) else ()
-    return Marginal(missing=missing, quantiles=tuple(float(f"{n:.12g}") for n in numbers))
+    return Marginal(missing=missing, quantiles=_rounded(numbers))
+
+
+def _rounded(numbers: Iterable[float]) -> tuple[float, ...]:
+    return tuple(float(f"{number:.12g}") for number in numbers)
 
 
 def _draw(

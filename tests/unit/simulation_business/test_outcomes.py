@@ -4,12 +4,16 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 
 from mlstack.contract.target import BinaryTarget, Scored
+from mlstack.data.marginals import Marginals
 from mlstack.prediction_log.prediction import Outcome
+from mlstack.waiting import RetryLater
 from simulation_business import outcomes as module
 from simulation_business.api_client import Refused
+from simulation_business.model_errors import ModelErrors
 from simulation_business.outcomes import Outcomes
 from tests.support.target_kinds import contract_of
 
@@ -21,6 +25,11 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+def unknown(_: random.Random) -> float | None:
+    """No model knows its errors."""
+    return None
 
 
 class Server:
@@ -44,7 +53,7 @@ class Server:
 def test_outcome_waits_for_its_time() -> None:
     """An outcome is reported after its delay, not before."""
     server, clock = Server(), Clock()
-    outcomes = Outcomes(TARGET, server.report, share=1, delay=300, seed=1, clock=clock)
+    outcomes = Outcomes(TARGET, server.report, unknown, share=1, delay=300, seed=1, clock=clock)
     outcomes.note("first", Scored(0.5))
     clock.now = 100
     outcomes.note("second", Scored(0.5))
@@ -60,7 +69,7 @@ def test_outcomes_calibrate_the_model() -> None:
     """A share of the predictions has an outcome; it is positive as often as predicted."""
     server, chance = Server(), random.Random(1)
     chances = {str(i): chance.random() for i in range(20_000)}
-    outcomes = Outcomes(TARGET, server.report, share=0.5, delay=0, seed=2)
+    outcomes = Outcomes(TARGET, server.report, unknown, share=0.5, delay=0, seed=2)
     for prediction_id, value in chances.items():
         outcomes.note(prediction_id, Scored(value))
     assert outcomes.report_all()
@@ -74,7 +83,7 @@ def test_outcomes_calibrate_the_model() -> None:
 def test_outcomes_wait_for_the_server() -> None:
     """While the server is away outcomes wait, and are then reported in order."""
     server, clock = Server(), Clock()
-    outcomes = Outcomes(TARGET, server.report, share=1, delay=0, seed=1, clock=clock)
+    outcomes = Outcomes(TARGET, server.report, unknown, share=1, delay=0, seed=1, clock=clock)
     for number in range(1200):
         outcomes.note(str(number), Scored(0.5))
     server.there = False
@@ -90,7 +99,7 @@ def test_outcomes_wait_for_the_server() -> None:
 def test_refused_outcomes_stop_nothing() -> None:
     """Outcomes that the server refuses are dropped."""
     server = Server()
-    outcomes = Outcomes(TARGET, server.report, share=1, delay=0, seed=1)
+    outcomes = Outcomes(TARGET, server.report, unknown, share=1, delay=0, seed=1)
     outcomes.note("refused", Scored(0.5))
     server.refuses = True
     outcomes.report_due()
@@ -105,7 +114,7 @@ def test_waiting_outcomes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the limit the oldest outcomes are dropped."""
     monkeypatch.setattr(module, "MAX_WAITING", 3)
     server = Server()
-    outcomes = Outcomes(TARGET, server.report, share=1, delay=0, seed=1)
+    outcomes = Outcomes(TARGET, server.report, unknown, share=1, delay=0, seed=1)
     for number in range(5):
         outcomes.note(str(number), Scored(0.5))
     outcomes.report_due()
@@ -115,7 +124,7 @@ def test_waiting_outcomes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_outcomes_of_classes_are_as_likely_as_predicted() -> None:
     """A customer is of each class with its probability."""
     target, server = contract_of("multiclass").target, Server()
-    outcomes = Outcomes(target, server.report, share=1, delay=0, seed=1)
+    outcomes = Outcomes(target, server.report, unknown, share=1, delay=0, seed=1)
     for number in range(5000):
         outcomes.note(str(number), Scored("delivered", (0.5, 0.3, 0.2)))
     assert outcomes.report_all()
@@ -127,10 +136,46 @@ def test_outcomes_of_classes_are_as_likely_as_predicted() -> None:
 def test_outcomes_of_numbers_are_near_the_prediction() -> None:
     """They stay in the contract's range, outside which the server would refuse them."""
     target, server = contract_of("regression").target, Server()
-    outcomes = Outcomes(target, server.report, share=1, delay=0, seed=1)
+    outcomes = Outcomes(target, server.report, unknown, share=1, delay=0, seed=1)
     for number in range(2000):
         outcomes.note(str(number), Scored(float(number % 2 * 250)))
     assert outcomes.report_all()
     values = [float(outcome.value) for outcome in server.taken]
     assert min(values) == 0
     assert sum(values[1::2]) / 1000 == pytest.approx(250, abs=1)
+
+
+def test_outcomes_of_numbers_err_as_the_model_does() -> None:
+    """As far as on its test rows, and still in the contract's range."""
+    target, server = contract_of("regression").target, Server()
+    errors = Marginals(contract="", features={}).with_errors(
+        np.random.default_rng(1).normal(3, 20, 5000)
+    )
+    outcomes = Outcomes(target, server.report, errors.draw_error, share=1, delay=0, seed=1)
+    for number in range(5000):
+        outcomes.note(str(number), Scored(250.0))
+    assert outcomes.report_all()
+    values = np.array([outcome.value for outcome in server.taken], np.float64)
+    assert values.mean() - 250 == pytest.approx(3, abs=1)
+    assert values.std() == pytest.approx(20, rel=0.05)
+
+
+def test_model_errors_are_asked_once_a_minute() -> None:
+    """A model without them, or a server that is away, leaves what is known."""
+    clock, asked, chance = Clock(), list[int](), random.Random(1)
+    known = Marginals(contract="", features={}, errors=(5.0, 5.0))
+    answers: list[Marginals | Exception | None] = [None, known, RetryLater("away"), Refused("no")]
+
+    def ask() -> Marginals | None:
+        asked.append(1)
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    errors = ModelErrors(ask, clock)
+    drawn = []
+    for clock.now in (0, 59, 60, 120, 180):
+        drawn.append(errors.draw(chance))
+    assert drawn == [None, None, 5, 5, 5]
+    assert len(asked) == 4

@@ -35,7 +35,9 @@ class Streams:
             results=StreamReader(self.results, "results", stop),  # type: ignore[arg-type] # a fake
             dead_letters=StreamReader(self.letters, "letters", stop),  # type: ignore[arg-type] # a fake
             contract=CONTRACT,
-            outcomes=Outcomes(CONTRACT.target, self.report, share=1, delay=0, seed=1),
+            outcomes=Outcomes(
+                CONTRACT.target, self.report, lambda _: None, share=1, delay=0, seed=1
+            ),
             stop=stop,
         )
 

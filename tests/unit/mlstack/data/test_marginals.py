@@ -72,3 +72,16 @@ def test_feature_that_is_always_missing_is_drawn_missing(
     customer = Marginals.fit(empty, full).draw(full, random.Random(1))
     assert customer["education_level"] is None
     assert customer["marital_status"] is None
+
+
+def test_marginals_hold_errors_only_of_numbers(rows: pd.DataFrame, full: Contract) -> None:
+    """Their extreme values are left out; a text of a release before has none."""
+    marginals = Marginals.fit(rows, full)
+    assert "errors" not in json.loads(marginals.text())
+    assert marginals.draw_error(random.Random(1)) is None
+    errors = np.append(np.random.default_rng(1).normal(2, 10, 5000), 1e6)
+    read = Marginals.model_validate_json(marginals.with_errors(errors).text())
+    assert max(read.errors) < 50
+    chance = random.Random(1)
+    drawn = [read.draw_error(chance) for _ in range(DRAWN)]
+    assert np.mean(np.array(drawn, np.float64)) == pytest.approx(2, abs=1)
