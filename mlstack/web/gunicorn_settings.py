@@ -6,7 +6,7 @@ A service's `gunicorn_conf.py` imports this module first and takes over all of i
 import os
 import sys
 
-# Set before NumPy and XGBoost are loaded: one row is too little work for several threads, and the
+# Set before NumPy is loaded: one row is too little work for several threads, and the
 # parent's threads would not exist in its workers.
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 

@@ -47,6 +47,8 @@ def test_services_have_no_more_than_they_need() -> None:
         "prefect": {"prefect.txt", "agent.txt"},
         "mlflow": {"mlflow.txt"},
         "duckdb": {"agent.txt", "aws.txt", "operate.txt"},
+        "xgboost-cpu": {"agent.txt"},
+        "onnx": {"agent.txt"},
     }
     of_services = set(LOCKS) - {"bench.txt", "dev.txt", "embedded.txt", "uv.txt"}
     for package, locks in only_in.items():
