@@ -19,6 +19,7 @@ from mlstack.prediction_log.metrics import KeeperMetrics
 from mlstack.prediction_log.mongo_database import StorageUnavailable
 from mlstack.prediction_log.mongo_sink import MongoSink
 from mlstack.prediction_log.monitor_sink import MonitorSink, NoMonitor
+from mlstack.prediction_log.prediction import BATCH
 from mlstack.prediction_log.quarantine import FILE, Quarantine, QuarantineError, Rejected
 from mlstack.prediction_log.segment import (
     OUTCOME,
@@ -43,6 +44,8 @@ _GATHER_SECONDS = 0.2
 _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.5, 5.0
 # An hour without MongoDB leaves hundreds of segments, and a process may open a thousand files.
 _OPEN_SEGMENTS = 8
+# The scoring of a table fills many segments at once, and those of servers must not wait for them.
+_OPEN_BATCH_SEGMENTS = 2
 _ABANDON_SECONDS = 10.0
 
 Document = dict[str, Any]
@@ -125,7 +128,7 @@ class Keeper:
             self._prepared = True
         most = 0
         for path in paths:
-            if path not in self._segments and len(self._segments) >= _OPEN_SEGMENTS:
+            if path not in self._segments and not self._may_open(path):
                 continue
             beat()
             try:
@@ -139,6 +142,11 @@ class Keeper:
             else:
                 self._outages.pop(path, None)
         return most
+
+    def _may_open(self, path: Path) -> bool:
+        if source_of(path) != BATCH:
+            return len(self._segments) < _OPEN_SEGMENTS
+        return sum(source_of(other) == BATCH for other in self._segments) < _OPEN_BATCH_SEGMENTS
 
     def _keep(self, path: Path) -> int:
         try:
@@ -201,7 +209,7 @@ class Keeper:
                 self._metrics.count_stored(len(kept))
                 if kind == PREDICTION:
                     # Monitoring watches what customers get, not tables that were scored.
-                    self._monitor.tell([d for d in kept if d.get(SOURCE) != "batch"])
+                    self._monitor.tell([d for d in kept if d.get(SOURCE) != BATCH])
             if rejected:
                 self._reject(rejected, source)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple, Protocol, TypeGuard, get_args
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeGuard, get_args
 
 from mlstack.contract import Contract
 from mlstack.contract.customer_schema import Customer
@@ -37,6 +37,8 @@ PREDICTION_ID_PATTERN = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 LiveSource = Literal["api", "kinesis"]
 Source = LiveSource | Literal["batch"]
 """The server that made a prediction; `batch` is the scoring of a table (`make score`)."""
+
+BATCH: Final = "batch"
 
 LIVE_SOURCES: tuple[LiveSource, ...] = get_args(LiveSource)
 """Sources that monitoring, quality and reports look at."""

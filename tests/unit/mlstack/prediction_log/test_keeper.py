@@ -259,6 +259,21 @@ def test_many_segments_need_few_files(tmp_path: Path, monkeypatch: pytest.Monkey
     assert len(most) == 20
 
 
+def test_scored_table_leaves_room_for_servers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server's entry is stored in the next turn, however many rows of tables wait."""
+    monkeypatch.setattr(keeper_module, "_BATCH", 1)
+    for number in range(10):
+        rows = [(PREDICTION, body(f"{number}-{row}")) for row in range(3)]
+        leave(tmp_path / "spool", *rows, source="batch")
+    leave(tmp_path / "spool", (PREDICTION, body("live")), source="kinesis")
+    with Running(tmp_path) as running:
+        wait_until(running.is_empty, "everything is stored")
+    assert running.storage.stored.index((PREDICTION, "live")) <= 2
+    assert len(running.storage.stored) == 31
+
+
 def test_quarantine_that_fails_loses_nothing(tmp_path: Path) -> None:
     """An entry that cannot even go to quarantine stays in the spool."""
     (tmp_path / "quarantine").write_text("a file where the folder should be")
