@@ -9,23 +9,26 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from mlstack import failpoints
 from mlstack.contract import Contract
 from mlstack.contract.prediction_fields import DECISION, PREDICTION, PREDICTION_ID
-from mlstack.contract.target import MulticlassTarget
+from mlstack.contract.target import MulticlassTarget, Scored
 from mlstack.data.customer_table import table_customers
 from mlstack.data.judging import Verdict, judge, prove_numbers
 from mlstack.data.number_columns import NumberProof
 from mlstack.data.table_parts import read_parts
+from mlstack.data.text_table import TextTable
 from mlstack.deployment.record import DeploymentState
 from mlstack.errors import DataError
 from mlstack.model.model import Model
 from mlstack.model.model_store import ModelStore
 from mlstack.model.targets import scored
-from mlstack.prediction_log.prediction import Origin, Prediction, PredictionSink
+from mlstack.prediction_log.prediction import BATCH, Origin, Prediction, PredictionSink
 from mlstack.prediction_log.prediction_log import PredictionLog
 from mlstack.settings import Settings
+from operations.scoring.ahead import ahead
 from operations.scoring.output import Output, Row
 from operations.scoring.progress import (
     Progress,
@@ -39,6 +42,16 @@ Say = Callable[[str], None]
 _BATCH = 10_000
 _SAY_SECONDS = 2.0
 _ROW, _REASON = "row", "reason"
+
+
+class _ScoredPart(NamedTuple):
+    """A part of a table whose rows are judged and scored, but not kept."""
+
+    last: int
+    """Number of its last row."""
+    verdict: Verdict
+    predicted: list[Scored]
+    """What the model predicts for each row that fits."""
 
 
 class Scoring:
@@ -64,21 +77,18 @@ class Scoring:
         """
         self._output.resume(progress.sizes)
         total, proof = self._examine(table)
-        for part in read_parts(table):
-            last = int(part.index[-1])
-            if last <= progress.row:
-                continue
-            verdict = judge(part, self._model.contract, proof)
-            lines = self._keep(verdict, progress)
+        rows_left = (part for part in read_parts(table) if int(part.index[-1]) > progress.row)
+        for part in ahead(self._score(part, proof) for part in rows_left):
+            lines = self._keep(part, progress)
             failpoints.reached("rows_kept")
-            fitting, rejected = len(verdict.rows), len(verdict.misfits)
+            verdict = part.verdict
             sizes = self._output.append(lines, verdict.misfits.items())
             failpoints.reached("rows_written")
             progress = progress.model_copy(
                 update={
-                    "row": last,
-                    "scored": progress.scored + fitting,
-                    "rejected": progress.rejected + rejected,
+                    "row": part.last,
+                    "scored": progress.scored + len(verdict.rows),
+                    "rejected": progress.rejected + len(verdict.misfits),
                     "sizes": sizes,
                 }
             )
@@ -91,19 +101,30 @@ class Scoring:
     def _examine(self, table: Path) -> tuple[int, NumberProof]:
         """Read the table once, to count its rows and to see how it writes numbers."""
         total, proof = 0, NumberProof()
-        for part in read_parts(table):
+        for part in ahead(read_parts(table)):
             total += len(part)
             proof.add(prove_numbers(part, self._model.contract))
         return total, proof
 
-    def _keep(self, verdict: Verdict, progress: Progress) -> list[Row]:
-        """Score rows and keep their predictions; return the rows of the output."""
+    def _score(self, part: TextTable, proof: NumberProof) -> _ScoredPart:
+        model = self._model
+        verdict = judge(part, model.contract, proof)
+        batches = (verdict.rows.iloc[i : i + _BATCH] for i in range(0, len(verdict.rows), _BATCH))
+        predicted = [
+            each
+            for rows in batches
+            for each in scored(
+                model.contract.target, model.score_matrix(model.encoder.encode_frame(rows))
+            )
+        ]
+        return _ScoredPart(int(part.index[-1]), verdict, predicted)
+
+    def _keep(self, part: _ScoredPart, progress: Progress) -> list[Row]:
+        """Keep the predictions of a part; return the rows of the output."""
         lines: list[Row] = []
-        contract, run_id = self._model.contract, progress.run_id
+        contract, run_id, verdict = self._model.contract, progress.run_id, part.verdict
         for start in range(0, len(verdict.rows), _BATCH):
             rows = verdict.rows.iloc[start : start + _BATCH]
-            matrix = self._model.encoder.encode_frame(rows)
-            predicted = scored(contract.target, self._model.score_matrix(matrix))
             customers = table_customers(rows, contract)
             numbers = rows.index.tolist()
             ids = [prediction_id(progress.table_sha256, run_id, row) for row in numbers]
@@ -117,7 +138,9 @@ class Scoring:
             now = datetime.now(UTC)
             predictions = [
                 Prediction(name, customer, each, run_id, contract, _ORIGIN, now)
-                for name, customer, each in zip(ids, customers, predicted, strict=True)
+                for name, customer, each in zip(
+                    ids, customers, part.predicted[start : start + _BATCH], strict=True
+                )
             ]
             self._log.keep(predictions)
             columns += zip(*map(_cells, predictions), strict=True)
@@ -131,7 +154,7 @@ class Scoring:
             self._say(f"{done:,} of {total:,} rows")
 
 
-_ORIGIN = Origin("batch")
+_ORIGIN = Origin(BATCH)
 
 
 def output_columns(contract: Contract) -> dict[str, str]:
@@ -170,7 +193,7 @@ def score(settings: Settings, table: Path, out: Path, say: Say) -> Progress:
             model = ModelStore.of(settings).load(progress.run_id)
             # Its key may be newer than the model.
             model.follow_contract(contract)
-            log = PredictionLog(settings, "batch")
+            log = PredictionLog(settings, BATCH)
             log.start()
             try:
                 progress = Scoring(model, log, output, say).run(table, progress)
