@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from mlstack.contract import Contract
-from mlstack.data.cleaning import clean, unlisted_columns
 from mlstack.data.splitting import SplitRows, split
 from mlstack.data.text_table import TextTable
+from mlstack.data.training_rows import clean
+from mlstack.data.used_columns import unlisted_columns
 from mlstack.errors import DataError
 
 __all__ = [

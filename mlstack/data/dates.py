@@ -5,7 +5,6 @@ import pandas as pd
 
 from mlstack.contract import DateFeature
 from mlstack.contract.days import day_number
-from mlstack.data.numbers import PLAIN
 from mlstack.data.sql import literal
 
 EPOCH = day_number("1970-01-01")
@@ -52,14 +51,6 @@ def time_expression(cell: str, form: str | None) -> str:
     else:
         time = f"epoch(try_strptime({cell}, {literal(form)}))"
     return f"coalesce({time}, 'NaN'::DOUBLE)"
-
-
-def number_expression(cell: str) -> str:
-    """Write SQL that reads a cell as a number, NaN if it is none."""
-    return (
-        f"CASE WHEN regexp_full_match({cell}, {literal(PLAIN)}) THEN {cell}::DOUBLE "
-        "ELSE 'NaN'::DOUBLE END"
-    )
 
 
 def _days(column: pd.Series) -> np.ndarray:

@@ -5,7 +5,7 @@ same code works with moto, LocalStack and AWS.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from http import HTTPStatus
@@ -48,8 +48,8 @@ class FeatureStore:
         self._bucket = bucket
         self._s3 = boto3.client("s3", config=AWS_CONFIG)
 
-    def create(self) -> bool:
-        """Create the bucket if it is missing; return whether it was created."""
+    def create(self, say: Callable[[str], None] = lambda _: None) -> None:
+        """Create the bucket if it is missing, and say so."""
         with self._failures(f"bucket {self._bucket}"):
             try:
                 self._s3.head_bucket(Bucket=self._bucket)
@@ -57,7 +57,7 @@ class FeatureStore:
                 if _status(error) != HTTPStatus.NOT_FOUND:
                     raise
             else:
-                return False
+                return
             region = self._s3.meta.region_name
             # S3 does not accept its default region as a location.
             if region == "us-east-1":
@@ -67,7 +67,7 @@ class FeatureStore:
                     Bucket=self._bucket,
                     CreateBucketConfiguration={"LocationConstraint": region},  # type: ignore[typeddict-item]
                 )
-            return True
+            say(f"created bucket {self._bucket}")
 
     def address(self, key: str) -> str:
         """Return the URI of a table."""

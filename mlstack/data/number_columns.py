@@ -11,7 +11,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mlstack.data.numbers import GROUPED_BY_POINTS, PLAIN, Notation, read_numbers
+from mlstack.data.numbers import (
+    GROUPED_BY_POINTS,
+    Notation,
+    number_expression,
+    plain_condition,
+    read_numbers,
+)
 from mlstack.data.text_table import TextTable
 
 _Mask = NDArray[np.bool_]
@@ -65,11 +71,11 @@ class NumberColumns:
         cell = self._table.cell(column)
         if column in self._table.numbers:
             lacking = self._table.select(f"{cell} = ''")
-            values = self._table.select(f"CASE WHEN {cell} = '' THEN 'NaN' ELSE {cell} END::DOUBLE")
+            values = self._table.select(number_expression(cell, f"{cell} <> ''"))
             return values, lacking, {}
         notation = self._given.notations.get(column) if self._given else None
-        plain = f"length({cell}) <= {_CERTAIN_DIGITS} AND regexp_full_match({cell}, '{PLAIN}')"
-        values = self._table.select(f"CASE WHEN {plain} THEN {cell}::DOUBLE ELSE 'NaN'::DOUBLE END")
+        plain = f"length({cell}) <= {_CERTAIN_DIGITS} AND {plain_condition(cell)}"
+        values = self._table.select(number_expression(cell, plain))
         lacking = np.zeros(len(values), np.bool_)
         if np.isnan(values).any():
             rest, texts = self._table.find(f"NOT ({plain})", cell)

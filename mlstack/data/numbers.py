@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-PLAIN = r"[+-]?[0-9]+(\.[0-9]*)?"
-"""Numbers that every reader reads alike, if they are short; a regular expression of DuckDB, too."""
+from mlstack.data.sql import literal
+
+_PLAIN = r"[+-]?[0-9]+(\.[0-9]*)?"
+
 GROUPED_BY_POINTS = r"[+-]?[1-9][0-9]{0,2}(\.[0-9]{3})+"
 """May be whole numbers in groups of thousands, or have three decimals."""
 
@@ -106,6 +108,16 @@ def read_numbers(
         faults[GUESS] = differ
     read = commas if notation.decimal_comma else points
     return Numbers(read, {r: mask for r, mask in faults.items() if mask.any()}, notation)
+
+
+def plain_condition(cell: str) -> str:
+    """Write SQL: whether every reader reads a cell as the same number, if it is short."""
+    return f"regexp_full_match({cell}, {literal(_PLAIN)})"
+
+
+def number_expression(cell: str, condition: str) -> str:
+    """Write SQL that reads a cell as a number where a condition holds, elsewhere as NaN."""
+    return f"CASE WHEN {condition} THEN {cell}::DOUBLE ELSE 'NaN'::DOUBLE END"
 
 
 def _parse(texts: Sequence[str | float | None]) -> NDArray[np.float64]:

@@ -51,7 +51,8 @@ def ensure_table(
 
     `DATA_FILE` replaces the table in the store. Otherwise an existing table stays, and an empty
     store gets the copy, else the public file, else the synthetic sample. Contracts with the same
-    key share a table. `say` is called with messages about the table in the store.
+    key share a table. `say` is called with messages about the table in the store, whose bucket is
+    created if it is missing.
 
     Raises:
         DataError: training would refuse the table; a table from here is then not sent.
@@ -71,6 +72,7 @@ def _ensure_current(
     if settings.data_file is not None:
         content, origin = read_source(settings.data_file), settings.data_file.name
         _check(content, contract, origin, say)
+        store.create(say)
         table = _save_copy(settings, key, content, origin)
         sent = store.replace(key, table.path)
         say(f"sent {_describe(table)} to {address}" if sent else f"{address} has {table.origin}")
@@ -89,6 +91,7 @@ def _ensure_current(
     verb = "restored" if copy else "sent"
     table = copy or _save_default_table(settings, contract)
     _check(table.path, contract, table.origin, say)
+    store.create(say)
     store.add(key, table.path)
     say(f"{verb} {_describe(table)} to {address}")
     return table

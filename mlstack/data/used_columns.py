@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+import pandas as pd
+
 from mlstack.contract import Contract
 from mlstack.data.canonical import canonical
 from mlstack.data.text_table import TextTable
@@ -17,6 +19,14 @@ def used_columns(contract: Contract) -> list[str]:
     """List the raw columns that training uses."""
     time = [contract.time.raw] if contract.time else []
     return list(dict.fromkeys([contract.target.raw, *feature_columns(contract), *time]))
+
+
+def unlisted_columns(raw: TextTable | pd.DataFrame, contract: Contract) -> list[str]:
+    """List the columns that the contract neither uses nor drops."""
+    key = [contract.key.raw] if contract.key and contract.key.raw else []
+    named = [*used_columns(contract), *contract.clean_up.drop_columns, *key]
+    known = set(map(canonical, named))
+    return [column for column in raw.columns if canonical(column) not in known]
 
 
 def check_columns(table: TextTable, used: Sequence[str]) -> None:

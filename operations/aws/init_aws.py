@@ -32,10 +32,10 @@ def init_aws(settings: Settings, contract: Contract, say: Callable[[str], None])
 
     Raises:
         SettingsError: no bucket is set, or there is no table.
+        DataError: training would refuse the table; nothing was created then.
         FeatureStoreError, StreamError, Unavailable: AWS is unreachable or rejects a request.
     """
     store = FeatureStore(settings.feature_store_bucket)
-    _ensure_bucket(settings, store, say)
     table = ensure_table(settings, contract, store, say)
     _ensure_streams(settings, kinesis_client(_ATTEMPTS), say)
     return table
@@ -54,14 +54,9 @@ class Restorer:
 
     def restore(self) -> None:
         """Recreate what is missing."""
-        _ensure_bucket(self._settings, self._store, self._say)
+        self._store.create(self._say)
         restore_tables(self._settings, self._store, self._say)
         _ensure_streams(self._settings, self._streams, self._say)
-
-
-def _ensure_bucket(settings: Settings, store: FeatureStore, say: Callable[[str], None]) -> None:
-    if store.create():
-        say(f"created bucket {settings.feature_store_bucket}")
 
 
 def _ensure_streams(

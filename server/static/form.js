@@ -10,6 +10,7 @@ function valueOf(field) {
   switch (field.dataset.kind) {
     case "category":
     case "date":
+    case "key":
       return text;
     case "boolean":
       return text === "true";

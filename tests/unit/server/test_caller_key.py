@@ -49,6 +49,11 @@ def test_key_is_kept_and_returned(client: FlaskClient, kept: MemoryLog) -> None:
     assert "parcel_no" not in document
 
 
+def test_form_asks_for_the_key(client: FlaskClient) -> None:
+    page = client.get("/").text
+    assert '<div class="field" data-feature="parcel_no" data-kind="key">' in page
+
+
 def test_key_changes_no_prediction(client: FlaskClient) -> None:
     customers = [dict(CONTRACT.example), {**CONTRACT.example, "parcel_no": "7"}]
     without, with_key = client.post("/predict/batch", json=customers).get_json()

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from mlstack.data.cleaning import clean
 from mlstack.data.outcome_table import outcome_table, summary
 from mlstack.data.splitting import split
+from mlstack.data.training_rows import clean
 from mlstack.errors import DataError
 from tests.support.target_kinds import contract_of, raw_rows
 

@@ -101,6 +101,16 @@ def test_first_run_creates_everything(run: Run, given: Settings, documented: Con
     assert stored(key) == MINE
 
 
+def test_refused_table_creates_nothing(run: Run, given: Settings) -> None:
+    """Neither a bucket nor a stream."""
+    assert isinstance(given.data_file, Path)
+    given.data_file.write_bytes(MINE.replace(b"Customer_Age", b"Age"))
+    with pytest.raises(DataError, match="'Customer_Age': is not in the table"):
+        run(given)
+    assert not boto3.client("s3").list_buckets()["Buckets"]
+    assert not boto3.client("kinesis").list_streams()["StreamNames"]
+
+
 def test_second_run_changes_nothing(run: Run, given: Settings, documented: Contract) -> None:
     """A repetition leaves everything as it is."""
     key = documented.data.key
