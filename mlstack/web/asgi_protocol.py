@@ -1,8 +1,8 @@
-"""uvicorn's HTTP protocol, with limits for every client and an answer for every request.
+"""HTTP for uvicorn's server, with limits for every client and an answer for every request.
 
-uvicorn's own waits forever for a slow client, buffers any head, gives up pipelined requests when
-garbage follows them, does not answer clients that have closed their side, and accepts requests that
-servers behind and before it may read differently. In addition, this protocol
+uvicorn's own protocol waits forever for a slow client, buffers any head, gives up good requests
+that garbage follows, does not answer clients that have closed their side, and accepts requests that
+other servers read differently. This protocol
 
 - limits the size of a head and the time for each thing that a client does,
 - rejects ambiguous requests, as problem+json,
@@ -12,41 +12,30 @@ Time limits cost nothing per request: the worker calls `tick` on all connections
 """
 
 import asyncio
-import json
 import logging
-from collections.abc import MutableMapping
-from typing import TYPE_CHECKING, Any, cast
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, cast
 from urllib.parse import unquote
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr
+from uvicorn.server import ServerState
 
-from mlstack.web.problems import CONTENT_TYPE
+from mlstack.web.asgi_exchange import Exchange, encode_answer, problem_parts
 from mlstack.web.request_heads import (
     NEVER_IN_TRAILERS,
     OVERLOADED,
     TOO_SLOW,
+    Headers,
     Rejection,
     check_head,
     split_target,
     too_large,
 )
-
-if TYPE_CHECKING:
-    from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
-
-TICK_SECONDS = 0.25
-"""How often `tick` is called."""
-
-EXCHANGE_SECONDS = 20.0
-"""Time limit for receiving a request, and for sending its answer."""
-
-STALL_SECONDS = 5.0
-"""Time limit for a client that neither sends nor reads."""
+from mlstack.web.time_limits import EXCHANGE_SECONDS, STALL_SECONDS, TICK_SECONDS, UnreadAnswers
 
 # A client must be able to finish sending, or it never reads the rejection.
 _LINGER_SECONDS = 1.0
@@ -61,68 +50,60 @@ _MAX_PIPELINED = 64
 log = logging.getLogger(__name__)
 
 
-class _Exchange(RequestResponseCycle):
-    """One request and its answer."""
-
-    failure: OSError | None = None
-    """Why the rest of the body will not come."""
-
-    async def receive(self) -> "ASGIReceiveEvent":
-        """Return the next part of the body; raise `failure`."""
-        message = await super().receive()
-        if self.failure is not None:
-            raise self.failure
-        return message
-
-    async def send(self, message: "ASGISendEvent") -> None:
-        """Send a part of the answer."""
-        if self.more_body and not self.response_started:
-            # What is left of the body would be taken for the next request.
-            self.keep_alive = False
-        await super().send(message)
-
-
-class HttpProtocol(HttpToolsProtocol):
-    """See the module."""
-
-    cycle: _Exchange
-    """The latest request; those before it wait in `pipeline`, or are being answered."""
+class HttpProtocol(asyncio.Protocol):
+    """One connection. uvicorn's server creates it and calls `shutdown`; see the module."""
 
     max_connections = 4096
     """How many connections a process has; more are rejected."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._unfinished = 0
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],  # noqa: ARG002 - no application of ours has one
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self._application, self._server = config.loaded_app, server_state
+        self._keep_alive_seconds = config.timeout_keep_alive
+        self._loop = _loop or asyncio.get_running_loop()
+        self._parser = httptools.HttpRequestParser(self)
+        self._exchanges: deque[Exchange] = deque()
+        """The first one is being answered; the last one may still be received."""
         self._receiving = self._in_head = False
-        self._head_bytes = 0
+        self._target, self._headers = b"", Headers()
+        self._head_bytes = self._discarded = 0
+        self._unread = UnreadAnswers()
         self._rejection: Rejection | None = None
         # Whether nothing more is read: `deaf` by our choice, `ended` by the client's.
         self._deaf = self._ended = self._lingering = self._stopping = False
-        self._discarded = 0
         self._patience = EXCHANGE_SECONDS
-        self._age = self._quiet = self._unread_age = self._unread_quiet = 0.0
-        self._unread = 0
+        self._age = self._quiet = 0.0
 
-    # What uvicorn's exchange needs of a transport, so that its `close` lingers.
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin with a new connection."""
-        super().connection_made(transport)
-        self.write = transport.write
-        self.is_closing = transport.is_closing
-        if len(self.connections) > self.max_connections:
+        self._transport = cast("asyncio.Transport", transport)
+        self.flow = FlowControl(self._transport)
+        self.write = self._transport.write
+        self._addresses = get_local_addr(self._transport), get_remote_addr(self._transport)
+        connections = cast("set[HttpProtocol]", self._server.connections)
+        connections.add(self)
+        if len(connections) > self.max_connections:
             self._give_up(OVERLOADED)
 
-    def close(self) -> None:
-        """Close after all that was written, once the client has finished sending."""
-        self._deaf = True
-        if self._ended:
-            self.transport.close()
-        elif not self._lingering and not self.transport.is_closing():
-            self._lingering, self._age = True, 0.0
-            self.flow.resume_reading()
-            self.transport.write_eof()
+    def connection_lost(self, _: Exception | None) -> None:
+        """Tell those who wait for the client."""
+        cast("set[HttpProtocol]", self._server.connections).discard(self)
+        for exchange in self._exchanges:
+            exchange.fail(ConnectionError("the client is gone"))
+        self.flow.resume_writing()
+
+    def pause_writing(self) -> None:
+        """Let answers wait until the client has read."""
+        self.flow.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        self.flow.resume_writing()
 
     # Receiving.
 
@@ -132,11 +113,11 @@ class HttpProtocol(HttpToolsProtocol):
         if self._deaf:
             self._discarded += len(data)
             if self._discarded > _LINGER_BYTES:
-                self.transport.close()
+                self._transport.close()
             return
         in_head = self._in_head
         try:
-            self.parser.feed_data(data)
+            self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._decline_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserCallbackError as error:
@@ -150,70 +131,81 @@ class HttpProtocol(HttpToolsProtocol):
             if self._head_bytes > _MAX_HEAD:
                 self._give_up(too_large())
 
-    def eof_received(self) -> bool:  # type: ignore[override] # uvicorn never stays open
+    def eof_received(self) -> bool:
         """Answer what was asked; return whether the connection stays open for that."""
         self._ended = True
         if self._receiving and not self._in_head:
             self._give_up(ConnectionError("the body ends early"))
         self._deaf = True
-        return self._unfinished > 0
+        return bool(self._exchanges)
 
     def on_message_begin(self) -> None:
         """Begin with the head of a request."""
-        if self.cycle is not None and not self.cycle.keep_alive:
+        if self._exchanges and not self._exchanges[-1].keep_alive:
             raise Rejection("the request before was the last one")
-        super().on_message_begin()
         self._receiving = self._in_head = True
+        self._target, self._headers = b"", []
         self._age, self._head_bytes = 0.0, 0
+
+    def on_url(self, part: bytes) -> None:
+        """Take a part of the request's target."""
+        self._target += part
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header; those after the body are dropped."""
         if self._in_head:
-            self.headers.append((name.lower(), value.rstrip(b" \t")))
+            self._headers.append((name.lower(), value.rstrip(b" \t")))
         elif name.lower() in NEVER_IN_TRAILERS:
             raise Rejection("a header after the body would change its meaning")
 
     def on_headers_complete(self) -> None:
         """Check the head, and pass the request on."""
-        version = self.parser.get_http_version()
-        method = self.parser.get_method().decode("ascii")
-        expects_continue = check_head(method, self.url, version, self.headers)
-        if self.parser.should_upgrade():
+        parser = self._parser
+        version, method = parser.get_http_version(), parser.get_method().decode()
+        awaits_continue = check_head(method, self._target, version, self._headers)
+        if parser.should_upgrade():
             return
-        scope = cast("MutableMapping[str, Any]", self.scope)
-        scope["method"], scope["http_version"] = method, version
-        raw_path, scope["query_string"] = split_target(self.url)
-        scope["raw_path"], path = raw_path, raw_path.decode("ascii")
-        scope["path"] = unquote(path) if "%" in path else path
         self._in_head = False
-        self._unfinished += 1
-        self.cycle = _Exchange(
-            scope=self.scope,
-            transport=cast("asyncio.Transport", self),
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=self.access_log,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=expects_continue,
-            keep_alive=version == "1.1"
-            and self.parser.should_keep_alive()
+        raw_path, query = split_target(self._target)
+        path = raw_path.decode()
+        server, client = self._addresses
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": version,
+            "method": method,
+            "scheme": "http",
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "root_path": "",
+            "headers": self._headers,
+            "client": client,
+            "server": server,
+        }
+        exchanges = self._exchanges
+        keep_alive = (
+            version == "1.1"
             and not self._stopping
-            and self._unfinished < _MAX_PIPELINED,
-            on_response=self.on_response_complete,
+            and len(exchanges) < _MAX_PIPELINED
+            and parser.should_keep_alive()
         )
-        if self._unfinished == 1:
-            self._start_asgi_task(self.cycle, self.app)
+        exchange = Exchange(self, scope, keep_alive=keep_alive, awaits_continue=awaits_continue)
+        exchanges.append(exchange)
+        if len(exchanges) == 1:
+            self._start(exchange)
         else:
             self.flow.pause_reading()
-            self.pipeline.appendleft((self.cycle, self.app))
+
+    def on_body(self, part: bytes) -> None:
+        """Take a part of the body."""
+        self._exchanges[-1].add(part)
 
     def on_message_complete(self) -> None:
         """End the body."""
         if not self._in_head:  # after a head that asks for an upgrade, it is called too
             self._receiving = False
-            super().on_message_complete()
+            self._exchanges[-1].end()
 
     def _decline_upgrade(self, rest: bytes) -> None:
         """Parse a head again without its Upgrade header, which a server may ignore.
@@ -221,67 +213,84 @@ class HttpProtocol(HttpToolsProtocol):
         The parser would take the body for the other protocol. Java's client sends such a header by
         default.
         """
-        line = b"%s %s HTTP/1.1" % (self.parser.get_method(), self.url)
-        kept = [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
-        self.parser = httptools.HttpRequestParser(self)
+        line = b"%b %b HTTP/1.1" % (self._parser.get_method(), self._target)
+        kept = [b"%b: %b" % header for header in self._headers if header[0] != b"upgrade"]
+        self._parser = httptools.HttpRequestParser(self)
         self.data_received(b"\r\n".join((line, *kept, b"", rest)))
 
     def _give_up(self, reason: Exception) -> None:
         """Read nothing more; answer what came before, then the request that is at fault."""
         self._deaf = True
         if self._receiving and not self._in_head:
-            timely = reason if isinstance(reason, OSError) else ConnectionError(str(reason))
-            self.cycle.failure, self.cycle.keep_alive = timely, False
-            self.cycle.message_event.set()
-        elif self.cycle is None or self.cycle.keep_alive:
+            failure = reason if isinstance(reason, OSError) else ConnectionError(str(reason))
+            self._exchanges[-1].fail(failure)
+        elif not self._exchanges or self._exchanges[-1].keep_alive:
             self._rejection = reason if isinstance(reason, Rejection) else TOO_SLOW
-            if not self._unfinished:
+            if not self._exchanges:
                 self._reject(self._rejection)
         self._receiving = False
 
     # Answering.
 
-    def on_response_complete(self) -> None:
-        """Go on with the next request, or wait for it."""
-        self.server_state.total_requests += 1
-        self._unfinished -= 1
-        self._unread_age = 0.0
-        if self.transport.is_closing():
+    def _start(self, exchange: Exchange) -> None:
+        exchange.task = self._loop.create_task(exchange.run(self._application))
+        # The loop itself has only weak references to its tasks.
+        self._server.tasks.add(exchange.task)
+
+    def forget(self, exchange: Exchange) -> None:
+        """Drop an exchange that has ended; without an answer, the connection ends too."""
+        if exchange.task is not None:
+            self._server.tasks.discard(exchange.task)
+        if not exchange.complete:
+            self._transport.abort()
+
+    def finish(
+        self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes, *, last: bool
+    ) -> None:
+        """Send the first exchange's answer; go on with the next request, or wait for it."""
+        self._server.total_requests += 1
+        self._exchanges.popleft()
+        if self._transport.is_closing():
             return
+        self._answer(status, headers, body, last=last)
+        self._unread.renew()
         self.flow.resume_reading()
-        if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+        if self._exchanges:
+            self._start(self._exchanges[0])
         elif self._rejection:
             self._reject(self._rejection)
         elif self._ended:
-            self.transport.close()
+            self._transport.close()
         elif not self._receiving:
             self._age = 0.0
-            self._patience = _LAST_REQUEST_SECONDS if self._stopping else self.timeout_keep_alive
+            self._patience = _LAST_REQUEST_SECONDS if self._stopping else self._keep_alive_seconds
 
     def _reject(self, rejection: Rejection) -> None:
-        """Answer with a problem, and close."""
-        problem = rejection.problem
-        log.warning("rejected a request from %s: %s", self.client and self.client[0], problem)
-        body = json.dumps(problem.document()).encode()
-        headers = {
-            "content-type": CONTENT_TYPE,
-            "content-length": str(len(body)),
-            "connection": "close",
-            **problem.headers,
-        }
-        lines = [*self.server_state.default_headers]
-        lines += [(name.encode(), value.encode()) for name, value in headers.items()]
-        head = b"".join(b"%s: %s\r\n" % line for line in lines)
-        self.write(STATUS_LINE[problem.kind.status] + head + b"\r\n" + body)
-        self.close()
+        client = self._addresses[1]
+        log.warning("rejected a request from %s: %s", client and client[0], rejection)
+        self._answer(*problem_parts(rejection.problem), last=True)
+
+    def _answer(
+        self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes, *, last: bool
+    ) -> None:
+        everything = (*self._server.default_headers, *headers)
+        self._transport.write(encode_answer(status, everything, body, last=last))
+        if not last:
+            return
+        self._receiving, self._deaf = False, True
+        if self._ended:
+            self._transport.close()
+        else:
+            # Close once the client has finished sending.
+            self._lingering, self._age = True, 0.0
+            self._transport.write_eof()
 
     # Time limits.
 
     def tick(self) -> None:
         """End what takes too long."""
-        if self._reads_too_slowly():
-            self.transport.abort()
+        if self._unread.take_too_long(self._transport):
+            self._transport.abort()
             return
         if self.flow.read_paused:
             return  # that nothing arrives is not the client's fault
@@ -289,30 +298,17 @@ class HttpProtocol(HttpToolsProtocol):
         self._quiet += TICK_SECONDS
         if self._lingering:
             if self._age > _LINGER_SECONDS:
-                self.transport.close()
+                self._transport.close()
         elif self._receiving:
             if self._quiet > STALL_SECONDS or self._age > EXCHANGE_SECONDS:
                 self._give_up(TimeoutError("the client is too slow"))
-        elif not self._unfinished and self._age > self._patience:
-            self.transport.close()
-
-    def _reads_too_slowly(self) -> bool:
-        unread = self.transport.get_write_buffer_size()
-        if not unread:
-            self._unread = 0
-            self._unread_age = self._unread_quiet = 0.0
-            return False
-        self._unread_age += TICK_SECONDS
-        stalls = unread >= self._unread
-        self._unread_quiet = self._unread_quiet + TICK_SECONDS if stalls else 0.0
-        self._unread = unread
-        return self._unread_quiet > STALL_SECONDS or self._unread_age > EXCHANGE_SECONDS
+        elif not self._exchanges and self._age > self._patience:
+            self._transport.close()
 
     def shutdown(self) -> None:
         """Answer what has been asked, and close."""
         self._stopping, self._patience = True, _LAST_REQUEST_SECONDS
-        if self._unfinished:
-            if not self.cycle.response_started:
-                self.cycle.keep_alive = False
+        if self._exchanges:
+            self._exchanges[-1].keep_alive = False
         elif not self._receiving:
             self._age = 0.0

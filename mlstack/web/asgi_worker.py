@@ -5,7 +5,7 @@ In addition, this worker
 - answers what has been asked, and accepts no new connections, once it must stop,
 - stops when its master is gone, so that the port is free for the next one,
 - lets gunicorn run its hook `worker_exit` after a signal, too,
-- applies the time limits of `asgi_protocol`.
+- applies the time limits of its connections.
 """
 
 import asyncio
@@ -20,7 +20,8 @@ from typing import cast
 from uvicorn.server import Server
 from uvicorn_worker import UvicornWorker
 
-from mlstack.web.asgi_protocol import TICK_SECONDS, HttpProtocol
+from mlstack.web.asgi_protocol import HttpProtocol
+from mlstack.web.time_limits import TICK_SECONDS
 
 _MAX_FILES = 8192
 """Files that a worker may have open; half of them are for connections."""
