@@ -20,8 +20,9 @@ os.environ["PREFECT_HOME"] = f"{tempfile.gettempdir()}/mlstack-tests-prefect-{os
 
 # The files that take longest begin first; short ones fill the gaps at the end.
 _LONGEST = (
-    *("test_walkthrough", "test_readme", "test_hostile_environment", "test_flows"),
-    *("test_stream_kcl", "test_upgrade"),
+    *("test_walkthrough", "test_readme", "test_flows", "test_hostile_environment"),
+    *("test_stream_kcl", "test_evidently_service", "test_upgrade"),
+    *("test_retention_of_models", "test_deletions_in_mlflow"),
 )
 
 

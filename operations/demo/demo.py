@@ -93,15 +93,16 @@ def demo() -> None:
         )
     with steps.step("Apply the flows"):
         training.apply_flows()
+        needs_training = training.needs_training(settings, contract, table)
+        search = training.begin_training() if needs_training else None
     with steps.step("Start the servers and the monitoring"):
         # They become ready during the training, and the servers follow the first deployment.
         services.start([SERVE, MONITORING], wait=False)
-    trained = training.needs_training(settings, contract, table)
-    if trained:
+    if search:
         with steps.step(f"Train {settings.train_trials} models and register the best"):
-            training.train()
+            training.follow_training(search)
     with steps.step("Deploy a model"):
-        run_id = training.deploy(settings, contract, trained=trained)
+        run_id = training.deploy(settings, contract, trained=needs_training)
         services.wait_until_ready([SERVE, MONITORING])
     _predict_and_report(steps, stack, settings, contract)
     with steps.step("Wait for the first monitoring result"):

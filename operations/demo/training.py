@@ -43,9 +43,14 @@ def needs_training(settings: Settings, contract: Contract, table: RawTable) -> b
     return not any(wanted.items() <= run.data.tags.items() for run in runs)
 
 
-def train() -> None:
-    """Run the training flow and show its winner; raise MlstackError if it fails."""
-    show_winner(_follow(training_schedule(), _begin(training_schedule())))
+def begin_training() -> FlowRun:
+    """Start the training flow; raise PrefectError if no worker takes it."""
+    return _begin(training_schedule())
+
+
+def follow_training(run: FlowRun) -> None:
+    """Follow a run of the training flow and show its winner; raise MlstackError if it fails."""
+    show_winner(_follow(training_schedule(), run))
 
 
 def begin_report() -> FlowRun:

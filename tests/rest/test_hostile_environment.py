@@ -1,10 +1,13 @@
-"""`make demo` in an odd folder, by a user without a name, in an environment made for other things.
+"""The tutorial in an odd folder, by a user without a name, in an environment made for other things.
 
 Everything that could steer or break the stack is set at once. What the caller's shell decides on is
-the way out of this machine, which here is a proxy that refuses everything.
+the way out of this machine, which here is a proxy that refuses everything. The tests of this file
+share one stack and follow each other.
 """
 
+import csv
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -19,9 +22,13 @@ from mlstack.settings import ROOT
 from tests.support.hostile_environment import STEERING
 from tests.support.project_copy import ProjectCopy, project_copy
 from tests.support.proxy_double import RefusingProxy, refusing_proxy
+from tests.support.public_tables import PublicTable
+from tests.support.readme import commands_of
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(900)  # a busy machine takes long to start everything
+TABLE = PublicTable("modeldata", "mlc_churn", "churn", "binary")
+DOWNLOAD, CONTRACT, DEMO, SCORE, RESET = commands_of(ROOT / "docs" / "your_own_table.md")
 NAMELESS = 12345
 FOLDER = "R&D #1 (Zürich)"
 PROXIES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY")
@@ -81,15 +88,22 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         _nameless() as prefix,
         project_copy(folder) as project,
     ):
-        table = folder / "my table.csv"
-        shutil.copy(ROOT / "contracts/credit_card_churn_sample.csv", table)
+        (folder / f"{TABLE.item}.csv").write_bytes(TABLE.csv())
         proxies = dict.fromkeys(PROXIES, proxy.url)
         project.environment |= {**STEERING, **IN_VAIN, **proxies}
         project.environment.pop("HOME", None)
         project.prefix, project.umask = prefix, 0o077
-        done = project.make("demo", timeout=800, DATA_FILE=str(table), TRAIN_TRIALS="3")
-        assert done.returncode == 0, done.stdout
-        yield Demo(project, done.stdout, proxy)
+        project.variables["TRAIN_TRIALS"] = "3"
+        _run(project, CONTRACT)
+        yield Demo(project, _run(project, DEMO), proxy)
+
+
+def _run(project: ProjectCopy, command: str) -> str:
+    """Run a command of the tutorial, which has to succeed; return what it says."""
+    make, *words = shlex.split(command)
+    done = project.make(*words, timeout=800)
+    assert (make, done.returncode) == ("make", 0), done.stdout
+    return done.stdout
 
 
 def test_demo_works_in_a_hostile_environment(demo: Demo) -> None:
@@ -97,6 +111,28 @@ def test_demo_works_in_a_hostile_environment(demo: Demo) -> None:
     assert "== Everything is up" in demo.output
     assert "Traceback" not in demo.output
     assert "SSL_CERT_FILE is ignored: /nonexistent/ca.pem" in demo.output
+
+
+def test_tutorial_scores_every_row(demo: Demo) -> None:
+    """From a file to predictions of all its rows; what the user owns stays."""
+    assert DOWNLOAD.startswith("curl")
+    assert f"/{TABLE.package}/{TABLE.item}.csv" in DOWNLOAD
+    _run(demo.project, SCORE)
+    folder = demo.project.folder
+    scores = (folder / "scores.csv").read_text(encoding="utf-8")
+    table = (folder / f"{TABLE.item}.csv").read_bytes()
+    assert len(list(csv.reader(scores.splitlines()))) == len(table.splitlines())
+    assert (folder / "contracts" / f"{TABLE.item}.yaml").exists()
+
+
+def test_table_may_have_a_blank_in_its_path(demo: Demo) -> None:
+    """And may belong to another contract than the deployed model."""
+    table = demo.project.folder / "my table.csv"
+    shutil.copy(ROOT / "contracts/credit_card_churn_sample.csv", table)
+    contract = "contracts/credit_card_churn.yaml"
+    sent = demo.project.make("init_aws", env="embedded", CONTRACT=contract, DATA_FILE=str(table))
+    assert sent.returncode == 0, sent.stdout
+    assert "sent my table.csv" in sent.stdout
 
 
 def test_proxy_is_asked_for_the_internet_only(demo: Demo) -> None:
@@ -127,8 +163,7 @@ def test_every_service_is_ready_and_can_be_stopped(demo: Demo) -> None:
     status = demo.project.make("status", env="embedded").stdout
     ready = re.findall(r"(?m)^(\S+) +running .*? (yes|no)\b", status)
     assert {answer for _, answer in ready} == {"yes"}, status
-    stopped = demo.project.make("reset_all", env="embedded")
-    assert stopped.returncode == 0, stopped.stdout
+    _run(demo.project, RESET)
     assert not (demo.project.folder / ".embedded").exists()
     with pytest.raises(requests.ConnectionError):
         requests.get(address, timeout=5)
