@@ -31,16 +31,26 @@ class BodyTooLargeError(OSError):
     """The body is larger than the service accepts, and was not read to its end."""
 
 
+class TooManyBodiesError(OSError):
+    """So many bodies are being received that they would fill the memory."""
+
+
 @dataclass(frozen=True, slots=True)
 class Body:
     """A request's body, or why it is incomplete.
 
-    `failure` is BodyTooLargeError, TimeoutError (it came too slowly) or another OSError (it ended
-    early, or its chunks are malformed); there is no `data` then.
+    `failure` is BodyTooLargeError, TooManyBodiesError, TimeoutError (it came too slowly) or another
+    OSError (it ended early, or its chunks are malformed); there is no `data` then.
     """
 
     data: bytes
     failure: OSError | None = None
+
+
+MAX_UNFINISHED = 64 * 1024 * 1024
+"""Bytes that a process keeps of bodies which are still being received."""
+
+_unfinished = 0
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> Body:
@@ -51,21 +61,39 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> Body:
     for name, value in scope["headers"]:
         if name == b"content-length" and int(value) > limit:
             return Body(b"", BodyTooLargeError())
-    parts: list[bytes] = []
-    size, more = 0, True
-    while more:
-        try:
-            message = await receive()
-        except OSError as failure:
-            return Body(b"", failure)
-        if message["type"] == "http.disconnect":
-            return Body(b"", ConnectionError("the client is gone"))
-        part, more = message.get("body", b""), message.get("more_body", False)
-        size += len(part)
-        if size > limit:
+    try:
+        part, more = await _receive_part(receive)
+        if len(part) > limit:
             return Body(b"", BodyTooLargeError())
-        parts.append(part)
-    return Body(parts[0] if len(parts) == 1 else b"".join(parts))
+        return Body(await _read_rest(part, receive, limit) if more else part)
+    except OSError as failure:
+        return Body(b"", failure)
+
+
+async def _receive_part(receive: Receive) -> tuple[bytes, bool]:
+    """Return a part of a body, and whether there is more."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ConnectionError("the client is gone")
+    return message.get("body", b""), message.get("more_body", False)
+
+
+async def _read_rest(part: bytes, receive: Receive, limit: int) -> bytes:
+    global _unfinished  # noqa: PLW0603 - the memory is the process's, whoever reads
+    body, more = bytearray(), True
+    try:
+        while True:
+            body += part
+            _unfinished += len(part)
+            if len(body) > limit:
+                raise BodyTooLargeError
+            if not more:
+                return bytes(body)
+            if _unfinished > MAX_UNFINISHED:
+                raise TooManyBodiesError
+            part, more = await _receive_part(receive)
+    finally:
+        _unfinished -= len(body)
 
 
 class FlaskBridge:

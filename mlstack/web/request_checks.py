@@ -10,7 +10,7 @@ from werkzeug.wrappers import Request
 
 from mlstack.errors import MlstackError, echo
 from mlstack.web import strict_json
-from mlstack.web.flask_bridge import BodyTooLargeError
+from mlstack.web.flask_bridge import BodyTooLargeError, TooManyBodiesError
 
 _JSON = "application/json"
 
@@ -19,7 +19,7 @@ class RequestRefused(MlstackError):
     """A request whose body is not read, or not completely.
 
     `code` is `unauthorized`, `unsupported_content_encoding`, `unsupported_content_type`,
-    `body_too_slow`, `incomplete_body` or `body_too_large`, and stable.
+    `body_too_slow`, `incomplete_body`, `body_too_large` or `overloaded`, and stable.
     """
 
     def __init__(
@@ -84,6 +84,10 @@ def _read(request: Request, limit: int) -> bytes:
         body: bytes = stream.read(limit + 1 if length is None else length)
     except BodyTooLargeError as error:
         raise _too_large(limit) from error
+    except TooManyBodiesError as error:
+        detail = "too many large bodies are being received; try again later"
+        status, headers = HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "1"}
+        raise RequestRefused(status, "overloaded", detail, headers) from error
     except TimeoutError as error:
         detail = "the body did not arrive in time"
         raise RequestRefused(HTTPStatus.REQUEST_TIMEOUT, "body_too_slow", detail) from error
