@@ -43,6 +43,8 @@ OUT :=
 REPLAY :=
 # drift of the contract that `make demo-drift` sends; empty: the first one
 DRIFT :=
+# 1: `make bench-serving` takes less than 5 minutes, with three peers
+QUICK :=
 # the folder of a package, for `make check`
 PKG :=
 
@@ -270,11 +272,15 @@ audit: ## Look up known vulnerabilities of every locked package (needs the Inter
 		.audit/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r "$$lock" || failed=1; \
 	done; test -z "$$failed"
 
-BENCHMARKS := training_quality tracking_overhead log_cost stream_throughput mongodb_outage report_cost drift_detection table_reading table_scoring any_table
+BENCHMARKS := training_quality tracking_overhead log_cost stream_throughput mongodb_outage report_cost drift_detection table_reading table_scoring any_table serving
 
 .PHONY: bench
-bench: $(BENCH) ## Measure model quality and the cost of tracking, logging and streaming (docs/benchmarks.md)
+bench: $(BENCH) ## Measure model quality and the cost of tracking, logging and streaming (docs/performance.md)
 	@for name in $(BENCHMARKS); do echo "== $$name"; $(PY) -m "benchmarks.$$name"; done
+
+.PHONY: bench-serving
+bench-serving: $(DEV) ## Measure the HTTP server beside MLServer, BentoML, LitServe and others (QUICK=1)
+	@$(PY) -m benchmarks.serving $(if $(QUICK),quick)
 
 .PHONY: contract-reference
 contract-reference: $(DEV) ## Write docs/contract.md from the model of contracts
@@ -292,11 +298,15 @@ COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 
 LOCKED := agent api aws bench core embedded mlflow monitor operate prefect simulate-api simulate-streams \
 	streams uv
 
+# Servers that ours is compared with; each has versions of its own.
+PEERS := bentoml fastapi litserve mlflow mlserver
+
 .PHONY: lock
 lock: $(DEV) ## Compile the dependency groups of pyproject.toml into requirements/
 	@$(COMPILE) --group audit -o requirements/audit.txt
 	@$(COMPILE) --group dev -o requirements/dev.txt
 	@for name in $(LOCKED); do $(COMPILE) --group "$$name" -c requirements/dev.txt -o "requirements/$$name.txt"; done
+	@for name in $(PEERS); do $(COMPILE) --group "peer-$$name" -o "requirements/peers/$$name.txt"; done
 
 # The first target that needs the virtual environment creates it.
 $(PY):

@@ -1,1 +1,1 @@
-"""Benchmarks of what the stack achieves and costs; see docs/benchmarks.md."""
+"""Benchmarks of what the stack achieves and costs; see docs/performance.md."""

@@ -8,7 +8,8 @@ import pytest
 from mlstack.settings import ROOT
 
 FOLDER = ROOT / "requirements"
-LOCKS = sorted(path.name for path in FOLDER.iterdir())
+LOCKS = sorted(path.name for path in FOLDER.glob("*.txt"))
+PEERS = sorted(f"peers/{path.name}" for path in FOLDER.glob("peers/*"))
 
 
 def _pins(lock: str) -> dict[str, str]:
@@ -18,6 +19,8 @@ def _pins(lock: str) -> dict[str, str]:
 def test_every_lock_is_compiled_from_a_group() -> None:
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
     assert {lock.removesuffix(".txt") for lock in LOCKS} <= groups.keys()
+    peers = {lock.replace("peers/", "peer-").removesuffix(".txt") for lock in PEERS}
+    assert peers == {group for group in groups if group.startswith("peer-")}
 
 
 def test_every_image_has_its_locks() -> None:
@@ -55,7 +58,7 @@ def test_services_have_no_more_than_they_need() -> None:
         assert {lock for lock in of_services if package in _pins(lock)} == locks
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", [*LOCKS, *PEERS])
 def test_every_package_is_locked_with_hashes(lock: str) -> None:
     text = (FOLDER / lock).read_text()
     blocks = re.split(r"(?m)^(?=[\w.-]+==)", text)[1:]
@@ -63,7 +66,7 @@ def test_every_package_is_locked_with_hashes(lock: str) -> None:
     assert all("--hash=sha256:" in block for block in blocks)
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", [*LOCKS, *PEERS])
 def test_no_lock_names_a_machine_or_an_index(lock: str) -> None:
     text = (FOLDER / lock).read_text()
     assert not re.search(r"https?://|file:|(?m:^\s*-[if] )|--(extra-)?index-url|--find-links", text)

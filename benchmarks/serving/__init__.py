@@ -1,0 +1,1 @@
+"""Compares the HTTP server with its peers: `make bench-serving`."""

@@ -1,0 +1,1 @@
+"""The peers' applications. They run in environments that do not have this project's packages."""
