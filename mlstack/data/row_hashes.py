@@ -5,7 +5,7 @@ Numbers must never change: a champion would be judged on rows that it has learnt
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from functools import cache
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 _ROWS = 4096
 """Written at once: few enough to stay in the processor's cache."""
+
+_THREADS = 2
+"""NumPy leaves the interpreter to other threads; more than two would mostly wait for it."""
 
 _COMBINATIONS = 4096
 _MOST_DECIMALS = 4
@@ -68,8 +71,9 @@ def _pieces(rows: pd.DataFrame) -> list[_Piece]:
     """Write the rows in pieces: each distinct text once, and small pieces combined."""
     last = rows.shape[1] - 1
     pieces: list[_Piece] = []
-    for number, name in enumerate(rows.columns):
-        column = _column(rows[name].to_numpy())
+    with ThreadPoolExecutor(_THREADS) as threads:
+        columns = [*threads.map(_column, [rows[name].to_numpy() for name in rows.columns])]
+    for number, column in enumerate(columns):
         column[0] = column[0].within("(" if number == 0 else "", "")
         column[-1] = column[-1].within("", ")" if number == last else ", ")
         for piece in column:
@@ -125,14 +129,13 @@ def _decimals(values: NDArray[np.float64]) -> list[_Piece]:
     signed = whole * 2 + np.signbit(values)
     signed[missing], rest[missing] = -1, unit
     codes, distinct = pd.factorize(signed)
+    used = np.flatnonzero(np.bincount(rest, minlength=unit + 1))
+    places = np.empty(unit + 1, np.int64)
+    places[used] = np.arange(len(used))
     fronts = ["nan" if n < 0 else f"{'-' * (n % 2)}{n // 2}" for n in distinct.tolist()]
-    return [_Piece(codes, fronts), _Piece(rest, [*_ends(unit), ""])]
-
-
-@cache
-def _ends(unit: int) -> list[str]:
-    """Write the multiples of 1 / unit below 1 from the point on."""
-    return [repr(n / unit).removeprefix("0") for n in range(unit)]
+    # Without the zero before the point.
+    ends = ["" if n == unit else repr(n / unit)[1:] for n in used.tolist()]
+    return [_Piece(codes, fronts), _Piece(places[rest], ends)]
 
 
 def _is_multiple(sizes: NDArray[np.float64], unit: int) -> bool:
