@@ -21,7 +21,13 @@ from mlstack.data import dataset
 from mlstack.data.dataset import SplitRows
 from mlstack.errors import ModelError, NoReference, RegistryUnavailable
 from mlstack.model.mlflow_api import BEST_RUN, connect
-from mlstack.model.model_files import MODEL_FILE
+from mlstack.model.model_files import (
+    CHECK_ROWS_FILE,
+    EXTRA_FOLDER,
+    MODEL_FILE,
+    ONNX_FILE,
+    ONNX_MANIFEST_FILE,
+)
 from mlstack.model.model_store import ModelStore
 from mlstack.quality.reference import REFERENCE_FILE, ReferenceStore
 from mlstack.quality.results import BinaryQuality
@@ -146,8 +152,11 @@ def test_trial_models_give_their_logged_metrics(
 
 @pytest.mark.usefixtures("client")
 def test_mlflow_scores_as_our_model_does(searched: Searched, tmp_path: Path) -> None:
-    """Encoded rows through MLflow and customers through ours give the same numbers."""
+    """Encoded rows through MLflow's XGBoost and customers through ours give the same numbers."""
     run_id, test = searched.winner.run_id, searched.parts.test
+    extra = mlflow.artifacts.list_artifacts(artifact_uri=f"runs:/{run_id}/model/{EXTRA_FOLDER}")
+    names = {Path(file.path).name for file in extra}
+    assert {ONNX_FILE, CHECK_ROWS_FILE, ONNX_MANIFEST_FILE} <= names
     ours = ModelStore(tmp_path / "models").load(run_id)
     theirs = mlflow.pyfunc.load_model(f"runs:/{run_id}/model")
     encoded = pd.DataFrame(ours.encoder.encode_frame(test), columns=list(ours.encoder.columns))
