@@ -52,8 +52,13 @@ class EnvFile:
         """Return the text with other values, as Docker Compose reads it too."""
         text = "".join(_rewritten(entry, given.get(entry.name)) for entry in self._entries)
         text += "" if text.endswith("\n") or not text else "\n"
-        more = sorted(given.keys() - self.values.keys())
-        return text + "".join(f"{name}={quoted(given[name])}\n" for name in more)
+        more = given.keys() - self.values.keys()
+        return text + assignments({name: given[name] for name in more})
+
+
+def assignments(values: Mapping[str, str]) -> str:
+    """Write values as lines of `.env`, sorted by name."""
+    return "".join(f"{name}={quoted(values[name])}\n" for name in sorted(values))
 
 
 def quoted(value: str) -> str:

@@ -1,9 +1,10 @@
 """Load environments. You edit `.env.<name>`; `.env` is the active one.
 
-`.env` is a copy of the chosen environment's file, plus the settings that were passed to make at
-set-up. The process environment comes first, so that `make train TRAIN_TRIALS=5` takes precedence;
-what a shell exports is no longer in it, see `mlstack.with_environment`. `AWS_*` come only from the
-file: the emulated environment must never reach a developer's own AWS account.
+`.env` names the chosen environment and has the settings that were passed to make at set-up; where
+Docker Compose reads it, it is a copy of the environment's file with these. The process environment
+comes first, so that `make train TRAIN_TRIALS=5` takes precedence; what a shell exports is no longer
+in it, see `mlstack.with_environment`. `AWS_*` come only from the file: the emulated environment
+must never reach a developer's own AWS account.
 """
 
 import os
@@ -11,7 +12,7 @@ from pathlib import Path
 from string import Template
 
 from mlstack.caller_environment import name_of, user_name
-from mlstack.env_file import EnvFile
+from mlstack.env_file import EnvFile, assignments
 from mlstack.errors import InvalidSettings, SettingsError
 from mlstack.files import write_atomically
 from mlstack.settings import ROOT, Settings, plain_text
@@ -24,6 +25,8 @@ _STATE = (".embedded", ".secrets")
 # Names the settings in `.env` that were passed to make; the others come from the environment's
 # file.
 _GIVEN_VARIABLE = "MLSTACK_GIVEN"
+
+_COMPOSE_FILE = "COMPOSE_FILE"
 
 OWN_VARIABLES = frozenset(name.upper() for name in Settings.model_fields)
 # RUN_ID is not kept: it would be deployed again at every start.
@@ -53,7 +56,8 @@ def set_up(name: str) -> Settings:
     file = _expanded(name, given)
     kept = {key: given[key] for key in given.keys() - _NOT_KEPT if given[key] != file.get(key, "")}
     settings = _load(name, kept)
-    text = EnvFile(_path(name)).rewritten(kept)
+    # Only Compose reads the rest. Prefect would parse it, too, hundreds of times in each process.
+    text = EnvFile(_path(name)).rewritten(kept) if _COMPOSE_FILE in file else assignments(kept)
     head = f"# Written by make from .env.{name}: edit that file, not this one.\n"
     marks = f"{NAME_VARIABLE}={name}\n{_GIVEN_VARIABLE}={','.join(sorted(kept))}\n"
     # MONGO_URI may contain a password.

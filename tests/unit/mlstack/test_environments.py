@@ -22,6 +22,7 @@ MLFLOW_PORT=5051
 MLFLOW_TRACKING_URI=http://127.0.0.1:${MLFLOW_PORT}
 PREFECT_HOME=${PROJECT_ROOT}/.embedded/prefect
 AWS_ACCESS_KEY_ID=embedded
+COMPOSE_FILE=compose.yml
 """
 
 
@@ -130,9 +131,21 @@ def test_file_in_latin_1_is_refused_with_its_line(root: Path) -> None:
         environments.load("embedded")
 
 
-@pytest.mark.parametrize("name", ["embedded", "local", "cloud"])
+def test_active_file_without_compose_has_only_what_was_given(root: Path) -> None:
+    """The rest is read from the environment's file."""
+    (root / ".env.embedded").write_text((ROOT / ".env.embedded").read_text())
+    _next_make({"API_PORT": "9700"})
+    environments.set_up("embedded")
+    kept = {"MLSTACK_ENV": "embedded", "MLSTACK_GIVEN": "API_PORT", "API_PORT": "9700"}
+    assert dotenv_values(root / ".env") == kept
+    _next_make()
+    settings = environments.load("embedded")
+    assert (settings.api_port, settings.mlflow_port) == (9700, 5051)
+
+
+@pytest.mark.parametrize("name", ["local", "cloud"])
 def test_shipped_file_is_copied_as_it_is(root: Path, name: str) -> None:
-    """Comments and values stay, for whoever reads `.env`."""
+    """Comments and values stay, for Compose and whoever reads `.env`."""
     text = (ROOT / f".env.{name}").read_text()
     (root / f".env.{name}").write_text(text)
     _next_make()
