@@ -97,8 +97,13 @@ class Publisher:
             Stopped: the process must stop; some messages may be in the stream.
             Unavailable: Kinesis has been unavailable for too long.
         """
-        refused = [Refused(message, message.fault) for message in messages if message.fault]
-        for batch in _batches([message for message in messages if not message.fault]):
+        refused, sound = list[Refused](), list[Message]()
+        for message in messages:
+            if fault := message.fault:
+                refused.append(Refused(message, fault))
+            else:
+                sound.append(message)
+        for batch in _batches(sound):
             refused += self._publish(batch)
         return refused
 
@@ -147,10 +152,11 @@ def is_taken(entry: "PutRecordsResultEntryTypeDef") -> bool:
 def _batches(messages: Sequence[Message]) -> Iterator[list[Message]]:
     batch, size = list[Message](), 0
     for message in messages:
-        if batch and (len(batch) == MAX_RECORDS or size + message.size > MAX_BYTES):
+        own = message.size
+        if batch and (len(batch) == MAX_RECORDS or size + own > MAX_BYTES):
             yield batch
             batch, size = [], 0
         batch.append(message)
-        size += message.size
+        size += own
     if batch:
         yield batch

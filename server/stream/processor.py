@@ -6,7 +6,6 @@ returns True.
 
 import base64
 import binascii
-import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from mlstack.streams.reading import Record
 from mlstack.streams.stream import Stream
 from mlstack.waiting import Outage, Retry, Stop, Stopped
 from mlstack.web.strict_json import InvalidJson, parse
+from server.answers import encode
 from server.stream.dead_letters import InternalError, dead_letters
 from server.stream.metrics import StreamMetrics
 
@@ -144,6 +144,8 @@ def _customer(predictor: Predictor, record: Record) -> Customer:
     Raises InvalidJson, InvalidCustomer or InternalError.
     """
     try:
+        if decoded := predictor.decode(record.data):
+            return decoded[0]
         return predictor.validate(_payload(record.data))
     except (InvalidJson, InvalidCustomer):
         raise
@@ -191,4 +193,4 @@ def _result(prediction: Prediction, shard_id: str, record: Record) -> Message:
         SHARD_ID: shard_id,
         SEQUENCE_NUMBER: record.sequence_number,
     }
-    return Message(prediction.prediction_id, json.dumps(result).encode())
+    return Message(prediction.prediction_id, encode(result))

@@ -234,6 +234,26 @@ def test_base64_customer_is_answered(bench: Bench, bodies: list[bytes]) -> None:
     assert bench.letters.published == []
 
 
+def test_plain_record_takes_short_way(
+    bench: Bench, bodies: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The decoder alone validates plain customers, and a whole fetch is scored in one call."""
+    predictor, calls = bench.models.predictor, list[int]()
+    assert predictor
+    score = bench.model.score
+
+    def counted(customers: Sequence[Any]) -> Any:
+        calls.append(len(customers))
+        return score(customers)
+
+    monkeypatch.setattr(predictor, "validate", None)
+    monkeypatch.setattr(bench.model, "score", counted)
+    assert bench.process(*bodies)
+    assert len(bench.results.published) == len(bodies)
+    assert calls == [len(bodies)]
+    assert bench.journal == ["kept", "results"]
+
+
 def test_dead_letter_of_large_record_is_split() -> None:
     """The letters of the largest record fit into the stream."""
     data = bytes(10 * 1024 * 1024)
