@@ -41,8 +41,8 @@ def _draw_bars(run: Run, path: Path) -> None:
         titles.append(each.title)
         colors.append(_OURS if each.name == OURS else _OTHERS)
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), sharey=True)
-    _bar(left, titles, rates, colors, "requests a second (logarithmic)")
-    _bar(right, titles, slowest, colors, "p99 in ms (logarithmic)")
+    _bar(left, titles, rates, colors, "requests a second")
+    _bar(right, titles, slowest, colors, "p99 in ms")
     figure.tight_layout()
     figure.savefig(path, dpi=_DPI)
     plt.close(figure)
@@ -55,18 +55,12 @@ def _bar(
     below = [each.median - each.low for each in figures]
     above = [each.high - each.median for each in figures]
     axes.barh(titles, medians, xerr=[below, above], color=colors, capsize=2)
-    axes.set_xscale("log")
     axes.set_xlabel(label)
-    for position, median in enumerate(medians):
-        axes.annotate(
-            f"{median:,.0f}" if median >= 10 else f"{median:.1f}",  # noqa: PLR2004 - two digits
-            (median, position),
-            xytext=(-4, 0),
-            textcoords="offset points",
-            ha="right",
-            va="center",
-            color="white",
-        )
+    axes.margins(x=0.2)  # room for the figures
+    for position, each in enumerate(figures):
+        text = f"{each.median:,.0f}" if each.median >= 10 else f"{each.median:.1f}"  # noqa: PLR2004 - two digits
+        end = (each.high, position)
+        axes.annotate(text, end, xytext=(4, 0), textcoords="offset points", va="center")
 
 
 def _draw_lines(run: Run, path: Path) -> None:

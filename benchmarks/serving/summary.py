@@ -102,8 +102,11 @@ class Summary:
         add("times bare ASGI", 0.3, self.ratio(names.BARE, _CAPACITY))
         slowest = self.load(names.OURS, _CAPACITY, _p99)
         add(f"p99 at {_CAPACITY} connections", 10, slowest, " ms", most=True)
-        others = [self.load(c.name, _CAPACITY, _p99) for c in self._run.contestants]
-        add("the lowest p99 of all", min(o.median for o in others if o), slowest, " ms", most=True)
+        # The bare callable does nothing with a request, so only the cost beside it counts.
+        others = [c.name for c in self._run.contestants if c.name not in (names.OURS, names.BARE)]
+        found_p99 = [self.load(name, _CAPACITY, _p99) for name in others]
+        if lowest := min((each.median for each in found_p99 if each), default=None):
+            add("p99 below all but bare ASGI's", lowest, slowest, " ms", most=True)
         add("p50 at 1 connection", 1, self.load(names.OURS, "1", _p50), " ms", most=True)
         batches = self.load(names.OURS, BATCHES, lambda load: load.per_second)
         add("rows a second in batches", 100_000, batches)
