@@ -84,6 +84,7 @@ def main() -> None:
                     storing = plain_loop(kinesis, total, scratch, client["benchmark"][scratch])
                     print(f"plain loop, reads, answers, stores:   {storing:8,.0f} records/s")
                     client.drop_database(DATABASE)
+                    shutil.rmtree(folder / "state" / "spool")  # nobody has drained it yet
                     shutil.rmtree(folder / "state" / "stream")
                     with keeper, server:
                         served, stored = answer_and_store(server, keeper, total)
