@@ -2,6 +2,7 @@
 
 # ruff: noqa: PLC0415 - the functions' imports must run after the environment is set
 
+import gc
 import os
 import shutil
 import socket
@@ -54,6 +55,8 @@ def post_worker_init(_: "Worker") -> None:
     watcher.start()
     # A replacement worker should not reject what the old one would have answered.
     watcher.wait_for_first_look(_FIRST_MODEL_SECONDS)
+    # What exists by now stays: a collection that looks at all of it again delays requests.
+    gc.freeze()
 
 
 def worker_exit(_: "Arbiter", __: "Worker") -> None:

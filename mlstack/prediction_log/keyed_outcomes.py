@@ -35,18 +35,12 @@ class KeyedOutcomes:
 
     def __init__(self, predictions: _Collection, outcomes: _Collection) -> None:
         self._predictions, self._outcomes = predictions, outcomes
-
-    def prepare(self) -> None:
-        """Create the indexes, which hold only documents with a key."""
-        for collection, time in ((self._predictions, CREATED_AT), (self._outcomes, TARGET_AT)):
-            fields = [(CONTRACT_NAME, ASCENDING), (KEY_PATH, ASCENDING)]
-            with_key = {KEY_PATH: {"$exists": True}}
-            index = IndexModel([*fields, (time, DESCENDING)], partialFilterExpression=with_key)
-            collection.create_indexes([index])
+        self._prepared = False
 
     def outcomes_arrived(self, outcomes: Iterable[Document]) -> None:
         """Give stored outcomes with a key to their predictions, as far as those are stored."""
         for outcome in outcomes:
+            self._prepare()
             self._settle(outcome)
 
     def predictions_arrived(self, predictions: Sequence[Document]) -> None:
@@ -56,6 +50,8 @@ class KeyedOutcomes:
             if identity := identity_of(prediction):
                 made = _as_stored(prediction[CREATED_AT])
                 times[identity] = min(made, times.get(identity, made))
+        if times:
+            self._prepare()
         for name in {name for name, _ in times}:
             keys = [key for contract, key in times if contract == name]
             earliest = min(times[name, key] for key in keys)
@@ -63,6 +59,20 @@ class KeyedOutcomes:
             for outcome in self._outcomes.find({**_of(name, {"$in": keys}), **later}):
                 if outcome[TARGET_AT] >= times[name, outcome[MORE][KEY]]:
                     self._settle(outcome)
+
+    def _prepare(self) -> None:
+        """Create the indexes, which hold only documents with a key.
+
+        Where no contract has a key they do not exist: they would cost each insert some time.
+        """
+        if self._prepared:
+            return
+        for collection, time in ((self._predictions, CREATED_AT), (self._outcomes, TARGET_AT)):
+            fields = [(CONTRACT_NAME, ASCENDING), (KEY_PATH, ASCENDING)]
+            with_key = {KEY_PATH: {"$exists": True}}
+            index = IndexModel([*fields, (time, DESCENDING)], partialFilterExpression=with_key)
+            collection.create_indexes([index])
+        self._prepared = True
 
     def _settle(self, outcome: Document) -> None:
         """Give an outcome to the latest prediction made before it, and to no other."""

@@ -79,7 +79,6 @@ class MongoSink:
             # The newest of the live ones, behind a million of a table that was scored.
             self._predictions.create_index([(SOURCE, ASCENDING), (CREATED_AT, ASCENDING)])
             self._outcomes.create_index([(TARGET_AT, ASCENDING)])
-            self._keyed.prepare()
 
     def store_predictions(self, documents: Sequence[Document]) -> dict[int, str]:
         """Store predictions (`Prediction.document`); existing ones are kept.

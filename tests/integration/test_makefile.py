@@ -29,6 +29,7 @@ TARGETS = (
     "lint",
     "audit",
     "bench",
+    "bench-serving",
     "notebooks",
     "doctor",
     "security",
