@@ -33,7 +33,9 @@ from mlstack.model.mlflow_api import (
     explain,
     run_address,
 )
+from mlstack.model.onnx_form import xgboost_margins
 from mlstack.model.target_columns import prediction_columns
+from mlstack.model.targets import as_scores
 from mlstack.quality.reference import REFERENCE_FILE
 from mlstack.revision import git_revision
 from model_orchestration import plots
@@ -193,7 +195,9 @@ class SearchTracking:
         run = self._runs[best.number]
         assert best.booster is not None  # noqa: S101 - a winner has a model
         assert run.model_id is not None  # noqa: S101 - the same
-        scores, target = best.booster.inplace_predict(test.matrix), self._contract.target
+        target = self._contract.target
+        # As servers score: the same model must compare as equal with itself.
+        scores = as_scores(target, xgboost_margins(best.booster, test.matrix))
         test_metrics = evaluate(target, test.outcomes, scores)
         test_figures = {f"{TEST_PREFIX}{name}": value for name, value in test_metrics.items()}
         self._log(run.run_id, as_metrics(test_figures), {"winner": "true"})

@@ -60,8 +60,8 @@ def test_latency_counts_from_the_time_due(server: _Double) -> None:
     """A stall delays each request that was due meanwhile, not only the one that met it."""
     found = send_at_rate(server.port, "/predict", [b"1", b"2"], rate=200, seconds=0.3)
     assert (found.requests, found.errors) == (60, 0)
-    # 40 of 60 requests were due during the stall: half of them waited more than half of it. How much
-    # more depends on the machine.
+    # 40 of 60 requests were due during the stall: half of them waited more than half of it. How
+    # much more depends on the machine.
     assert found.latencies.p50 > STALL_SECONDS * 1000 * 0.2
     assert found.latencies.p99 > STALL_SECONDS * 1000 * 0.8
 
