@@ -18,11 +18,10 @@ from mlstack.web.problems import Problem
 from server import logs
 from server.metrics import Metrics
 from server.prediction_ids import PredictionIds
-from server.routes import MAX_BATCH_BODY, MAX_BODY
+from server.routes import max_body
 from server.turns import Question, Turns
 
-_BODY_LIMITS = {"/predict": MAX_BODY, "/predict/batch": MAX_BATCH_BODY}
-_BATCH = "/predict/batch"
+_ONE, _BATCH = "/predict", "/predict/batch"
 _JSON = {
     b"application/json" + charset
     for charset in (
@@ -70,7 +69,7 @@ class FastPath:
         if head is None:
             await self._flask(scope, receive, send)
             return
-        body = await read_body(scope, receive, _BODY_LIMITS[head.route])
+        body = await read_body(scope, receive, max_body(head.route))
         begun = time.perf_counter()
         answer = None if body.failure else await self._predict(head, body.data, begun)
         if answer is None:
@@ -118,7 +117,7 @@ class FastPath:
 
 def _read_head(scope: Scope) -> _Head | None:
     """Return what a plain request's head says; None: Flask has to look at it."""
-    if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] not in _BODY_LIMITS:
+    if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] not in (_ONE, _BATCH):
         return None
     found: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:

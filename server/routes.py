@@ -30,6 +30,12 @@ MAX_BODY = 64 * 1024
 MAX_BATCH_BODY = 1024 * 1024
 """Maximum body size of a batch in bytes."""
 
+_BODY_LIMITS = {
+    "/predict": MAX_BODY,
+    "/predict/batch": MAX_BATCH_BODY,
+    "/feedback": MAX_BATCH_BODY,
+}
+
 MAX_WAIT = 1.0
 """Seconds after which a waiting request is rejected: serving it would delay all later ones."""
 
@@ -186,11 +192,7 @@ class Routes:
 
 def max_body(path: str) -> int:
     """Return the maximum body size of a route in bytes; 0 if it reads none."""
-    return {
-        "/predict": MAX_BODY,
-        "/predict/batch": MAX_BATCH_BODY,
-        "/feedback": MAX_BATCH_BODY,
-    }.get(path, 0)
+    return _BODY_LIMITS.get(path, 0)
 
 
 def _capitalize_first(text: str) -> str:

@@ -1,6 +1,7 @@
 """The forms in which the servers take customers and give predictions."""
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -69,7 +70,7 @@ class LitForm(Objects):
         return found
 
 
-class _Encoded:
+class _Encoded(ABC):
     """Forms of servers that take the encoded matrix: the client encodes, and nothing is checked."""
 
     def __init__(self, encoder: Encoder) -> None:
@@ -83,8 +84,9 @@ class _Encoded:
         """See `Form`."""
         return json.dumps(self._document(self._encoder.encode(customers).tolist())).encode()
 
+    @abstractmethod
     def _document(self, rows: list[list[float]]) -> Any:
-        raise NotImplementedError
+        """Return the document with the encoded rows."""
 
 
 class InferenceProtocol(_Encoded):

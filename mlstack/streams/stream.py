@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from mlstack.streams.client import StreamError
+from mlstack.uuid_text import uuid_text
 from mlstack.waiting import Retry, RetryLater, Stop, Stopped, wait_until
 
 if TYPE_CHECKING:
@@ -41,12 +42,8 @@ class Stream:
         """Return the id of a record's prediction, which is the same for every read."""
         created = int(self.created_at.timestamp())
         record = f"{self.name}/{created}/{shard_id}/{sequence_number}"
-        # A version 5 UUID of the standard library, which takes four times as long to make it.
         digest = hashlib.sha1(_NAMESPACE + record.encode(), usedforsecurity=False).hexdigest()
-        variant = "89ab"[int(digest[16], 16) & 3]
-        return (
-            f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
-        )
+        return uuid_text(digest, version=5)
 
 
 def find_stream(client: "KinesisClient", name: str) -> Stream:
