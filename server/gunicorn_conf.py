@@ -25,6 +25,7 @@ _metrics_folder.mkdir(parents=True, exist_ok=True)
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_metrics_folder)
 
 _FIRST_MODEL_SECONDS = 5.0
+_OBJECTS_BEFORE_COLLECTION = 20_000
 
 bind = listen_address(_settings, _settings.api_port)
 workers = _settings.api_workers
@@ -55,8 +56,10 @@ def post_worker_init(_: "Worker") -> None:
     watcher.start()
     # A replacement worker should not reject what the old one would have answered.
     watcher.wait_for_first_look(_FIRST_MODEL_SECONDS)
-    # What exists by now stays: a collection that looks at all of it again delays requests.
+    # What exists by now stays: a collection that looks at all of it again delays requests. A batch
+    # makes thousands of objects, and nearly all of them go without a collection.
     gc.freeze()
+    gc.set_threshold(_OBJECTS_BEFORE_COLLECTION)
 
 
 def worker_exit(_: "Arbiter", __: "Worker") -> None:

@@ -31,22 +31,23 @@ class PredictionIds:
 
     def one(self, customer: Customer, run_id: str) -> str:
         """Return the id of one prediction, determined by key, customer and model."""
-        return self._make(customer, run_id, None)
-
-    def batch(self, customers: list[Customer], run_id: str) -> list[str]:
-        """Return the ids of a batch; they also depend on the position in the batch."""
-        return [self._make(customer, run_id, i) for i, customer in enumerate(customers)]
-
-    def _make(self, customer: Customer, run_id: str, position: int | None) -> str:
         if self._key is None:
             return uuid_text(os.urandom(16).hex(), version=4)
-        return str(uuid.uuid5(_NAMESPACE, _canonical(self._key, customer, run_id, position)))
+        return _named(self._key, customer, run_id, None)
+
+    def batch(self, customers: list[Customer], run_id: str) -> list[str]:
+        """Return the ids of a batch; with a key they also depend on the position in the batch."""
+        if self._key is None:
+            digits = os.urandom(16 * len(customers)).hex()
+            return [uuid_text(digits[i : i + 32], version=4) for i in range(0, len(digits), 32)]
+        return [_named(self._key, each, run_id, i) for i, each in enumerate(customers)]
 
 
-def _canonical(key: str, customer: Customer, run_id: str, position: int | None) -> str:
+def _named(key: str, customer: Customer, run_id: str, position: int | None) -> str:
     # 4000 and 4000.0 are the same number, so they must give the same id.
     values = {
         name: int(value) if isinstance(value, float) and value.is_integer() else value
         for name, value in customer.items()
     }
-    return json.dumps([key, run_id, position, values], sort_keys=True)
+    name = json.dumps([key, run_id, position, values], sort_keys=True)
+    return str(uuid.uuid5(_NAMESPACE, name))

@@ -8,7 +8,7 @@ from mlstack import failpoints
 from mlstack.contract.customer_decoder import CustomerDecoder
 from mlstack.contract.customer_schema import Customer, CustomerValidator
 from mlstack.model.model import Model
-from mlstack.prediction_log.prediction import Origin, Prediction, PredictionSink
+from mlstack.prediction_log.prediction import ModelCall, Origin, Prediction, PredictionSink
 
 MAX_BATCH = 1000
 """Maximum number of customers per batch."""
@@ -65,10 +65,9 @@ class Predictor:
         There is one id and one origin per customer; the predictions have the same order.
         """
         scores = self.model.score(customers)
-        now = datetime.now(UTC)
-        run_id, contract = self.model.run_id, self.model.contract
+        call = ModelCall(self.model.run_id, self.model.contract, datetime.now(UTC))
         return [
-            Prediction(prediction_id, customer, scored, run_id, contract, origin, now)
+            Prediction(prediction_id, customer, scored, origin, call)
             for prediction_id, customer, scored, origin in zip(
                 prediction_ids, customers, scores, origins, strict=True
             )

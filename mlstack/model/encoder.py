@@ -50,27 +50,26 @@ class Encoder:
 
         An absent or null feature is missing.
         """
-        width = len(self.columns)
-        matrix = []
+        numbers: list[float | None] = []
         for customer in customers:
-            row: list[Any] = [0.0] * width
+            row: list[float | None] = [0.0] * len(self.columns)
             for name, column in self._numeric:
-                value = customer.get(name)
-                row[column] = np.nan if value is None else value
+                row[column] = customer.get(name)
             for date, column in self._dates:
                 day, base = customer.get(date.name), customer.get(date.since or "")
                 if day is None or base is None:
-                    row[column] = np.nan
+                    row[column] = None
                 else:
                     row[column] = day_number(day) - day_number(base)
             for name, start, codes, end in self._one_hot:
                 value = customer.get(name)
                 if value is None:
-                    row[start:end] = [np.nan] * (end - start)
+                    row[start:end] = [None] * (end - start)
                 else:
                     row[codes[value]] = 1.0
-            matrix.append(row)
-        return np.array(matrix, dtype=np.float32).reshape(len(matrix), width)
+            numbers += row
+        # NumPy makes NaN of None.
+        return np.array(numbers, dtype=np.float32).reshape(len(customers), len(self.columns))
 
     def encode_frame(self, frame: "pd.DataFrame") -> Matrix:
         """Encode a table from `dataset.clean` as a matrix of shape (n_rows, n_columns)."""

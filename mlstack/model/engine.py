@@ -1,8 +1,15 @@
 """Score encoded rows with ONNX Runtime."""
 
+import os
+
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
+
+# Otherwise the package reports each use to its maker, from a thread that no fork survives: workers
+# of the HTTP server would abort when they stop.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import onnxruntime
 
 from mlstack.errors import ModelError
 from mlstack.model.encoder import Matrix

@@ -59,7 +59,7 @@ def _exponential(numbers: Margins) -> Margins:
 def scored(target: Target, scores: Scores) -> list[Scored]:
     """Convert scores to predictions, one per row."""
     if not isinstance(target, MulticlassTarget):
-        return [Scored(value) for value in scores.tolist()]
+        return list(map(Scored, scores.tolist()))
     best = scores.argmax(axis=1).tolist()
     return [
         Scored(target.classes[place], tuple(row))

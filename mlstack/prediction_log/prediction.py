@@ -4,7 +4,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeGuard, get_args
 
 from mlstack.contract import Contract
@@ -53,57 +52,81 @@ class Origin:
     sequence_number: str | None = None
 
 
+class ModelCall:
+    """What the predictions of one call of a model share.
+
+    Args:
+        run_id: MLflow run of the model.
+        contract: The model's.
+        created_at: When they were made, with a time zone.
+    """
+
+    __slots__ = ("answer", "classes", "contract", "created_at", "key", "run_id", "threshold")
+
+    def __init__(self, run_id: str, contract: Contract, created_at: datetime) -> None:
+        # Worked out here, because a server makes thousands of predictions a second.
+        target = contract.target
+        self.run_id, self.contract = run_id, contract_label(contract)
+        self.created_at = created_at.isoformat()
+        self.answer, self.threshold = contract.answer, contract.threshold
+        self.classes = target.classes if isinstance(target, MulticlassTarget) else ()
+        self.key = contract.key.name if contract.key else ""
+        """The contract's name of a caller's key; empty if there is none."""
+
+
 class Prediction(NamedTuple):
-    """A model's prediction for one customer; a tuple, because a server makes thousands a second.
+    """A model's prediction for one customer.
 
     Args:
         prediction_id: A UUID; repeated requests may share one.
         customer: The validated features, and the caller's key if it was sent.
         scored: What the model predicts.
-        run_id: MLflow run of the model.
-        created_at: When it was made, with a time zone.
+        origin: Where the customer came from.
+        call: What it shares with others.
     """
 
     prediction_id: str
     customer: Customer
     scored: Scored
-    run_id: str
-    contract: Contract
     origin: Origin
-    created_at: datetime
+    call: ModelCall
 
     def answer(self) -> dict[str, Any]:
         """Return the response for the caller."""
-        answer: dict[str, Any] = {self.contract.answer: self.scored.prediction}
-        target, probabilities = self.contract.target, self.scored.probabilities
-        if isinstance(target, MulticlassTarget) and probabilities is not None:
-            answer[PROBABILITIES] = dict(zip(target.classes, probabilities, strict=True))
-        if (decision := self.decision) is not None:
-            answer[DECISION] = decision
-        identity = {RUN_ID: self.run_id, PREDICTION_ID: self.prediction_id}
-        return {**answer, **identity, **self._key}
+        scored, call = self.scored, self.call
+        answer: dict[str, Any] = {call.answer: scored.prediction}
+        if scored.probabilities is not None:
+            answer[PROBABILITIES] = dict(zip(call.classes, scored.probabilities, strict=True))
+        if call.threshold is not None:
+            answer[DECISION] = self.decision
+        answer[RUN_ID] = call.run_id
+        answer[PREDICTION_ID] = self.prediction_id
+        if call.key in self.customer:
+            answer[call.key] = self.customer[call.key]
+        return answer
 
     def document(self) -> dict[str, Any]:
         """Return the spooled JSON document; MongoDB stores its time as a date."""
+        scored, origin, call = self.scored, self.origin, self.call
         document: dict[str, Any] = {
             ID: self.prediction_id,
             **self.customer,
-            PREDICTION: self.scored.prediction,
-            RUN_ID: self.run_id,
-            CONTRACT: contract_label(self.contract),
-            SOURCE: self.origin.source,
-            CREATED_AT: _iso_text(self.created_at),
+            PREDICTION: scored.prediction,
+            RUN_ID: call.run_id,
+            CONTRACT: call.contract,
+            SOURCE: origin.source,
+            CREATED_AT: call.created_at,
         }
-        if self.origin.sequence_number is not None:
-            document[SHARD_ID] = self.origin.shard_id
-            document[SEQUENCE_NUMBER] = self.origin.sequence_number
+        if origin.sequence_number is not None:
+            document[SHARD_ID] = origin.shard_id
+            document[SEQUENCE_NUMBER] = origin.sequence_number
         more = dict[str, Any]()
-        for name in self._key:
-            more[KEY] = document.pop(name)
-        if (decision := self.decision) is not None:
-            more[DECISION] = decision
-        if self.scored.probabilities is not None:
-            more[PROBABILITIES] = list(self.scored.probabilities)
+        if call.key in self.customer:
+            more[KEY] = document.pop(call.key)
+        if call.threshold is not None:
+            more[DECISION] = self.decision
+        if scored.probabilities is not None:
+            more[PROBABILITIES] = list(scored.probabilities)
         if more:
             document[MORE] = more
         return document
@@ -111,16 +134,10 @@ class Prediction(NamedTuple):
     @property
     def decision(self) -> bool | None:
         """Whether the probability reaches the contract's threshold; None without one."""
-        threshold, prediction = self.contract.threshold, self.scored.prediction
+        threshold, prediction = self.call.threshold, self.scored.prediction
         if threshold is None or isinstance(prediction, str):
             return None
         return prediction >= threshold
-
-    @property
-    def _key(self) -> dict[str, Any]:
-        """The caller's key by the name that the contract gives it; empty if none was sent."""
-        key = self.contract.key
-        return {key.name: self.customer[key.name]} if key and key.name in self.customer else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +165,6 @@ class Outcome:
             name, key = self.by_key
             document |= {CONTRACT: {"name": name}, MORE: {KEY: key}}
         return document
-
-
-@lru_cache(maxsize=8)
-def _iso_text(moment: datetime) -> str:
-    """Predictions of one call share their moment."""
-    return moment.isoformat()
 
 
 class PredictionSink(Protocol):

@@ -6,7 +6,7 @@ keeper, a process of its own, moves the spool to MongoDB.
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -53,7 +53,7 @@ class PredictionLog:
 
         Raises SpoolError if they cannot be kept: return none of them.
         """
-        self._append(PREDICTION, [prediction.document() for prediction in predictions])
+        self._append(PREDICTION, (prediction.document() for prediction in predictions))
 
     def keep_outcomes(self, outcomes: Sequence[Outcome]) -> None:
         """Keep outcomes, all or none; their predictions need not be in MongoDB yet.
@@ -61,9 +61,9 @@ class PredictionLog:
         Raises SpoolError if they cannot be kept.
         """
         now = datetime.now(UTC)
-        self._append(OUTCOME, [outcome.document(now) for outcome in outcomes])
+        self._append(OUTCOME, (outcome.document(now) for outcome in outcomes))
 
-    def _append(self, kind: str, documents: Sequence[dict[str, Any]]) -> None:
+    def _append(self, kind: str, documents: Iterable[dict[str, Any]]) -> None:
         bodies = [_encode(document) for document in documents]
         self._open_spool().append(kind, bodies)
 

@@ -25,7 +25,13 @@ from mlstack.errors import DataError
 from mlstack.model.model import Model
 from mlstack.model.model_store import ModelStore
 from mlstack.model.targets import scored
-from mlstack.prediction_log.prediction import BATCH, Origin, Prediction, PredictionSink
+from mlstack.prediction_log.prediction import (
+    BATCH,
+    ModelCall,
+    Origin,
+    Prediction,
+    PredictionSink,
+)
 from mlstack.prediction_log.prediction_log import PredictionLog
 from mlstack.settings import Settings
 from operations.scoring.ahead import ahead
@@ -135,9 +141,9 @@ class Scoring:
                 for customer, key in zip(customers, keys, strict=True):
                     if key:
                         customer[contract.key.name] = key
-            now = datetime.now(UTC)
+            call = ModelCall(run_id, contract, datetime.now(UTC))
             predictions = [
-                Prediction(name, customer, each, run_id, contract, _ORIGIN, now)
+                Prediction(name, customer, each, _ORIGIN, call)
                 for name, customer, each in zip(
                     ids, customers, part.predicted[start : start + _BATCH], strict=True
                 )

@@ -333,6 +333,7 @@ def test_stopping_server_answers_what_was_asked(server: ApiServer, documented: C
         assert [answer.status for answer in answers if answer] == [200] * 3, answers
         assert {answer.headers["connection"] for answer in answers if answer} == {"close"}
         assert server.process.wait(30) == 0
+        assert "was sent SIG" not in server.log.read_text(), "workers end by themselves"
         # Idle connections are kept for 75 s; the prediction log tries MongoDB for some seconds.
         assert time.monotonic() - begun < 25, "idle connections are not waited for"
     statements = list((server.log.parent / "serving").glob("*.json"))

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 DESKTOP, PHONE = (1280, 900), (390, 844)
 
-# Playwright's own deadline is 5 s, too short for a page of plots on a machine that runs other tests.
+# Playwright's own deadline of 5 s is too short for a page of plots on a busy machine.
 expect.set_options(timeout=60_000)
 
 needs_chromium = pytest.mark.skipif(
