@@ -1,5 +1,7 @@
 """Commands of README and CONTRIBUTING are all run by a test or by CI."""
 
+import re
+
 from mlstack.settings import ROOT
 from tests.support.readme import END, MAIN_PATH, OWN_DATA, README, SAVE, SET_UP, USE, commands_of
 
@@ -26,11 +28,11 @@ def test_readme_commands_are_all_run_by_a_test() -> None:
 
 def test_contributing_commands_are_all_run_by_ci() -> None:
     """A command that runs a part of the tests has to name tests that exist."""
-    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     for command in commands_of(ROOT / "CONTRIBUTING.md"):
         if "pytest" in command:
             folders = [word for word in command.split() if word.startswith("tests/")]
             assert folders
             assert all((ROOT / folder.partition("::")[0]).exists() for folder in folders)
         elif not command.startswith("make check"):
-            assert command in ci
+            assert re.search(rf"(?m)^{command}( |$)", ci), command
