@@ -4,21 +4,25 @@ Evidently computes them. It divides the Wasserstein distance by the deviation of
 by no less than 0.001, so a column of small numbers would never drift. Here both samples are in
 standard deviations of the reference before Evidently sees them.
 
-Importing Evidently takes seconds.
+Importing this module takes two seconds.
 """
 
 from typing import Final
 
 import numpy as np
 import pandas as pd
-from evidently.legacy.calculations.stattests import (
-    StatTest,
-    jensenshannon_stat_test,
-    register_stattest,
-    wasserstein_stat_test,
-)
-from evidently.legacy.core import ColumnType
 from numpy.typing import NDArray
+
+from mlstack.quality.evidently_parts import evidently_parts
+
+with evidently_parts():
+    from evidently.legacy.calculations.stattests import (
+        StatTest,
+        jensenshannon_stat_test,
+        register_stattest,
+        wasserstein_stat_test,
+    )
+    from evidently.legacy.core import ColumnType
 
 CONSTANT_SHARE: Final = 0.99
 """Share of equal values from which a column counts as constant.
