@@ -153,6 +153,142 @@ def test_unusable_mongo_uri_is_a_sentence(tmp_path: Path) -> None:
     assert done.stderr.startswith("MONGO_URI cannot be used: ")
 
 
+def test_exposed_service_needs_the_token(
+    business: Business, contract: Contract, tmp_path: Path
+) -> None:
+    """Beyond this machine rows are taken only with the token."""
+    model = _state(tmp_path / "state", contract)[RUN_ID]
+    token = tmp_path / "token"
+    token.write_text("opensesame\n")
+    exposed = {"PUBLIC_HOST": "ml.example.org", "FEEDBACK_TOKEN_FILE": str(token)}
+    path, rows = f"/iterate/{contract.name}", business.rows(model, business.draw(2))
+    with _service(tmp_path / "state", **exposed) as service:
+        assert (service.post(path, rows).status, service.metric("evidently:rows_total")) == (401, 0)
+        for given, status in (("Bearer wrong", 401), ("Bearer opensesame", 200)):
+            headers = [("Content-Type", "application/json"), ("Authorization", given)]
+            answer = service.request("POST", path, json.dumps(rows), headers)
+            assert answer.status == status
+        assert service.request("GET", "/").status == 200
+
+
+def test_restart_does_not_empty_the_window(
+    contract: Contract, business: Business, tmp_path: Path, mongo: str
+) -> None:
+    """Another worker reads the window back."""
+    model = _state(tmp_path / "state", contract)[RUN_ID]
+    DeploymentState(tmp_path / "state").write_record(RUN_ID, "test")
+    rows = business.rows(model, business.draw(400, "limits_are_cut"))
+    with _service(tmp_path / "state", MONGO_URI=mongo) as service:
+        service.post(f"/iterate/{contract.name}", rows)
+        business.store(mongo, rows)
+        wait_until(lambda: service.metric("evidently:data_drift:dataset_drift") == 1, "drift")
+        service.kill_worker()
+        wait_until(lambda: service.metric("evidently:rows_total") == 0, "another worker counts")
+        wait_until(lambda: service.metric("evidently:window_rows") == 400, "the window is back")
+        wait_until(lambda: service.metric("evidently:data_drift:dataset_drift") == 1, "drift")
+        # Servers may send again what was read back.
+        service.post(f"/iterate/{contract.name}", rows[-10:])
+        assert service.metric("evidently:window_rows") == 400
+
+
+def test_reference_follows_the_deployment(
+    contract: Contract, business: Business, tmp_path: Path, mongo: str
+) -> None:
+    """What is missing is said, and recovers by itself."""
+    models = _state(tmp_path / "state", contract)
+    deployment = DeploymentState(tmp_path / "state")
+    with _service(tmp_path / "state", MONGO_URI=mongo) as service:
+
+        def word() -> str:
+            return str(service.request("GET", "/health/ready").json()["detail"])
+
+        wait_until(lambda: "no model is deployed" in word(), "it says that there is no model")
+        deployment.write_record(RUN_ID, "test")
+        wait_until(lambda: "0 of 100 rows" in word(), "it says what it waits for")
+        service.post(f"/iterate/{contract.name}", business.rows(models[RUN_ID], business.draw(200)))
+        wait_until(lambda: service.metric("evidently:prediction:bucket", le="1.0") == 200, "rows")
+
+        deployment.write_record(OTHER_RUN_ID, "test")
+        wait_until(
+            lambda: service.metric("evidently:reference_rows", model_run_id=OTHER_RUN_ID) == 2001,
+            "the reference is another one",
+        )
+        # Features belong to all models; predictions of another model say nothing about this one.
+        wait_until(lambda: "no drift in 200 rows" in word(), "features are compared")
+        assert "evidently:prediction_drift:score" not in _families(service)
+        rows = business.rows(models[OTHER_RUN_ID], business.draw(50))
+        service.post(f"/iterate/{contract.name}", rows)
+        wait_until(
+            lambda: "evidently:prediction_drift:score" in _families(service), "its own are compared"
+        )
+
+        unknown = "c" * 32
+        keep_model(tmp_path / "state", unknown, contract, seed=3)
+        deployment.write_record(unknown, "test")
+        wait_until(lambda: service.metric("evidently:calculation_failures_total") >= 2, "failures")
+        # Not while it tries again: then the page says that the training rows are being loaded.
+        wait_until(
+            lambda: "no MLflow server is configured" in service.request("GET", "/").body.decode(),
+            "the page says why",
+        )
+        assert "no MLflow server is configured" in service.log.read_text()
+        age = service.metric("evidently:calculation_age_seconds")
+        wait_until(
+            lambda: service.metric("evidently:calculation_age_seconds") > age + 0.5, "it ages"
+        )
+        assert "evidently:data_drift:score" not in _families(service)
+        keep_reference(
+            tmp_path / "state", unknown, contract, with_outcomes(customers(contract, 500))
+        )
+        wait_until(lambda: "no drift in 250 rows" in word(), "it recovers by itself")
+
+
+def test_monitoring_survives_a_missing_mongodb(
+    contract: Contract, business: Business, tmp_path: Path
+) -> None:
+    """Outcomes come once MongoDB is there."""
+    model = _state(tmp_path / "state", contract)[RUN_ID]
+    DeploymentState(tmp_path / "state").write_record(RUN_ID, "test")
+    mongo = MongoServer(tmp_path / "mongo", free_port())
+    rows = business.rows(model, business.draw(200))
+    with _service(tmp_path / "state", MONGO_URI=mongo.uri) as service:
+        service.post(f"/iterate/{contract.name}", rows)
+        wait_until(lambda: service.metric("evidently:prediction:bucket", le="1.0") == 200, "rows")
+        wait_until(lambda: service.metric("evidently:outcomes_reachable") == 0, "MongoDB is missed")
+        with mongo:
+            business.store(mongo.uri, rows)
+            business.tell_outcomes(mongo.uri, rows[:100])
+            wait_until(lambda: service.metric("evidently:quality:coverage") == 0.5, "outcomes")
+            assert service.metric("evidently:outcomes_reachable") == 1
+
+
+def test_prediction_and_feedback_reach_the_metrics(
+    contract: Contract, business: Business, tmp_path: Path, mongo: str
+) -> None:
+    """Server, prediction log, monitoring service and MongoDB together."""
+    _state(tmp_path / "state", contract)
+    DeploymentState(tmp_path / "state").write_record(RUN_ID, "test")
+    with _service(tmp_path / "state", MONGO_URI=mongo) as service:
+        settings = {"MONGO_URI": mongo, "MONITOR_URL": f"http://127.0.0.1:{service.port}"}
+        with (
+            ApiServer(tmp_path / "state", API_WORKERS="1") as server,
+            LogKeeper(tmp_path / "state", **settings) as keeper,
+        ):
+            answers = server.post("/predict/batch", business.draw(150)).json()
+            wait_until(
+                lambda: service.metric("evidently:prediction:bucket", le="1.0") == 150, "all"
+            )
+            outcomes = [
+                {"prediction_id": answer["prediction_id"], contract.target.name: number % 3 == 0}
+                for number, answer in enumerate(answers[:75])
+            ]
+            assert server.post("/feedback", outcomes).status == 202
+            wait_until(lambda: service.metric("evidently:quality:coverage") == 0.5, "outcomes")
+            assert service.metric("evidently:window_rows") == 150
+            assert service.metric("evidently:rows_refused_total") == 0
+            assert keeper.metric("mlstack_log_stored_total", sink="monitor") == 150
+
+
 class Watching:
     """A service that has a model, and whose MongoDB has predictions from before its start."""
 
@@ -288,24 +424,6 @@ def test_stalled_clients_do_not_stop_the_service(
         assert stalled[0].recv(100).startswith(b"HTTP/1.1 4")
 
 
-def test_exposed_service_needs_the_token(
-    business: Business, contract: Contract, tmp_path: Path
-) -> None:
-    """Beyond this machine rows are taken only with the token."""
-    model = _state(tmp_path / "state", contract)[RUN_ID]
-    token = tmp_path / "token"
-    token.write_text("opensesame\n")
-    exposed = {"PUBLIC_HOST": "ml.example.org", "FEEDBACK_TOKEN_FILE": str(token)}
-    path, rows = f"/iterate/{contract.name}", business.rows(model, business.draw(2))
-    with _service(tmp_path / "state", **exposed) as service:
-        assert (service.post(path, rows).status, service.metric("evidently:rows_total")) == (401, 0)
-        for given, status in (("Bearer wrong", 401), ("Bearer opensesame", 200)):
-            headers = [("Content-Type", "application/json"), ("Authorization", given)]
-            answer = service.request("POST", path, json.dumps(rows), headers)
-            assert answer.status == status
-        assert service.request("GET", "/").status == 200
-
-
 def test_other_paths_and_methods_are_refused(watching: Watching) -> None:
     """404 and 405, as HTTP has them."""
     assert watching.service.request("GET", "/nothing").status == 404
@@ -342,124 +460,6 @@ def test_late_outcome_finds_its_row(
     wait_until(lambda: service.metric("evidently:quality:coverage") == 0, "the window is new")
     business.tell_outcomes(watching.mongo, rows[:250])
     wait_until(lambda: service.metric("evidently:quality:coverage") == 0.25, "outcomes are joined")
-
-
-def test_restart_does_not_empty_the_window(
-    contract: Contract, business: Business, tmp_path: Path, mongo: str
-) -> None:
-    """Another worker reads the window back."""
-    model = _state(tmp_path / "state", contract)[RUN_ID]
-    DeploymentState(tmp_path / "state").write_record(RUN_ID, "test")
-    rows = business.rows(model, business.draw(400, "limits_are_cut"))
-    with _service(tmp_path / "state", MONGO_URI=mongo) as service:
-        service.post(f"/iterate/{contract.name}", rows)
-        business.store(mongo, rows)
-        wait_until(lambda: service.metric("evidently:data_drift:dataset_drift") == 1, "drift")
-        service.kill_worker()
-        wait_until(lambda: service.metric("evidently:rows_total") == 0, "another worker counts")
-        wait_until(lambda: service.metric("evidently:window_rows") == 400, "the window is back")
-        wait_until(lambda: service.metric("evidently:data_drift:dataset_drift") == 1, "drift")
-        # Servers may send again what was read back.
-        service.post(f"/iterate/{contract.name}", rows[-10:])
-        assert service.metric("evidently:window_rows") == 400
-
-
-def test_reference_follows_the_deployment(
-    contract: Contract, business: Business, tmp_path: Path, mongo: str
-) -> None:
-    """What is missing is said, and recovers by itself."""
-    models = _state(tmp_path / "state", contract)
-    deployment = DeploymentState(tmp_path / "state")
-    with _service(tmp_path / "state", MONGO_URI=mongo) as service:
-
-        def word() -> str:
-            return str(service.request("GET", "/health/ready").json()["detail"])
-
-        wait_until(lambda: "no model is deployed" in word(), "it says that there is no model")
-        deployment.write_record(RUN_ID, "test")
-        wait_until(lambda: "0 of 100 rows" in word(), "it says what it waits for")
-        service.post(f"/iterate/{contract.name}", business.rows(models[RUN_ID], business.draw(200)))
-        wait_until(lambda: service.metric("evidently:prediction:bucket", le="1.0") == 200, "rows")
-
-        deployment.write_record(OTHER_RUN_ID, "test")
-        wait_until(
-            lambda: service.metric("evidently:reference_rows", model_run_id=OTHER_RUN_ID) == 2001,
-            "the reference is another one",
-        )
-        # Features belong to all models; predictions of another model say nothing about this one.
-        wait_until(lambda: "no drift in 200 rows" in word(), "features are compared")
-        assert "evidently:prediction_drift:score" not in _families(service)
-        rows = business.rows(models[OTHER_RUN_ID], business.draw(50))
-        service.post(f"/iterate/{contract.name}", rows)
-        wait_until(
-            lambda: "evidently:prediction_drift:score" in _families(service), "its own are compared"
-        )
-
-        unknown = "c" * 32
-        keep_model(tmp_path / "state", unknown, contract, seed=3)
-        deployment.write_record(unknown, "test")
-        wait_until(lambda: service.metric("evidently:calculation_failures_total") >= 2, "failures")
-        # Not while it tries again: then the page says that the training rows are being loaded.
-        wait_until(
-            lambda: "no MLflow server is configured" in service.request("GET", "/").body.decode(),
-            "the page says why",
-        )
-        assert "no MLflow server is configured" in service.log.read_text()
-        age = service.metric("evidently:calculation_age_seconds")
-        wait_until(
-            lambda: service.metric("evidently:calculation_age_seconds") > age + 0.5, "it ages"
-        )
-        assert "evidently:data_drift:score" not in _families(service)
-        keep_reference(
-            tmp_path / "state", unknown, contract, with_outcomes(customers(contract, 500))
-        )
-        wait_until(lambda: "no drift in 250 rows" in word(), "it recovers by itself")
-
-
-def test_monitoring_survives_a_missing_mongodb(
-    contract: Contract, business: Business, tmp_path: Path
-) -> None:
-    """Outcomes come once MongoDB is there."""
-    model = _state(tmp_path / "state", contract)[RUN_ID]
-    DeploymentState(tmp_path / "state").write_record(RUN_ID, "test")
-    mongo = MongoServer(tmp_path / "mongo", free_port())
-    rows = business.rows(model, business.draw(200))
-    with _service(tmp_path / "state", MONGO_URI=mongo.uri) as service:
-        service.post(f"/iterate/{contract.name}", rows)
-        wait_until(lambda: service.metric("evidently:prediction:bucket", le="1.0") == 200, "rows")
-        wait_until(lambda: service.metric("evidently:outcomes_reachable") == 0, "MongoDB is missed")
-        with mongo:
-            business.store(mongo.uri, rows)
-            business.tell_outcomes(mongo.uri, rows[:100])
-            wait_until(lambda: service.metric("evidently:quality:coverage") == 0.5, "outcomes")
-            assert service.metric("evidently:outcomes_reachable") == 1
-
-
-def test_prediction_and_feedback_reach_the_metrics(
-    contract: Contract, business: Business, tmp_path: Path, mongo: str
-) -> None:
-    """Server, prediction log, monitoring service and MongoDB together."""
-    _state(tmp_path / "state", contract)
-    DeploymentState(tmp_path / "state").write_record(RUN_ID, "test")
-    with _service(tmp_path / "state", MONGO_URI=mongo) as service:
-        settings = {"MONGO_URI": mongo, "MONITOR_URL": f"http://127.0.0.1:{service.port}"}
-        with (
-            ApiServer(tmp_path / "state", API_WORKERS="1") as server,
-            LogKeeper(tmp_path / "state", **settings) as keeper,
-        ):
-            answers = server.post("/predict/batch", business.draw(150)).json()
-            wait_until(
-                lambda: service.metric("evidently:prediction:bucket", le="1.0") == 150, "all"
-            )
-            outcomes = [
-                {"prediction_id": answer["prediction_id"], contract.target.name: number % 3 == 0}
-                for number, answer in enumerate(answers[:75])
-            ]
-            assert server.post("/feedback", outcomes).status == 202
-            wait_until(lambda: service.metric("evidently:quality:coverage") == 0.5, "outcomes")
-            assert service.metric("evidently:window_rows") == 150
-            assert service.metric("evidently:rows_refused_total") == 0
-            assert keeper.metric("mlstack_log_stored_total", sink="monitor") == 150
 
 
 def _families(service: MonitorService) -> set[str]:
