@@ -6,11 +6,11 @@ enough.
 """
 
 import os
-import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from datetime import datetime, timedelta
+from io import StringIO
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -24,9 +24,6 @@ from mlstack.model.mlflow_api import NOT_FOUND, PARENT_TAG, SEARCH_TAG, connect,
 from mlstack.settings import ROOT, Settings
 from operations.retention.needed_runs import pages, restore_needed
 from operations.retention.removal import Removal, deployments_paused
-
-_GC_SECONDS = 3600
-_TAIL_LINES = 5
 
 
 class TrackingStoreError(MlstackError):
@@ -42,7 +39,7 @@ def prune_tracking(settings: Settings, now: datetime) -> list[Removal]:
     Raises:
         RegistryUnavailable: MLflow is not set, is unreachable, or rejects a request.
         DeploymentError: the deployment record is unreadable, or deployments take too long.
-        TrackingStoreError: `mlflow gc` fails.
+        TrackingStoreError: MLflow's database cannot be read.
     """
     try:
         return [*_trash_runs(settings, now), *_empty_trash(settings, now)]
@@ -160,27 +157,19 @@ def _empty_trash(settings: Settings, now: datetime) -> list[Removal]:
 
 def _collect_garbage(settings: Settings) -> int:
     """Permanently delete old items in MLflow's trash; return their number."""
-    try:
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "mlflow", "gc"),
-                *("--backend-store-uri", settings.mlflow_backend_store_uri),
-                *("--older-than", f"{settings.keep_deleted_days:f}d"),
-            ],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=_GC_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise TrackingStoreError(
-            f"mlflow gc did not end within {_GC_SECONDS} s; the next pruning goes on"
-        ) from error
-    if done.returncode:
-        tail = "\n".join(done.stderr.strip().splitlines()[-_TAIL_LINES:])
-        raise TrackingStoreError(f"mlflow gc failed:\n{tail}")
-    return done.stdout.count("has been permanently deleted")
+    # In this process: starting another one would take longer than the work.
+    from mlflow.cli import gc  # noqa: PLC0415 - takes seconds to import
+
+    options = {
+        "--backend-store-uri": settings.mlflow_backend_store_uri,
+        "--older-than": f"{settings.keep_deleted_days:f}d",
+        # That of the environment; an address would be set for this whole process.
+        "--tracking-uri": "",
+    }
+    words = [word for option in options.items() for word in option]
+    with redirect_stdout(StringIO()) as output:
+        gc.main(words, prog_name="mlflow gc", standalone_mode=False)
+    return output.getvalue().count("has been permanently deleted")
 
 
 def _milliseconds(now: datetime, days_before: float) -> int:
