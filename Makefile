@@ -305,8 +305,8 @@ PEERS := bentoml fastapi litserve mlflow mlserver
 lock: $(DEV) ## Compile the dependency groups of pyproject.toml into requirements/
 	@$(COMPILE) --group audit -o requirements/audit.txt
 	@$(COMPILE) --group dev -o requirements/dev.txt
-	@for name in $(LOCKED); do $(COMPILE) --group "$$name" -c requirements/dev.txt -o "requirements/$$name.txt"; done
-	@for name in $(PEERS); do $(COMPILE) --group "peer-$$name" -o "requirements/peers/$$name.txt"; done
+	@printf '%s\n' $(LOCKED) | xargs -P 4 -I NAME $(COMPILE) --group NAME -c requirements/dev.txt -o requirements/NAME.txt
+	@printf '%s\n' $(PEERS) | xargs -P 4 -I NAME $(COMPILE) --group peer-NAME -o requirements/peers/NAME.txt
 
 # The first target that needs the virtual environment creates it.
 $(PY):
