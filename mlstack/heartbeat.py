@@ -1,7 +1,7 @@
 """Heartbeat files: proof that a service without a port is not stuck.
 
 `python -m mlstack.heartbeat NAME` is the container health check: it exits with 0 while that
-service's heartbeat is fresh.
+service's heartbeat is fresh. It runs every few seconds, so it imports no package.
 """
 
 import logging
@@ -9,13 +9,14 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol, Self
 
 from mlstack import machine_clock
 from mlstack.files import write_atomically
 from mlstack.probes import Answer
-from mlstack.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -59,30 +60,56 @@ class Heartbeat:
         self.path.unlink(missing_ok=True)
 
 
-def aws_keeper(settings: Settings) -> Heartbeat:
+class Place(Protocol):
+    """The settings that say where heartbeats are."""
+
+    @property
+    def state_path(self) -> Path:
+        """As in `Settings`."""
+
+    @property
+    def stream_metrics_port(self) -> int:
+        """As in `Settings`."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnPlace:
+    """The place that this process's environment names; the service has checked it."""
+
+    state_path: Path
+    stream_metrics_port: int
+
+    @classmethod
+    def read(cls) -> Self:
+        """Read it; an unset port is that of `Settings`."""
+        port = os.environ.get("STREAM_METRICS_PORT") or "9697"
+        return cls(Path(os.environ["STATE_DIR"]), int(port))
+
+
+def aws_keeper(settings: Place) -> Heartbeat:
     """Return the heartbeat of the AWS keeper, renewed while nothing is missing."""
     return Heartbeat(settings.state_path / "aws" / "heartbeat", 15)
 
 
-def stream_server(settings: Settings) -> Heartbeat:
+def stream_server(settings: Place) -> Heartbeat:
     """Return the heartbeat of this host's stream server."""
     name = f"heartbeat-{os.uname().nodename}-{settings.stream_metrics_port}"
     return Heartbeat(settings.state_path / "stream" / name, 60)
 
 
-def log_keeper(settings: Settings) -> Heartbeat:
+def log_keeper(settings: Place) -> Heartbeat:
     """Return the heartbeat of the log keeper, which beats even while MongoDB is away."""
     # A batch of known predictions takes up to 20 calls of up to 5 s.
     return Heartbeat(settings.state_path / "keeper" / "heartbeat", 120)
 
 
-def simulator(name: str, settings: Settings) -> Heartbeat:
+def simulator(name: str, settings: Place) -> Heartbeat:
     """Return the heartbeat of a simulator on this host."""
     name = f"heartbeat-{name}-{os.uname().nodename}"
     return Heartbeat(settings.state_path / "simulation" / name, 90)
 
 
-_HEARTBEATS: dict[str, Callable[[Settings], Heartbeat]] = {
+_HEARTBEATS: dict[str, Callable[[Place], Heartbeat]] = {
     "aws_keeper": aws_keeper,
     "stream_server": stream_server,
     "log_keeper": log_keeper,
@@ -92,6 +119,6 @@ _HEARTBEATS: dict[str, Callable[[Settings], Heartbeat]] = {
 
 
 if __name__ == "__main__":
-    answer = _HEARTBEATS[sys.argv[1]](Settings.load()).check()
+    answer = _HEARTBEATS[sys.argv[1]](OwnPlace.read()).check()
     print(answer.detail)  # noqa: T201 - shown by `docker inspect`
     sys.exit(0 if answer.ready else 1)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mlstack.heartbeat import Heartbeat
+from mlstack.heartbeat import Heartbeat, OwnPlace, aws_keeper, log_keeper, stream_server
+from mlstack.settings import Settings
 
 
 def test_heartbeat_is_fresh_until_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,3 +63,14 @@ def test_heartbeat_survives_full_disk(tmp_path: Path) -> None:
     """A file that cannot be written does not end the service."""
     (tmp_path / "file").touch()
     Heartbeat(tmp_path / "file" / "heartbeat", 90).beat()
+
+
+@pytest.mark.parametrize("port", ["", "9797"])
+def test_health_check_looks_where_services_beat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, port: str
+) -> None:
+    """It reads the same variables as the settings, with the same default."""
+    monkeypatch.setenv("STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("STREAM_METRICS_PORT", port)
+    for heartbeat in (aws_keeper, log_keeper, stream_server):
+        assert heartbeat(OwnPlace.read()).path == heartbeat(Settings.load()).path
