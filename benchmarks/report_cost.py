@@ -36,6 +36,7 @@ from tests.support.references import keep_reference
 PREDICTIONS = 100_000
 RUN_ID = "a" * 32
 _BATCH = 5000
+_LASTING = timedelta(minutes=30)
 
 
 def main(predictions: int) -> None:
@@ -69,11 +70,13 @@ def _keep_training_data(settings: Settings, contract: Contract) -> None:
 
 
 def _predict(settings: Settings, contract: Contract, at: datetime, predictions: int) -> None:
-    customers = CustomerGenerator(contract, seed=predictions).draw(predictions)
-    scores = ModelStore.of(settings).load(RUN_ID).score(customers)
+    model, drawn = ModelStore.of(settings).load(RUN_ID), CustomerGenerator(contract, seed=1)
     sink = MongoSink(settings.mongo_uri)
     sink.prepare()
     for start in range(0, predictions, _BATCH):
+        customers = drawn.draw(min(_BATCH, predictions - start))
+        # They were made within half an hour.
+        times = (at + _LASTING * (start + place) / predictions for place in range(len(customers)))
         batch: list[dict[str, Any]] = [
             {
                 "_id": str(uuid.uuid4()),
@@ -82,11 +85,9 @@ def _predict(settings: Settings, contract: Contract, at: datetime, predictions: 
                 "model_run_id": RUN_ID,
                 "contract": {"name": contract.name, "hash": contract.digest},
                 "source": "api",
-                "created_at": at.isoformat(),
+                "created_at": made.isoformat(),
             }
-            for customer, scored in zip(
-                customers[start : start + _BATCH], scores[start : start + _BATCH], strict=True
-            )
+            for customer, scored, made in zip(customers, model.score(customers), times, strict=True)
         ]
         for place in range(0, len(batch), 2):
             batch[place] |= {"target": place % 12 // 10, "target_at": at}

@@ -17,10 +17,13 @@ from mlstack.contract.prediction_fields import (
     TARGET,
 )
 from mlstack.errors import SettingsError
-from mlstack.prediction_log.keyed_outcomes import CONTRACT_NAME, KEY_PATH
+from mlstack.prediction_log.indexes import CONTRACT_NAME, KEY_PATH, create_keyed_indexes
 from mlstack.prediction_log.mongo_database import PREDICTIONS, open_database
 from mlstack.prediction_log.prediction import ID
 from mlstack.settings import Settings
+
+_MOST = 1000
+"""Maximum number of predictions listed."""
 
 
 def main() -> None:
@@ -38,8 +41,11 @@ def main() -> None:
     if not key:
         raise SettingsError(f"KEY is empty: give the {contract.key.name} of a customer")
     with open_database(settings.mongo_uri) as database:
+        # After a restore they exist once a server has kept a prediction with a key.
+        create_keyed_indexes(database)
         wanted = {CONTRACT_NAME: contract.name, KEY_PATH: key}
-        found = list(database[PREDICTIONS].find(wanted, sort=[(CREATED_AT, DESCENDING)]))
+        newest = [(CREATED_AT, DESCENDING)]
+        found = list(database[PREDICTIONS].find(wanted, sort=newest, limit=_MOST + 1))
     if not found:
         command_line.say(f"there is no prediction of {contract.key.name} {key!r}")
         return
@@ -54,11 +60,13 @@ def main() -> None:
             "from",
         )
     ]
-    rows += [_row(document) for document in found]
+    rows += [_row(document) for document in found[:_MOST]]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
         command_line.say("  ".join(cells).rstrip())
+    if len(found) > _MOST:
+        command_line.say(f"these are the newest {_MOST:,} of more that MongoDB has")
 
 
 def _row(document: Mapping[str, Any]) -> tuple[str, ...]:

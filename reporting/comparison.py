@@ -17,7 +17,7 @@ from mlstack.settings import Settings
 from reporting.report import Baseline, Window
 
 MAX_ROWS = 100_000
-"""Maximum number of rows read per side, newest first; limits memory and time."""
+"""Maximum number of rows compared per side, a random sample of more; limits memory and time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +25,10 @@ class Comparison:
     """Recent predictions and their reference.
 
     Args:
-        run_id: Run of the newest prediction; its model predicted or rescored every row.
+        run_id: Run of the newest prediction compared; its model predicted or rescored every row.
         window: Window of the recent predictions.
         n_predictions: Number of predictions in the window.
-        recent: Up to `MAX_ROWS` of them, in the format of `PredictionStore.between`.
+        recent: A sample of up to `MAX_ROWS` of them, as `PredictionStore.between` returns them.
         baseline: Kind and size of the reference.
         reference: Its rows: the features, and the columns of `outcome_table`.
         reference_quality: Quality on the reference; None if too few outcomes are known.
@@ -61,25 +61,23 @@ def read_comparison(settings: Settings, contract: Contract, window: Window) -> C
     before = Window(start=window.start - (window.end - window.start), end=window.start)
     predictions = PredictionStore(settings.mongo_uri, contract)
     try:
-        recent = predictions.between(window.start, window.end, MAX_ROWS)
-        if len(recent) < MIN_ROWS:
-            raise TooFewRows(_too_few(contract, window, len(recent)))
-        n_predictions = len(recent)
-        if n_predictions == MAX_ROWS:
-            n_predictions = predictions.count(window.start, window.end)
-        reference = predictions.between(before.start, before.end, MAX_ROWS)
+        now = predictions.sample(window.start, window.end, MAX_ROWS)
+        if len(now.rows) < MIN_ROWS:
+            raise TooFewRows(_too_few(contract, window, len(now.rows)))
+        earlier = predictions.sample(before.start, before.end, MAX_ROWS)
     finally:
         predictions.close()
-    run_id = str(recent[RUN_ID].iloc[-1])
-    recent, n_rescored = _rescore(recent, run_id, models)
-    if len(reference) >= MIN_ROWS:
+    run_id = str(now.rows[RUN_ID].iloc[-1])
+    recent, n_rescored = _rescore(now.rows, run_id, models)
+    if len(earlier.rows) >= MIN_ROWS:
         baseline = Baseline(
             kind="window before",
-            rows=len(reference),
+            rows=len(earlier.rows),
+            n_predictions=earlier.total,
             window=before,
-            n_outcomes=count_known(reference),
+            n_outcomes=count_known(earlier.rows),
         )
-        reference, n_rescored_before = _rescore(reference, run_id, models)
+        reference, n_rescored_before = _rescore(earlier.rows, run_id, models)
         n_rescored += n_rescored_before
         reference_quality = measure(reference, contract.target)
     else:
@@ -90,7 +88,7 @@ def read_comparison(settings: Settings, contract: Contract, window: Window) -> C
     return Comparison(
         run_id,
         window,
-        n_predictions,
+        now.total,
         recent,
         baseline,
         reference,

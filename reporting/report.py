@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime
+from math import sqrt
 from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -38,6 +39,10 @@ class Baseline(_Document):
 
     kind: Literal["window before", "training data"]
     rows: int
+    """Number of rows compared."""
+    n_predictions: int | None = None
+    """Number of predictions in the previous window, of which `rows` are a random sample if there
+    are fewer; None for training data and in reports of earlier versions."""
     window: Window | None = None
     """The previous window; None for training data."""
     n_outcomes: int | None = None
@@ -47,6 +52,11 @@ class Baseline(_Document):
     def title(self) -> str:
         """How pages and messages refer to the reference."""
         return "the training data" if self.window is None else f"the window before ({self.window})"
+
+    @property
+    def size(self) -> str:
+        """How many rows were compared, and how exact their shares are if they are a sample."""
+        return compared_size(self.rows, self.n_predictions or self.rows, "rows")
 
 
 class Report(_Document):
@@ -66,7 +76,11 @@ class Report(_Document):
     """Number of predictions in the window."""
 
     n_compared: int
-    """Number of predictions compared: the newest ones, up to `MAX_ROWS`."""
+    """Number of predictions compared: a random sample if there are more than `MAX_ROWS`."""
+
+    share_error: float | None = None
+    """Margin of error of a share of the predictions (95 % confidence), 0 if all were compared; None
+    in reports of earlier versions."""
 
     n_rescored: int
     """Rows that another model had predicted and this one rescored."""
@@ -102,9 +116,33 @@ class Report(_Document):
     html: str
     """File name of the page."""
 
+    @property
+    def size(self) -> str:
+        """How many predictions there are, and how exact their shares are if not all count."""
+        return compared_size(self.n_compared, self.n_predictions, "predictions")
+
 
 PAGE = re.compile(r"[0-9]{8}T[0-9]{6}Z-[a-z0-9_]+\.html")
 """What the name of a report's page looks like."""
+
+
+def share_error(compared: int, total: int) -> float:
+    """Return the margin of error, with 95 % confidence, of any share of a random sample.
+
+    It is the largest one: that of a share of one half. 0 if all were compared.
+    """
+    return 1.96 * sqrt(0.25 / compared * (total - compared) / max(total - 1, 1))
+
+
+def compared_size(compared: int, total: int, what: str) -> str:
+    """Say how many were compared: all of them, or a sample and how exact it is."""
+    if compared >= total:
+        return f"{total:,} {what}"
+    points = 100 * share_error(compared, total)
+    return (
+        f"a sample of {compared:,} of {total:,} {what}; shares are exact to ±{points:.2g} "
+        "percentage points (95 % confidence)"
+    )
 
 
 def report_name(created_at: datetime, contract: str) -> str:

@@ -4,13 +4,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Self
 
-from pymongo import DESCENDING
+from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import PyMongoError
 
 from mlstack.prediction_log.mongo_database import DATABASE, StorageUnavailable, mongo_client
 from reporting.report import Report
 
 _CALL_SECONDS = 10.0
+
+REPORTS = "report"
+"""Collection with one document per report."""
+
+INDEXES = [
+    IndexModel([("created_at", DESCENDING)]),  # the newest ones, retention and backup
+    IndexModel([("flow_run_id", ASCENDING)]),
+]
 
 
 class ReportStore:
@@ -22,7 +30,7 @@ class ReportStore:
 
     def __init__(self, uri: str) -> None:
         self._client = mongo_client(uri, _CALL_SECONDS)
-        self._reports = self._client[DATABASE]["report"]
+        self._reports = self._client[DATABASE][REPORTS]
 
     def __enter__(self) -> Self:
         return self
@@ -34,7 +42,7 @@ class ReportStore:
         """Store a report, replacing one of the same name."""
         document = {"_id": report.name, **report.model_dump()}
         with _mongo_errors():
-            self._reports.create_index([("created_at", DESCENDING)])
+            self._reports.create_indexes(INDEXES)
             self._reports.replace_one({"_id": report.name}, document, upsert=True)
 
     def newest(self, count: int) -> list[Report]:
@@ -44,9 +52,9 @@ class ReportStore:
         return [Report.model_validate(document) for document in found]
 
     def count(self) -> int:
-        """Count all reports."""
+        """Count all reports, without reading them."""
         with _mongo_errors():
-            return self._reports.count_documents({})
+            return self._reports.estimated_document_count()
 
     def of_flow_run(self, flow_run_id: str) -> Report | None:
         """Return a flow run's report; None if it made none."""

@@ -17,7 +17,14 @@ from mlstack.settings import Settings
 from reporting.comparison import Comparison, count_known, read_comparison
 from reporting.evidently_page import drift_html
 from reporting.pages import report_page, write_index
-from reporting.report import ContractVersion, Report, Window, report_name
+from reporting.report import (
+    ContractVersion,
+    Report,
+    Window,
+    compared_size,
+    report_name,
+    share_error,
+)
 from reporting.report_store import ReportStore
 
 
@@ -38,9 +45,10 @@ def create_report(
         MlstackError: MongoDB, the model or its training rows are unavailable.
     """
     comparison = read_comparison(settings, contract, window)
+    size = compared_size(len(comparison.recent), comparison.n_predictions, "predictions")
     say(
-        f"{comparison.n_predictions:,} predictions from {window} UTC, compared with "
-        f"{comparison.baseline.title}: {comparison.baseline.rows:,} rows"
+        f"{window} UTC: {size}; compared with {comparison.baseline.title}: "
+        f"{comparison.baseline.size}"
     )
     report = build_report(comparison, contract, created_at=window.end, flow_run_id=flow_run_id)
     drawn = drift_html(contract, comparison.reference, comparison.recent)
@@ -71,6 +79,7 @@ def build_report(
         window=comparison.window,
         n_predictions=comparison.n_predictions,
         n_compared=len(comparison.recent),
+        share_error=share_error(len(comparison.recent), comparison.n_predictions),
         n_rescored=comparison.n_rescored,
         compared_with=comparison.baseline,
         verdict="drift" if drift.drifted or prediction.drifted else "no drift",

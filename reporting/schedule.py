@@ -51,8 +51,8 @@ def show_report(run: FlowRun) -> None:
         return
     lines = {
         "verdict": report.verdict,
-        "window": f"{report.window} UTC, {report.n_predictions:,} predictions",
-        "against": f"{report.compared_with.title}, {report.compared_with.rows:,} rows",
+        "window": f"{report.window} UTC, {report.size}",
+        "against": f"{report.compared_with.title}, {report.compared_with.size}",
         "drifted": listing(report.drifted_features) or "no feature",
         "report": f"{settings.reports_url}/{report.html}",
         "all reports": f"{settings.reports_url}/",

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from pymongo import ASCENDING, DESCENDING, IndexModel
-from pymongo.collection import Collection
+from pymongo import ASCENDING, DESCENDING
+from pymongo.database import Database
 
 from mlstack.contract.prediction_fields import (
     CONTRACT,
@@ -19,13 +19,12 @@ from mlstack.contract.prediction_fields import (
     TARGET,
     TARGET_AT,
 )
+from mlstack.prediction_log.indexes import CONTRACT_NAME, KEY_PATH, create_keyed_indexes
+from mlstack.prediction_log.mongo_database import OUTCOMES, PREDICTIONS
 from mlstack.prediction_log.prediction import ID
 
 Document = Mapping[str, Any]
-_Collection = Collection[dict[str, Any]]
 
-CONTRACT_NAME = f"{CONTRACT}.name"
-KEY_PATH = f"{MORE}.{KEY}"
 _OUTCOME = f"{MORE}.outcome"
 """Id of the outcome that a prediction got by its key."""
 
@@ -33,8 +32,9 @@ _OUTCOME = f"{MORE}.outcome"
 class KeyedOutcomes:
     """The outcomes and predictions that have a key; settling again changes nothing."""
 
-    def __init__(self, predictions: _Collection, outcomes: _Collection) -> None:
-        self._predictions, self._outcomes = predictions, outcomes
+    def __init__(self, database: Database[dict[str, Any]]) -> None:
+        self._database = database
+        self._predictions, self._outcomes = database[PREDICTIONS], database[OUTCOMES]
         self._prepared = False
 
     def outcomes_arrived(self, outcomes: Iterable[Document]) -> None:
@@ -61,18 +61,9 @@ class KeyedOutcomes:
                     self._settle(outcome)
 
     def _prepare(self) -> None:
-        """Create the indexes, which hold only documents with a key.
-
-        Where no contract has a key they do not exist: they would cost each insert some time.
-        """
-        if self._prepared:
-            return
-        for collection, time in ((self._predictions, CREATED_AT), (self._outcomes, TARGET_AT)):
-            fields = [(CONTRACT_NAME, ASCENDING), (KEY_PATH, ASCENDING)]
-            with_key = {KEY_PATH: {"$exists": True}}
-            index = IndexModel([*fields, (time, DESCENDING)], partialFilterExpression=with_key)
-            collection.create_indexes([index])
-        self._prepared = True
+        if not self._prepared:
+            create_keyed_indexes(self._database)
+            self._prepared = True
 
     def _settle(self, outcome: Document) -> None:
         """Give an outcome to the latest prediction made before it, and to no other."""
@@ -107,12 +98,11 @@ class KeyedOutcomes:
         nothing = dict.fromkeys((TARGET, TARGET_AT, _OUTCOME), "")
         self._predictions.update_one(its, {"$unset": nothing})
         made = prediction[CREATED_AT]
-        later = [
-            {CREATED_AT: {"$gt": made}},
-            {CREATED_AT: made, ID: {"$gt": prediction[ID]}},
-        ]
+        # The predictions of one batch were made at the same time.
         following = self._predictions.find_one(
-            {**_alike(prediction), "$or": later}, sort=[(CREATED_AT, ASCENDING)]
+            {**_alike(prediction), CREATED_AT: made, ID: {"$gt": prediction[ID]}}
+        ) or self._predictions.find_one(
+            {**_alike(prediction), CREATED_AT: {"$gt": made}}, sort=[(CREATED_AT, ASCENDING)]
         )
         between = {"$gte": made} | ({"$lt": following[CREATED_AT]} if following else {})
         candidates = (

@@ -2,7 +2,8 @@
 
 Run `python -m mlstack.prediction_log.mongo_account` once MongoDB is up. `MONGO_URI` and
 `MONGO_PASSWORD_FILE` define the account, `MONGO_ROOT_USER` and `MONGO_ROOT_PASSWORD_FILE` the
-account that creates it. If the account exists, its password is updated.
+account that creates it. If the account exists, its password is updated. If `MONGO_OWN_HOST`, the
+stack's own MongoDB, is set and the URI names another one, nothing is done.
 """
 
 import logging
@@ -25,6 +26,7 @@ from mlstack.waiting import Retry
 log = logging.getLogger(__name__)
 
 _ROOT_USER, _ROOT_PASSWORD_FILE = "MONGO_ROOT_USER", "MONGO_ROOT_PASSWORD_FILE"
+_OWN_HOST = "MONGO_OWN_HOST"
 _ROLES = [{"role": "readWrite", "db": DATABASE}]
 _ALREADY_EXISTS = 51003
 _WAIT_SECONDS = 60.0
@@ -34,7 +36,12 @@ _START_SECONDS = 5.0
 
 def main() -> None:
     """Create the account."""
-    wanted = parse_uri(Settings.load().mongo_uri)
+    uri = Settings.load().mongo_uri
+    own = os.environ.get(_OWN_HOST, "")
+    if own and f"@{own}/" not in uri:
+        say(f"MONGO_URI names another MongoDB than {own}: its account is yours to create")
+        return
+    wanted = parse_uri(uri)
     user, password = wanted["username"], wanted["password"]
     if not (user and password):
         raise SettingsError(
@@ -44,7 +51,7 @@ def main() -> None:
     if not (root and file):
         raise SettingsError(f"set {_ROOT_USER} and {_ROOT_PASSWORD_FILE}: that account creates it")
     client: MongoClient[dict[str, Any]] = MongoClient(
-        *wanted["nodelist"][0],
+        uri,
         username=root,
         password=read_secret(_ROOT_PASSWORD_FILE, ROOT / file),
         authSource="admin",

@@ -13,22 +13,23 @@ from typing import Any, TypeVar
 import bson
 from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
-from pymongo import ASCENDING, UpdateOne
+from pymongo import UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, OperationFailure
 
-from mlstack.contract.prediction_fields import CREATED_AT, RUN_ID, SOURCE, TARGET, TARGET_AT
+from mlstack.contract.prediction_fields import CREATED_AT, RUN_ID, TARGET, TARGET_AT
+from mlstack.prediction_log.indexes import create_indexes
 from mlstack.prediction_log.keyed_outcomes import KeyedOutcomes, identity_of
 from mlstack.prediction_log.mongo_database import (
-    DATABASE,
+    DUPLICATE_KEY,
     OUTCOMES,
     PREDICTIONS,
     mongo_client,
     mongo_errors,
+    newest_data,
 )
 from mlstack.prediction_log.prediction import ID
 
-_DUPLICATE_KEY = 11000
 _CALL_SECONDS = 5.0
 # Each update is a separate disk write; even a slow disk can do this many in time.
 _UPDATES = 50
@@ -67,18 +68,15 @@ class MongoSink:
     """
 
     def __init__(self, uri: str) -> None:
-        self._client = client = mongo_client(uri, _CALL_SECONDS)
-        self._predictions = client[DATABASE][PREDICTIONS]
-        self._outcomes = client[DATABASE][OUTCOMES]
-        self._keyed = KeyedOutcomes(self._predictions, self._outcomes)
+        self._client = mongo_client(uri, _CALL_SECONDS)
+        self._database = newest_data(self._client)
+        self._predictions, self._outcomes = self._database[PREDICTIONS], self._database[OUTCOMES]
+        self._keyed = KeyedOutcomes(self._database)
 
     def prepare(self) -> None:
         """Create the indexes. Raises StorageUnavailable."""
         with mongo_errors():
-            self._predictions.create_index([(CREATED_AT, ASCENDING)])
-            # The newest of the live ones, behind a million of a table that was scored.
-            self._predictions.create_index([(SOURCE, ASCENDING), (CREATED_AT, ASCENDING)])
-            self._outcomes.create_index([(TARGET_AT, ASCENDING)])
+            create_indexes(self._database)
 
     def store_predictions(self, documents: Sequence[Document]) -> dict[int, str]:
         """Store predictions (`Prediction.document`); existing ones are kept.
@@ -249,7 +247,7 @@ def _sort_failures(
     known = []
     for failure in failures:
         row = rows[failure["index"]]
-        if failure["code"] == _DUPLICATE_KEY:
+        if failure["code"] == DUPLICATE_KEY:
             known.append(row)
         else:
             refused[row.number] = f"MongoDB refuses it: {failure['errmsg']}"

@@ -1,7 +1,10 @@
 """Read predictions from MongoDB as tables."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import chain, islice
 from typing import Any
 
 import pandas as pd
@@ -9,7 +12,6 @@ from pymongo import DESCENDING
 
 from mlstack.contract import Contract
 from mlstack.contract.prediction_fields import (
-    CONTRACT,
     CREATED_AT,
     MORE,
     PREDICTION,
@@ -21,16 +23,38 @@ from mlstack.contract.prediction_fields import (
 from mlstack.contract.target import Outcome
 from mlstack.data.customer_table import customer_table
 from mlstack.data.outcome_table import outcome_table
+from mlstack.prediction_log.indexes import version_filter
 from mlstack.prediction_log.mongo_database import (
     DATABASE,
     PREDICTIONS,
     mongo_client,
     mongo_errors,
 )
-from mlstack.prediction_log.prediction import ID, LIVE_SOURCES, Source, contract_label
+from mlstack.prediction_log.prediction import ID, LIVE_SOURCES, Source
 
-# A report reads 100,000 documents, about 10,000 a second on a busy machine.
-_READ_SECONDS = 120.0
+_CALL_SECONDS = 120.0
+_SLICES = 64
+# The embedded MongoDB reads all that a query selects before it returns the first document.
+_SPANS = (timedelta(hours=1), timedelta(days=1))
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
+_ROWS = 10_000
+_IDS = 100
+
+Query = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Predictions of a time window.
+
+    Args:
+        rows: As `PredictionStore.between` returns them.
+        total: Number of predictions in the window; if there are fewer rows, these are a simple
+            random sample.
+    """
+
+    rows: pd.DataFrame
+    total: int
 
 
 class PredictionStore:
@@ -46,37 +70,54 @@ class PredictionStore:
         self,
         uri: str,
         contract: Contract,
-        seconds: float = _READ_SECONDS,
+        seconds: float = _CALL_SECONDS,
         sources: Sequence[Source] = LIVE_SOURCES,
     ) -> None:
         client = mongo_client(uri, seconds)
         self._client, self._contract = client, contract
         self._predictions = client[DATABASE][PREDICTIONS]
-        self._filter: dict[str, Any] = {
-            f"{CONTRACT}.{name}": value for name, value in contract_label(contract).items()
-        }
-        self._filter[SOURCE] = {"$in": list(sources)}
+        version = version_filter(contract)
+        # One query for each server, because a query is a range of an index only if all other
+        # fields have one value.
+        self._filters = [{**version, SOURCE: source} for source in sources]
 
     def newest(self, count: int) -> pd.DataFrame:
         """Return the newest `count` predictions as `between` does, oldest first."""
-        return self._read(self._filter, limit=count)
+        now = datetime.now(UTC)
+        for start in (*(now - span for span in _SPANS), _BEGINNING):
+            queries = [{**each, CREATED_AT: {"$gte": start}} for each in self._filters]
+            newest = {"sort": [(CREATED_AT, DESCENDING)], "limit": count}
+            found = self._table(self._documents(query, **newest) for query in queries)
+            if len(found) >= count:
+                break
+        return found.tail(count).reset_index(drop=True)
 
-    def between(self, start: datetime, end: datetime, most: int = 0) -> pd.DataFrame:
+    def between(self, start: datetime, end: datetime) -> pd.DataFrame:
         """Return the predictions of a time window, oldest first.
 
-        `start` is included, `end` is excluded; both have a time zone. `most` limits the result to
-        the newest ones; 0 means all. Raises StorageUnavailable.
+        `start` is included, `end` is excluded; both have a time zone. Raises StorageUnavailable.
 
         Returns:
             The features as `customer_table` returns them, the columns of `outcome_table`,
             `PREDICTION_ID` and `RUN_ID` (text), `CREATED_AT` (UTC). May have no rows.
         """
-        return self._read(self._window(start, end), limit=most)
+        return self._table(self._documents(query) for query in self._slices(start, end))
 
-    def count(self, start: datetime, end: datetime) -> int:
-        """Count the predictions of a time window. Raises StorageUnavailable."""
+    def sample(self, start: datetime, end: datetime, most: int) -> Sample:
+        """Return the predictions of a time window, or `most` of them drawn at random.
+
+        The same window gives the same sample, unless it changed. Memory grows with `most`, not with
+        the window. Raises StorageUnavailable.
+        """
         with mongo_errors():
-            return self._predictions.count_documents(self._window(start, end))
+            # The seed makes a repeated report the same.
+            drawn, total = draw(self._ids(start, end), most, seed=start.timestamp())
+        if total <= most:
+            return Sample(self.between(start, end), total)
+        # Neighbours in time are neighbours on disk.
+        parts = (drawn[place : place + _IDS] for place in range(0, most, _IDS))
+        rows = self._table(self._documents({ID: {"$in": some}}) for some in parts)
+        return Sample(rows, total)
 
     def outcomes(self, prediction_ids: Sequence[str]) -> Mapping[str, Outcome]:
         """Return the known outcomes by prediction id."""
@@ -88,23 +129,47 @@ class PredictionStore:
         """Close the connections."""
         self._client.close()
 
-    def _window(self, start: datetime, end: datetime) -> dict[str, Any]:
-        return {**self._filter, CREATED_AT: {"$gte": start, "$lt": end}}
+    def _ids(self, start: datetime, end: datetime) -> Iterator[str]:
+        for query in self._slices(start, end):
+            for document in self._predictions.find(query, {ID: 1}, batch_size=_ROWS):
+                yield document[ID]
 
-    def _read(self, wanted: Mapping[str, Any], limit: int) -> pd.DataFrame:
+    def _slices(self, start: datetime, end: datetime) -> Iterator[Query]:
+        """Yield queries that cover a window, each for a part of its time and one server."""
+        edges = [start + (end - start) * number / _SLICES for number in range(_SLICES)]
+        for since, until in zip(edges, [*edges[1:], end], strict=True):
+            for each in self._filters:
+                yield {**each, CREATED_AT: {"$gte": since, "$lt": until}}
+
+    def _documents(self, query: Query, **options: Any) -> Iterator[Mapping[str, Any]]:
         fields = [*self._contract.feature_names, PREDICTION, MORE, TARGET, RUN_ID, CREATED_AT]
+        wanted = dict.fromkeys(fields, 1)
+        yield from self._predictions.find(query, wanted, batch_size=_ROWS, **options)
+
+    def _table(self, found: Iterable[Iterable[Mapping[str, Any]]]) -> pd.DataFrame:
+        """Convert documents to a table, some at a time: as such they take five times the memory."""
+        documents, parts = chain.from_iterable(found), list[pd.DataFrame]()
         with mongo_errors():
-            found = list(
-                self._predictions.find(
-                    wanted,
-                    dict.fromkeys(fields, 1),
-                    sort=[(CREATED_AT, DESCENDING)],
-                    limit=limit,
-                    batch_size=10_000,
-                )
-            )
-        found.reverse()
-        return prediction_table(found, self._contract)
+            while some := list(islice(documents, _ROWS)):
+                parts.append(prediction_table(some, self._contract))
+        if not parts:
+            return prediction_table([], self._contract)
+        rows = pd.concat(parts, ignore_index=True)
+        return rows.sort_values(CREATED_AT, kind="stable", ignore_index=True)
+
+
+def draw(names: Iterable[str], most: int, seed: float) -> tuple[list[str], int]:
+    """Draw up to `most` names, each equally likely, in their order; return them and the total."""
+    # Algorithm R (Vitter, 1985).
+    chance = random.Random(seed)  # noqa: S311 - it protects nothing
+    drawn, total = list[tuple[int, str]](), 0
+    for name in names:
+        if total < most:
+            drawn.append((total, name))
+        elif (place := chance.randrange(total + 1)) < most:
+            drawn[place] = (total, name)
+        total += 1
+    return [name for _, name in sorted(drawn)], total
 
 
 def prediction_table(documents: Sequence[Mapping[str, Any]], contract: Contract) -> pd.DataFrame:

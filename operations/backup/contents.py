@@ -4,47 +4,88 @@ Documents are saved unchanged as BSON, about a thousand per archive member. Mode
 omitted, because servers download them from MLflow again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import bson
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
+from pymongo.collection import Collection
+from pymongo.errors import BulkWriteError
 
+from mlstack.contract.prediction_fields import CREATED_AT, TARGET_AT
 from mlstack.data.kept_tables import KeptTables
 from mlstack.deployment.record import DeploymentState
 from mlstack.files import write_atomically
-from mlstack.prediction_log.mongo_database import open_database
+from mlstack.prediction_log.mongo_database import (
+    DUPLICATE_KEY,
+    OUTCOMES,
+    PREDICTIONS,
+    open_database,
+)
+from mlstack.prediction_log.prediction import ID
 from mlstack.prediction_log.quarantine import DATABASE, Quarantine
+from mlstack.prediction_log.time_ranges import by_ranges
 from mlstack.settings import Settings
 from operations.backup.archive import ArchiveWriter
+from reporting.report_store import REPORTS
 
 _DOCUMENTS, _DEPLOYMENTS, _QUARANTINE = "mongodb", "state", "quarantine"
 _TABLES = "data"
 _BATCH = 1000
+_TIMES = {PREDICTIONS: CREATED_AT, OUTCOMES: TARGET_AT, REPORTS: "created_at"}
+"""Collections that are read along an index of time, and its field."""
 _RAW = CodecOptions(document_class=RawBSONDocument)
 # The record comes last, because servers start once it exists.
 _DEPLOYMENT_FILES = ("deployments.jsonl", "deployment.json")
 
 
-def save_documents(uri: str, archive: ArchiveWriter) -> dict[str, int]:
+def save_documents(settings: Settings, archive: ArchiveWriter, now: datetime) -> dict[str, int]:
     """Add every collection, without indexes; return the documents per collection.
 
+    A document that gets a later time during the backup is saved twice; the later one counts.
     Raises StorageUnavailable if MongoDB does not answer.
     """
     counts: dict[str, int] = {}
-    with open_database(uri) as database:
+    # What is older is few: pruning removes it.
+    start = now - timedelta(days=max(settings.keep_predictions_days, settings.keep_reports_days))
+    with open_database(settings.mongo_uri) as database:
         # `data` last: an outcome that arrives during the backup is then at least part of its
         # prediction document.
         for name in sorted(database.list_collection_names(), reverse=True):
-            counts[name] = 0
-            # pymongo's annotation is wrong: the batches are bytes.
-            batches = cast("Iterable[bytes]", database[name].find_raw_batches(batch_size=_BATCH))
-            for number, batch in enumerate(batches):
-                counts[name] += len(list(bson.decode_iter(batch, _RAW)))
-                archive.add(f"{_DOCUMENTS}/{name}/{number:08}.bson", batch)
+            members = _Members(archive, database[name])
+            counts[name] = members.add_all(_TIMES.get(name), start, now)
     return counts
+
+
+class _Members:
+    """The members of a collection in an archive."""
+
+    def __init__(self, archive: ArchiveWriter, collection: Collection[dict[str, Any]]) -> None:
+        self._archive, self._collection = archive, collection
+        self._number = 0
+
+    def add_all(self, time: str | None, start: datetime, end: datetime) -> int:
+        """Add all documents, by ranges of their time if they have one; return their number."""
+        if time is None:
+            return self._add({})
+        return by_ranges(start, end, lambda when: self._add({time: when}))
+
+    def _add(self, query: Mapping[str, Any]) -> int:
+        count = 0
+        # pymongo's annotation is wrong: the batches are bytes.
+        batches = cast(
+            "Iterable[bytes]", self._collection.find_raw_batches(query, batch_size=_BATCH)
+        )
+        for batch in batches:
+            if found := len(list(bson.decode_iter(batch, _RAW))):
+                name = f"{_DOCUMENTS}/{self._collection.name}/{self._number:08}.bson"
+                self._archive.add(name, batch)
+                self._number += 1
+                count += found
+        return count
 
 
 def has_documents(uri: str) -> bool:
@@ -55,17 +96,33 @@ def has_documents(uri: str) -> bool:
 
 
 def restore_documents(uri: str, folder: Path) -> dict[str, int]:
-    """Insert a backup's documents; return the resulting count per collection.
+    """Insert a backup's documents; return how many of it are there, per collection.
 
     Raises StorageUnavailable if MongoDB does not answer or rejects a document.
     """
     with open_database(uri) as database:
+        twice: dict[str, int] = {}
         for path in sorted((folder / _DOCUMENTS).glob("*/*.bson")):
-            documents = list(bson.decode_iter(path.read_bytes(), _RAW))
-            if documents:
-                database[path.parent.name].insert_many(documents)
-        names = [path.name for path in (folder / _DOCUMENTS).glob("*")]
-        return {name: database[name].count_documents({}) for name in names}
+            name = path.parent.name
+            twice.setdefault(name, 0)
+            twice[name] += _insert(database[name], list(bson.decode_iter(path.read_bytes(), _RAW)))
+        return {name: database[name].estimated_document_count() + twice[name] for name in twice}
+
+
+def _insert(collection: Collection[dict[str, Any]], documents: Sequence[RawBSONDocument]) -> int:
+    """Insert documents; replace those that exist, and return their number."""
+    if not documents:
+        return 0
+    try:
+        collection.insert_many(documents, ordered=False)
+    except BulkWriteError as error:
+        failures = error.details["writeErrors"]
+        if error.details["writeConcernErrors"] or any(f["code"] != DUPLICATE_KEY for f in failures):
+            raise
+        for document in (documents[failure["index"]] for failure in failures):
+            collection.replace_one({ID: document[ID]}, document)
+        return len(failures)
+    return 0
 
 
 def save_quarantine(quarantine: Quarantine, archive: ArchiveWriter) -> dict[str, int]:

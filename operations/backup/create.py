@@ -42,7 +42,7 @@ def create_backup(settings: Settings, stream: IO[bytes], say: Callable[[str], ob
         # Deployments first, so that the later copy of MLflow contains their runs.
         counts = {
             **save_deployments(settings.state_path, archive),
-            **save_documents(settings.mongo_uri, archive),
+            **save_documents(settings, archive, began),
             **save_quarantine(Quarantine(settings.quarantine_path), archive),
             **mlflow.save(archive),
         }

@@ -12,7 +12,8 @@ from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 
 from mlstack.contract import Contract
-from mlstack.contract.prediction_fields import CREATED_AT
+from mlstack.contract.prediction_fields import CREATED_AT, SOURCE
+from mlstack.prediction_log.indexes import version_filter
 from mlstack.prediction_log.mongo_database import DATABASE, PREDICTIONS, mongo_client
 from mlstack.prediction_log.prediction import ID, Source
 from mlstack.probes import model_is_served, monitor_watches, url_answers
@@ -98,8 +99,9 @@ class RunningStack:
     def newest_prediction(self, source: Source) -> dict[str, Any]:
         """Return the newest prediction of a server; empty if there is none."""
         newest = [(CREATED_AT, DESCENDING)]
+        wanted = version_filter(self._contract)
         with self._predictions() as predictions:
-            return predictions.find_one({"source": source}, sort=newest) or {}
+            return predictions.find_one({**wanted, SOURCE: source}, sort=newest) or {}
 
     def count_predictions(self) -> int:
         """Return the number of predictions in MongoDB."""

@@ -8,11 +8,13 @@ from pymongo.collection import Collection
 
 from mlstack.contract.prediction_fields import CREATED_AT, TARGET_AT
 from mlstack.prediction_log.mongo_database import OUTCOMES, PREDICTIONS, open_database
+from mlstack.prediction_log.time_ranges import next_width
 from mlstack.settings import Settings
 from operations.retention.removal import Removal
 from reporting.report import PAGE
+from reporting.report_store import REPORTS
 
-_SLICE = timedelta(hours=1)
+_FIRST_WIDTH = timedelta(minutes=1)
 
 
 def prune_database(settings: Settings, now: datetime) -> list[Removal]:
@@ -25,26 +27,30 @@ def prune_database(settings: Settings, now: datetime) -> list[Removal]:
     with open_database(settings.mongo_uri) as database:
         old_reports = {"created_at": {"$lt": now - timedelta(days=reports)}}
         # Documents first, so that every listed report can be opened.
-        pages = [found["html"] for found in database["report"].find(old_reports, {"html": 1})]
+        pages = [found["html"] for found in database[REPORTS].find(old_reports, {"html": 1})]
         removed = [
             Removal(what, _remove(database[name], field, now - timedelta(days=days)), days)
             for what, name, field, days in (
                 ("predictions", PREDICTIONS, CREATED_AT, predictions),
                 ("outcomes", OUTCOMES, TARGET_AT, predictions),
-                ("reports", "report", "created_at", reports),
+                ("reports", REPORTS, "created_at", reports),
             )
         ]
     return [*removed, _remove_pages(settings, pages, now)]
 
 
 def _remove(collection: Collection[dict[str, Any]], field: str, before: datetime) -> int:
-    """Remove documents in slices of an hour, so as not to block other clients."""
-    count = 0
+    """Remove documents in batches along an index, so as not to block other clients."""
+    count, width = 0, _FIRST_WIDTH
     while oldest := collection.find_one(
         {field: {"$lt": before}}, {field: 1}, sort=[(field, ASCENDING)]
     ):
-        end = min(before, oldest[field] + _SLICE)
-        count += collection.delete_many({field: {"$lt": end}}).deleted_count
+        until, removed = oldest[field], 1
+        while removed and until < before:
+            until = min(before, until + width)
+            removed = collection.delete_many({field: {"$lt": until}}).deleted_count
+            count += removed
+            width = next_width(width, removed)
     return count
 
 

@@ -8,13 +8,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from pymongo import MongoClient
 
 from mlstack.contract import Contract
 from mlstack.contract.customer_schema import Customer
 from mlstack.data.customer_generator import CustomerGenerator
 from mlstack.data.customer_table import customer_table
-from mlstack.prediction_log.mongo_database import DATABASE, StorageUnavailable
+from mlstack.prediction_log.mongo_database import StorageUnavailable
 from mlstack.prediction_log.mongo_sink import MongoSink
 from mlstack.prediction_log.prediction_store import PredictionStore
 from tests.support.customers import contract_named
@@ -82,7 +81,7 @@ def _document(contract: Contract, number: int, customer: Customer) -> dict[str, 
         "prediction": number / 1000,
         "model_run_id": "a" * 32,
         "contract": {"name": contract.name, "hash": contract.digest},
-        "source": "api",
+        "source": "kinesis" if number % 3 == 0 else "api",
         "created_at": (START + timedelta(minutes=number)).isoformat(),
     }
 
@@ -103,8 +102,25 @@ def test_window_includes_its_start_and_not_its_end(store: PredictionStore) -> No
     start, end = START + timedelta(minutes=3), START + timedelta(minutes=6)
     found = store.between(start, end)
     assert found["prediction_id"].tolist() == ["id-3", "id-4", "id-5"]
-    assert store.between(start, end, most=2)["prediction_id"].tolist() == ["id-4", "id-5"]
-    assert store.count(start, end) == 3
+
+
+def test_sample_of_a_small_window_is_all_of_it(store: PredictionStore) -> None:
+    start, end = START + timedelta(minutes=3), START + timedelta(minutes=6)
+    found = store.sample(start, end, most=3)
+    assert (found.rows["prediction_id"].tolist(), found.total) == (["id-3", "id-4", "id-5"], 3)
+
+
+def test_sample_is_drawn_from_the_whole_window(store: PredictionStore) -> None:
+    """The same one again, from all servers, oldest first; others are counted only."""
+    end = START + timedelta(days=1)
+    found = store.sample(START, end, most=8)
+    assert (len(found.rows), found.total) == (8, ROWS)
+    pd.testing.assert_frame_equal(store.sample(START, end, most=8).rows, found.rows)
+    everything = store.between(START, end)
+    chosen = everything[everything["prediction_id"].isin(found.rows["prediction_id"])]
+    pd.testing.assert_frame_equal(chosen.reset_index(drop=True), found.rows)
+    assert found.rows["created_at"].is_monotonic_increasing
+    assert found.rows["created_at"].min() < START + timedelta(minutes=ROWS / 2)
 
 
 def test_table_has_features_prediction_and_outcome(
@@ -144,10 +160,3 @@ def test_prediction_store_raises_when_mongodb_hangs(documented: Contract, tmp_pa
         assert len(store.newest(1)) == 0
         with mongo.stopped(), pytest.raises(StorageUnavailable):
             store.newest(1)
-
-
-def test_index_finds_the_newest(uri: str) -> None:
-    """The newest predictions are found by an index."""
-    with MongoClient[dict[str, Any]](uri) as client:
-        indexes = client[DATABASE]["data"].index_information()
-    assert [("created_at", 1)] in [list(index["key"]) for index in indexes.values()]

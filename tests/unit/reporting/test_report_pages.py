@@ -1,13 +1,15 @@
 """The pages of the report browser, as text."""
 
+import random
 import re
+from datetime import timedelta
 
 import pytest
 
 from mlstack.quality.results import BinaryQuality
 from mlstack.settings import ROOT
 from reporting.pages import index_page, report_page, sparkline
-from reporting.report import Report, report_name
+from reporting.report import Baseline, Report, Window, report_name, share_error
 from tests.support.reports import NOON, RUN_ID, drift, report
 
 EMPTY = ROOT / "reporting" / "nginx" / "empty.html"
@@ -162,3 +164,32 @@ def test_report_names_sort_by_time() -> None:
     earlier, later = report_name(NOON, "z"), report_name(NOON.replace(second=1), "a")
     assert earlier < later
     assert re.fullmatch(r"[\w-]+", earlier)
+
+
+def test_page_says_how_exact_a_sample_is() -> None:
+    """On both sides; of a window that was compared whole there is nothing to say."""
+    whole = report_page(report(), EVIDENTLY)
+    assert "1,234 predictions</dd>" in whole
+    assert "4,248 rows</dd>" in whole
+    assert "sample" not in whole
+    before = Baseline(
+        kind="window before",
+        rows=100_000,
+        n_predictions=400_000,
+        window=Window(start=NOON - timedelta(hours=6), end=NOON - timedelta(hours=3)),
+    )
+    some = report(n_predictions=1_000_000, n_compared=100_000, compared_with=before)
+    page = report_page(some, EVIDENTLY)
+    exact = "shares are exact to ±{} percentage points (95 % confidence)</dd>"
+    assert f"a sample of 100,000 of 1,000,000 predictions; {exact.format(0.29)}" in page
+    assert f"a sample of 100,000 of 400,000 rows; {exact.format(0.27)}" in page
+
+
+def test_error_of_a_share_is_that_of_a_sample() -> None:
+    """About 95 of 100 samples are within it; a sample of everything is exact."""
+    chance = random.Random(1)
+    people = [True] * 1000 + [False] * 1000
+    error = share_error(400, len(people))
+    within = sum(abs(sum(chance.sample(people, 400)) / 400 - 0.5) <= error for _ in range(1000))
+    assert 930 <= within <= 970
+    assert share_error(2000, 2000) == 0

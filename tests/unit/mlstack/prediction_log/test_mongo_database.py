@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,7 @@ def test_slow_read_has_its_own_time_limit(documented: Contract) -> None:
         "http://127.0.0.1",
         "mongodb://127.0.0.1:99999",
         "mongodb://user:pass@word@127.0.0.1",
+        "mongodb://user:some/pass@word@127.0.0.1",
         "mongodb+srv://cluster.example.com:27017/",
         "mongodb://127.0.0.1/?tlsCAFile=/there/is/no/such/file",
     ],
@@ -93,6 +95,24 @@ def test_impossible_address_is_a_settings_error(uri: str) -> None:
     with pytest.raises(SettingsError, match="MONGO_URI cannot be used") as told:
         mongo_client(uri)
     assert "pass@word" not in str(told.value)
+
+
+def test_options_of_a_replica_set_are_passed_on(documented: Contract) -> None:
+    """All of the URI's; but who writes by what it reads, reads from the primary."""
+    uri = (
+        "mongodb://u:p@db1:1,db2:2/?replicaSet=rs0&tls=true&authSource=admin&w=majority"
+        "&readPreference=secondaryPreferred&retryWrites=true&serverSelectionTimeoutMS=700"
+    )
+    with closing(mongo_client(uri)) as client:
+        assert client._seeds == {("db1", 1), ("db2", 2)}
+        options = client.options
+        assert (options.replica_set_name, options.retry_writes) == ("rs0", True)
+        assert options.server_selection_timeout == 0.7
+        assert client.write_concern.document == {"w": "majority", "j": True}
+    with closing(PredictionStore(uri, documented)) as store:
+        assert store._predictions.read_preference.name == "SecondaryPreferred"
+    with closing(MongoSink(uri)) as sink:
+        assert sink._predictions.read_preference.name == "Primary"
 
 
 def test_monitor_repeats_a_failed_name_lookup(

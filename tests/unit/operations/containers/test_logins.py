@@ -149,6 +149,16 @@ def test_refused_root_is_not_retried_for_long(
     assert len(tried) > 1
 
 
+def test_account_in_another_mongodb_is_not_created(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The root password is of the stack's own MongoDB, so it is not sent to another one."""
+    monkeypatch.setenv("MONGO_URI", "mongodb://mlstack@db1:27017,mongo:27017/?replicaSet=rs0")
+    monkeypatch.setenv("MONGO_OWN_HOST", "mongo:27017")
+    mongo_account.main()
+    assert "its account is yours to create" in capsys.readouterr().out
+
+
 def test_refused_login_of_a_server_says_what_to_do() -> None:
     with pytest.raises(StorageUnavailable, match="MONGO_PASSWORD_FILE"), mongo_errors():
         raise OperationFailure("Authentication failed.", 18)
