@@ -121,9 +121,13 @@ class PredictionStore:
 
     def outcomes(self, prediction_ids: Sequence[str]) -> Mapping[str, Outcome]:
         """Return the known outcomes by prediction id."""
-        wanted = {ID: {"$in": list(prediction_ids)}, TARGET: {"$exists": True}}
+        known: dict[str, Outcome] = {}
         with mongo_errors():
-            return {d[ID]: d[TARGET] for d in self._predictions.find(wanted, {TARGET: 1})}
+            for start in range(0, len(prediction_ids), _IDS):
+                some = list(prediction_ids[start : start + _IDS])
+                wanted = {ID: {"$in": some}, TARGET: {"$exists": True}}
+                known |= {d[ID]: d[TARGET] for d in self._predictions.find(wanted, {TARGET: 1})}
+        return known
 
     def close(self) -> None:
         """Close the connections."""

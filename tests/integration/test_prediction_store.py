@@ -151,6 +151,12 @@ def test_outcomes_are_those_that_are_known(store: PredictionStore) -> None:
     assert store.outcomes(["id-0", "id-1", "id-2", "unknown"]) == {"id-0": 0, "id-2": 1}
 
 
+def test_outcomes_of_many_ids_are_all_found(store: PredictionStore) -> None:
+    """The ids are sent in several queries."""
+    unknown = [f"unknown-{number}" for number in range(250)]
+    assert store.outcomes(["id-0", *unknown, "id-2"]) == {"id-0": 0, "id-2": 1}
+
+
 def test_prediction_store_raises_when_mongodb_hangs(documented: Contract, tmp_path: Path) -> None:
     """A MongoDB that takes connections but answers nothing ends a read after its own time."""
     with (
