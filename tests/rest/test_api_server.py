@@ -310,6 +310,25 @@ def test_counts_of_all_workers_add_up(server: ApiServer, documented: Contract) -
     assert len(counting) == 2, "both workers answered some"
 
 
+def test_connections_are_shared_out_among_workers(server: ApiServer) -> None:
+    """A client's pool of eight connections, opened at once, keeps both workers busy."""
+    started = "Started server process"
+    wait_until(lambda: server.log.read_text().count(started) >= 2, "both workers listen")
+    with contextlib.ExitStack() as stack:
+        pool = [stack.enter_context(server.connect()) for _ in range(8)]
+        own = {connection.getsockname()[1] for connection in pool}
+        wait_until(lambda: sum(_counts(server, own)) == 8, "all are accepted")
+        assert min(_counts(server, own)) >= 3
+
+
+def _counts(server: ApiServer, ports: set[int]) -> list[int]:
+    """How many of some clients' connections each worker has."""
+    return [
+        sum(bool(each.raddr) and each.raddr.port in ports for each in worker.net_connections("tcp"))
+        for worker in server.workers()
+    ]
+
+
 def test_stopping_server_answers_what_was_asked(server: ApiServer, documented: Contract) -> None:
     """SIGTERM while a body is on its way: the rest of it is still taken and answered."""
     body = json.dumps(documented.example).encode()
