@@ -20,9 +20,10 @@ os.environ["PREFECT_HOME"] = f"{tempfile.gettempdir()}/mlstack-tests-prefect-{os
 
 # The files that take longest begin first; short ones fill the gaps at the end.
 _LONGEST = (
-    *("test_walkthrough", "test_readme", "test_flows", "test_hostile_environment"),
-    *("test_stream_kcl", "test_evidently_service", "test_upgrade"),
-    *("test_retention_of_models", "test_deletions_in_mlflow"),
+    *("test_walkthrough", "test_readme", "test_stream_server", "test_flows", "test_supervision"),
+    *("test_stream_kcl", "test_hostile_environment", "test_upgrade", "test_tracking"),
+    *("test_evidently_service", "test_retention_of_models", "test_stream_simulator"),
+    *("test_ledger_api", "test_deploy_over_ssh", "test_deletions_in_mlflow"),
 )
 
 
