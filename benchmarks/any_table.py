@@ -20,7 +20,8 @@ from mlstack.contract import Contract
 from mlstack.contract.target import BinaryTarget, MulticlassTarget, RegressionTarget, Target
 from mlstack.data.dataset import clean, read_raw, split
 from model_orchestration.metrics import evaluate, loss_name
-from model_orchestration.search import Rows, search
+from model_orchestration.search import search
+from model_orchestration.trials import Rows
 from operations.contract_draft.draft import draft_contract
 from tests.support.public_tables import BINARY, MULTICLASS, REGRESSION, PublicTable
 

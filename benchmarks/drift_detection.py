@@ -33,7 +33,8 @@ from mlstack.quality.drift import DriftDetector, comparison_method, threshold, w
 from mlstack.quality.figures import estimate_quality, measure_quality
 from mlstack.quality.results import BinaryQuality, Method
 from mlstack.settings import ROOT, Settings
-from model_orchestration.search import Rows, search
+from model_orchestration.search import search
+from model_orchestration.trials import Rows
 from reporting.evidently_page import drift_html
 
 SIZES = (100, 1000)

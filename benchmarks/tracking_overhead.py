@@ -16,8 +16,9 @@ from benchmarks.training_quality import SEED, table_file
 from mlstack.contract import Contract
 from mlstack.data import dataset
 from mlstack.settings import Settings
-from model_orchestration.search import Rows, search
-from model_orchestration.tracking import SearchTracking, Seconds
+from model_orchestration.search import search
+from model_orchestration.tracking import Effort, SearchTracking
+from model_orchestration.trials import Rows
 from tests.support.tracking_server import tracking_server
 
 ROUNDS = 3
@@ -39,7 +40,7 @@ def main() -> None:
         search(train, validation, contract.target, trials=trials, seed=SEED)
         return time.perf_counter() - start
 
-    def tracked() -> tuple[float, Seconds]:
+    def tracked() -> tuple[float, Effort]:
         start = time.perf_counter()
         with SearchTracking(
             contract, contract_text, tags={}, params={}, name="overhead"
@@ -52,8 +53,8 @@ def main() -> None:
                 seed=SEED,
                 on_trial=lambda trial, _: tracking.add(trial),
             )
-            seconds = tracking.finish_trials()
-        return time.perf_counter() - start, seconds
+            effort = tracking.finish_trials()
+        return time.perf_counter() - start, effort
 
     print(f"\n### {trials} trials, {len(parts.train):,} training rows, bare and tracked\n")
     print("| bare s | tracked s | ratio | training s | sending s | waiting s |")
@@ -64,9 +65,9 @@ def main() -> None:
         bare()
         tracked()
         for _ in range(ROUNDS):
-            untracked, (total, seconds) = bare(), tracked()
+            untracked, (total, effort) = bare(), tracked()
             ratios.append(total / untracked)
-            parts_of_time = (seconds.training, seconds.sending, seconds.waiting)
+            parts_of_time = (effort.training, effort.sending, effort.waiting)
             shown = " | ".join(f"{value:.1f}" for value in parts_of_time)
             print(f"| {untracked:.1f} | {total:.1f} | {ratios[-1]:.2f} | {shown} |", flush=True)
     verdict = "met" if median(ratios) <= MAX_RATIO else "missed"

@@ -22,7 +22,8 @@ from mlstack.data import dataset
 from mlstack.quality.figures import calibration_error
 from mlstack.settings import ROOT, Settings
 from model_orchestration.metrics import evaluate_chances
-from model_orchestration.search import Rows, search
+from model_orchestration.search import search
+from model_orchestration.trials import Rows
 
 Chances = NDArray[np.float64]
 Learner = Callable[[Rows, Rows], Chances]

@@ -8,7 +8,7 @@ import os
 from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -34,6 +34,8 @@ _TEXTS: tuple[Any, ...] = (str, Path, Path | None, S3Address | Path | None)
 _Port = Annotated[int, Field(ge=1, le=65535)]
 _StreamName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
 _Url = Annotated[str, Field(pattern=r"^https?://[^/]")]
+
+DEFAULT_TRAIN_LAG: Final = 4
 
 
 class Settings(BaseModel):
@@ -80,6 +82,10 @@ class Settings(BaseModel):
 
     train_seed: int | None = None
     """Seed of the search; if unset, each search draws a new one and logs it in MLflow."""
+
+    train_lag: int = Field(default=DEFAULT_TRAIN_LAG, ge=1, le=64)
+    """The search proposes trial i by the results of trials up to i - lag, and trains at most as
+    many at the same time."""
 
     bind_address: str = "127.0.0.1"
     """Address on which ports are published."""

@@ -4,6 +4,7 @@ Prefect runs it on schedule and for `make train`, with the parameters of the sch
 """
 
 import logging
+import resource
 import secrets
 
 import pandas as pd
@@ -21,27 +22,34 @@ from mlstack.data.outcome_table import summary
 from mlstack.errors import listing
 from mlstack.model.matrix_size import check_matrix_size
 from mlstack.quality.results import explain_outcomes
-from mlstack.settings import ROOT, Settings
+from mlstack.settings import DEFAULT_TRAIN_LAG, ROOT, Settings
 from model_orchestration import registration
 from model_orchestration import search as searching
+from model_orchestration.core_share import CoreShare
 from model_orchestration.metrics import HEADLINES, loss_name
 from model_orchestration.names import FLOW_RUN
 from model_orchestration.schedule import FLOW
-from model_orchestration.search import Rows, Trial
+from model_orchestration.stopwatch import Stopwatch
 from model_orchestration.tracking import SearchTracking, Winner, provenance
+from model_orchestration.trials import Rows, Trial
 
 
 @flow(name=FLOW)
-def model_tuning_and_uploading(contract: str, trials: int, seed: int | None = None) -> None:
+def model_tuning_and_uploading(
+    contract: str, trials: int, seed: int | None = None, lag: int = DEFAULT_TRAIN_LAG
+) -> None:
     """Train models on the raw table and register the best one in the model registry.
 
     The path `contract` is relative to the project's root. Without a seed, the search draws one,
     which the parent run records.
     """
-    described = Contract.load(ROOT / contract)
-    raw = load(described)
-    rows = clean(raw, described)
-    parts = split(rows, described)
+    described, times = Contract.load(ROOT / contract), Stopwatch()
+    with times.time("load"):
+        raw = load(described)
+    with times.time("clean"):
+        rows = clean(raw, described)
+    with times.time("split"):
+        parts = split(rows, described)
     winner = search(
         parts,
         described,
@@ -49,9 +57,14 @@ def model_tuning_and_uploading(contract: str, trials: int, seed: int | None = No
         trials=trials,
         # With a fixed seed, the same data would always give the same models.
         seed=secrets.randbits(31) if seed is None else seed,
+        lag=lag,
         tags=provenance(raw, described),
+        times=times,
     )
-    register(winner, described, parts.test)
+    with times.time("register"):
+        register(winner, described, parts.test)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    get_run_logger().info("time: %s; peak memory %.0f MB", times, peak)
 
 
 @task(cache_policy=NO_CACHE)
@@ -102,13 +115,16 @@ def search(
     *,
     trials: int,
     seed: int,
+    lag: int,
     tags: dict[str, str],
+    times: Stopwatch,
 ) -> Winner:
     """Train the models, track each in MLflow, and return the best."""
     log = get_run_logger()
     log.info("%s", check_matrix_size(contract, sum(map(len, parts))))
-    train, validation, test = (Rows.encode(part, contract) for part in parts)
-    marginals = Marginals.fit(parts.train, contract)
+    with times.time("encode"):
+        train, validation, test = (Rows.encode(part, contract) for part in parts)
+        marginals = Marginals.fit(parts.train, contract)
 
     def describe(booster: xgboost.Booster) -> Marginals:
         if not isinstance(contract.target, RegressionTarget):
@@ -123,6 +139,7 @@ def search(
             FLOW_RUN: runtime.flow_run.id,
             "trials": trials,
             "seed": seed,
+            "lag": lag,
             **{f"{part}_rows": len(rows) for part, rows in parts._asdict().items()},
         },
         name=str(runtime.flow_run.name),
@@ -130,16 +147,18 @@ def search(
     )
 
     loss = loss_name(contract.target)
+    share = CoreShare.for_table(train.matrix.size, lag)
 
     def on_trial(trial: Trial, best: Trial | None) -> None:
         tracking.add(trial)
         failed = trial.failure is not None
+        ending = " (stopped early)" if trial.stopped else ""
         log.log(
             logging.WARNING if failed else logging.INFO,
             "trial %d of %d: %s, %s",
             trial.number,
             trial.of,
-            f"failed ({trial.failure})" if failed else f"{loss} {trial.loss:.4f}",
+            f"failed ({trial.failure})" if failed else f"{loss} {trial.loss:.4f}{ending}",
             f"best {best.loss:.4f}" if best else "none has succeeded yet",
         )
 
@@ -150,17 +169,26 @@ def search(
                 contract.name,
             )
         log.info("search in MLflow: %s", tracking.address)
+        log.info("trials at the same time: %d, with %d thread(s) each", share.trials, share.threads)
         best = searching.search(
-            train, validation, contract.target, trials=trials, seed=seed, on_trial=on_trial
+            train,
+            validation,
+            contract.target,
+            trials=trials,
+            seed=seed,
+            lag=lag,
+            on_trial=on_trial,
+            share=share,
+            times=times,
         )
-        seconds = tracking.finish_trials()
+        with times.time("wait for uploads"):
+            effort = tracking.finish_trials()
         log.info(
-            "time: training %.1f s; uploads %.1f s (in parallel), waiting for uploads %.1f s",
-            seconds.training,
-            seconds.sending,
-            seconds.waiting,
+            "%d trials: training %.1f s in all, %d stopped early; uploads %.1f s (in parallel)",
+            *(trials, effort.training, effort.stopped, effort.sending),
         )
-        winner = tracking.conclude(best, parts.train, train, test)
+        with times.time("conclude"):
+            winner = tracking.conclude(best, parts.train, train, test)
     figures = "test " + ", ".join(
         f"{name} {winner.test_metrics[name]:.4f}" for name in HEADLINES[type(contract.target)]
     )

@@ -7,6 +7,8 @@ FLOW_RUN = "flow_run_id"
 """Parameter of a parent run: the Prefect flow run."""
 FAILURE = "failure"
 """Tag of a failed run: the reason."""
+STOPPED = "stopped_early"
+"""Tag of a run whose training ended because it could no longer become the best."""
 TEST_PREFIX = "test_"
 """Prefix of metrics on test rows; metrics without it are on validation rows."""
 

@@ -19,7 +19,7 @@ from mlstack.quality.figures import Chances, Outcomes, calibration_bins, calibra
 from mlstack.quality.multiclass import measure_classes
 from mlstack.quality.regression import deviation_shares
 from model_orchestration.metrics import loss_name
-from model_orchestration.search import Trial
+from model_orchestration.trials import Trial
 
 INK, SOFT, ACCENT, ALARM = "#22303c", "#8fa3b0", "#1f77b4", "#d1495b"
 """Colours of every plot: text, background data, main data, highlights."""

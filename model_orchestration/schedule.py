@@ -33,6 +33,7 @@ def training_schedule() -> FlowSchedule:
             "contract": str(settings.contract),
             "trials": settings.train_trials,
             "seed": settings.train_seed,
+            "lag": settings.train_lag,
         },
         every_minutes=settings.train_every_minutes,
         description="Raw table -> search -> new version in the model registry",

@@ -41,7 +41,6 @@ from mlstack.revision import git_revision
 from model_orchestration import plots
 from model_orchestration.metrics import evaluate, loss_name
 from model_orchestration.names import FAILURE, TEST_PREFIX
-from model_orchestration.search import Rows, Trial
 from model_orchestration.trial_runs import (
     MAX_TAG,
     TrackingError,
@@ -50,19 +49,23 @@ from model_orchestration.trial_runs import (
     as_metrics,
     as_params,
 )
+from model_orchestration.trials import Rows, Trial
 
 _LIBRARIES = ("hyperopt", "mlflow-skinny", "numpy", "pandas", "prefect", "scikit-learn")
 
 
 @dataclass(frozen=True, slots=True)
-class Seconds:
-    """How a search spent its time."""
+class Effort:
+    """What a search's trials have cost, in seconds."""
 
     training: float
+    """Total over all trials, of which some may train at the same time."""
     sending: float
     """Total over all sending threads; most of it overlaps with training."""
     waiting: float
     """Time that the search was blocked by the sending threads."""
+    stopped: int
+    """Number of trials that were stopped because they could no longer become the best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,19 +167,20 @@ class SearchTracking:
         self._sender.send(trial)
         self._trials.append(replace(trial, booster=None))
 
-    def finish_trials(self) -> Seconds:
-        """Wait until MLflow has every trial; log and return how the time was spent."""
+    def finish_trials(self) -> Effort:
+        """Wait until MLflow has every trial; log and return what they cost."""
         self._runs = self._sender.wait()
-        seconds = Seconds(
+        effort = Effort(
             training=sum(trial.seconds for trial in self._trials),
             sending=sum(run.seconds for run in self._runs.values()),
             waiting=self._sender.waiting_seconds,
+            stopped=sum(trial.stopped for trial in self._trials),
         )
         metrics = as_metrics(
             {
-                "seconds_training": seconds.training,
-                "seconds_sending": seconds.sending,
-                "seconds_waiting": seconds.waiting,
+                "seconds_training": effort.training,
+                "seconds_sending": effort.sending,
+                "seconds_waiting": effort.waiting,
             }
         )
         loss = loss_name(self._contract.target)
@@ -184,7 +188,7 @@ class SearchTracking:
             if trial.failure is None:
                 metrics += as_metrics({f"trial_{loss}": trial.loss}, step=trial.number)
         self._log(self.run_id, metrics)
-        return seconds
+        return effort
 
     def conclude(self, best: Trial, train_table: pd.DataFrame, train: Rows, test: Rows) -> Winner:
         """Evaluate the winner on the test rows; log its metrics, reference and plots.

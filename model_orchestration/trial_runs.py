@@ -22,8 +22,8 @@ from mlstack.errors import MlstackError
 from mlstack.model.encoder import Encoder
 from mlstack.model.mlflow_api import explain
 from mlstack.model.model_writer import write_extra_files
-from model_orchestration.names import FAILURE, MODEL
-from model_orchestration.search import Trial
+from model_orchestration.names import FAILURE, MODEL, STOPPED
+from model_orchestration.trials import Trial
 
 MAX_TAG = 5000
 """Maximum length of a tag in MLflow."""
@@ -111,6 +111,8 @@ class TrialSender:
         tags = dict(self._tags)
         if trial.failure is not None:
             tags[FAILURE] = trial.failure[:MAX_TAG]
+        if trial.stopped:
+            tags[STOPPED] = "true"
         run = client.create_run(
             self._experiment_id, tags=tags, run_name=f"trial {trial.number} of {trial.of}"
         )

@@ -16,7 +16,8 @@ from mlstack.model.model import Model
 from mlstack.model.model_files import EXTRA_FOLDER, MODEL_FILE
 from mlstack.model.model_writer import write_extra_files
 from mlstack.quality.drift import DriftDetector
-from model_orchestration.search import Rows, search
+from model_orchestration.search import search
+from model_orchestration.trials import Rows
 from operations.contract_draft.draft import draft_contract
 from tests.support.public_tables import BINARY, MULTICLASS, REGRESSION, PublicTable
 

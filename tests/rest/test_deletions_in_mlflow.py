@@ -23,9 +23,9 @@ from mlstack.settings import ROOT
 from model_orchestration.names import CHAMPION, FLOW_RUN
 from model_orchestration.registration import Registration, register
 from model_orchestration.schedule import show_winner
-from model_orchestration.search import Trial
 from model_orchestration.tracking import SearchTracking, Winner
 from model_orchestration.trial_runs import TrackingError
+from model_orchestration.trials import Trial
 from operations.retention.tracking import prune_tracking
 from tests.support.models import contract_text
 from tests.support.raw_tables import raw_table

@@ -38,9 +38,10 @@ from model_orchestration.names import (
     FAILURE,
 )
 from model_orchestration.registration import Registration, register
-from model_orchestration.search import Rows, Trial, search
+from model_orchestration.search import search
 from model_orchestration.tracking import SearchTracking, Winner
 from model_orchestration.trial_runs import TrackingError
+from model_orchestration.trials import Rows, Trial
 from tests.support.contracts import CONTRACTS
 from tests.support.models import contract_text, predictions
 from tests.support.raw_tables import raw_table

@@ -18,7 +18,8 @@ from mlstack.model.model_files import EXTRA_FOLDER, MODEL_FILE
 from mlstack.model.model_writer import write_extra_files
 from mlstack.quality.reference import Reference
 from mlstack.quality.targets import quality_at_training
-from model_orchestration.search import Rows, Trial, search
+from model_orchestration.search import search
+from model_orchestration.trials import Rows, Trial
 
 RUN_ID = "a" * 32
 KINDS = ("binary", "regression", "multiclass")

@@ -21,8 +21,9 @@ from mlstack.model.mlflow_api import connect
 from mlstack.settings import ROOT, Settings
 from model_orchestration import plots
 from model_orchestration.registration import register
-from model_orchestration.search import Rows, Trial, search
+from model_orchestration.search import search
 from model_orchestration.tracking import SearchTracking, Winner
+from model_orchestration.trials import Rows, Trial
 from tests.support.models import contract_text
 from tests.support.ports import free_port
 from tests.support.raw_tables import raw_table

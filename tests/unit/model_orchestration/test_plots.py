@@ -4,7 +4,7 @@ import xgboost
 
 from mlstack.contract import Contract
 from model_orchestration.plots import all_plots, plot_importance, plot_search_history
-from model_orchestration.search import Rows, Trial
+from model_orchestration.trials import Rows, Trial
 from tests.support.models import train
 from tests.support.target_kinds import trained
 

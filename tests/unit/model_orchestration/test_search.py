@@ -1,13 +1,24 @@
+import time
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
+import hyperopt
 import numpy as np
 import pytest
 from hyperopt import hp
 
 from mlstack.contract.target import BinaryTarget
+from mlstack.settings import DEFAULT_TRAIN_LAG
+from model_orchestration import hopeless
+from model_orchestration import search as searching
+from model_orchestration import trainer as training
+from model_orchestration.core_share import CoreShare
 from model_orchestration.metrics import evaluate
-from model_orchestration.search import SPACE, Rows, SearchError, Trial, search
+from model_orchestration.proposals import Proposals
+from model_orchestration.search import SPACE, SearchError, search
+from model_orchestration.trainer import Trainer
+from model_orchestration.trials import Rows, Trial
 from tests.support.target_kinds import contract_of, trained
 
 TRIALS = 6
@@ -26,7 +37,11 @@ TRAIN, VALIDATION = _rows(400, seed=1), _rows(200, seed=2)
 
 
 def _search(
-    trials: int = TRIALS, seed: int = 1, space: Mapping[str, Any] = SPACE
+    trials: int = TRIALS,
+    seed: int = 1,
+    space: Mapping[str, Any] = SPACE,
+    share: CoreShare | None = None,
+    lag: int = DEFAULT_TRAIN_LAG,
 ) -> tuple[Trial, list[tuple[Trial, Trial | None]]]:
     seen: list[tuple[Trial, Trial | None]] = []
     best = search(
@@ -37,28 +52,40 @@ def _search(
         seed=seed,
         on_trial=lambda trial, best: seen.append((trial, best)),
         space=space,
+        share=share,
+        lag=lag,
     )
     return best, seen
 
 
-def test_same_seed_gives_the_same_models() -> None:
-    first, second = _search()[1], _search()[1]
-    assert [t.params for t, _ in first] == [t.params for t, _ in second]
-    models = [[_model(t).save_raw("ubj") for t, _ in seen] for seen in (first, second)]
-    assert models[0] == models[1]
+def _learnt(trial: Trial) -> tuple[dict[str, Any], bytes]:
+    return _drawn(trial), bytes(_model(trial).save_raw("ubj"))
+
+
+@cache
+def _searched() -> tuple[Trial, list[tuple[Trial, Trial | None]]]:
+    """Search with one trial after the other, and one thread."""
+    return _search(share=CoreShare(1, 1))
+
+
+@pytest.mark.parametrize("share", [CoreShare(3, 1), CoreShare(1, 2)])
+def test_same_seed_gives_the_same_models(share: CoreShare) -> None:
+    """Neither trials side by side nor threads within a trial change them."""
+    _, again = _search(share=share)
+    assert [_learnt(t) for t, _ in again] == [_learnt(t) for t, _ in _searched()[1]]
 
 
 def test_another_seed_gives_other_trials() -> None:
-    assert _search(seed=1)[1][0][0].params != _search(seed=2)[1][0][0].params
+    assert _searched()[1][0][0].params != _search(seed=2, trials=1)[1][0][0].params
 
 
 def test_best_trial_has_the_lowest_validation_rmse() -> None:
-    best, seen = _search()
+    best, seen = _searched()
     assert best.loss == min(trial.metrics["rmse"] for trial, _ in seen)
 
 
 def test_every_trial_is_reported_once_with_best_so_far() -> None:
-    _, seen = _search()
+    _, seen = _searched()
     assert [(t.number, t.of) for t, _ in seen] == [(n, TRIALS) for n in range(1, TRIALS + 1)]
     losses = [trial.loss for trial, _ in seen]
     assert [b.loss for _, b in seen if b] == np.minimum.accumulate(losses).tolist()
@@ -66,7 +93,7 @@ def test_every_trial_is_reported_once_with_best_so_far() -> None:
 
 def test_metrics_are_those_of_the_reported_model() -> None:
     """The model is cut to its best round: what was measured is what is kept."""
-    for trial, _ in _search()[1]:
+    for trial, _ in _searched()[1]:
         scores = _model(trial).inplace_predict(VALIDATION.matrix)
         assert trial.metrics == {
             **evaluate(TARGET, VALIDATION.outcomes, scores),
@@ -75,9 +102,9 @@ def test_metrics_are_those_of_the_reported_model() -> None:
 
 
 def test_trial_is_reproducible_from_its_parameters() -> None:
-    space = {name: hp.choice(name, [value]) for name, value in _drawn(_search()[0]).items()}
+    space = {name: hp.choice(name, [value]) for name, value in _drawn(_searched()[0]).items()}
     again, _ = _search(trials=1, space=space)
-    assert _model(again).save_raw("ubj") == _model(_search()[0]).save_raw("ubj")
+    assert _model(again).save_raw("ubj") == _model(_searched()[0]).save_raw("ubj")
 
 
 def test_model_stores_its_column_names() -> None:
@@ -116,6 +143,99 @@ def test_exception_of_the_callback_ends_the_search() -> None:
     with pytest.raises(InterruptedError):
         search(TRAIN, VALIDATION, TARGET, trials=5, seed=1, on_trial=stop)
     assert calls == [1]
+
+
+RIVALS: dict[int, float] = {}
+
+
+class _TrainerDouble:
+    """Takes a random time for a trial, whose loss is its eta."""
+
+    def __init__(self, *_: object) -> None:
+        self._delays = np.random.default_rng()
+
+    def run_trial(self, number: int, of: int, drawn: dict[str, Any], rival: float) -> Trial:
+        RIVALS[number] = rival
+        time.sleep(self._delays.random() / 100)
+        return Trial(number, of, drawn, 0.0, None, {}, None, drawn["eta"])
+
+    def end(self) -> None:
+        """Nothing is running."""
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_trials_use_results_up_to_the_lag_alone(
+    workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Proposals beyond TPE's random start and rivals are the same, however long trials take."""
+    monkeypatch.setattr(searching, "Trainer", _TrainerDouble)
+    RIVALS.clear()
+    lag, count = 3, 30
+    _, seen = _search(trials=count, share=CoreShare(workers, 1), lag=lag)
+    etas = [trial.params["eta"] for trial, _ in seen]
+    proposals = Proposals(SPACE, seed=1)
+    for number in range(1, count + 1):
+        known = etas[: max(0, number - lag)]
+        if known:
+            proposals.tell(len(known), known[-1])
+        assert proposals.ask()["eta"] == etas[number - 1]
+        assert RIVALS[number] == min(known, default=np.inf)
+
+
+def test_proposals_without_a_lag_equal_fmin() -> None:
+    """With a lag of 1 the search is hyperopt's own."""
+    space = {"x": hp.uniform("x", -1, 1), "depth": hp.choice("depth", [2, 5])}
+    expected: list[dict[str, Any]] = []
+
+    def loss(drawn: dict[str, Any]) -> float:
+        return float((drawn["x"] - 0.3) ** 2 + drawn["depth"])
+
+    def objective(drawn: dict[str, Any]) -> float:
+        expected.append(drawn)
+        return loss(drawn)
+
+    hyperopt.fmin(
+        objective,
+        space,
+        algo=hyperopt.tpe.suggest,
+        max_evals=25,
+        rstate=np.random.default_rng(7),
+        show_progressbar=False,
+        verbose=False,
+    )
+    proposals = Proposals(space, seed=7)
+    for number, drawn in enumerate(expected, start=1):
+        assert proposals.ask() == drawn
+        proposals.tell(number, loss(drawn))
+
+
+def test_hopeless_trial_reports_its_best_loss_so_far() -> None:
+    """Its model and metrics are those of its best round."""
+    drawn = {"eta": 0.03, "max_depth": 2, "seed": 1}
+    trainer = Trainer(TRAIN, VALIDATION, TARGET, threads=1)
+    whole = trainer.run_trial(1, 2, drawn, rival=np.inf)
+    stopped = trainer.run_trial(2, 2, drawn, rival=whole.loss / 2)
+    assert stopped.stopped
+    assert not whole.stopped
+    trees = int(stopped.metrics["trees"])
+    assert trees < whole.metrics["trees"]
+    scores = _model(stopped).inplace_predict(VALIDATION.matrix)
+    assert stopped.loss == evaluate(TARGET, VALIDATION.outcomes, scores)["rmse"]
+    assert _model(stopped).save_raw("ubj") == _model(whole)[:trees].save_raw("ubj")
+
+
+def test_exception_of_the_callback_ends_trials_that_train(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would take minutes on a large table."""
+    monkeypatch.setattr(training, "_MAX_ROUNDS", 1_000_000)
+    monkeypatch.setattr(training, "_PATIENCE_ROUNDS", 1_000_000)
+    monkeypatch.setattr(hopeless, "is_hopeless", lambda losses, *_: len(losses) == 20)
+
+    def stop(*_: object) -> None:
+        monkeypatch.setattr(hopeless, "is_hopeless", lambda *_: False)
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        search(TRAIN, VALIDATION, TARGET, trials=5, seed=1, on_trial=stop, share=CoreShare(2, 1))
 
 
 def _model(trial: Trial) -> Any:

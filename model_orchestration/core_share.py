@@ -1,0 +1,23 @@
+"""Share the cores among trials: side by side for small tables, threads within for large ones."""
+
+import os
+from typing import Final, NamedTuple
+
+CELLS_PER_THREAD: Final = 1_000_000
+
+
+class CoreShare(NamedTuple):
+    """How many trials train at the same time, and with how many threads each."""
+
+    trials: int
+    threads: int
+
+    @classmethod
+    def for_table(cls, cells: int, lag: int, cores: int | None = None) -> "CoreShare":
+        """Decide by the cells of the training matrix.
+
+        At most `lag` trials train at the same time. `cores` are those that this process may use.
+        """
+        cores = len(os.sched_getaffinity(0)) if cores is None else cores
+        threads = min(cores, max(1, cells // CELLS_PER_THREAD))
+        return cls(min(lag, max(1, cores // threads)), threads)

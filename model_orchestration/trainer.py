@@ -1,0 +1,87 @@
+"""Train one trial of a search."""
+
+import time
+from threading import Event
+from typing import Any, Final
+
+import numpy as np
+import xgboost
+
+from mlstack.contract.target import RegressionTarget, Target
+from mlstack.model.targets import objective
+from model_orchestration.hopeless import HopelessStop
+from model_orchestration.metrics import evaluate, loss_name
+from model_orchestration.trials import Rows, Trial
+
+_PER_ROW = ("lambda", "min_child_weight")
+"""Parameters that are compared with sums of the rows' weights."""
+_MAX_ROUNDS: Final = 1000
+_PATIENCE_ROUNDS: Final = 30
+
+
+class Trainer:
+    """Trains models on rows that are binned once; binning costs more than training.
+
+    Several threads may train at the same time, each with `threads` threads of XGBoost, whose
+    number does not change the models.
+    """
+
+    def __init__(self, train: Rows, validation: Rows, target: Target, threads: int) -> None:
+        self._validation_rows, self._target, self._threads = validation, target, threads
+        self._fixed = {"tree_method": "hist", "nthread": threads, **objective(target)}
+        self._ended = Event()
+        # The parameters are made for errors around 1, and XGBoost makes no split that gains less
+        # than 1e-6. Weighted so, numbers of any unit are learnt as if their variance were 1.
+        self._weight = 1.0
+        if isinstance(target, RegressionTarget):
+            self._weight = 1 / float(np.var(train.outcomes))
+        self._train = self._matrix(train)
+        self._validation = self._matrix(validation, ref=self._train)
+
+    def _matrix(
+        self, rows: Rows, ref: xgboost.QuantileDMatrix | None = None
+    ) -> xgboost.QuantileDMatrix:
+        return xgboost.QuantileDMatrix(
+            rows.matrix,
+            rows.outcomes,
+            weight=None if self._weight == 1 else np.full(len(rows.outcomes), self._weight),
+            feature_names=rows.columns,
+            ref=ref,
+            nthread=self._threads,
+        )
+
+    def run_trial(self, number: int, of: int, drawn: dict[str, Any], rival: float) -> Trial:
+        """Train a model with drawn parameters; stop if it can no longer beat the rival's loss."""
+        start = time.perf_counter()
+        params = {**self._fixed, **drawn}
+        if self._weight != 1:
+            params |= {name: self._weight * params[name] for name in _PER_ROW if name in params}
+        booster, metrics, failure, loss = None, dict[str, float](), None, np.inf
+        stop = HopelessStop(_MAX_ROUNDS, rival, self._ended)
+        try:
+            booster = self._train_model(params, stop)
+            rows = self._validation_rows
+            metrics = evaluate(self._target, rows.outcomes, booster.inplace_predict(rows.matrix))
+            loss = metrics[loss_name(self._target)]
+            metrics["trees"] = booster.num_boosted_rounds()
+        except Exception as error:  # noqa: BLE001 - the next trial may succeed
+            booster, failure = None, f"{type(error).__name__}: {error}"
+        seconds = time.perf_counter() - start
+        # It is logged, because a model is reproduced by its parameters.
+        params |= {} if self._weight == 1 else {"row_weight": self._weight}
+        return Trial(number, of, params, seconds, booster, metrics, failure, loss, stop.has_stopped)
+
+    def end(self) -> None:
+        """End the trials that are training; their results are of no use."""
+        self._ended.set()
+
+    def _train_model(self, params: dict[str, Any], stop: HopelessStop) -> xgboost.Booster:
+        booster = xgboost.train(
+            params,
+            self._train,
+            num_boost_round=_MAX_ROUNDS,
+            evals=[(self._validation, "validation")],
+            verbose_eval=False,
+            callbacks=[xgboost.callback.EarlyStopping(rounds=_PATIENCE_ROUNDS), stop],
+        )
+        return booster[: booster.best_iteration + 1]
