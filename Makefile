@@ -35,8 +35,10 @@ BACKUP :=
 DATA :=
 TARGET :=
 NAME :=
-# customer whose predictions `make predictions` lists: the contract's key
+# customer whose predictions `make predictions` lists, and `make explain` shows the newest of
 KEY :=
+# prediction that `make explain` shows
+ID :=
 # file that `make score` writes, CSV or Parquet; its table is DATA
 OUT :=
 # entry that `make quarantine` stores again, or all
@@ -200,6 +202,10 @@ prune: $(PACKAGES) ## Remove data older than KEEP_..._DAYS now (a schedule does 
 .PHONY: predictions
 predictions: $(PACKAGES) ## List what was predicted of the customer KEY=..., newest first
 	@$(RUN) $(JOB) operations.predictions "$${KEY:-}"
+
+.PHONY: explain
+explain: $(PACKAGES) ## Show what a prediction was made of, why, and score it again (ID=... or KEY=...)
+	@$(RUN) $(JOB) operations.receipts.command "$${ID:-}" "$${KEY:-}"
 
 .PHONY: quarantine
 quarantine: $(PACKAGES) ## List what can never be stored, or store it again (REPLAY=all)

@@ -28,6 +28,7 @@ from mlstack.model.mlflow_api import (
     DATA_KEY_TAG,
     DATA_TAG,
     PARENT_TAG,
+    REVISION_TAG,
     SEARCH_TAG,
     connect,
     explain,
@@ -236,7 +237,7 @@ def provenance(raw: bytes, contract: Contract) -> dict[str, str]:
         DATA_KEY_TAG: table_key(raw),
         "contract": contract.name,
         "contract_digest": contract.digest,
-        "git_revision": git_revision(),
+        REVISION_TAG: git_revision(),
         "version.python": platform.python_version(),
         # The distribution has another name on machines without a GPU.
         "version.xgboost": xgboost.__version__,

@@ -5,6 +5,7 @@ place writes all errors.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import MutableMapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +17,10 @@ from mlstack.deployment.predictor import ModelSource, Predictor
 from mlstack.web.flask_bridge import FlaskBridge, Receive, Scope, Send, read_body
 from mlstack.web.problems import Problem
 from server import logs
+from server.explainer import asked_for
 from server.metrics import Metrics
 from server.prediction_ids import PredictionIds
-from server.routes import max_body
+from server.routes import MAX_WAIT, max_body
 from server.turns import Question, Turns
 
 _ONE, _BATCH = "/predict", "/predict/batch"
@@ -62,9 +64,14 @@ class FastPath:
         self._turns = Turns(metrics)
         # One thread: batches must leave time for single requests.
         self._batches = ThreadPoolExecutor(1, thread_name_prefix="batches")
+        # One explanation at a time: they must leave time for plain predictions.
+        self._explaining = asyncio.Semaphore(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
+        if _asks_for_explanation(scope):
+            await self._explain(scope, receive, send)
+            return
         head = _read_head(scope)
         if head is None:
             await self._flask(scope, receive, send)
@@ -79,6 +86,23 @@ class FastPath:
         await send(_start(head.request_id, len(answer)))
         await send({"type": "http.response.body", "body": answer})
         logs.request(head.request_id, "POST", head.route, 200, time.perf_counter() - begun)
+
+    async def _explain(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let Flask answer when it is this request's turn, or refuse it if that takes too long."""
+        body = await read_body(scope, receive, max_body(scope["path"]))
+        begun = time.perf_counter()
+        try:
+            async with asyncio.timeout(MAX_WAIT):
+                await self._explaining.acquire()
+        except TimeoutError:
+            await self._flask.answer(scope, body, send, waited=math.inf)
+            return
+        try:
+            messages = await self._flask.ask(scope, body, time.perf_counter() - begun)
+        finally:
+            self._explaining.release()
+        for message in messages:
+            await send(message)
 
     async def _predict(self, head: _Head, body: bytes, begun: float) -> bytes | None:
         predictor = self._models.predictor
@@ -113,6 +137,14 @@ class FastPath:
             await send(message)
 
         return watched
+
+
+def _asks_for_explanation(scope: Scope) -> bool:
+    return (
+        scope["type"] == "http"
+        and scope["path"] in (_ONE, _BATCH)
+        and bool(asked_for(scope["query_string"].decode("latin-1")))
+    )
 
 
 def _read_head(scope: Scope) -> _Head | None:

@@ -10,6 +10,7 @@ from mlstack.deployment.predictor import MAX_BATCH
 from mlstack.errors import MAX_ERRORS
 from mlstack.prediction_log.feedback import MAX_FEEDBACK, feedback_schema
 from mlstack.web.problems import CONTENT_TYPE
+from server.explainer import PARAMETER
 from server.prediction_schema import example_outcome, object_schema, prediction_schema
 from server.problems import KINDS
 
@@ -68,6 +69,15 @@ def openapi_document(contract: Contract, run_id: str | None) -> dict[str, Any]:
                 "Problem": _problem_schema(),
             },
             "parameters": {
+                "Explain": {
+                    "name": PARAMETER,
+                    "in": "query",
+                    "description": (
+                        "Adds the contribution of each feature to the answer. Explanations are "
+                        "made one at a time: one that has to wait too long gets 503."
+                    ),
+                    "schema": {"type": "integer", "enum": [1]},
+                },
                 "IdempotencyKey": {
                     "name": "Idempotency-Key",
                     "in": "header",
@@ -122,7 +132,7 @@ def _predict() -> dict[str, Any]:
     return {
         "operationId": "predict",
         "summary": "Predict one customer",
-        **_prediction(_CUSTOMER, "The prediction.", _PREDICTION),
+        **_prediction(_CUSTOMER, "The prediction.", _PREDICTION, _ref("parameters", "Explain")),
     }
 
 
@@ -144,11 +154,12 @@ def _predict_batch(contract: Contract) -> dict[str, Any]:
 
 
 def _prediction(
-    body: Mapping[str, Any], description: str, answer: Mapping[str, Any]
+    body: Mapping[str, Any], description: str, answer: Mapping[str, Any], *more: Mapping[str, Any]
 ) -> dict[str, Any]:
+    headers = [_ref("parameters", "IdempotencyKey"), _ref("parameters", "RequestId")]
     return {
         "tags": ["predictions"],
-        "parameters": [_ref("parameters", "IdempotencyKey"), _ref("parameters", "RequestId")],
+        "parameters": [*more, *headers],
         "requestBody": _body(body),
         "responses": {"200": _ok(description, answer), **_body_problems()},
     }

@@ -4,7 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlstack.contract import Contract
-from mlstack.contract.prediction_fields import DECISION, PREDICTION_ID, PROBABILITIES, RUN_ID
+from mlstack.contract.prediction_fields import (
+    DECISION,
+    EXPLANATION,
+    PREDICTION_ID,
+    PROBABILITIES,
+    RUN_ID,
+)
 from mlstack.contract.target import (
     BinaryTarget,
     MulticlassTarget,
@@ -42,10 +48,30 @@ def prediction_schema(contract: Contract, run_id: str, prediction_id: str) -> di
     }
     example |= {RUN_ID: run_id, PREDICTION_ID: prediction_id}
     schema = {**object_schema(properties), "example": example}
+    # Only in an answer that was asked for it.
+    properties[EXPLANATION] = _explanation_schema(contract)
     if contract.key is not None:
         # Only in the answer to a customer who has one.
         properties[contract.key.name] = {"type": "string", "description": "Your key, as sent."}
     return schema
+
+
+def _explanation_schema(contract: Contract) -> dict[str, Any]:
+    target, number = contract.target, {"type": "number"}
+    properties: dict[str, Any] = {
+        "base": {**number, "description": "The margin before anything is known of the customer."},
+        "contributions": {
+            **object_schema({feature.name: number for feature in contract.model_features}),
+            "description": "What each feature adds to the margin (exact SHAP values).",
+        },
+        "margin": {**number, "description": "Base and contributions add up to it."},
+    }
+    if isinstance(target, MulticlassTarget):
+        about = "The predicted class, which is explained."
+        label = {"type": "string", "enum": list(target.classes), "description": about}
+        properties = {"class": label, **properties}
+    about = f"With `explain=1`: why. The margin is {target.margin_meaning}."
+    return {**object_schema(properties), "description": about}
 
 
 def example_outcome(target: Target) -> Outcome:

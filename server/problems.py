@@ -13,6 +13,7 @@ from mlstack.settings import ROOT, Settings
 from mlstack.web.problems import Kind, Problem, http_kind, http_problem
 from mlstack.web.request_checks import RequestRefused
 from mlstack.web.strict_json import InvalidJson
+from server.explainer import NotExplained
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ KINDS = {
         _kind("number_too_long", 400, "A number in the body is too long or too large."),
         _kind("incomplete_body", 400, "The body is incomplete or not framed as HTTP requires."),
         _kind("invalid_idempotency_key", 400, "The Idempotency-Key cannot be used."),
+        _kind("invalid_parameter", 400, "A parameter of the query cannot be used."),
         _kind("unauthorized", 401, "The token is missing or wrong."),
         _kind("not_found", 404, "There is nothing at this path."),
         _kind("method_not_allowed", 405, "The path does not support this method."),
@@ -48,6 +50,7 @@ KINDS = {
         _kind("internal_error", 500, "The server met an unexpected error."),
         _kind("not_ready", 503, "No model is in service."),
         _kind("not_kept", 503, "The prediction log cannot be written."),
+        _kind("not_explained", 503, "The prediction cannot be explained."),
         _kind("overloaded", 503, "The server is overloaded."),
     )
 }
@@ -78,6 +81,10 @@ def problem_of(  # noqa: PLR0911 - one return for each class of exceptions
             log.error("request %s cannot be stored: %s", request_id, error)
             detail = "nothing was predicted or accepted; try again later"
             return Problem(KINDS["not_kept"], detail, RETRY_SOON)
+        case NotExplained():
+            log.error("request %s is not explained: %s", request_id, error)
+            detail = "nothing was predicted; try again later, or without an explanation"
+            return Problem(KINDS["not_explained"], detail, RETRY_SOON)
         case ContractError():
             log.error("request %s needs the contract: %s", request_id, error)
             return Problem(KINDS["not_ready"], without_folders(str(error), settings), RETRY_SOON)

@@ -10,8 +10,9 @@ from flask import Flask, Response, render_template, request, send_from_directory
 
 from mlstack.contract import Contract
 from mlstack.contract.customer_schema import describe
-from mlstack.contract.prediction_fields import RUN_ID
+from mlstack.contract.prediction_fields import EXPLANATION, RUN_ID
 from mlstack.deployment.predictor import ModelSource, Predictor
+from mlstack.errors import echo, listing
 from mlstack.prediction_log.feedback import read_feedback
 from mlstack.prediction_log.prediction import Origin, PredictionSink
 from mlstack.settings import Settings
@@ -21,6 +22,7 @@ from mlstack.web.request_checks import check_declaration, check_token, read_json
 from server import metrics as metrics_module
 from server import problems
 from server.answers import encode
+from server.explainer import PARAMETER, Explainer, asked_for
 from server.openapi import openapi_document
 from server.prediction_ids import PredictionIds
 
@@ -63,6 +65,7 @@ class Routes:
     ) -> None:
         self._settings, self._models, self._metrics = settings, models, metrics
         self._log = prediction_log
+        self._explainer = Explainer()
         self._feedback_token = settings.feedback_token
         self._openapi: tuple[str | None, bytes] | None = None
 
@@ -83,18 +86,27 @@ class Routes:
         app.get("/")(self.form)
 
     def predict(self) -> Response:
-        """Predict one customer."""
+        """Predict one customer, and explain it if the query asks for that."""
         predictor = self._accept()
+        explained = _read_explain(request.environ["QUERY_STRING"])
         ids = PredictionIds(request.environ.get("HTTP_IDEMPOTENCY_KEY"))
         customer = predictor.validate(read_json(request, MAX_BODY))
         run_id = predictor.model.run_id
-        prediction = predictor.predict([customer], [ids.one(customer, run_id)], [_ORIGIN])[0]
+        (prediction,) = predictor.score([customer], [ids.one(customer, run_id)], [_ORIGIN])
+        answer = prediction.answer()
+        if explained:
+            why = self._explainer.explain(predictor.model, customer, prediction.scored)
+            answer[EXPLANATION] = why.document()
+        predictor.keep([prediction])
         self._metrics.predictions(1, run_id)
-        return _json(prediction.answer())
+        return _json(answer)
 
     def predict_batch(self) -> Response:
         """Predict an array of customers in order, all or none."""
         predictor = self._accept()
+        if asked_for(request.environ["QUERY_STRING"]):
+            detail = f"{PARAMETER} is for one customer: POST /predict?{PARAMETER}=1"
+            raise Problem(problems.KINDS["invalid_parameter"], detail)
         ids = PredictionIds(request.environ.get("HTTP_IDEMPOTENCY_KEY"))
         customers = predictor.validate_batch(read_json(request, MAX_BATCH_BODY))
         run_id = predictor.model.run_id
@@ -193,6 +205,16 @@ class Routes:
 def max_body(path: str) -> int:
     """Return the maximum body size of a route in bytes; 0 if it reads none."""
     return _BODY_LIMITS.get(path, 0)
+
+
+def _read_explain(query: str) -> bool:
+    """Return whether a query asks for an explanation. Raises Problem if it is unclear."""
+    values = asked_for(query)
+    if values and values != ["1"]:
+        got = listing([echo(value) for value in values])
+        detail = f"{PARAMETER} must be 1, once, or be left out; got {got}"
+        raise Problem(problems.KINDS["invalid_parameter"], detail)
+    return bool(values)
 
 
 def _capitalize_first(text: str) -> str:

@@ -16,7 +16,12 @@ from pydantic import Field, model_validator
 from mlstack.contract.caller_key import CallerKey
 from mlstack.contract.days import DateFormat
 from mlstack.contract.features import FEATURE_KINDS, DateFeature, Feature, Name, Text, Value
-from mlstack.contract.prediction_fields import DECISION, PROBABILITIES, RESERVED_NAMES
+from mlstack.contract.prediction_fields import (
+    DECISION,
+    EXPLANATION,
+    PROBABILITIES,
+    RESERVED_NAMES,
+)
 from mlstack.contract.strict_yaml import FaultAt, StrictModel, YamlFile
 from mlstack.contract.target import TARGET_TAGS, BinaryTarget, MulticlassTarget, Target
 from mlstack.errors import ContractError, echo
@@ -131,7 +136,7 @@ class Contract(StrictModel):
                 raise FaultAt(("threshold",), "only a binary target has a threshold")
             taken = DECISION
         for place, name in places[1:]:
-            if name == taken:
+            if name == taken or (name == EXPLANATION and place[0] != "features"):
                 raise FaultAt(place, f"{name!r} is another key of a response")
         return self
 

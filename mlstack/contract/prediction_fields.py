@@ -46,6 +46,9 @@ PROBABILITIES = "probabilities"
 DECISION = "decision"
 """In `MORE` and in an answer: whether the probability reached the contract's threshold."""
 
+EXPLANATION = "explanation"
+"""In an answer, if it was asked for: what each feature contributed."""
+
 MORE_PROBABILITIES = f"{MORE}.{PROBABILITIES}"
 MORE_DECISION = f"{MORE}.{DECISION}"
 """Columns of tables."""

@@ -104,6 +104,11 @@ class BinaryTarget(_TargetBase):
         about = f"Probability of: {self.meaning}"
         return {"type": "number", "minimum": 0, "maximum": 1, "description": about}
 
+    @property
+    def margin_meaning(self) -> str:
+        """What the sum of a model's trees is, to complete 'the margin is ...'."""
+        return "the log-odds: the probability is 1 / (1 + exp(-margin))"
+
     def stored(self, reported: Any) -> Outcome:
         """Convert a valid outcome to what is stored."""
         return int(reported)
@@ -157,6 +162,11 @@ class RegressionTarget(_TargetBase):
     def prediction_schema(self) -> dict[str, Any]:
         """JSON schema of a prediction."""
         return {"type": "number", "description": self._about}
+
+    @property
+    def margin_meaning(self) -> str:
+        """What the sum of a model's trees is, to complete 'the margin is ...'."""
+        return f"the prediction itself{self._in_unit}"
 
     @property
     def _in_unit(self) -> str:
@@ -230,6 +240,14 @@ class MulticlassTarget(_TargetBase):
         """JSON schema of a prediction."""
         about = f"The most probable class: {self.meaning}"
         return {"type": "string", "enum": list(self.classes), "description": about}
+
+    @property
+    def margin_meaning(self) -> str:
+        """What the sum of a model's trees is, to complete 'the margin is ...'."""
+        return (
+            "the score of the predicted class: a class's probability is exp(its score), divided by "
+            "the sum over all classes"
+        )
 
     def stored(self, reported: Any) -> Outcome:
         """Convert a valid outcome to what is stored."""

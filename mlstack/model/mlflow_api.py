@@ -35,6 +35,9 @@ DATA_TAG = "data_sha256"
 DATA_KEY_TAG = "data_key"
 """Tag of a search's runs: the raw table's key in the feature store."""
 
+REVISION_TAG = "git_revision"
+"""Tag of a search's runs: revision of the code that trained them."""
+
 BEST_RUN = "best_run_id"
 """Tag of a search's run: the winner's run id."""
 

@@ -11,7 +11,7 @@ from mlstack.contract.target import Scored
 from mlstack.errors import ContractError, ModelError
 from mlstack.model.check_rows import CheckRows
 from mlstack.model.encoder import Encoder, Matrix
-from mlstack.model.engine import Engine
+from mlstack.model.engine import Engine, Margins
 from mlstack.model.model_files import (
     Manifest,
     read_marginals,
@@ -30,8 +30,10 @@ _TEST_ROW_TOLERANCE = 1e-5
 class Model:
     """The verified model of a run, in memory; scoring is thread-safe."""
 
-    def __init__(self, run_id: str, contract: Contract, engine: Engine) -> None:
+    def __init__(self, run_id: str, contract: Contract, engine: Engine, folder: Path) -> None:
         self.run_id, self.contract = run_id, contract
+        self.folder = folder
+        """Where its files are."""
         self.marginals: str | None = None
         """The text of the training rows' marginals; None if the run has none."""
         self.encoder = Encoder(contract)
@@ -54,7 +56,7 @@ class Model:
             engine = Engine(files.model)
         except (ContractError, ModelError) as error:
             raise ModelError(f"model of run {run_id} cannot be loaded: {error}") from error
-        model = cls(run_id, contract, engine)
+        model = cls(run_id, contract, engine, folder)
         model._verify(trained.manifest, CheckRows.parse(files.check_rows))
         model.marginals = read_marginals(folder)
         return model
@@ -74,7 +76,11 @@ class Model:
 
     def score_matrix(self, matrix: Matrix) -> Scores:
         """Score encoded rows; see `targets.Scores`."""
-        return as_scores(self.contract.target, self._engine.margins(matrix))
+        return as_scores(self.contract.target, self.margins(matrix))
+
+    def margins(self, matrix: Matrix) -> Margins:
+        """Return what the scores are made of, shape (n_rows, n_outputs)."""
+        return self._engine.margins(matrix)
 
     def follow_contract(self, contract: Contract) -> None:
         """Check that the model was trained with the contract that requests follow, and use that.

@@ -230,16 +230,27 @@ class Backlog:
 
 def backlog(path: Path) -> Backlog:
     """Look at a segment that may be in use. What cannot be read now counts as empty."""
-    try:
+    rows = list(_look(path, _BACKLOG))
+    return Backlog(rows[0][0], _time(rows[0][1])) if rows else Backlog(0, None)
+
+
+def bodies_with(path: Path, kind: str, text: bytes) -> Iterator[bytes]:
+    """Yield the bodies of a kind that have a text, of a segment that may be in use.
+
+    What cannot be read now counts as absent.
+    """
+    rows = _look(path, "SELECT body FROM entry WHERE kind = ? AND instr(body, ?)", kind, text)
+    return (body for (body,) in rows if isinstance(body, bytes))
+
+
+def _look(path: Path, query: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+    # Removed at this moment, or damaged: whoever takes the segment reports that.
+    with suppress(sqlite3.Error):
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=1)
         try:
-            row = connection.execute(_BACKLOG).fetchone()
+            yield from connection.execute(query, values)
         finally:
             connection.close()
-    except sqlite3.Error:
-        # Removed at this moment, or damaged: whoever takes the segment reports that.
-        return Backlog(0, None)
-    return Backlog(row[0], _time(row[1])) if row else Backlog(0, None)
 
 
 def source_of(path: Path) -> str:

@@ -118,11 +118,15 @@ class FlaskBridge:
 
     async def answer(self, scope: Scope, body: Body, send: Send, waited: float = 0.0) -> None:
         """Answer a request whose body has been read, and which has waited for some seconds."""
+        for message in await self.ask(scope, body, waited):
+            await send(message)
+
+    async def ask(self, scope: Scope, body: Body, waited: float) -> list[dict[str, Any]]:
+        """Return the messages of the answer, without sending them; see `answer`."""
         loop = asyncio.get_running_loop()
         environ, asked = _environ(scope, body), time.monotonic() - waited
         start, content = await loop.run_in_executor(self._pool, self._run, environ, asked)
-        await send(start)
-        await send({"type": "http.response.body", "body": content})
+        return [start, {"type": "http.response.body", "body": content}]
 
     def _run(self, environ: dict[str, Any], asked: float) -> tuple[dict[str, Any], bytes]:
         environ[WAITED] = time.monotonic() - asked

@@ -26,6 +26,7 @@ _SERVICES = {
     "operations.demo": "agent",
     "operations.quarantine": "agent",
     "operations.predictions": "agent",
+    "operations.receipts": "agent",
     "operations.retention": "agent",
     "operations.scoring": "agent",
     "reporting": "agent",

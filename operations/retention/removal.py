@@ -4,12 +4,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from mlstack.deployment.record import DeploymentState
 from mlstack.settings import Settings
 
 _PATIENCE_SECONDS = 300.0
 """A deployment takes at most a minute, and another may follow."""
+
+_LONGEST_SCORING = timedelta(days=1)
+"""`make score` goes on with the run that was deployed when it began."""
 
 _PAUSE_SECONDS = 0.1
 """Waiting processes poll the lock twice in this time."""
@@ -37,7 +41,7 @@ class Removal:
 
 
 def runs_in_use(settings: Settings) -> set[str]:
-    """Return runs that are deployed, served, or candidates for a rollback.
+    """Return runs that are deployed, served, candidates for a rollback, or made kept predictions.
 
     Raises DeploymentError if the deployment record is unreadable; then remove nothing.
     """
@@ -46,7 +50,20 @@ def runs_in_use(settings: Settings) -> set[str]:
     runs = {record.run_id if record else ""}
     runs |= {statement.run_id or "" for statement in state.statements()}
     runs |= set(state.deployed_runs()[-(settings.keep_deployed_models + 1) :])
-    return runs - {""}
+    return (runs | _runs_of_kept_predictions(settings, state)) - {""}
+
+
+def _runs_of_kept_predictions(settings: Settings, state: DeploymentState) -> set[str]:
+    """Return the runs that kept predictions may name: they were deployed when these were made.
+
+    Workers may have served a run even if its deployment failed. Asking MongoDB instead would read
+    every prediction.
+    """
+    days = max(settings.keep_predictions_days, settings.keep_quarantine_days)
+    begin = datetime.now(UTC) - timedelta(days=days) - _LONGEST_SCORING
+    entries = [entry for entry in state.history() if entry.at >= begin]
+    # What a deployment replaced had served until then.
+    return {run for entry in entries for run in (entry.from_run_id or "", entry.to_run_id)}
 
 
 @contextmanager

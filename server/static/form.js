@@ -64,7 +64,64 @@ const showPrediction = {
   },
 };
 
+const MOST_BARS = 12;
+
+/** What a field says, as a person reads it. */
+function textOf(name) {
+  const input = form.querySelector(`[data-feature="${CSS.escape(name)}"] :is(input, select)`);
+  const text = input.selectedOptions ? input.selectedOptions[0].textContent : input.value;
+  return text === "" ? "not known" : text;
+}
+
+function part(kind, className, text = "") {
+  const element = document.createElement(kind);
+  element.className = className;
+  element.textContent = text;
+  return element;
+}
+
+/** Shows what each feature contributes, most first; the many that say little are added up. */
+function showWhy(why) {
+  byId("why").hidden = !why;
+  byId("no-why").hidden = Boolean(why);
+  if (!why) return;
+  const all = Object.entries(why.contributions).sort((a, b) => Math.abs(b[1]) - Math.abs(a[1]));
+  const bars = all.length > MOST_BARS + 1 ? MOST_BARS : all.length;
+  const rows = all.slice(0, bars).map(([name, amount]) => {
+    const label = form.querySelector(`[data-feature="${CSS.escape(name)}"] label`).textContent;
+    return [label, textOf(name), amount];
+  });
+  const others = all.slice(bars);
+  if (others.length) {
+    rows.push([`${others.length} other features`, "", others.reduce((sum, each) => sum + each[1], 0)]);
+  }
+  const largest = Math.max(...rows.map((row) => Math.abs(row[2]))) || 1;
+  // Three digits of the largest: what is beyond them decides nothing.
+  const decimals = Math.min(Math.max(2 - Math.floor(Math.log10(largest)), 0), 20);
+  const signed = (number) =>
+    number.toLocaleString("en", {
+      signDisplay: "exceptZero",
+      minimumFractionDigits: decimals,
+      maximumFractionDigits: decimals,
+    });
+  byId("contributions").replaceChildren(
+    ...rows.map(([label, text, amount]) => {
+      const row = part("li", "");
+      const [track, bar] = [part("div", "track"), part("div", amount < 0 ? "lowers" : "raises")];
+      bar.style.width = `${(50 * Math.abs(amount)) / largest}%`;
+      track.setAttribute("aria-hidden", "true");
+      track.append(bar);
+      row.append(part("span", "name", label), part("span", "value", text), part("span", "amount", signed(amount)), track);
+      return row;
+    }),
+  );
+  byId("why-class").textContent = why.class ? `: ${why.class}` : "";
+  byId("why-base").textContent = signed(why.base);
+  byId("why-margin").textContent = signed(why.margin);
+}
+
 function showAnswer(answer) {
+  showWhy(answer.explanation);
   showPrediction[form.dataset.target](answer[form.dataset.answer], answer.probabilities);
   if ("decision" in answer) byId("decision").textContent = answer.decision ? "yes" : "no";
   byId("prediction-id").textContent = answer.prediction_id;
@@ -97,16 +154,22 @@ function showProblem(problem) {
   else byId("problem").scrollIntoView({ behavior: "smooth", block: "nearest" });
 }
 
+function predict(query) {
+  return fetch(form.getAttribute("action") + query, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(customer()),
+  });
+}
+
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const button = form.querySelector("button");
   button.disabled = true;
   try {
-    const response = await fetch(form.getAttribute("action"), {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify(customer()),
-    });
+    let response = await predict("?explain=1");
+    // What cannot be explained now may still be predicted; nothing was kept yet.
+    if (response.status === 503) response = await predict("");
     const document = await response.json();
     clear();
     if (response.ok) showAnswer(document);

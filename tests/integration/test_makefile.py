@@ -52,6 +52,7 @@ TARGETS = (
     "logs",
     "prune",
     "predictions",
+    "explain",
     "score",
     "quarantine",
     "backup",

@@ -2,14 +2,20 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec.json import encode
 
 from mlstack.contract import Contract
 from mlstack.errors import SettingsError
+from mlstack.prediction_log.kept_predictions import SPOOLED, STORED, KeptPredictions
 from mlstack.prediction_log.mongo_sink import MongoSink
+from mlstack.prediction_log.segment import PREDICTION
+from mlstack.settings import Settings
 from operations import predictions
 from tests.support.every_kind import TEXT
+from tests.support.keeper import leave
 
 KEYED = TEXT.replace("features:", "key: {name: parcel_no}\nfeatures:", 1)
 
@@ -63,6 +69,35 @@ def test_predictions_of_a_key_are_listed_newest_first(
         ["2026-01-01 00:00:00", "0.1", "-", "1", "id-1", "run", "api"],
     ]
     assert listed("P-9", monkeypatch, capsys) == "there is no prediction of parcel_no 'P-9'\n"
+
+
+def test_newest_prediction_of_a_key_may_be_in_the_spool(mongo: str, tmp_path: Path) -> None:
+    """Whatever the key looks like in JSON; what is stored already counts once."""
+    settings, key = Settings(mongo_uri=mongo, state_dir=tmp_path), 'Ä"7\\'
+    sink, documents = MongoSink(mongo), dict[int, Any]()
+    for day in (1, 2, 3):
+        documents[day] = {
+            "_id": f"id-{day}",
+            "prediction": day / 10,
+            "model_run_id": f"run {day}",
+            "contract": {"name": "parcels", "hash": "h"},
+            "created_at": datetime(2026, 1, day, tzinfo=UTC).isoformat(),
+            "_more": {"key": key},
+        }
+    sink.store_predictions([documents[1], documents[2]])
+    sink.close()
+    kept = KeptPredictions(settings)
+
+    def newest() -> tuple[str, str]:
+        found = kept.newest("parcels", key)
+        assert found is not None
+        return found.document["_id"], found.place
+
+    leave(settings.spool_path, *((PREDICTION, encode(documents[day])) for day in (1, 2)))
+    assert newest() == ("id-2", STORED)
+    leave(settings.spool_path, (PREDICTION, encode(documents[3])), (PREDICTION, b"no JSON"))
+    assert newest() == ("id-3", SPOOLED)
+    assert kept.newest("parcels", "7") is None
 
 
 def test_contract_without_a_key_is_said(

@@ -12,6 +12,7 @@ from pymongo import MongoClient, monitoring
 
 from mlstack.contract import Contract
 from mlstack.prediction_log.indexes import INDEXES, KEYED_INDEXES
+from mlstack.prediction_log.kept_predictions import KeptPredictions
 from mlstack.prediction_log.mongo_database import DATABASE
 from mlstack.prediction_log.mongo_sink import MongoSink
 from mlstack.prediction_log.prediction_store import PredictionStore
@@ -106,6 +107,9 @@ def queries(
     monkeypatch.setattr("sys.argv", ["predictions", "k1"])
     predictions.main()
     assert IDS[1] in capsys.readouterr().out
+    kept = KeptPredictions(settings.model_copy(update={"state_dir": tmp_path / "state"}))
+    assert kept.by_id(IDS[1])
+    assert kept.newest(contract.name, "k1")
     stack = RunningStack(settings, contract)
     assert stack.has_predictions(*IDS[:3])
     assert stack.newest_prediction("api")["_id"] == IDS[5]

@@ -20,6 +20,7 @@ from tests.support.contracts import CONTRACTS
 from tests.support.models import keep_model, predictions, train
 
 RUN_ID = "a" * 32
+MOST_BARS = 12
 ODD_NAMES = (
     "answer",
     "action",
@@ -117,8 +118,32 @@ def test_form_shows_the_prediction(
     expect(page.locator("#run-id")).to_have_text(RUN_ID)
     expect(page.locator("#prediction-id")).to_have_text(_UUID)
     expect(page.locator("#problem")).to_be_hidden()
+    expect(page.locator("#no-why")).to_be_hidden()
+    bars = page.locator("#contributions li")
+    shown = min(len(contract.features), MOST_BARS + 1)
+    expect(bars).to_have_count(shown)
+    largest = bars.first
+    assert largest.locator(".name").inner_text() in {f.meaning for f in contract.features}
+    assert re.fullmatch(r"[+-]\d+\.\d+", largest.locator(".amount").inner_text())
+    assert largest.locator(".track div").evaluate("bar => bar.style.width") == "50%"
     assert fits(page)
     page.screenshot(path=tmp_path / "answer.png", full_page=True)
+
+
+def test_form_predicts_what_cannot_be_explained(
+    watched: Watched, serving: tuple[ApiServer, Contract, Model]
+) -> None:
+    """A server that has no time to explain still predicts, and the form says so."""
+    _, contract, model = serving
+    page = watched.open("/")
+    busy = {"status": 503, "title": "The server is overloaded.", "detail": "", "code": "overloaded"}
+    page.route("**/predict?explain=1", lambda route: route.fulfill(status=503, json=busy))
+    page.get_by_role("button", name="Predict").click()
+    chance = predictions(model, [contract.example])[0]
+    expect(page.locator("#prediction")).to_have_text(f"{100 * chance:.1f} %")
+    expect(page.locator("#no-why")).to_be_visible()
+    expect(page.locator("#why")).to_be_hidden()
+    expect(page.locator("#problem")).to_be_hidden()
 
 
 def test_form_shows_faults_at_their_fields(
@@ -203,4 +228,6 @@ def test_page_follows_the_dark_mode(
         page = Watched(context, serving[0]).open("/")
         colour = "getComputedStyle(document.body).backgroundColor"
         assert max(map(int, page.evaluate(colour)[4:-1].split(","))) < 64
+        page.get_by_role("button", name="Predict").click()
+        expect(page.locator("#why")).to_be_visible()
         page.screenshot(path=tmp_path / "dark.png", full_page=True)

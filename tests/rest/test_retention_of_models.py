@@ -26,6 +26,7 @@ from operations.retention.tracking import prune_tracking
 from tests.support.tracking_server import (
     OnServer,
     Searched,
+    make_deployments_old,
     make_old,
     small_search,
     tracking_server,
@@ -69,6 +70,7 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Past]:
         deployer = Deployer(settings, ModelStore.of(settings))
         for search in (forgotten, deployed_before, deployed):
             deployer.deploy(search.winner)
+        make_deployments_old(settings.state_path)
         experiment = client.get_experiment_by_name(contract.name)
         assert experiment is not None
         by_hand = str(client.create_run(experiment.experiment_id).info.run_id)
@@ -213,6 +215,7 @@ def test_runs_deleted_by_people_are_emptied_too(past: Past) -> None:
     """So is what a rollback left unneeded."""
     experiment = past.client.get_run(past.by_hand).info.experiment_id
     past.client.delete_run(past.by_hand)
+    make_deployments_old(past.settings.state_path)
     past.prune(keep_deleted_days=0)
     left = past.client.search_runs([experiment], run_view_type=ViewType.ALL)
     assert past.by_hand not in {run.info.run_id for run in left}

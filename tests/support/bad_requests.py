@@ -55,6 +55,7 @@ def bad_requests(contract: Contract) -> list[BadRequest]:
             _bad_json(contract),
             _bad_declarations(contract),
             _bad_idempotency_keys(contract),
+            _bad_parameters(contract),
             _bad_sizes(contract),
             _bad_paths(contract),
             _bad_methods(contract),
@@ -346,6 +347,18 @@ def _bad_idempotency_keys(contract: Contract) -> Iterator[BadRequest]:
                 path,
                 headers=(JSON, ("Idempotency-Key", key)),
             )
+
+
+def _bad_parameters(contract: Contract) -> Iterator[BadRequest]:
+    good = json.dumps(contract.example).encode()
+    for query in (
+        *("explain", "explain=", "explain=0", "explain=true", "explain=01", "explain=%31%31"),
+        *("explain=1&explain=1", "%65xplain=yes", "a=1&explain=2", "explain=%ff"),
+    ):
+        path = f"/predict?{query}"
+        yield BadRequest(f"POST to {path}", 400, "invalid_parameter", good, path)
+    path, batch = "/predict/batch?explain=1", b"[" + good + b"]"
+    yield BadRequest("explained batch", 400, "invalid_parameter", batch, path)
 
 
 def _bad_sizes(contract: Contract) -> Iterator[BadRequest]:

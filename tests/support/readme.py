@@ -7,6 +7,8 @@ import shlex
 import subprocess
 from pathlib import Path
 
+import requests
+
 from mlstack.settings import ROOT
 from tests.support.stack import Stack
 
@@ -42,7 +44,13 @@ END = README[_DOCTOR:]
 """The machine is checked, and everything is removed."""
 MAIN_PATH = [
     *(command for command in README[:_SET_UP] if command.startswith(("curl ", ".venv/"))),
-    *("make status", "make deploy RUN_ID=...", "make deployments", "make rollback"),
+    *(
+        "make explain ID=...",
+        "make status",
+        "make deploy RUN_ID=...",
+        "make deployments",
+        "make rollback",
+    ),
     README[-1],
 ]
 """What is done with a stack that `make demo` has brought up, if time is short."""
@@ -61,6 +69,11 @@ def run_command(stack: Stack, command: str, run_id: str = "", trials: int = 10) 
     text = text.replace("env=embedded", f"env={stack.environment}")
     if "RUN_ID=..." in text:
         text = text.replace("RUN_ID=...", f"RUN_ID={run_id or stack.another_run()}")
+    if " ID=..." in text:
+        answer = requests.post(
+            f"{stack.api}/predict", json=dict(stack.contract.example), timeout=30
+        )
+        text = text.replace("ID=...", f"ID={answer.json()['prediction_id']}")
     given = {**stack.project.variables, "TRAIN_TRIALS": str(trials)}
     if text.startswith("make "):
         words = (shlex.quote(f"{k}={v}") for k, v in given.items() if f" {k}=" not in text)
@@ -87,7 +100,10 @@ def _check_output(command: str, output: str) -> None:
         assert json.loads(output[output.index("{") :]) == {"accepted": 1}
     elif "/predict" in command and "fifty" not in command:
         answer = json.loads(output[output.index("{") :])
-        assert set(answer) == {"churn chance", "model_run_id", "prediction_id"}
+        why = {"explanation"} if "explain" in command else set()
+        assert set(answer) == {"churn chance", "model_run_id", "prediction_id", *why}
+    elif command.startswith("make explain"):
+        assert "scored again: equal, bit for bit" in output
     elif "fifty" in command:
         assert "/customer_age" in output
     elif command.startswith("make train"):

@@ -6,16 +6,21 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import xgboost
 
 from mlstack.contract import Contract
 from mlstack.contract.prediction_fields import TARGET
 from mlstack.data import dataset
+from mlstack.data.customer_generator import CustomerGenerator
 from mlstack.data.customer_table import customer_table
 from mlstack.data.outcome_table import outcome_column
+from mlstack.model.encoder import Encoder
 from mlstack.model.model import Model
 from mlstack.model.model_files import EXTRA_FOLDER, MODEL_FILE
 from mlstack.model.model_writer import write_extra_files
+from mlstack.model.targets import objective
 from mlstack.quality.reference import Reference
 from mlstack.quality.targets import quality_at_training
 from model_orchestration.search import search
@@ -114,10 +119,27 @@ def trained(kind: str) -> Trained:
     best = search(train, validation, contract.target, trials=2, seed=1)
     assert best.booster is not None
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        best.booster.save_model(folder / MODEL_FILE)
-        write_extra_files(best.booster, contract, contract_text(kind), folder / EXTRA_FOLDER)
-        return Trained(contract, parts, best, Model.load(folder, RUN_ID))
+        model = Model.load(write_kind(Path(scratch), kind, best.booster), RUN_ID)
+        return Trained(contract, parts, best, model)
+
+
+def write_kind(folder: Path, kind: str, booster: xgboost.Booster) -> Path:
+    """Write the folder of a model with this kind of target; return it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    booster.save_model(folder / MODEL_FILE)
+    write_extra_files(booster, contract_of(kind), contract_text(kind), folder / EXTRA_FOLDER)
+    return folder
+
+
+def small_model(folder: Path, kind: str) -> Model:
+    """Write and load a model of a few trees, trained on made-up customers without a search."""
+    contract = contract_of(kind)
+    matrix = Encoder(contract).encode(CustomerGenerator(contract, seed=1).draw(300))
+    numbers = np.nan_to_num(matrix[:, 0]) + matrix[:, 1]
+    learnt = {"binary": numbers > 70, "regression": numbers, "multiclass": numbers // 25 % 3}[kind]
+    params = {**objective(contract.target), "nthread": 1}
+    booster = xgboost.train(params, xgboost.DMatrix(matrix, learnt), num_boost_round=8)
+    return Model.load(write_kind(folder, kind, booster), RUN_ID)
 
 
 def reference_of(found: Trained) -> Reference:

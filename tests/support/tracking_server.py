@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 
 from mlstack.contract import Contract
 from mlstack.data import dataset
+from mlstack.deployment.record import DeploymentState
 from mlstack.model.mlflow_api import connect
 from mlstack.settings import ROOT, Settings
 from model_orchestration import plots
@@ -170,6 +171,16 @@ def make_old(client: MlflowClient, runs: tuple[str, ...], ended: datetime) -> No
     """Set the time at which runs ended."""
     for run_id in runs:
         client.set_terminated(run_id, end_time=int(ended.timestamp() * 1000))
+
+
+def make_deployments_old(state: Path) -> None:
+    """Set the times of all deployments so far to long ago."""
+    deployments = DeploymentState(state)
+    entries = deployments.history()
+    (state / "deployments.jsonl").unlink()
+    for entry in entries:
+        at = entry.at - timedelta(days=200)
+        deployments.add_to_history(entry.model_copy(update={"at": at}))
 
 
 def _bytes(folder: Path) -> int:

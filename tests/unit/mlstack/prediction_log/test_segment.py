@@ -18,6 +18,7 @@ from mlstack.prediction_log.segment import (
     SegmentInUse,
     SpoolError,
     backlog,
+    bodies_with,
     move_damaged,
 )
 from mlstack.settings import ROOT
@@ -37,6 +38,19 @@ def test_entries_are_read_in_order_until_removed(tmp_path: Path) -> None:
     segment.remove(first)
     assert (bodies(segment), segment.pending) == ([b"3"], 1)
     segment.close()
+
+
+def test_entries_are_found_while_their_process_writes(tmp_path: Path) -> None:
+    """By kind and text; a file that is gone or damaged has none."""
+    segment = Segment(tmp_path / "a.spool")
+    segment.append("prediction", [b"one", b"two"])
+    segment.append("outcome", [b"one"])
+    found = [list(bodies_with(segment.path, "prediction", text)) for text in (b"one", b"", b"x")]
+    assert found == [[b"one"], [b"one", b"two"], []]
+    segment.close()
+    (tmp_path / "b.spool").write_bytes(b"no database" * 100)
+    for name in ("b.spool", "c.spool"):
+        assert list(bodies_with(tmp_path / name, "prediction", b"")) == []
 
 
 def test_entries_outlive_their_process(tmp_path: Path) -> None:

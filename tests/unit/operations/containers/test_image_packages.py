@@ -14,13 +14,14 @@ MODULES = {
     "api": (
         "server.predict_api_server",
         *("mlstack.prediction_log.keeper", "mlstack.prediction_log.mongo_account"),
+        "mlstack.model.contributions",
     ),
     "streams": ("server.serve_kinesis",),
     "monitor": ("monitoring.evidently_service.app",),
     "aws": ("operations.aws.init_aws", "mlstack.data.customer_generator"),
     "agent": (
         *("model_orchestration.model_train_flow", "reporting.create_report", "server.deploy"),
-        "mlstack.model.model_writer",
+        *("mlstack.model.model_writer", "operations.receipts.command"),
     ),
     "simulate-api": ("simulation_business.send_data_api",),
     "simulate-streams": ("simulation_business.send_data_kinesis",),

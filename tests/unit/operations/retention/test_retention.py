@@ -41,17 +41,25 @@ def _write(path: Path, days: float) -> Path:
     return path
 
 
-def _deploy(state: DeploymentState, run_id: str, action: str = "deploy") -> None:
+def _deploy(
+    state: DeploymentState,
+    run_id: str,
+    action: str = "deploy",
+    *,
+    replaced: str | None = None,
+    days_ago: float = 200,
+    result: str = DEPLOYED,
+) -> None:
     state.write_record(run_id, "test")
     state.add_to_history(
         HistoryEntry.model_validate(
             {
-                "at": NOW,
+                "at": NOW - timedelta(days=days_ago),
                 "by": "test",
                 "action": action,
-                "from_run_id": None,
+                "from_run_id": replaced,
                 "to_run_id": run_id,
-                "result": DEPLOYED,
+                "result": result,
             }
         )
     )
@@ -71,6 +79,23 @@ def test_deployed_and_rollback_runs_are_in_use(settings: Settings) -> None:
     assert runs_in_use(settings) == {B, C, D}
     chosen = settings.model_copy(update={"run_id": E})
     assert runs_in_use(chosen) == {B, C, D}, "the agent that prunes has no RUN_ID"
+
+
+def test_runs_that_made_kept_predictions_are_in_use(settings: Settings) -> None:
+    """Those that were deployed while predictions were made that are still kept."""
+    state = DeploymentState(settings.state_path)
+    longest = settings.model_copy(update={"keep_predictions_days": 50, "keep_quarantine_days": 10})
+    _deploy(state, A, days_ago=52)
+    _deploy(state, B, replaced=A, days_ago=51.5)
+    _deploy(state, C, replaced=B, days_ago=50.5)
+    _deploy(state, D, replaced=C, days_ago=40, result="a worker could not load it")
+    for number in range(5):
+        _deploy(state, f"{number:032}", replaced=C, days_ago=0)
+    assert runs_in_use(longest) & {A, B, C, D} == {B, C, D}
+    quarantined = longest.model_copy(
+        update={"keep_predictions_days": 1, "keep_quarantine_days": 52}
+    )
+    assert runs_in_use(quarantined) & {A, B, C, D} == {A, B, C, D}
 
 
 def test_rollback_keeps_earlier_runs_in_use(settings: Settings) -> None:

@@ -1,0 +1,1 @@
+"""Show and prove what was predicted: `make explain`."""
