@@ -50,6 +50,9 @@ def model_tuning_and_uploading(
         rows = clean(raw, described)
     with times.time("split"):
         parts = split(rows, described)
+    tags = provenance(raw, described)
+    # A search takes long, and these take hundreds of megabytes of a million rows.
+    del raw, rows
     winner = search(
         parts,
         described,
@@ -58,7 +61,7 @@ def model_tuning_and_uploading(
         # With a fixed seed, the same data would always give the same models.
         seed=secrets.randbits(31) if seed is None else seed,
         lag=lag,
-        tags=provenance(raw, described),
+        tags=tags,
         times=times,
     )
     with times.time("register"):
