@@ -1,6 +1,6 @@
 """Read what a report compares: recent predictions and their reference."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -9,6 +9,7 @@ from mlstack.contract.prediction_fields import MORE_DECISION, RUN_ID, TARGET
 from mlstack.errors import TooFewRows
 from mlstack.model.model_store import ModelStore
 from mlstack.prediction_log.prediction_store import PredictionStore
+from mlstack.prediction_log.sampling import Sample
 from mlstack.quality.drift import MIN_ROWS
 from mlstack.quality.reference import ReferenceStore
 from mlstack.quality.results import Quality
@@ -16,7 +17,7 @@ from mlstack.quality.targets import measure
 from mlstack.settings import Settings
 from reporting.report import Baseline, Window
 
-MAX_ROWS = 100_000
+MAX_ROWS = 50_000
 """Maximum number of rows compared per side, a random sample of more; limits memory and time."""
 
 
@@ -27,8 +28,7 @@ class Comparison:
     Args:
         run_id: Run of the newest prediction compared; its model predicted or rescored every row.
         window: Window of the recent predictions.
-        n_predictions: Number of predictions in the window.
-        recent: A sample of up to `MAX_ROWS` of them, as `PredictionStore.between` returns them.
+        recent: Its predictions, or a sample of about `MAX_ROWS` of them.
         baseline: Kind and size of the reference.
         reference: Its rows: the features, and the columns of `outcome_table`.
         reference_quality: Quality on the reference; None if too few outcomes are known.
@@ -37,8 +37,7 @@ class Comparison:
 
     run_id: str
     window: Window
-    n_predictions: int
-    recent: pd.DataFrame
+    recent: Sample
     baseline: Baseline
     reference: pd.DataFrame
     reference_quality: Quality | None
@@ -74,6 +73,7 @@ def read_comparison(settings: Settings, contract: Contract, window: Window) -> C
             kind="window before",
             rows=len(earlier.rows),
             n_predictions=earlier.total,
+            share_error=earlier.share_error,
             window=before,
             n_outcomes=count_known(earlier.rows),
         )
@@ -88,8 +88,7 @@ def read_comparison(settings: Settings, contract: Contract, window: Window) -> C
     return Comparison(
         run_id,
         window,
-        now.total,
-        recent,
+        replace(now, rows=recent),
         baseline,
         reference,
         reference_quality,

@@ -2,7 +2,6 @@
 
 import re
 from datetime import datetime
-from math import sqrt
 from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -41,8 +40,10 @@ class Baseline(_Document):
     rows: int
     """Number of rows compared."""
     n_predictions: int | None = None
-    """Number of predictions in the previous window, of which `rows` are a random sample if there
-    are fewer; None for training data and in reports of earlier versions."""
+    """Number of predictions in the previous window, about so many if `rows` are a sample of them;
+    None for training data and in reports of earlier versions."""
+    share_error: float | None = None
+    """As in a report."""
     window: Window | None = None
     """The previous window; None for training data."""
     n_outcomes: int | None = None
@@ -56,7 +57,7 @@ class Baseline(_Document):
     @property
     def size(self) -> str:
         """How many rows were compared, and how exact their shares are if they are a sample."""
-        return compared_size(self.rows, self.n_predictions or self.rows, "rows")
+        return compared_size(self.rows, self.n_predictions or self.rows, self.share_error, "rows")
 
 
 class Report(_Document):
@@ -73,10 +74,10 @@ class Report(_Document):
 
     window: Window
     n_predictions: int
-    """Number of predictions in the window."""
+    """Number of predictions in the window; about so many if not all of them were compared."""
 
     n_compared: int
-    """Number of predictions compared: a random sample if there are more than `MAX_ROWS`."""
+    """Number of predictions compared: a random sample if they are more than `MAX_ROWS`."""
 
     share_error: float | None = None
     """Margin of error of a share of the predictions (95 % confidence), 0 if all were compared; None
@@ -119,30 +120,22 @@ class Report(_Document):
     @property
     def size(self) -> str:
         """How many predictions there are, and how exact their shares are if not all count."""
-        return compared_size(self.n_compared, self.n_predictions, "predictions")
+        return compared_size(self.n_compared, self.n_predictions, self.share_error, "predictions")
 
 
 PAGE = re.compile(r"[0-9]{8}T[0-9]{6}Z-[a-z0-9_]+\.html")
 """What the name of a report's page looks like."""
 
 
-def share_error(compared: int, total: int) -> float:
-    """Return the margin of error, with 95 % confidence, of any share of a random sample.
-
-    It is the largest one: that of a share of one half. 0 if all were compared.
-    """
-    return 1.96 * sqrt(0.25 / compared * (total - compared) / max(total - 1, 1))
-
-
-def compared_size(compared: int, total: int, what: str) -> str:
+def compared_size(compared: int, total: int, error: float | None, what: str) -> str:
     """Say how many were compared: all of them, or a sample and how exact it is."""
     if compared >= total:
         return f"{total:,} {what}"
-    points = 100 * share_error(compared, total)
-    return (
-        f"a sample of {compared:,} of {total:,} {what}; shares are exact to ±{points:.2g} "
-        "percentage points (95 % confidence)"
-    )
+    sample = f"a sample of {compared:,} of about {total:,} {what}"
+    if error is None:
+        return sample
+    points = f"±{100 * error:.2g} percentage points (95 % confidence)"
+    return f"{sample}; shares are exact to {points}"
 
 
 def report_name(created_at: datetime, contract: str) -> str:

@@ -17,14 +17,7 @@ from mlstack.settings import Settings
 from reporting.comparison import Comparison, count_known, read_comparison
 from reporting.evidently_page import drift_html
 from reporting.pages import report_page, write_index
-from reporting.report import (
-    ContractVersion,
-    Report,
-    Window,
-    compared_size,
-    report_name,
-    share_error,
-)
+from reporting.report import ContractVersion, Report, Window, report_name
 from reporting.report_store import ReportStore
 
 
@@ -45,13 +38,10 @@ def create_report(
         MlstackError: MongoDB, the model or its training rows are unavailable.
     """
     comparison = read_comparison(settings, contract, window)
-    size = compared_size(len(comparison.recent), comparison.n_predictions, "predictions")
-    say(
-        f"{window} UTC: {size}; compared with {comparison.baseline.title}: "
-        f"{comparison.baseline.size}"
-    )
     report = build_report(comparison, contract, created_at=window.end, flow_run_id=flow_run_id)
-    drawn = drift_html(contract, comparison.reference, comparison.recent)
+    baseline = report.compared_with
+    say(f"{window} UTC: {report.size}; compared with {baseline.title}: {baseline.size}")
+    drawn = drift_html(contract, comparison.reference, comparison.recent.rows)
     # Write the page first, so that every listed report can be opened.
     write_atomically(settings.reports_path / report.html, report_page(report, drawn).encode())
     with ReportStore(settings.mongo_uri) as store:
@@ -67,8 +57,9 @@ def build_report(
 ) -> Report:
     """Compute drift, quality and verdict of a comparison; `created_at` is in UTC."""
     detector = DriftDetector(contract, comparison.reference)
-    drift = detector.compare_features(comparison.recent)
-    prediction = detector.compare_prediction(comparison.recent[PREDICTION])
+    recent, rows = comparison.recent, comparison.recent.rows
+    drift = detector.compare_features(rows)
+    prediction = detector.compare_prediction(rows[PREDICTION])
     name = report_name(created_at, contract.name)
     return Report(
         name=name,
@@ -77,9 +68,9 @@ def build_report(
         contract=ContractVersion(name=contract.name, hash=contract.digest),
         model_run_id=comparison.run_id,
         window=comparison.window,
-        n_predictions=comparison.n_predictions,
-        n_compared=len(comparison.recent),
-        share_error=share_error(len(comparison.recent), comparison.n_predictions),
+        n_predictions=recent.total,
+        n_compared=len(rows),
+        share_error=recent.share_error,
         n_rescored=comparison.n_rescored,
         compared_with=comparison.baseline,
         verdict="drift" if drift.drifted or prediction.drifted else "no drift",
@@ -87,10 +78,10 @@ def build_report(
         share_drifted=drift.share_drifted,
         features=drift.features,
         prediction=prediction,
-        n_outcomes=count_known(comparison.recent),
-        quality=measure(comparison.recent, contract.target),
+        n_outcomes=count_known(rows),
+        quality=measure(rows, contract.target),
         baseline_quality=comparison.reference_quality,
-        estimated_quality=estimate(comparison.recent, len(comparison.recent), contract.target),
+        estimated_quality=estimate(rows, len(rows), contract.target),
         classes=contract.target.classes if isinstance(contract.target, MulticlassTarget) else (),
         html=f"{name}.html",
     )

@@ -1,12 +1,13 @@
 """Read predictions from MongoDB as tables."""
 
 import random
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pymongo import DESCENDING
 
@@ -31,6 +32,7 @@ from mlstack.prediction_log.mongo_database import (
     mongo_errors,
 )
 from mlstack.prediction_log.prediction import ID, LIVE_SOURCES, Source
+from mlstack.prediction_log.sampling import Sample, share_error
 
 _CALL_SECONDS = 120.0
 _SLICES = 64
@@ -38,23 +40,12 @@ _SLICES = 64
 _SPANS = (timedelta(hours=1), timedelta(days=1))
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 _ROWS = 10_000
+# The embedded MongoDB compares each document with every id.
 _IDS = 100
+_PART_ROWS = 100
+"""Number of rows that a part of a sample should have: fewer take more queries."""
 
 Query = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """Predictions of a time window.
-
-    Args:
-        rows: As `PredictionStore.between` returns them.
-        total: Number of predictions in the window; if there are fewer rows, these are a simple
-            random sample.
-    """
-
-    rows: pd.DataFrame
-    total: int
 
 
 class PredictionStore:
@@ -104,20 +95,44 @@ class PredictionStore:
         return self._table(self._documents(query) for query in self._slices(start, end))
 
     def sample(self, start: datetime, end: datetime, most: int) -> Sample:
-        """Return the predictions of a time window, or `most` of them drawn at random.
+        """Return the predictions of a time window; if they are more than `most`, about so many.
 
-        The same window gives the same sample, unless it changed. Memory grows with `most`, not with
-        the window. Raises StorageUnavailable.
+        The same window gives the same sample, unless it changed. Time and memory grow with `most`,
+        not with the window. Raises StorageUnavailable.
         """
+        # It protects nothing; the seed makes a repeated report the same.
+        chance = random.Random(start.timestamp())  # noqa: S311 - see above
         with mongo_errors():
-            # The seed makes a repeated report the same.
-            drawn, total = draw(self._ids(start, end), most, seed=start.timestamp())
+            total = self._count(start, end, most, chance)
         if total <= most:
-            return Sample(self.between(start, end), total)
-        # Neighbours in time are neighbours on disk.
-        parts = (drawn[place : place + _IDS] for place in range(0, most, _IDS))
-        rows = self._table(self._documents({ID: {"$in": some}}) for some in parts)
-        return Sample(rows, total)
+            rows = self.between(start, end)
+            return Sample(rows, len(rows), 0.0)
+        count = min(max(total // _PART_ROWS, 1), (end - start) // timedelta(milliseconds=1))
+        width, order, read, cut = (end - start) / count, list(range(count)), 0, False
+        chance.shuffle(order)
+
+        def documents() -> Iterator[Mapping[str, Any]]:
+            nonlocal read, cut
+            found = 0
+            while found < most and read < count:
+                since = start + order[read] * width
+                read += 1
+                for query in self._window(since, since + width):
+                    before = found
+                    for document in self._documents(query, limit=most):
+                        found += 1
+                        yield document
+                    cut |= found - before == most
+
+        rows = self._table([documents()])
+        parts = np.asarray((rows[CREATED_AT] - start) // width, np.int64)
+        shares = rows[[*self._contract.feature_names, PREDICTION]]
+        error = share_error(shares, parts, read / count)
+        if not cut:
+            return Sample(rows, round(len(rows) * count / read), error)
+        # Nearly all were made at one moment.
+        with mongo_errors():
+            return Sample(rows, self._count(start, end, sys.maxsize, chance), 1.0)
 
     def outcomes(self, prediction_ids: Sequence[str]) -> Mapping[str, Outcome]:
         """Return the known outcomes by prediction id."""
@@ -133,17 +148,25 @@ class PredictionStore:
         """Close the connections."""
         self._client.close()
 
-    def _ids(self, start: datetime, end: datetime) -> Iterator[str]:
-        for query in self._slices(start, end):
-            for document in self._predictions.find(query, {ID: 1}, batch_size=_ROWS):
-                yield document[ID]
+    def _count(self, start: datetime, end: datetime, enough: int, chance: random.Random) -> int:
+        """Count the predictions of a window; if they are more than enough, estimate how many."""
+        queries, found = list(self._slices(start, end)), 0
+        chance.shuffle(queries)
+        for number, query in enumerate(queries, 1):
+            found += self._predictions.count_documents(query)
+            if found > enough:
+                return found * len(queries) // number
+        return found
 
     def _slices(self, start: datetime, end: datetime) -> Iterator[Query]:
         """Yield queries that cover a window, each for a part of its time and one server."""
         edges = [start + (end - start) * number / _SLICES for number in range(_SLICES)]
         for since, until in zip(edges, [*edges[1:], end], strict=True):
-            for each in self._filters:
-                yield {**each, CREATED_AT: {"$gte": since, "$lt": until}}
+            yield from self._window(since, until)
+
+    def _window(self, since: datetime, until: datetime) -> Iterator[Query]:
+        for each in self._filters:
+            yield {**each, CREATED_AT: {"$gte": since, "$lt": until}}
 
     def _documents(self, query: Query, **options: Any) -> Iterator[Mapping[str, Any]]:
         fields = [*self._contract.feature_names, PREDICTION, MORE, TARGET, RUN_ID, CREATED_AT]
@@ -160,20 +183,6 @@ class PredictionStore:
             return prediction_table([], self._contract)
         rows = pd.concat(parts, ignore_index=True)
         return rows.sort_values(CREATED_AT, kind="stable", ignore_index=True)
-
-
-def draw(names: Iterable[str], most: int, seed: float) -> tuple[list[str], int]:
-    """Draw up to `most` names, each equally likely, in their order; return them and the total."""
-    # Algorithm R (Vitter, 1985).
-    chance = random.Random(seed)  # noqa: S311 - it protects nothing
-    drawn, total = list[tuple[int, str]](), 0
-    for name in names:
-        if total < most:
-            drawn.append((total, name))
-        elif (place := chance.randrange(total + 1)) < most:
-            drawn[place] = (total, name)
-        total += 1
-    return [name for _, name in sorted(drawn)], total
 
 
 def prediction_table(documents: Sequence[Mapping[str, Any]], contract: Contract) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import pytest
 import requests
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect
 
+from mlstack.prediction_log.sampling import Sample
 from mlstack.quality.targets import measure
 from mlstack.settings import ROOT, Settings
 from operations.embedded.report_browser import EMPTY, command, nginx
@@ -49,8 +50,7 @@ def _make(folder: Path, hours: int, drift: str = "") -> Report:
     comparison = Comparison(
         RUN_ID,
         window,
-        400,
-        recent,
+        Sample(recent, 400, 0.0),
         baseline,
         reference,
         measure(reference, contract.target),

@@ -12,6 +12,7 @@ from mlstack.contract.prediction_fields import CREATED_AT, PREDICTION, TARGET
 from mlstack.contract.prediction_fields import RUN_ID as RUN
 from mlstack.data import dataset
 from mlstack.data.customer_table import customer_table
+from mlstack.prediction_log.sampling import Sample
 from monitoring.evidently_service.calculation import Calculation, Calculator
 from monitoring.evidently_service.metrics import Metrics
 from monitoring.evidently_service.monitor import Monitor, State
@@ -141,7 +142,8 @@ def test_report_has_drift_and_quality(kind: str) -> None:
     found, rows = trained(kind), recent(kind)
     reference, end = reference_of(found), datetime.now(UTC)
     comparison = Comparison(
-        *(RUN_ID, Window(start=end - timedelta(hours=3), end=end), len(rows), rows),
+        *(RUN_ID, Window(start=end - timedelta(hours=3), end=end)),
+        Sample(rows, len(rows), 0.0),
         *(Baseline(kind="training data", rows=len(reference.rows)), reference.rows),
         *(reference.quality, 0),
     )
