@@ -3,8 +3,8 @@
 Usage: python -m operations.embedded.job MODULE ARGUMENTS...
 """
 
-import os
 import sys
+from runpy import run_module
 
 from mlstack import command_line
 from mlstack.settings import Settings
@@ -15,11 +15,13 @@ from operations.errors import StackError
 
 
 def main() -> None:
-    """Become the module that the command line names."""
+    """Run the module that the command line names."""
     if len(sys.argv) == 1:
         raise StackError((__doc__ or "").strip())
     require_own_ports(layout.STACK, all_services(Settings.load()))
-    os.execv(sys.executable, [sys.executable, "-m", *sys.argv[1:]])  # noqa: S606 - no shell
+    sys.argv[:] = sys.argv[1:]
+    # In this process, whose imports the module needs as well.
+    run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":
