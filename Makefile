@@ -76,7 +76,9 @@ PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,\
 # A stamp names the locks' content, because file times change with every checkout.
 LOCKS := $(shell cat requirements/*.txt | cksum | tr ' ' -)
 OPERATE := $(VENV)/.operate-$(LOCKS)
-RUNTIME := $(VENV)/.runtime-$(LOCKS)
+# Optional packages for the services; the lock for development has them.
+EXTRA_PACKAGES ?= $(shell cat .env .env.embedded 2>/dev/null | sed -n 's/^EXTRA_PACKAGES=//p' | tr -d "'" | head -n1)
+RUNTIME := $(VENV)/.runtime-$(LOCKS)$(addprefix -,$(strip $(EXTRA_PACKAGES)))
 DEV := $(VENV)/.dev-$(LOCKS)
 BENCH := $(VENV)/.bench-$(LOCKS)
 
@@ -301,8 +303,8 @@ COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 
 	--no-emit-index-url --custom-compile-command 'make lock'
 
 # These have the versions of the lock for development; audit runs beside them.
-LOCKED := agent api aws bench core embedded mlflow monitor operate prefect simulate-api simulate-streams \
-	streams uv
+LOCKED := agent api aws bench core embedded mlflow monitor operate postgresql prefect simulate-api \
+	simulate-streams streams uv
 
 # Servers that ours is compared with; each has versions of its own.
 PEERS := bentoml fastapi litserve mlflow mlserver
@@ -325,11 +327,11 @@ $(PY):
 WRITABLE := test -w $(VENV) || { echo "$(VENV) belongs to another user, so packages cannot be installed there: \
 	run make as that user, or remove it"; exit 1; }
 
-# $(call install,LOCK,STAMPS): each lock contains those before it, so a larger one serves them too.
+# $(call install,LOCKS,STAMPS): each lock contains those before it, so a larger one serves them too.
 define install
 	@$(WRITABLE)
 	@rm -f $(foreach kind,operate runtime dev bench,$(VENV)/.$(kind)-*)
-	@$(PY) -m operations.install.packages requirements/$(1).txt
+	@$(PY) -m operations.install.packages $(patsubst %,requirements/%.txt,$(1))
 	@touch $@ $(2)
 endef
 
@@ -343,7 +345,7 @@ $(OPERATE): | $(PY)
 	rm -f $(VENV)/.operate-* && $(PY) -m operations.install.packages requirements/operate.txt && touch $@
 
 $(RUNTIME): | $(PY)
-	$(call install,embedded,$(OPERATE))
+	$(call install,embedded $(EXTRA_PACKAGES),$(OPERATE))
 
 $(DEV): | $(PY)
 	$(call install,dev,$(RUNTIME) $(OPERATE))

@@ -139,8 +139,16 @@ class Settings(BaseModel):
     reports_dir: Path = Path(".embedded/reports")
     """Folder of the reports' HTML pages."""
 
-    mlflow_backend_store_uri: str = "sqlite:///.embedded/mlflow/mlflow.db"
+    mlflow_backend_store_uri: str = Field(
+        default="sqlite:///.embedded/mlflow/mlflow.db", repr=False
+    )
     """Database URI as the tracking server gets it; empty if it is not accessible here."""
+
+    prefect_server_database_connection_url: str = Field(default="", repr=False)
+    """Database URL of Prefect's server; empty for the SQLite file in its folder."""
+
+    extra_packages: Literal["", "postgresql"] = ""
+    """Optional packages that are installed with the others."""
 
     mlflow_artifacts_destination: str = ".embedded/mlflow/artifacts"
     """Where the tracking server stores models and plots: a folder or a URI."""

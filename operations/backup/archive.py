@@ -36,6 +36,7 @@ class Manifest(BaseModel):
         began_at: Data that arrived later may be missing.
         mlflow_version: The MLflow version that created the tables.
         artifacts_elsewhere: Where MLflow stores artifacts that are not in the backup.
+        database_elsewhere: Database server that has MLflow's data, which is not in the backup.
         tables_elsewhere: Where the feature store keeps tables that are not in the backup.
         counts: Number of items by kind.
         sha256: Checksum of each member.
@@ -47,6 +48,7 @@ class Manifest(BaseModel):
     began_at: datetime
     mlflow_version: str
     artifacts_elsewhere: str | None
+    database_elsewhere: str | None = None
     tables_elsewhere: str | None = None
     counts: Mapping[str, int]
     sha256: Mapping[str, str]
@@ -93,6 +95,8 @@ class ArchiveWriter:
         mlflow_version: str,
         artifacts_elsewhere: str | None,
         counts: Mapping[str, int],
+        *,
+        database_elsewhere: str | None = None,
         tables_elsewhere: str | None = None,
     ) -> Manifest:
         """Add the manifest as the last member and return it."""
@@ -100,6 +104,7 @@ class ArchiveWriter:
             began_at=began_at,
             mlflow_version=mlflow_version,
             artifacts_elsewhere=artifacts_elsewhere,
+            database_elsewhere=database_elsewhere,
             tables_elsewhere=tables_elsewhere,
             counts=counts,
             sha256=self._sha256,

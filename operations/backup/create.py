@@ -51,7 +51,11 @@ def create_backup(settings: Settings, stream: IO[bytes], say: Callable[[str], ob
             # After MLflow: a run's table is kept before the run begins.
             counts |= save_tables(settings, archive)
         version = importlib.metadata.version("mlflow-skinny")
-        return archive.finish(began, version, mlflow.elsewhere, counts, tables_elsewhere)
+        return archive.finish(
+            *(began, version, mlflow.elsewhere, counts),
+            database_elsewhere=mlflow.database_elsewhere,
+            tables_elsewhere=tables_elsewhere,
+        )
 
 
 def main() -> None:
@@ -62,6 +66,11 @@ def main() -> None:
     except (MlstackError, OSError) as error:
         raise BackupError(f"no backup was created: {error}") from error
     _say(f"backup {manifest}")
+    if manifest.database_elsewhere is not None:
+        _say(
+            f"MLflow's data in {manifest.database_elsewhere} is not part of the backup: save it "
+            "now with pg_dump, and restore it before make restore (docs/operations.md)"
+        )
     if manifest.artifacts_elsewhere is not None:
         _say(f"artifacts in {manifest.artifacts_elsewhere} are not part of the backup")
     if manifest.tables_elsewhere is not None:

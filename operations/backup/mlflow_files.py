@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 from mlstack.files import sync_names
 from mlstack.settings import ROOT, Settings
@@ -27,29 +28,30 @@ class MlflowFiles:
     Every method raises BackupError if the database is damaged or locked, or its disk is full.
 
     Args:
-        database: The SQLite file.
+        database: The SQLite file; None if another database server has the data.
+        database_elsewhere: That server and its database, without a login; they are not backed up.
         artifacts: Folder of models and plots; None if they are in an object store.
         elsewhere: That object store, which is not backed up.
     """
 
-    database: Path
+    database: Path | None
+    database_elsewhere: str | None
     artifacts: Path | None
     elsewhere: str | None
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Locate the files; raise BackupError if the database is not SQLite."""
+        """Locate the files."""
         uri = settings.mlflow_backend_store_uri
-        if not uri.startswith(_SQLITE):
-            raise BackupError(
-                "MLFLOW_BACKEND_STORE_URI: only a SQLite file can be backed up; use the "
-                "tools of the database"
-            )
-        database = ROOT / uri.removeprefix(_SQLITE)
+        is_file = uri.startswith(_SQLITE)
         place = settings.mlflow_artifacts_destination.removeprefix("file://")
-        if "://" in place:
-            return cls(database, None, place)
-        return cls(database, ROOT / place, None)
+        is_bucket = "://" in place
+        return cls(
+            database=ROOT / uri.removeprefix(_SQLITE) if is_file else None,
+            database_elsewhere=None if is_file else _without_login(uri),
+            artifacts=None if is_bucket else ROOT / place,
+            elsewhere=place if is_bucket else None,
+        )
 
     def save(self, archive: ArchiveWriter) -> dict[str, int]:
         """Add database and artifacts; return the number of runs and files.
@@ -57,20 +59,16 @@ class MlflowFiles:
         The database comes first, so that the backup contains every artifact that the saved database
         refers to. Raises BackupError if there is no database yet.
         """
-        if not self.database.exists():
-            raise BackupError("MLflow has no database yet; run: make setup-model-registry")
-        with _sqlite_errors(), self._copy() as copy:
-            archive.add_file(_DATABASE, copy)
-            runs = _count_runs(copy)
+        counts = {} if self.database is None else self._save_database(self.database, archive)
         files = self._artifact_files()
         for name, path in files.items():
             archive.add_file(f"{_ARTIFACTS}/{name}", path)
-        return {"runs": runs, "files of artifacts": len(files)}
+        return {**counts, "files of artifacts": len(files)}
 
     def list_contents(self) -> list[str]:
         """List what MLflow has beyond a new server's content; empty if nothing."""
         found = []
-        if self.database.exists():
+        if self.database is not None and self.database.exists():
             with _sqlite_errors(), closing(_open(self.database)) as live:
                 counts = {table: _count(live, table) for table in sorted(_tables(live))}
             found = [
@@ -87,7 +85,7 @@ class MlflowFiles:
 
         `folder` has the unpacked backup, which `mlflow_version` created.
         """
-        if not self.database.exists():
+        if self.database is None or not self.database.exists():
             return
         with (
             _sqlite_errors(),
@@ -112,6 +110,9 @@ class MlflowFiles:
                 shutil.rmtree(self.artifacts)  # it contains only empty folders
             (folder / _ARTIFACTS).rename(self.artifacts)
             sync_names(self.artifacts.parent)
+        counts = {"files of artifacts": len(self._artifact_files())}
+        if self.database is None:
+            return counts
         with (
             _sqlite_errors(),
             closing(_open(folder / _DATABASE)) as saved,
@@ -119,16 +120,22 @@ class MlflowFiles:
         ):
             saved.backup(live)
         with _sqlite_errors():
-            runs = _count_runs(self.database)
-        return {"runs": runs, "files of artifacts": len(self._artifact_files())}
+            return {**counts, "runs": _count_runs(self.database)}
+
+    def _save_database(self, database: Path, archive: ArchiveWriter) -> dict[str, int]:
+        if not database.exists():
+            raise BackupError("MLflow has no database yet; run: make setup-model-registry")
+        with _sqlite_errors(), self._copy(database) as copy:
+            archive.add_file(_DATABASE, copy)
+            return {"runs": _count_runs(copy)}
 
     @contextmanager
-    def _copy(self) -> Iterator[Path]:
+    def _copy(self, database: Path) -> Iterator[Path]:
         # Fixed name: the next backup replaces the copy that a killed one left.
-        copy = self.database.with_name(f"{self.database.name}.backup")
+        copy = database.with_name(f"{database.name}.backup")
         copy.unlink(missing_ok=True)
         try:
-            with closing(_open(self.database)) as live, closing(sqlite3.connect(copy)) as saved:
+            with closing(_open(database)) as live, closing(sqlite3.connect(copy)) as saved:
                 live.backup(saved)
                 if saved.execute("PRAGMA integrity_check").fetchone() != ("ok",):
                     raise BackupError("MLflow's database is damaged")
@@ -142,6 +149,12 @@ class MlflowFiles:
             return {}
         paths = sorted(path for path in self.artifacts.rglob("*") if path.is_file())
         return {path.relative_to(self.artifacts).as_posix(): path for path in paths}
+
+
+def _without_login(uri: str) -> str:
+    """Return kind, servers and name of a database."""
+    parts = urlsplit(uri)
+    return f"{parts.scheme.partition('+')[0]}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _open(path: Path) -> sqlite3.Connection:

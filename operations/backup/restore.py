@@ -34,7 +34,8 @@ def restore_backup(settings: Settings, stream: IO[bytes]) -> Manifest:
     mlflow = MlflowFiles.of(settings)
     state = DeploymentState(settings.state_path)
     # Next to the artifacts, so that restoring them is a rename.
-    folder = mlflow.database.with_name("restore")
+    near = mlflow.artifacts or mlflow.database or settings.state_path / "mlflow"
+    folder = near.with_name("restore")
     with maintenance(settings.state_path), state.lock():
         try:
             shutil.rmtree(folder, ignore_errors=True)  # left by a killed restore
@@ -65,6 +66,12 @@ def _require_same_store(mlflow: MlflowFiles, manifest: Manifest) -> None:
             f"MLflow's artifacts are {manifest.artifacts_elsewhere or 'in the backup'}, and here "
             f"they are kept in {mlflow.elsewhere or 'a folder'}: restore into a stack with the "
             "same MLFLOW_ARTIFACTS"
+        )
+    if (mlflow.database is None) != (manifest.database_elsewhere is not None):
+        raise BackupError(
+            f"MLflow's database is {manifest.database_elsewhere or 'in the backup'}, and here it "
+            f"is {mlflow.database_elsewhere or 'a SQLite file'}: restore into a stack with the "
+            "same kind of MLFLOW_BACKEND_STORE_URI"
         )
 
 

@@ -46,6 +46,8 @@ _PREFECT = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
 }
 
+_PREFECT_DATABASE = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
+
 _NO_PROMETHEUS = (
     "prometheus is not installed, so there are no alerts: apt-get install "
     "--no-install-recommends prometheus (and, where Debian has started one of its own: "
@@ -65,6 +67,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
     keeper = _url(settings.keeper_metrics_port)
     monitor = _url(settings.evidently_port)
     prometheus = _url(settings.prometheus_port)
+    prefect_database = settings.prefect_server_database_connection_url
     return (
         Service(
             name="mlflow",
@@ -73,13 +76,14 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
                 *_module("mlflow", "server", "--host", bind, "--port", settings.mlflow_port),
                 *("--workers", "1", "--serve-artifacts"),
                 # Relative to the project's root, so that URIs need no quoted paths.
-                *("--backend-store-uri", settings.mlflow_backend_store_uri),
                 *("--artifacts-destination", settings.mlflow_artifacts_destination),
                 *("--default-artifact-root", "mlflow-artifacts:/"),
                 *(_mlflow_names(settings.mlflow_port) if bind == EVERYWHERE else ()),
             ),
             environment={
                 "DO_NOT_TRACK": "1",
+                # Not in the command, which everybody can see: it may have a password.
+                "MLFLOW_BACKEND_STORE_URI": settings.mlflow_backend_store_uri,
                 "MLFLOW_DISABLE_TELEMETRY": "true",
                 # Saves eight processes for unused features.
                 "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -106,6 +110,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
                 # The UI calls the address it was loaded from.
                 "PREFECT_SERVER_UI_API_URL": "/api",
                 "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+                **({_PREFECT_DATABASE: prefect_database} if prefect_database else {}),
             },
             probe=partial(url_answers, f"{prefect}/api/health"),
             address=prefect,

@@ -1,6 +1,6 @@
-"""Install a lock into a virtual environment.
+"""Install locks into a virtual environment, and nothing else.
 
-Usage: .venv/bin/python -m operations.install.packages LOCK [PYTHON]
+Usage: .venv/bin/python -m operations.install.packages [--python PYTHON] LOCK...
 
 PYTHON is that of the virtual environment, by default the one running this script. uv takes a tenth
 of pip's time. It does not read pip's configuration, so this module translates it. If uv fails, pip
@@ -8,12 +8,13 @@ installs the lock. Of the caller's variables and of pip's files, only those that
 come from have an effect.
 """
 
+import argparse
 import ast
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from mlstack.caller_environment import inherit
@@ -89,42 +90,48 @@ def _read_configuration(environment: dict[str, str]) -> str:
     ).stdout
 
 
-def _pip_installs(environment: dict[str, str], lock: Path, python: str = sys.executable) -> bool:
-    command = [*_PIP, "--python", python, "install", "--quiet", "--require-hashes", "-r", str(lock)]
+def _pip_installs(
+    environment: dict[str, str], locks: Sequence[Path], python: str = sys.executable
+) -> bool:
+    command = [*_PIP, "--python", python, "install", "--quiet", "--require-hashes"]
+    command += [word for lock in locks for word in ("-r", str(lock))]
     return subprocess.run(command, env=environment, check=False).returncode == 0
 
 
-def _uv_installs(environment: dict[str, str], lock: Path, python: str) -> bool:
-    if not _pip_installs(environment, _UV_LOCK):
+def _uv_installs(environment: dict[str, str], locks: Sequence[Path], python: str) -> bool:
+    if not _pip_installs(environment, [_UV_LOCK]):
         return False
     # Compile once here instead of at the first start of each service.
     command = ["-m", "uv", "pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode"]
     # It reads this option from nowhere else.
     command += ["--no-index"] if "PIP_NO_INDEX" in environment else []
     done = subprocess.run(
-        [sys.executable, *command, "--python", python, str(lock)], env=environment, check=False
+        [sys.executable, *command, "--python", python, *map(str, locks)],
+        env=environment,
+        check=False,
     )
     return done.returncode == 0
 
 
-def _installs(environment: dict[str, str], lock: Path, python: str) -> bool:
-    if _uv_installs(environment, lock, python):
+def _installs(environment: dict[str, str], locks: Sequence[Path], python: str) -> bool:
+    if _uv_installs(environment, locks, python):
         return True
     _say("uv could not install it; trying with pip, which takes longer")
-    return _pip_installs(environment, lock, python)
+    return _pip_installs(environment, locks, python)
 
 
-def main(lock: Path, python: str = sys.executable) -> None:
-    """Install a lock and print how long it took; exit if uv and pip both fail."""
+def main(locks: Sequence[Path], python: str = sys.executable) -> None:
+    """Install locks and print how long it took; exit if uv and pip both fail."""
     began = time.monotonic()
     environment, ignored = installer_environment(os.environ, _read_configuration)
     for sentence in ignored:
         _say(sentence)
-    _say(f"installing {lock.name} into {Path(python).parents[1]} (a few minutes the first time)")
-    installed = _installs(environment, lock, python)
+    names = " and ".join(lock.name for lock in locks)
+    _say(f"installing {names} into {Path(python).parents[1]} (a few minutes the first time)")
+    installed = _installs(environment, locks, python)
     if not installed and environment.pop("PIP_NO_INDEX", ""):
         _say("PIP_NO_INDEX is ignored: PIP_FIND_LINKS has not every package; trying with an index")
-        installed = _installs(environment, lock, python)
+        installed = _installs(environment, locks, python)
     if not installed:
         sys.exit("The packages could not be installed: see above. Is the network up?")
     _say(f"installed after {time.monotonic() - began:.0f} s")
@@ -135,4 +142,8 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *sys.argv[2:])
+    parser = argparse.ArgumentParser("operations.install.packages")
+    parser.add_argument("--python", default=sys.executable)
+    parser.add_argument("locks", type=Path, nargs="+")
+    given = parser.parse_args()
+    main(given.locks, given.python)

@@ -255,11 +255,6 @@ class TestRefusal:
         with pytest.raises(StorageUnavailable):
             create_backup(settings, io.BytesIO(), print)
 
-    def test_backup_refuses_a_database_that_is_no_file(self, saved: Saved, new: Settings) -> None:
-        """MLflow's database has to be a SQLite file."""
-        other = new.model_copy(update={"mlflow_backend_store_uri": "postgresql://host/mlflow"})
-        assert "only a SQLite file" in self._refused(other, saved.backup, BackupError)
-
     def test_backup_of_a_stack_never_set_up_is_refused(self, new: Settings) -> None:
         """There is nothing to save."""
         with pytest.raises(BackupError, match="no database yet"):

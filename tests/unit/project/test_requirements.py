@@ -34,7 +34,8 @@ def test_every_image_has_its_locks() -> None:
         text = file.read_text()
         copied = set(re.findall(r"requirements/([\w-]+\.txt)", text))
         installed = {f"{lock}.txt" for lock in re.findall(r"image_packages\.sh ([\w-]+)", text)}
-        assert copied == installed | {"uv.txt"}, file
+        optional = {"postgresql.txt"} if "$EXTRA_PACKAGES" in text else set()
+        assert copied == installed | optional | {"uv.txt"}, file
         assert copied <= set(LOCKS), file
 
 

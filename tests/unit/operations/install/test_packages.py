@@ -96,7 +96,7 @@ def test_commands_get_this_environment(
 ) -> None:
     monkeypatch.setenv("PIP_TARGET", str(tmp_path))
     with pytest.raises(SystemExit, match="could not be installed"):
-        packages.main(Path("requirements/core.txt"))
+        packages.main([Path("requirements/core.txt")])
     assert len(commands) == 3
     assert all("PIP_TARGET" not in environment for environment in commands)
 
@@ -108,7 +108,7 @@ def test_index_is_asked_if_other_source_lacks_packages(
     told = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/wheels"}
     monkeypatch.setattr(packages, "installer_environment", lambda *_: (told, ()))
     with pytest.raises(SystemExit):
-        packages.main(Path("requirements/core.txt"))
+        packages.main([Path("requirements/core.txt")])
     assert ["PIP_NO_INDEX" in environment for environment in commands] == [True] * 2 + [False] * 2
 
 
