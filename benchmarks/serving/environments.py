@@ -31,7 +31,7 @@ def ensure_environment(name: str) -> None:
     python = folder / "bin" / "python"
     for command in (
         ["venv", "--clear", str(folder)],
-        ["operations.install.packages", str(lock), str(python)],
+        ["operations.install.packages", "--python", str(python), str(lock)],
     ):
         done = subprocess.run(
             [sys.executable, "-m", *command],
