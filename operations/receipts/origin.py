@@ -43,7 +43,12 @@ def find_origin(run_id: str) -> Origin:
     """Ask MLflow for a run. Raises ModelError if it has none, or RegistryUnavailable."""
     run = find_run(run_id)
     try:
-        found = connect().search_model_versions(f"run_id = '{run_id}'")
+        client = connect()
+        found = [
+            # The search leaves aliases out.
+            client.get_model_version(each.name, each.version)
+            for each in client.search_model_versions(f"run_id = '{run_id}'")
+        ]
     except MlflowException as error:
         raise RegistryUnavailable(f"MLflow: {explain(error)}") from error
     versions = [f"{each.name} {each.version}: {', '.join(each.aliases) or '-'}" for each in found]
