@@ -23,7 +23,8 @@ from server.prediction_ids import PredictionIds
 from server.routes import MAX_WAIT, max_body
 from server.turns import Question, Turns
 
-_ONE, _BATCH = "/predict", "/predict/batch"
+_BATCH = "/predict/batch"
+_ROUTES = ("/predict", _BATCH)
 _JSON = {
     b"application/json" + charset
     for charset in (
@@ -142,14 +143,14 @@ class FastPath:
 def _asks_for_explanation(scope: Scope) -> bool:
     return (
         scope["type"] == "http"
-        and scope["path"] in (_ONE, _BATCH)
+        and scope["path"] in _ROUTES
         and bool(asked_for(scope["query_string"].decode("latin-1")))
     )
 
 
 def _read_head(scope: Scope) -> _Head | None:
     """Return what a plain request's head says; None: Flask has to look at it."""
-    if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] not in (_ONE, _BATCH):
+    if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] not in _ROUTES:
         return None
     found: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:

@@ -23,7 +23,7 @@ from uvicorn.server import Server
 from uvicorn_worker import UvicornWorker
 
 from mlstack.web.asgi_protocol import HttpProtocol
-from mlstack.web.listener import Connections, Listener, waiting
+from mlstack.web.listener import Connections, Listener
 from mlstack.web.time_limits import TICK_SECONDS
 
 _connections = Connections()
@@ -51,17 +51,18 @@ class _Server(Server):
 
     def tell_connections(self) -> None:
         """Tell the other workers; they take this one for gone otherwise."""
-        count = len(self.server_state.connections) + len(self._accepting)
-        _connections.tell(self._worker, math.inf if self.should_exit else count)
+        _connections.tell(self._worker, math.inf if self.should_exit else self._count)
+
+    @property
+    def _count(self) -> int:
+        """Number of this worker's connections."""
+        return len(self.server_state.connections) + len(self._accepting)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening, answer what has been asked, and end."""
         # What the master closes last is lost, so the ports are closed before anything is awaited.
         for listener in self._listeners:
             listener.close()
-        for listening in sockets or []:
-            for connection in waiting(listening):
-                self._accept(connection)
         if self._accepting:
             await asyncio.wait(self._accepting)
         await super().shutdown(sockets)
@@ -82,9 +83,8 @@ class _Server(Server):
 
     def _has_too_many(self) -> bool:
         self.tell_connections()
-        count = len(self.server_state.connections) + len(self._accepting)
         # Among many, a small difference matters to nobody.
-        return count > _connections.fewest() + count // 8
+        return self._count > _connections.fewest() + self._count // 8
 
 
 class Worker(UvicornWorker):  # type: ignore[misc] # it has no types

@@ -8,7 +8,7 @@ import asyncio
 import mmap
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 
@@ -18,9 +18,6 @@ _STALE_SECONDS = 3.0
 
 _PAUSE_SECONDS = 0.001
 _MAX_PAUSES = 20
-
-_MAX_WAITING = 8192
-"""More connections do not wait; the kernel rejects them."""
 
 
 class Connections:
@@ -38,7 +35,7 @@ class Connections:
         self._told[worker % _MAX_WORKERS] = time.monotonic(), connections
 
     def fewest(self) -> float:
-        """Return how many connections the worker has that has the fewest."""
+        """Return the number of connections of the worker with the fewest."""
         fresh = self._told[:, 0] > time.monotonic() - _STALE_SECONDS
         return float(self._told[fresh, 1].min(initial=np.inf))
 
@@ -65,9 +62,12 @@ class Listener:
         self._listen()
 
     def close(self) -> None:
-        """Accept no more."""
+        """Accept the connections that wait, and close the socket."""
         self._closed = True
         self._loop.remove_reader(self._socket)
+        while self._take():
+            pass
+        self._socket.close()
 
     def _listen(self) -> None:
         if not self._closed:
@@ -80,16 +80,14 @@ class Listener:
             self._loop.call_later(_PAUSE_SECONDS, self._listen)
             return
         self._pauses = 0
-        for connection in waiting(self._socket, most=1):
-            self._serve(connection)
+        self._take()
 
-
-def waiting(listening: socket.socket, most: int = _MAX_WAITING) -> Iterator[socket.socket]:
-    """Accept the connections that wait."""
-    for _ in range(most):
+    def _take(self) -> bool:
+        """Accept one connection; return whether there was one."""
         try:
-            connection, _ = listening.accept()
+            connection, _ = self._socket.accept()
         except OSError:
-            return  # none waits, or there are too many files
+            return False  # none waits, or there are too many files
         connection.setblocking(False)  # noqa: FBT003 - it has no name
-        yield connection
+        self._serve(connection)
+        return True
