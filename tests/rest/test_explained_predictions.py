@@ -3,9 +3,8 @@
 import json
 import signal
 import threading
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import psutil
@@ -72,11 +71,14 @@ def test_killed_explainer_is_started_again(server: ApiServer, documented: Contra
     (another,) = explainers(server)
     assert another != explainer
     another.suspend()
-    with ThreadPoolExecutor(1) as thread:
-        asked = thread.submit(server.post, "/predict?explain=1", dict(documented.example))
-        time.sleep(0.5)
+    with ThreadPoolExecutor(2) as threads:
+        body = dict(documented.example)
+        asked = [threads.submit(server.post, "/predict?explain=1", body) for _ in range(2)]
+        # Once one has waited too long for its turn, the other one has it.
+        (late,), (working,) = wait(asked, return_when=FIRST_COMPLETED)
+        assert late.result().json()["code"] == "overloaded"
         another.kill()
-        refused = asked.result()
+        refused = working.result()
     assert (refused.status, refused.json()["code"]) == (503, "not_explained")
     assert server.post("/predict?explain=1", dict(documented.example)).status == 200
 
