@@ -77,7 +77,7 @@ PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,\
 LOCKS := $(shell cat requirements/*.txt | cksum | tr ' ' -)
 OPERATE := $(VENV)/.operate-$(LOCKS)
 # Optional packages for the services; the lock for development has them.
-EXTRA_PACKAGES ?= $(shell cat .env .env.embedded 2>/dev/null | sed -n 's/^EXTRA_PACKAGES=//p' | tr -d "'" | head -n1)
+EXTRA_PACKAGES := $(shell cat .env .env.embedded 2>/dev/null | sed -n 's/^EXTRA_PACKAGES=//p' | tr -d "'" | head -n1)
 RUNTIME := $(VENV)/.runtime-$(LOCKS)$(addprefix -,$(strip $(EXTRA_PACKAGES)))
 DEV := $(VENV)/.dev-$(LOCKS)
 BENCH := $(VENV)/.bench-$(LOCKS)

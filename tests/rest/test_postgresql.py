@@ -23,8 +23,8 @@ from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with postgresql(tmp_path_factory.mktemp("database") / "server") as address:
+def address() -> Iterator[str]:
+    with postgresql() as address:
         for name in ("mlflow", "prefect", "another"):
             run(address, f"CREATE DATABASE {name}")
         yield address

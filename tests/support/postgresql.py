@@ -4,6 +4,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,27 +20,30 @@ PASSWORD = "s3cret"
 
 
 @contextmanager
-def postgresql(folder: Path) -> Iterator[str]:
+def postgresql() -> Iterator[str]:
     """Run a server until the block ends; yield `USER:PASSWORD@HOST:PORT`."""
     if PROGRAMS is None:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    # Another user cannot reach pytest's folders.
+    with tempfile.TemporaryDirectory(prefix="postgresql-") as folder:
+        yield from _serve(PROGRAMS, Path(folder))
+
+
+def _serve(programs: Path, folder: Path) -> Iterator[str]:
     # It refuses to run as root; Debian's package brings a user of its own.
     user = "postgres" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
     become = ("runuser", "-u", user, "--") if os.getuid() == 0 else ()
-    folder.mkdir()
     (folder / "password").write_text(PASSWORD)
     if become:
         for path in (folder, folder / "password"):
             shutil.chown(path, user)
-        for parent in folder.parents[:3]:
-            parent.chmod(0o755)
     data, port = folder / "data", free_port()
     initdb = ("-D", data, "-U", "mlstack", "--auth=scram-sha-256", f"--pwfile={folder}/password")
-    subprocess.run([*become, PROGRAMS / "initdb", *initdb], check=True, capture_output=True)
+    subprocess.run([*become, programs / "initdb", *initdb], check=True, capture_output=True)
     options = ("listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off")
     server = subprocess.Popen(
         [
-            *(*become, PROGRAMS / "postgres", "-D", data, "-p", str(port)),
+            *(*become, programs / "postgres", "-D", data, "-p", str(port)),
             *(word for option in options for word in ("-c", option)),
         ],
         stderr=subprocess.DEVNULL,
