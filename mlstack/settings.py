@@ -292,7 +292,12 @@ class Settings(BaseModel):
 
     @property
     def monitor_page(self) -> str:
-        """URL of the monitoring service's page."""
+        """URL of the monitoring page."""
+        return f"{self.front_page}/monitoring"
+
+    @property
+    def front_page(self) -> str:
+        """URL of the front page, which the monitoring service serves."""
         return self._page(self.evidently_port)
 
     @property

@@ -9,8 +9,9 @@ import logging
 from dataclasses import asdict
 from typing import Any
 
-from flask import Flask, Response, render_template, request
+from flask import Flask, Response, redirect, render_template, request
 from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as Redirection
 
 from mlstack.contract import Contract
 from mlstack.errors import InvalidRequest, echo
@@ -55,7 +56,8 @@ class Routes:
         app.get("/metrics")(self.metrics)
         app.get("/health/live")(self.live)
         app.get("/health/ready")(self.ready)
-        app.get("/")(self.page)
+        app.get("/monitoring")(self.page)
+        app.get("/")(self.front)
 
     def iterate(self, name: str) -> Response:
         """Accept an array of rows, and report the invalid ones."""
@@ -96,8 +98,13 @@ class Routes:
             raise Problem(http_kind(503, "not_ready"), detail)
         return _json({"status": "ready", "detail": self._page.verdict()})
 
+    def front(self) -> Redirection:
+        """Lead to the monitoring page."""
+        # Relative, so that a proxy may add a prefix.
+        return redirect("monitoring")
+
     def page(self) -> Response:
-        """Render the status page."""
+        """Render the monitoring page."""
         response = Response(
             render_template("status.html", **self._page.template_values()),
             content_type="text/html; charset=utf-8",

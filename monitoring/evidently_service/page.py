@@ -1,4 +1,4 @@
-"""Prepare the values of the status page."""
+"""Prepare the values of the monitoring page."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Page:
-    """The status page."""
+    """The monitoring page."""
 
     def __init__(self, monitor: Monitor, contract: Contract) -> None:
         self._monitor, self._contract = monitor, contract

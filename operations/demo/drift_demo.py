@@ -172,8 +172,8 @@ def _closing(settings: Settings, *, alerts: bool) -> str:
     alert = f"  the alert     {settings.prometheus_page}/ (there: Alerts)\n" if alerts else ""
     return (
         "\nOpen:\n"
-        f"  what drifted  {settings.monitor_page}/\n"
-        f"  the gauges    {settings.monitor_page}/metrics\n"
+        f"  what drifted  {settings.monitor_page}\n"
+        f"  the gauges    {settings.front_page}/metrics\n"
         f"{alert}"
         f"  all reports   {settings.reports_url}/\n"
         f"The next {settings.monitor_window_rows:,} ordinary customers clear the drift again; the "

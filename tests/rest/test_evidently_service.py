@@ -168,7 +168,7 @@ def test_exposed_service_needs_the_token(
             headers = [("Content-Type", "application/json"), ("Authorization", given)]
             answer = service.request("POST", path, json.dumps(rows), headers)
             assert answer.status == status
-        assert service.request("GET", "/").status == 200
+        assert service.request("GET", "/monitoring").status == 200
 
 
 def test_restart_does_not_empty_the_window(
@@ -228,7 +228,10 @@ def test_reference_follows_the_deployment(
         wait_until(lambda: service.metric("evidently:calculation_failures_total") >= 2, "failures")
         # Not while it tries again: then the page says that the training rows are being loaded.
         wait_until(
-            lambda: "no MLflow server is configured" in service.request("GET", "/").body.decode(),
+            lambda: (
+                "no MLflow server is configured"
+                in service.request("GET", "/monitoring").body.decode()
+            ),
             "the page says why",
         )
         assert "no MLflow server is configured" in service.log.read_text()
@@ -444,7 +447,7 @@ def test_drift_shows_in_metrics_and_page(
     assert service.metric("evidently:data_drift:drifted", feature="customer_age") == 0
     names = service.request("GET", "/health/ready").json()["detail"]
     assert "income_category" in names
-    page = service.request("GET", "/")
+    page = service.request("GET", "/monitoring")
     assert "Customers have drifted" in page.body.decode()
     assert "default-src 'none'" in page.headers["content-security-policy"]
 

@@ -72,7 +72,7 @@ def _open(page: Page, service: MonitorService) -> list[str]:
     """Open the page; return the hosts that it asked."""
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    page.goto(f"http://127.0.0.1:{service.port}/")
+    page.goto(f"http://127.0.0.1:{service.port}/monitoring")
     return asked
 
 
@@ -89,7 +89,9 @@ def test_page_shows_the_verdict_first(
     model = Model.load(service.log.parent / "models" / RUN_ID, RUN_ID)
     _post(service, contract, model, 1000, drift)
     wait_until(
-        lambda: verdict in service.request("GET", "/").body.decode(), f"it says {verdict}", 120
+        lambda: verdict in service.request("GET", "/monitoring").body.decode(),
+        f"it says {verdict}",
+        120,
     )
     asked = _open(page, service)
     expect(page.get_by_role("status").get_by_role("heading")).to_have_text(verdict)

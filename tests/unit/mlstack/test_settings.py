@@ -88,7 +88,7 @@ def test_page_addresses_can_be_opened() -> None:
     assert proxied.mlflow_url == "https://mlflow.ml.example.org"
     assert proxied.prefect_url == "https://prefect.ml.example.org"
     assert proxied.reports_url == "https://reports.ml.example.org"
-    assert proxied.monitor_page == "http://127.0.0.1:8085"
+    assert proxied.monitor_page == "http://127.0.0.1:8085/monitoring"
     assert proxied.prometheus_page == "http://127.0.0.1:9090"
 
 
