@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, precision_recall_curve, r2_score
 
+from mlstack.charts import ACCENT, ALARM, INK, SOFT, style_axes
 from mlstack.contract import Contract
 from mlstack.contract.target import BinaryTarget, MulticlassTarget, RegressionTarget, Target
 from mlstack.model.encoder import Encoder
@@ -21,8 +22,6 @@ from mlstack.quality.regression import deviation_shares
 from model_orchestration.metrics import loss_name
 from model_orchestration.trials import Trial
 
-INK, SOFT, ACCENT, ALARM = "#22303c", "#8fa3b0", "#1f77b4", "#d1495b"
-"""Colours of every plot: text, background data, main data, highlights."""
 _MAX_BARS = 20
 _MAX_LABEL = 24
 
@@ -240,15 +239,6 @@ def _figure(title: str, x: str, y: str) -> tuple[Figure, Axes]:
     axes.set_ylabel(y, color=INK)
     style_axes(axes)
     return figure, axes
-
-
-def style_axes(axes: Axes) -> None:
-    """Apply the common style of all plots: light grid, no frame."""
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(SOFT)
-    axes.tick_params(colors=INK)
-    axes.grid(color="#e6ebef", linewidth=0.8)
-    axes.set_axisbelow(True)
 
 
 def _as_percent(axes: Axes) -> None:

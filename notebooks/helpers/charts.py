@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 from scipy.stats import binomtest
 
+from mlstack.charts import ACCENT, ALARM, INK, SOFT, style_axes
 from mlstack.contract import ChoiceFeature, Feature
-from model_orchestration.plots import ACCENT, ALARM, INK, SOFT, style_axes
 
 _DPI = 80
 _PANELS_A_ROW = 3
