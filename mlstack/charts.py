@@ -64,9 +64,14 @@ _GEOMETRY = ("d", "x", "y", "width", "height", "transform", "points", "stroke-wi
 _lock = threading.Lock()
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """Create a figure of this size in pixels, whose parts make room for each other."""
-    return Figure(figsize=(width / _POINTS, height / _POINTS), layout="constrained")
+def new_figure(width: float, height: float, *, arranged: bool = True) -> Figure:
+    """Create a figure of this size in pixels.
+
+    If it is `arranged`, its subplots and their labels make room for each other, which takes as long
+    as the drawing; otherwise place the axes with `add_axes`.
+    """
+    size = width / _POINTS, height / _POINTS
+    return Figure(figsize=size, layout="constrained" if arranged else None)
 
 
 def style_axes(axes: Axes) -> None:

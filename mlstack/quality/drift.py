@@ -19,11 +19,12 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2
 
-from mlstack.contract import ChoiceFeature, Contract, DateFeature, Feature
+from mlstack.contract import ChoiceFeature, Contract, DateFeature, Feature, NumberFeature
 from mlstack.contract.prediction_fields import PREDICTION
 from mlstack.data.dates import days_since
 from mlstack.errors import TooFewRows
 from mlstack.quality.distances import constant_value, equals, jensen_shannon, wasserstein
+from mlstack.quality.distributions import ColumnDistribution, histogram, label_shares
 from mlstack.quality.results import ColumnDrift, Method
 from mlstack.quality.targets import prediction_method
 
@@ -74,11 +75,15 @@ class ComparedColumn:
 
 @dataclass(frozen=True, slots=True)
 class DriftResult:
-    """Drift of what a model sees, in the contract's order, and numbers of rows compared."""
+    """Drift of what a model sees, in the contract's order, and numbers of rows compared.
+
+    `distributions` are those of the features, by name.
+    """
 
     features: tuple[ColumnDrift, ...]
     rows: int
     reference_rows: int
+    distributions: Mapping[str, ColumnDistribution]
 
     @property
     def drifted_features(self) -> tuple[str, ...]:
@@ -182,11 +187,14 @@ class DriftDetector:
         _check_rows(current, "there are only")
         names = list(self._contract.feature_names)
         rows = with_labels(current[names].reset_index(drop=True), self._contract)
-        methods = {f.name: comparison_method(f) for f in self._contract.model_features}
+        features = self._contract.model_features
         return DriftResult(
-            features=self._compare(rows, methods),
+            features=self._compare(rows, {f.name: comparison_method(f) for f in features}),
             rows=len(rows),
             reference_rows=len(self._reference),
+            distributions={
+                f.name: _distribution(f, rows[f.name], self._reference[f.name]) for f in features
+            },
         )
 
     def compare_prediction(self, predictions: "pd.Series[Any]") -> ColumnDrift:
@@ -206,6 +214,12 @@ class DriftDetector:
             _judge(name, compared_column(method, rows[name], self._reference[name]))
             for name, method in methods.items()
         )
+
+
+def _distribution(feature: Feature, current: pd.Series, reference: pd.Series) -> ColumnDistribution:
+    if isinstance(feature, ChoiceFeature):
+        return label_shares(current, reference, [*feature.labels, MISSING])
+    return histogram(current, reference, whole=not isinstance(feature, NumberFeature))
 
 
 def _check_rows(rows: pd.DataFrame, have: str) -> None:

@@ -5,12 +5,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mlstack.contract.prediction_fields import PREDICTION, RUN_ID, TARGET
 from mlstack.contract.target import BinaryTarget, MulticlassTarget, RegressionTarget
+from mlstack.quality.distributions import (
+    ColumnDistribution,
+    histogram,
+    label_shares,
+    probability_histogram,
+)
 from mlstack.quality.drift import MIN_ROWS, DriftDetector, DriftResult
 from mlstack.quality.reference import Reference
 from mlstack.quality.results import ColumnDrift, Quality
@@ -62,6 +69,7 @@ class Calculation:
         measured: Quality on them; None with fewer than `MIN_OUTCOMES`.
         estimated: Quality estimated from the probabilities of own rows; None for numbers.
         distribution: Distribution of the predictions of own rows.
+        predicted: The same beside the reference, for a chart.
     """
 
     run_id: str
@@ -75,6 +83,7 @@ class Calculation:
     measured: Quality | None
     estimated: Quality | None
     distribution: Predictions | None
+    predicted: ColumnDistribution | None
 
 
 class Calculator:
@@ -103,9 +112,20 @@ class Calculator:
             measured=measure(own, target),
             estimated=estimate(own, len(rows), target) if enough else None,
             distribution=self._distribution(own) if enough else None,
+            predicted=self._predicted(own[PREDICTION]) if enough else None,
             at=datetime.now(UTC),
             seconds=time.perf_counter() - start,
         )
+
+    def _predicted(self, predictions: "pd.Series[Any]") -> ColumnDistribution:
+        reference = self.reference.rows[PREDICTION]
+        match self.reference.contract.target:
+            case BinaryTarget():
+                return probability_histogram(predictions, reference)
+            case RegressionTarget():
+                return histogram(predictions, reference)
+            case MulticlassTarget(classes=classes):
+                return label_shares(predictions, reference, classes)
 
     def _distribution(self, rows: pd.DataFrame) -> Predictions:
         predictions, target = rows[PREDICTION], self.reference.contract.target

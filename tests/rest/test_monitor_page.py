@@ -93,6 +93,8 @@ def test_page_shows_the_verdict_first(
         f"it says {verdict}",
         120,
     )
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
     asked = _open(page, service)
     expect(page.get_by_role("status").get_by_role("heading")).to_have_text(verdict)
     expect(page.locator("dl")).to_contain_text(RUN_ID)
@@ -104,7 +106,9 @@ def test_page_shows_the_verdict_first(
         expect(rows.first).to_contain_text("drifted")
         expect(rows.filter(has_text="months_on_book")).to_contain_text("drifted")
     expect(page.locator("table.quality")).to_contain_text("calibration error")
+    expect(page.locator("svg.chart")).to_have_count(len(contract.features) + 1)
     assert _fits(page)
+    assert said == []
     assert {url.split("/")[2] for url in asked if url.startswith("http")} == {
         f"127.0.0.1:{service.port}"
     }

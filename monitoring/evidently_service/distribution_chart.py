@@ -1,0 +1,121 @@
+"""Draw the distribution of a column in the window beside the reference.
+
+Importing this module loads matplotlib, which takes a second. Ticks take most of a small chart's
+time, so axes are off, and their texts are written by hand.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from mlstack.charts import ACCENT, ALARM, INK, SOFT, inline_svg, new_figure
+from mlstack.quality.distributions import ColumnDistribution, Histogram, LabelShares
+
+WIDTH: Final = 260
+"""Width of every chart, in pixels on a phone and about as many elsewhere."""
+
+_HEIGHT, _ROW, _AXIS = 110, 24, 20
+_MAX_LABEL = 18
+_FONT = 11
+_TICKS = MaxNLocator(4)
+_EDGE = 0.06
+"""Share of the width at either end where a centred text would not fit."""
+_MANY = 10_000
+_LARGE = EngFormatter(sep="")
+"""Writes 10,000 as 10k."""
+
+
+def draw_distribution(
+    name: str, title: str, distribution: ColumnDistribution, *, drifted: bool
+) -> str:
+    """Return a chart as `inline_svg` does: the reference in grey, the window in colour."""
+    color = ALARM if drifted else ACCENT
+    if isinstance(distribution, Histogram):
+        axes = _axes(_HEIGHT, left=0.03)
+        _draw_histogram(axes, distribution, color)
+        description = _describe_numbers(distribution)
+    else:
+        labels = [_short(label) for label in distribution.labels]
+        longest = max(map(len, labels), default=0)
+        axes = _axes(_ROW * len(labels) + _AXIS, left=0.06 + 0.023 * longest)
+        _draw_labels(axes, labels, distribution, color)
+        description = _describe_labels(distribution)
+    figure = axes.get_figure(root=True)
+    assert figure is not None  # noqa: S101 - it has just been made
+    return inline_svg(figure, name, title, description)
+
+
+def _axes(height: float, left: float) -> Axes:
+    """Add axes to a figure, with room for one line of text below them."""
+    figure = new_figure(WIDTH, height, arranged=False)
+    axes = figure.add_axes((left, _AXIS / height, 0.96 - left, 1 - (_AXIS + 2) / height))
+    axes.set_axis_off()
+    axes.set(xticks=[], yticks=[])
+    return axes
+
+
+def _draw_histogram(axes: Axes, found: Histogram, color: str) -> None:
+    if not found.edges:
+        axes.text(0.5, 0.5, "no value", ha="center", color=INK, fontsize=_FONT)
+        return
+    if found.reference:
+        axes.stairs(found.reference, found.edges, fill=True, color=SOFT, alpha=0.4, linewidth=0)
+        axes.stairs(found.reference, found.edges, color=SOFT, linewidth=0.8)
+    if found.current:
+        axes.stairs(found.current, found.edges, color=color, linewidth=1.8)
+    low, high = found.edges[0], found.edges[-1]
+    axes.axhline(0, color=SOFT, linewidth=0.8)
+    axes.set_xlim(low, high)
+    axes.set_ylim(0, max([*found.current, *found.reference]) * 1.05)
+    for tick in _TICKS.tick_values(low, high):
+        if low <= tick <= high:
+            place = (tick - low) / (high - low)
+            align = "left" if place < _EDGE else "right" if place > 1 - _EDGE else "center"
+            _write_below(axes, tick, _LARGE(tick) if abs(tick) >= _MANY else f"{tick:.6g}", align)
+
+
+def _draw_labels(axes: Axes, labels: Sequence[str], found: LabelShares, color: str) -> None:
+    most = max([*found.current, *found.reference], default=1.0)
+    axes.set_xlim(0, most)
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+    for shares, shift, shade in ((found.current, -0.18, color), (found.reference, 0.18, SOFT)):
+        places = [place + shift for place in range(len(shares))]
+        axes.hlines(places, 0, shares, color=shade, linewidth=_ROW * 0.34)
+    for place, label in enumerate(labels):
+        axes.text(-0.03 * most, place, label, ha="right", va="center", color=INK, fontsize=_FONT)
+    _write_below(axes, 0, "0%")
+    _write_below(axes, most, f"{most:.0%}", align="right")
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= _MAX_LABEL else f"{label[: _MAX_LABEL - 1]}…"
+
+
+def _write_below(axes: Axes, place: float, text: str, align: str = "center") -> None:
+    axes.annotate(
+        text,
+        (place, 0),
+        (0, -5),
+        xycoords=("data", "axes fraction"),
+        textcoords="offset points",
+        ha=align,
+        va="top",
+        color=INK,
+        fontsize=_FONT,
+    )
+
+
+def _describe_numbers(found: Histogram) -> str:
+    if not found.edges:
+        return "Neither the window nor the reference has a value."
+    return (
+        f"Numbers from {found.edges[0]:g} to {found.edges[-1]:g}: window (line), reference (area)."
+    )
+
+
+def _describe_labels(found: LabelShares) -> str:
+    shares = zip(found.labels, found.current, found.reference, strict=True)
+    parts = [f"{label} {now:.0%} (reference {before:.0%})" for label, now, before in shares]
+    return f"Window: {', '.join(parts)}."
