@@ -12,7 +12,8 @@ def write_atomically(path: Path, content: bytes, *, sync: bool = True, mode: int
     its first byte on.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f"{path.name}.{os.getpid()}.new")
+    # Containers that share a folder have processes with the same id.
+    new = path.with_name(f"{path.name}.{os.uname().nodename}-{os.getpid()}.new")
     try:
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
             file.write(content)

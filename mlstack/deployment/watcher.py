@@ -86,6 +86,8 @@ class ModelWatcher:
 
     def start(self) -> None:
         """Start following the record; return at once."""
+        # Before the record is read: a deploy that does not see this worker has written its record.
+        self._tell()
         for thread in self._threads:
             thread.start()
 
@@ -114,13 +116,8 @@ class ModelWatcher:
 
     def _renew_statement(self) -> None:
         """Renew the statement in its own thread, because loading a model may take long."""
-        while True:
-            try:
-                self._make_statement()
-            except OSError as error:
-                log.error("the worker's status cannot be written: %s", error)  # noqa: TRY400 - a sentence
-            if self._stopping.wait(STATEMENT_SECONDS / 2):
-                return
+        while not self._stopping.wait(STATEMENT_SECONDS / 2):
+            self._tell()
 
     def _look_at_record(self) -> None:
         """Load the deployed model and swap it in, unless it is already in use."""
@@ -171,14 +168,17 @@ class ModelWatcher:
         self._refused = _Refusal(run_id, record, reason, time.monotonic() + _RETRY_SECONDS)
         self.reason = reason
 
-    def _make_statement(self) -> None:
+    def _tell(self) -> None:
+        """Write or renew the statement."""
         refused = self._refused
-        self._state.write_statement(
-            Statement(
-                server=self._server,
-                worker=self._worker,
-                run_id=self.run_id,
-                refused=refused.record if refused else None,
-                reason=refused.reason if refused else None,
-            )
+        statement = Statement(
+            server=self._server,
+            worker=self._worker,
+            run_id=self.run_id,
+            refused=refused.record if refused else None,
+            reason=refused.reason if refused else None,
         )
+        try:
+            self._state.write_statement(statement)
+        except OSError as error:
+            log.error("the worker's status cannot be written: %s", error)  # noqa: TRY400 - a sentence

@@ -51,8 +51,8 @@ def examine(environment: str, settings: Settings) -> Iterator[Finding]:
     yield Finding("secrets", "; ".join(lost) or None)
     running = {
         name
-        for name, each in compose.containers().items()
-        if each.state == "running" and verdict.is_ours
+        for name, containers in compose.containers().items()
+        if verdict.is_ours and any(each.state == "running" for each in containers)
     }
     yield Finding("memory", None if running else memory_fault(MEMORY_GIB))
     yield Finding("configuration", mounts_fault(compose.services))

@@ -29,6 +29,8 @@ class Container:
     exit_code: int
     id: str
     since: str
+    number: int
+    """Which one it is of the service's containers, from 1."""
 
     @property
     def is_ready(self) -> bool:
@@ -109,22 +111,24 @@ class Compose:
         configuration: dict[str, Any] = json.loads(self.read("config", "--format", "json"))
         return configuration
 
-    def containers(self) -> dict[str, Container]:
-        """Return the existing containers by service."""
+    def containers(self) -> dict[str, list[Container]]:
+        """Return the existing containers by service; there may be several of one."""
         lines = self.read("ps", "--all", "--format", "json").splitlines()
-        found = [json.loads(line) for line in lines if line]
-        return {
-            each["Service"]: Container(
+        found: dict[str, list[Container]] = {}
+        for each in (json.loads(line) for line in lines if line):
+            # Exclude the containers of running jobs.
+            if "com.docker.compose.oneoff=True" in each.get("Labels", ""):
+                continue
+            container = Container(
                 state=each["State"],
                 health=each["Health"],
                 exit_code=int(each["ExitCode"]),
                 id=each["ID"],
                 since=each["RunningFor"],
+                number=int(each["Name"].rpartition("-")[2]),
             )
-            for each in found
-            # Exclude the containers of running jobs.
-            if "com.docker.compose.oneoff=True" not in each.get("Labels", "")
-        }
+            found.setdefault(each["Service"], []).append(container)
+        return {name: sorted(each, key=lambda one: one.number) for name, each in found.items()}
 
 
 def _progress() -> tuple[str, ...]:

@@ -93,8 +93,8 @@ def inspect_running() -> list[Inspected]:
 
     Raises StackError if none is running, or the engine does not answer.
     """
-    containers = Compose().containers().values()
-    ids = [each.id for each in containers if each.state == "running"]
+    services = Compose().containers().values()
+    ids = [each.id for containers in services for each in containers if each.state == "running"]
     if not ids:
         raise StackError("no container runs: make setup-model-serve")
     found = [

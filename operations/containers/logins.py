@@ -9,7 +9,7 @@ import hashlib
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ _TRIED = "grafana_login.json"
 
 def find_refused(
     services: Mapping[str, Any],
-    containers: Mapping[str, Container],
+    containers: Mapping[str, Sequence[Container]],
     volumes: Mapping[str, str],
     *,
     again: bool,
@@ -43,8 +43,8 @@ def find_refused(
     refused = {}
     for name, service in credentials.KEEPERS.items():
         path = credentials.FOLDER / name
-        container = containers.get(service)
-        if container is None or container.state != "running" or not has_secret(path):
+        is_running = any(each.state == "running" for each in containers.get(service, ()))
+        if not is_running or not has_secret(path):
             continue
         password = path.read_text(encoding="utf-8").strip()
         published = services[service]["ports"][0]

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from itertools import chain
 
 from mlstack import environments
 from mlstack.command_line import say
@@ -52,7 +53,8 @@ class ContainerStack:
         containers = self._compose.containers()
         for name in services:
             say(f"  {name:<21} ready   {self._address(name)}".rstrip())
-        say(f"{len(containers)} containers, all ready after {time.monotonic() - began:.1f} s")
+        count = sum(map(len, containers.values()))
+        say(f"{count} containers, all ready after {time.monotonic() - began:.1f} s")
 
     def stop(self, names: Iterable[str]) -> None:
         """Stop groups and services, each within its own time limit."""
@@ -65,24 +67,24 @@ class ContainerStack:
         """Print a table of all services."""
         verdict = Project(self._compose).judge()
         containers = self._compose.containers()
-        memory = _memory_mib(containers.values())
-        row = "{:<21} {:<10} {:<24} {:>9}  {:<25} {}"
+        memory = _memory_mib(chain.from_iterable(containers.values()))
+        row = "{:<22} {:<10} {:<24} {:>9}  {:<25} {}"
         lines = [row.format("service", "state", "since", "memory", "address", "ready")]
         for name in self._compose.services:
-            container = containers.get(name)
-            if container is None:
-                cells = (name, "-", "", "", "", "no: no container")
-            else:
+            found = containers.get(name, [])
+            if not found:
+                lines.append(row.format(name, "-", "", "", "", "no: no container"))
+            for container in found:
                 used = memory.get(container.id)
                 cells = (
-                    name,
+                    name if len(found) == 1 else f"{name} {container.number}",
                     container.state,
                     container.since,
                     f"{used:.0f} MiB" if used else "",
                     self._address(name),
                     "yes" if container.is_ready else f"no: {_reason(container)}",
                 )
-            lines.append(row.format(*cells).rstrip())
+                lines.append(row.format(*cells).rstrip())
         lines.append(f"total {sum(memory.values()):.0f} MiB")
         remarks = [verdict.refusal] if verdict.refusal else self._password_faults(verdict.existing)
         say("\n".join([*(f"!! {remark}" for remark in remarks), *lines]))
@@ -167,11 +169,13 @@ class ContainerStack:
         return address(name, self._compose.services[name], self._settings.public_host)
 
     def _failure(self) -> StackError:
-        for name, container in self._compose.containers().items():
-            if not container.is_ready and container.state != "created":
-                log = self._compose.read("logs", "--no-log-prefix", "--tail", _TAIL_LINES, name)
-                lines = "\n".join(f"  | {line}" for line in log.splitlines())
-                return StackError(f"{name}: {_reason(container)}\n{lines}")
+        for name, containers in self._compose.containers().items():
+            for container in containers:
+                if not container.is_ready and container.state != "created":
+                    wanted = ("--tail", _TAIL_LINES, "--index", str(container.number), name)
+                    log = self._compose.read("logs", "--no-log-prefix", *wanted)
+                    lines = "\n".join(f"  | {line}" for line in log.splitlines())
+                    return StackError(f"{name}: {_reason(container)}\n{lines}")
         return StackError("not every service could be started: see above")
 
 

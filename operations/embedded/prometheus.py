@@ -1,7 +1,7 @@
 """Run Prometheus with the project's configuration and local addresses.
 
-Configuration and rules are links to the files that the container uses. Only the targets are
-rewritten at each start.
+The rules are a link to those that the container uses. Configuration and targets are the
+container's too, with local addresses.
 """
 
 import os
@@ -24,7 +24,8 @@ PROJECT = ROOT / "monitoring" / "prometheus"
 TARGETS = "targets.yml"
 
 _CONFIGURATION = "prometheus.yml"
-_LINKED = (_CONFIGURATION, "rules")
+_RULES = "rules"
+_LOOKED_UP = "dns_sd_configs"
 # Prometheus drops the oldest data when it reaches either limit.
 _KEPT_DAYS = 15
 _KEPT_MB = 512
@@ -36,24 +37,41 @@ def targets(ports: Mapping[str, int]) -> list[dict[str, Any]]:
     Raises StackError if a target is not a service with a port.
     """
     groups: list[dict[str, Any]] = yaml.safe_load((PROJECT / TARGETS).read_text(encoding="utf-8"))
-    jobs = [group["labels"]["job"] for group in groups]
-    if unknown := sorted({*jobs} - {name for name, port in ports.items() if port}):
-        raise StackError(f"{PROJECT / TARGETS}: no service with a port: {', '.join(unknown)}")
     return [
-        {**group, "targets": [f"{HERE}:{ports[job]}"]}
-        for job, group in zip(jobs, groups, strict=True)
+        {**group, "targets": [_address(group["labels"]["job"], ports, TARGETS)]} for group in groups
     ]
+
+
+def configuration(ports: Mapping[str, int]) -> dict[str, Any]:
+    """Return the project's configuration with the local address of each name to be looked up.
+
+    Raises StackError as `targets` does.
+    """
+    document: dict[str, Any] = yaml.safe_load(
+        (PROJECT / _CONFIGURATION).read_text(encoding="utf-8")
+    )
+    for scraped in document["scrape_configs"]:
+        if scraped.pop(_LOOKED_UP, None):
+            address = _address(scraped["job_name"], ports, _CONFIGURATION)
+            scraped["static_configs"] = [{"targets": [address]}]
+    return document
 
 
 def configure(folder: Path, settings: Settings) -> Path:
     """Write the configuration into a folder; return Prometheus' main file."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in _LINKED:
-        (folder / name).unlink(missing_ok=True)
-        (folder / name).symlink_to(PROJECT / name)
+    (folder / _RULES).unlink(missing_ok=True)
+    (folder / _RULES).symlink_to(PROJECT / _RULES)
     ports = {service.name: service.port for service in all_services(settings)}
     write_atomically(folder / TARGETS, yaml.safe_dump(targets(ports)).encode())
+    write_atomically(folder / _CONFIGURATION, yaml.safe_dump(configuration(ports)).encode())
     return folder / _CONFIGURATION
+
+
+def _address(job: str, ports: Mapping[str, int], file: str) -> str:
+    if not ports.get(job):
+        raise StackError(f"{PROJECT / file}: no service with a port: {job}")
+    return f"{HERE}:{ports[job]}"
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -28,6 +29,23 @@ def test_content_is_synced_before_name(tmp_path: Path, synced: list[Path]) -> No
     content, names = synced
     assert (content.parent, content.suffix) == (tmp_path, ".new")
     assert names == tmp_path
+
+
+def test_hosts_with_equal_pids_write_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In containers that share a folder, processes have the same ids."""
+    path, new = tmp_path / "heartbeat", set[str]()
+    replace = Path.replace
+
+    def replacing(source: Path, target: Path) -> Path:
+        new.add(source.name)
+        return replace(source, target)
+
+    monkeypatch.setattr(Path, "replace", replacing)
+    for host in ("one", "another"):
+        monkeypatch.setattr(os, "uname", lambda host=host: SimpleNamespace(nodename=host))
+        write_atomically(path, host.encode())
+    assert len(new) == 2
+    assert [file.name for file in tmp_path.iterdir()] == ["heartbeat"]
 
 
 def test_write_without_sync_syncs_nothing(tmp_path: Path, synced: list[Path]) -> None:

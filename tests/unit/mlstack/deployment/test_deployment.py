@@ -69,6 +69,25 @@ def test_worker_starts_with_the_deployed_model(deployer: Deployer, settings: Set
     watcher.stop()
 
 
+def test_worker_tells_of_itself_before_it_looks(
+    deployer: Deployer, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deploy waits for every worker that may have read the record before."""
+    known = list[int]()
+    look = ModelWatcher._look_at_record
+
+    def looking(watcher: ModelWatcher) -> None:
+        known.append(len(deployer.state.statements()))
+        look(watcher)
+
+    monkeypatch.setattr(ModelWatcher, "_look_at_record", looking)
+    watcher = ModelWatcher(settings, "some-server", MemoryLog())
+    watcher.start()
+    watcher.wait_for_first_look(5)
+    watcher.stop()
+    assert known[0] == 1
+
+
 def test_run_id_setting_may_be_a_reference(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,7 +61,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def _refused(service: str, port: int, *, again: bool, state: str = "running") -> dict[str, str]:
     return logins.find_refused(
         {service: {"ports": [{"host_ip": "127.0.0.1", "published": str(port)}]}},
-        {service: Container(state=state, health="", exit_code=0, id="1", since="")},
+        {service: [Container(state, health="", exit_code=0, id="1", since="", number=1)]},
         VOLUMES,
         again=again,
     )

@@ -15,28 +15,35 @@ from operations.errors import StackError
 
 def test_targets_have_ports_of_environment(tmp_path: Path) -> None:
     file = prometheus.configure(tmp_path, Settings(api_port=4001, prometheus_port=4002))
-    configuration = yaml.safe_load(file.read_text(encoding="utf-8"))
-    assert configuration == yaml.safe_load((prometheus.PROJECT / file.name).read_text())
+    here = yaml.safe_load(file.read_text(encoding="utf-8"))
+    there = yaml.safe_load((prometheus.PROJECT / file.name).read_text(encoding="utf-8"))
+    scraped = {each["job_name"]: each for each in here.pop("scrape_configs")}
+    assert list(scraped) == [each["job_name"] for each in there.pop("scrape_configs")]
+    assert here == there
+    assert scraped["model-server-api"]["static_configs"] == [{"targets": ["127.0.0.1:4001"]}]
+    assert not any("dns_sd_configs" in each for each in scraped.values())
     found = yaml.safe_load((tmp_path / "targets.yml").read_text(encoding="utf-8"))
     targets = {group["labels"]["job"]: group["targets"] for group in found}
-    assert targets["model-server-api"] == ["127.0.0.1:4001"]
     assert targets["prometheus"] == ["127.0.0.1:4002"]
     assert {path.name for path in (tmp_path / "rules").glob("*")} >= {"model.yml", "servers.yml"}
 
 
 def test_second_start_follows_moved_project_and_ports(tmp_path: Path) -> None:
-    (tmp_path / "rules").symlink_to("/nowhere")
+    for name in ("rules", "prometheus.yml"):  # the release before linked both
+        (tmp_path / name).symlink_to("/nowhere")
     prometheus.configure(tmp_path, Settings())
     prometheus.configure(tmp_path, Settings(api_port=4001))
     assert (tmp_path / "rules").is_dir()
-    assert "127.0.0.1:4001" in (tmp_path / "targets.yml").read_text()
+    assert "127.0.0.1:4001" in (tmp_path / "prometheus.yml").read_text()
 
 
 def test_unknown_target_is_named() -> None:
     ports = {service.name: service.port for service in all_services(Settings())}
-    del ports["model-server-api"]
-    with pytest.raises(StackError, match="no service with a port: model-server-api"):
+    del ports["model-server-api"], ports["log-keeper"]
+    with pytest.raises(StackError, match=r"targets.yml: no service with a port: log-keeper"):
         prometheus.targets(ports)
+    with pytest.raises(StackError, match=r"prometheus.yml: .* port: model-server-api"):
+        prometheus.configuration(ports)
 
 
 def test_start_leaves_out_missing_prometheus(
