@@ -280,7 +280,7 @@ audit: ## Look up known vulnerabilities of every locked package (needs the Inter
 		.audit/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r "$$lock" || failed=1; \
 	done; test -z "$$failed"
 
-BENCHMARKS := training_quality tracking_overhead search_cores search_stopping search_growth log_cost stream_throughput mongodb_outage report_cost drift_detection table_reading table_scoring any_table serving
+BENCHMARKS := training_quality tracking_overhead search_cores search_stopping search_growth log_cost stream_throughput stream_sharing mongodb_outage report_cost drift_detection table_reading table_scoring any_table serving
 
 .PHONY: bench
 bench: $(BENCH) ## Measure model quality and the cost of tracking, logging and streaming (docs/performance.md)

@@ -23,6 +23,7 @@ _LONGEST = (
     *("test_walkthrough", "test_readme", "test_stream_server", "test_flows", "test_supervision"),
     *("test_stream_kcl", "test_hostile_environment", "test_upgrade", "test_tracking"),
     *("test_evidently_service", "test_retention_of_models", "test_stream_simulator"),
+    "test_stream_shared",
     *("test_ledger_api", "test_deploy_over_ssh", "test_deletions_in_mlflow"),
 )
 

@@ -12,6 +12,7 @@ from mlstack.deployment.record import DeploymentState
 from tests.support.aws import Emulator, moto, running
 from tests.support.browser import open_browser
 from tests.support.keeper import LogKeeper
+from tests.support.kinesis_local import NotInstalled, install
 from tests.support.models import keep_model
 from tests.support.stream_server import RUN_ID, StreamServer
 
@@ -58,3 +59,12 @@ def keeper(deployed: Path, mongo: str) -> Iterator[LogKeeper]:
 def server(deployed: Path, emulator: Emulator, keeper: LogKeeper) -> StreamServer:  # noqa: ARG001 - it runs
     """A stream server that does not run yet; its keeper does."""
     return StreamServer(deployed, **emulator.environment)
+
+
+@pytest.fixture(scope="session")
+def kinesis_local_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The emulator whose shards split and merge, installed for these tests."""
+    try:
+        return install(tmp_path_factory.mktemp("kinesis-local"))
+    except NotInstalled as error:
+        pytest.skip(str(error))

@@ -1,4 +1,4 @@
-"""The stream server on kcl-rs: instances share the shards by leases in DynamoDB."""
+"""One stream server on kcl-rs, which leases its shards in DynamoDB."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +14,9 @@ from tests.support.waiting import wait_until
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
 
-# Half a minute to the first record, a lease that expires, and a shard that moves over.
+# Half a minute to the first record.
 pytestmark = pytest.mark.timeout(600)
-_START_SECONDS, _TAKEOVER_SECONDS = 120, 120
+_START_SECONDS = 120
 
 
 @pytest.fixture
@@ -27,11 +27,6 @@ def server(deployed: Path, emulator: Emulator, keeper: LogKeeper) -> StreamServe
 
 def answered(server: StreamServer) -> float:
     return server.metric("mlstack_stream_records_total", outcome="answered")
-
-
-def shards(server: StreamServer) -> int:
-    """Count the shards that an instance reads."""
-    return server.exposition().count("mlstack_stream_lag_seconds{")
 
 
 def test_kcl_restart_loses_and_repeats_nothing(
@@ -50,28 +45,12 @@ def test_kcl_restart_loses_and_repeats_nothing(
     assert ledger.duplicates() == 0
 
 
-def test_kcl_instances_share_shards_and_take_over(
-    server: StreamServer, kinesis: "KinesisClient", mongo: str, documented: Contract
-) -> None:
-    """Shards of an instance that died go to the other one."""
-    second = server.another()
-    ledger = Ledger(kinesis, mongo)
-    with server, Load(kinesis, documented) as load:
-        wait_until(lambda: shards(server) == 2, "the first one reads", _START_SECONDS)
-        with second:
-            wait_until(lambda: (shards(server), shards(second)) == (1, 1), "they share", 180)
-            server.kill()
-            wait_until(lambda: shards(second) == 2, "the second takes over", _TAKEOVER_SECONDS)
-            load.end()
-            ledger.check(load.puts, seconds=90)
-
-
 def test_kcl_notices_a_stream_made_anew(
     server: StreamServer, emulator: Emulator, documented: Contract, mongo: str
 ) -> None:
     """It is read from its start, under its own name."""
     with running(emulator) as client, server:
-        wait_until(lambda: shards(server) == 2, "it reads", _START_SECONDS)
+        wait_until(lambda: server.shards() == 2, "it reads", _START_SECONDS)
         old = put(client, customers(documented, 50))
         wait_until(lambda: answered(server) == 50, "it works", _START_SECONDS)
         emulator.kill()

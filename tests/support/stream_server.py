@@ -58,6 +58,10 @@ class StreamServer(ServiceProcess):
             raise
         return self
 
+    def shards(self) -> int:
+        """Count the shards that it reads."""
+        return self.exposition().count("mlstack_stream_lag_seconds{")
+
     def is_healthy(self) -> bool:
         """Run its health check."""
         check = subprocess.run(
@@ -148,11 +152,12 @@ def whole(letters: Iterable[dict[str, Any]]) -> bytes:
 
 
 class Load:
-    """Producer of at most two hundred customers a second, until the block ends."""
+    """Producer of at most `rate` customers a second, until the block ends."""
 
-    def __init__(self, client: "KinesisClient", contract: Contract) -> None:
+    def __init__(self, client: "KinesisClient", contract: Contract, rate: float = 200) -> None:
         self.puts: list[Put] = []
         self._client, self._bodies = client, customers(contract, 10)
+        self._pause = len(self._bodies) / rate
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
@@ -169,5 +174,5 @@ class Load:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._ending.wait(0.05):
+        while not self._ending.wait(self._pause):
             self.puts += put(self._client, self._bodies)
