@@ -170,7 +170,7 @@ class Settings(BaseModel):
     """Retention of entries that can never be stored."""
 
     keep_reports_days: float = Field(default=30, gt=0)
-    """Retention of reports: pages and documents."""
+    """Retention of reports, pages and documents, and of the monitoring page's history."""
 
     keep_history_days: int = Field(default=14, ge=1)
     """Retention of Prefect's history: flow runs, their logs and events."""

@@ -171,3 +171,10 @@ class MulticlassQuality:
 
 Quality = BinaryQuality | RegressionQuality | MulticlassQuality
 """Figures of a kind of target."""
+
+
+def headline(quality: Quality) -> tuple[str, float]:
+    """Return name and value of the error that alerts judge by."""
+    if isinstance(quality, MulticlassQuality):
+        return "logloss", quality.logloss
+    return "rmse", quality.rmse

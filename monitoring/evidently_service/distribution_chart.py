@@ -1,7 +1,6 @@
 """Draw the distribution of a column in the window beside the reference.
 
-Importing this module loads matplotlib, which takes a second. Ticks take most of a small chart's
-time, so axes are off, and their texts are written by hand.
+Importing this module loads matplotlib, which takes a second.
 """
 
 from collections.abc import Sequence
@@ -12,13 +11,18 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from mlstack.charts import ACCENT, ALARM, INK, SOFT, inline_svg, new_figure
 from mlstack.quality.distributions import ColumnDistribution, Histogram, LabelShares
+from monitoring.evidently_service.bare_axes import (
+    FONT,
+    add_bare_axes,
+    write_below,
+    write_beside,
+)
 
 WIDTH: Final = 260
 """Width of every chart, in pixels on a phone and about as many elsewhere."""
 
 _HEIGHT, _ROW, _AXIS = 110, 24, 20
 _MAX_LABEL = 18
-_FONT = 11
 _TICKS = MaxNLocator(4)
 _EDGE = 0.06
 """Share of the width at either end where a centred text would not fit."""
@@ -33,13 +37,13 @@ def draw_distribution(
     """Return a chart as `inline_svg` does: the reference in grey, the window in colour."""
     color = ALARM if drifted else ACCENT
     if isinstance(distribution, Histogram):
-        axes = _axes(_HEIGHT, left=0.03)
+        axes = _axes(_HEIGHT, left=8)
         _draw_histogram(axes, distribution, color)
         description = _describe_numbers(distribution)
     else:
         labels = [_short(label) for label in distribution.labels]
         longest = max(map(len, labels), default=0)
-        axes = _axes(_ROW * len(labels) + _AXIS, left=0.06 + 0.023 * longest)
+        axes = _axes(_ROW * len(labels) + _AXIS, left=16 + 6 * longest)
         _draw_labels(axes, labels, distribution, color)
         description = _describe_labels(distribution)
     figure = axes.get_figure(root=True)
@@ -50,15 +54,12 @@ def draw_distribution(
 def _axes(height: float, left: float) -> Axes:
     """Add axes to a figure, with room for one line of text below them."""
     figure = new_figure(WIDTH, height, arranged=False)
-    axes = figure.add_axes((left, _AXIS / height, 0.96 - left, 1 - (_AXIS + 2) / height))
-    axes.set_axis_off()
-    axes.set(xticks=[], yticks=[])
-    return axes
+    return add_bare_axes(figure, left, 2, WIDTH - 10 - left, height - _AXIS - 2)
 
 
 def _draw_histogram(axes: Axes, found: Histogram, color: str) -> None:
     if not found.edges:
-        axes.text(0.5, 0.5, "no value", ha="center", color=INK, fontsize=_FONT)
+        axes.text(0.5, 0.5, "no value", ha="center", color=INK, fontsize=FONT)
         return
     if found.reference:
         axes.stairs(found.reference, found.edges, fill=True, color=SOFT, alpha=0.4, linewidth=0)
@@ -73,7 +74,7 @@ def _draw_histogram(axes: Axes, found: Histogram, color: str) -> None:
         if low <= tick <= high:
             place = (tick - low) / (high - low)
             align = "left" if place < _EDGE else "right" if place > 1 - _EDGE else "center"
-            _write_below(axes, tick, _LARGE(tick) if abs(tick) >= _MANY else f"{tick:.6g}", align)
+            write_below(axes, tick, _LARGE(tick) if abs(tick) >= _MANY else f"{tick:.6g}", align)
 
 
 def _draw_labels(axes: Axes, labels: Sequence[str], found: LabelShares, color: str) -> None:
@@ -84,27 +85,13 @@ def _draw_labels(axes: Axes, labels: Sequence[str], found: LabelShares, color: s
         places = [place + shift for place in range(len(shares))]
         axes.hlines(places, 0, shares, color=shade, linewidth=_ROW * 0.34)
     for place, label in enumerate(labels):
-        axes.text(-0.03 * most, place, label, ha="right", va="center", color=INK, fontsize=_FONT)
-    _write_below(axes, 0, "0%")
-    _write_below(axes, most, f"{most:.0%}", align="right")
+        write_beside(axes, place, label)
+    write_below(axes, 0, "0%")
+    write_below(axes, most, f"{most:.0%}", align="right")
 
 
 def _short(label: str) -> str:
     return label if len(label) <= _MAX_LABEL else f"{label[: _MAX_LABEL - 1]}…"
-
-
-def _write_below(axes: Axes, place: float, text: str, align: str = "center") -> None:
-    axes.annotate(
-        text,
-        (place, 0),
-        (0, -5),
-        xycoords=("data", "axes fraction"),
-        textcoords="offset points",
-        ha=align,
-        va="top",
-        color=INK,
-        fontsize=_FONT,
-    )
 
 
 def _describe_numbers(found: Histogram) -> str:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -27,8 +28,10 @@ from mlstack.deployment.record import DeploymentState
 from mlstack.errors import MlstackError, listing
 from mlstack.model.model_store import ModelStore
 from mlstack.prediction_log.prediction_store import PredictionStore
+from mlstack.quality.drift_history import HistoryStore
 from mlstack.quality.reference import ReferenceStore
 from mlstack.settings import Settings
+from monitoring.evidently_service.history import History, moment_of
 from monitoring.evidently_service.rows import Row, RowReader, Rows
 from monitoring.evidently_service.window import Window
 
@@ -69,7 +72,9 @@ class Monitor:
     def __init__(self, settings: Settings, contract: Contract) -> None:
         self._settings, self._contract = settings, contract
         self._store = PredictionStore(settings.mongo_uri, contract, seconds=_MONGO_SECONDS)
-        self._deployment = DeploymentState(settings.state_path)
+        self._moments = HistoryStore(settings.mongo_uri, contract.name, _MONGO_SECONDS)
+        self.history = History(self._moments)
+        self.deployment = DeploymentState(settings.state_path)
         models = ModelStore.of(settings)
         self._references = ReferenceStore(settings.state_path / "references", models)
         self._models = models
@@ -109,6 +114,7 @@ class Monitor:
         for thread in self._threads:
             thread.join(_STOP_SECONDS)
         self._store.close()
+        self._moments.close()
 
     def take(self, document: Any) -> Rows:
         """Validate posted rows and add them to the window; raises as `RowReader.read`."""
@@ -148,14 +154,17 @@ class Monitor:
             self._stopping.wait(max(0.0, self._settings.monitor_period_seconds - elapsed))
 
     def _calculate(self) -> None:
-        self.state = self._next_state()
+        self.state = state = self._next_state()
         self._current_at = time.monotonic()
+        if state.calculation is not None and state.calculator is not None:
+            trained = state.calculator.reference.quality
+            self.history.note(moment_of(state.calculation, trained, datetime.now(UTC)))
 
     def _next_state(self) -> State:
         # Importing Evidently takes seconds; the service accepts rows during that time.
         from monitoring.evidently_service.calculation import Calculator  # noqa: PLC0415 - see above
 
-        record = self._deployment.record()
+        record = self.deployment.record()
         # As in `ModelWatcher`, RUN_ID applies only until the first deployment.
         run_id = (record.run_id if record else self._settings.run_id) or None
         old = self.state
@@ -192,13 +201,14 @@ class Monitor:
         self.state = State(old.run_id, old.calculator, old.calculation, reason, failing=True)
 
     def _read_mongo(self) -> None:
-        """Fill the window after a start, then read the outcomes of its rows."""
+        """Fill the window after a start, read the outcomes of its rows, store new moments."""
         if not self._restored:
             newest = self._store.newest(self.window.size)
             self.window.prepend(_rows(newest, self._contract))
             self._restored = True
             log.info("%d rows are in the window", len(self.window))
         self.window.set_outcomes(self._store.outcomes(self.window.prediction_ids()))
+        self.history.sync()
         self.storage_fault = ""
 
     def _mongo_failed(self, reason: str) -> None:

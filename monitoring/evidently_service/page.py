@@ -9,6 +9,7 @@ from mlstack.errors import listing
 from mlstack.quality.results import METHOD_TITLES, MulticlassQuality, Quality, explain_outcomes
 from monitoring.evidently_service.monitor import Monitor
 from monitoring.evidently_service.pictures import Pictures
+from monitoring.evidently_service.timelines import Timelines
 
 if TYPE_CHECKING:
     # Importing it loads Evidently, which takes seconds.
@@ -21,6 +22,7 @@ class Page:
     def __init__(self, monitor: Monitor, contract: Contract) -> None:
         self._monitor, self._contract = monitor, contract
         self._pictures = Pictures(contract)
+        self._timelines = Timelines(contract, monitor.history, monitor.deployment)
 
     def verdict(self) -> str:
         """Summarise the drift result in a sentence, or say why there is none."""
@@ -53,6 +55,7 @@ class Page:
             "verdict": self.verdict(),
             "meanings": {feature.name: feature.meaning for feature in self._contract.features},
             "methods": METHOD_TITLES,
+            "history": self._timelines.draw(state, monitor.storage_fault),
             "pictures": self._pictures.of(calculation) if calculation else [],
             "monitor": monitor,
             "reference_rows": len(state.calculator.reference.rows) if state.calculator else None,

@@ -74,4 +74,4 @@ class Pictures:
 def _meaning(feature: Feature) -> str:
     if isinstance(feature, DateFeature):
         return f"{feature.meaning}; days since {feature.since}"
-    return f"{feature.meaning}, in {feature.unit}" if feature.unit else feature.meaning
+    return f"{feature.meaning} ({feature.unit})" if feature.unit else feature.meaning

@@ -28,6 +28,7 @@ from mlstack.prediction_log.mongo_database import (
 from mlstack.prediction_log.prediction import ID
 from mlstack.prediction_log.quarantine import DATABASE, Quarantine
 from mlstack.prediction_log.time_ranges import by_ranges
+from mlstack.quality.drift_history import AT, HISTORY
 from mlstack.settings import Settings
 from operations.backup.archive import ArchiveWriter
 from reporting.report_store import REPORTS
@@ -35,7 +36,7 @@ from reporting.report_store import REPORTS
 _DOCUMENTS, _DEPLOYMENTS, _QUARANTINE = "mongodb", "state", "quarantine"
 _TABLES = "data"
 _BATCH = 1000
-_TIMES = {PREDICTIONS: CREATED_AT, OUTCOMES: TARGET_AT, REPORTS: "created_at"}
+_TIMES = {PREDICTIONS: CREATED_AT, OUTCOMES: TARGET_AT, REPORTS: "created_at", HISTORY: AT}
 """Collections that are read along an index of time, and its field."""
 _RAW = CodecOptions(document_class=RawBSONDocument)
 # The record comes last, because servers start once it exists.

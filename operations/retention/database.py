@@ -1,4 +1,4 @@
-"""Prune predictions, outcomes and reports in MongoDB, and the report pages."""
+"""Prune MongoDB's documents, and the report pages."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,6 +9,7 @@ from pymongo.collection import Collection
 from mlstack.contract.prediction_fields import CREATED_AT, TARGET_AT
 from mlstack.prediction_log.mongo_database import OUTCOMES, PREDICTIONS, open_database
 from mlstack.prediction_log.time_ranges import next_width
+from mlstack.quality.drift_history import AT, HISTORY
 from mlstack.settings import Settings
 from operations.retention.removal import Removal
 from reporting.report import PAGE
@@ -18,7 +19,7 @@ _FIRST_WIDTH = timedelta(minutes=1)
 
 
 def prune_database(settings: Settings, now: datetime) -> list[Removal]:
-    """Remove old predictions, outcomes and reports.
+    """Remove old predictions, outcomes, reports and moments of monitoring's history.
 
     An outcome's age counts from when it was reported, which may be shortly before its prediction.
     Raises StorageUnavailable if MongoDB does not answer.
@@ -34,6 +35,7 @@ def prune_database(settings: Settings, now: datetime) -> list[Removal]:
                 ("predictions", PREDICTIONS, CREATED_AT, predictions),
                 ("outcomes", OUTCOMES, TARGET_AT, predictions),
                 ("reports", REPORTS, "created_at", reports),
+                ("moments of monitoring", HISTORY, AT, reports),
             )
         ]
     return [*removed, _remove_pages(settings, pages, now)]

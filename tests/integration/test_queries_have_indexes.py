@@ -16,6 +16,8 @@ from mlstack.prediction_log.kept_predictions import KeptPredictions
 from mlstack.prediction_log.mongo_database import DATABASE
 from mlstack.prediction_log.mongo_sink import MongoSink
 from mlstack.prediction_log.prediction_store import PredictionStore
+from mlstack.quality import drift_history
+from mlstack.quality.drift_history import HISTORY, HistoryStore
 from mlstack.settings import Settings
 from operations import predictions
 from operations.backup.archive import ArchiveWriter, unpack
@@ -25,10 +27,12 @@ from operations.retention.database import prune_database
 from reporting import report_store
 from reporting.report_store import REPORTS, ReportStore
 from tests.support.every_kind import TEXT
+from tests.support.moments import moment
 from tests.support.queries import Index, Query, QueryRecorder, places_of_queries
 from tests.support.reports import report
 
 NOW = datetime.now(UTC)
+MOMENT = moment(NOW.replace(microsecond=0))
 IDS = [str(uuid.UUID(int=number)) for number in range(40)]
 
 FIRST_DOCUMENT = "operations.backup.contents.has_documents"
@@ -85,6 +89,11 @@ def _read(uri: str, contract: Contract) -> None:
         reports.save(report())
         assert len(reports.newest(5)) == reports.count() == 1
         assert reports.of_flow_run("another") is None
+    with closing(HistoryStore(uri, contract.name, 5)) as history:
+        assert history.load(start) == []
+        history.save([MOMENT])
+        history.save([MOMENT])
+        assert history.load(start) == [MOMENT]
 
 
 @pytest.fixture
@@ -119,7 +128,7 @@ def queries(
         archive.finish(NOW, "3", None, counts)
     stream.seek(0)
     unpack(stream, tmp_path / "backup")
-    assert counts == {"data": 30, "outcome": 2, "report": 1}
+    assert counts == {"data": 30, "outcome": 2, "report": 1, "monitoring": 1}
     # Into the same stack: each document is one that was saved twice.
     restored = restore_documents(mongo, tmp_path / "backup")
     assert restored == {name: 2 * count for name, count in counts.items()}
@@ -131,16 +140,17 @@ def queries(
 
 def _indexes(uri: str) -> dict[str, list[Index]]:
     """Return the indexes that the stack declares, which are those that it has created."""
+    others = {REPORTS: report_store.INDEXES, HISTORY: drift_history.INDEXES}
     declared: dict[str, list[Index]] = {
         name: [
             [("_id", 1)],
             *(
                 [(field, int(order)) for field, order in index.document["key"].items()]
-                for group in (INDEXES, KEYED_INDEXES, {REPORTS: report_store.INDEXES})
+                for group in (INDEXES, KEYED_INDEXES, others)
                 for index in group.get(name, [])
             ),
         ]
-        for name in ("data", "outcome", "report")
+        for name in ("data", "outcome", "report", "monitoring")
     }
     with MongoClient[dict[str, Any]](uri) as client:
         for name, wanted in declared.items():

@@ -47,6 +47,7 @@ def settings(mongo: str, tmp_path: Path) -> Settings:
             client[DATABASE]["report"].insert_one(
                 {"_id": name, "created_at": at, "html": _page(at)}
             )
+            client[DATABASE]["monitoring"].insert_one({"_id": name, "at": at})
     for name, at in (
         (_page(OLD), NOW),
         (_page(YOUNG), YOUNG),
@@ -63,9 +64,15 @@ def settings(mongo: str, tmp_path: Path) -> Settings:
 def test_prune_removes_the_old_and_keeps_the_young(settings: Settings) -> None:
     """Predictions, outcomes, reports and their pages go by age."""
     removed = {each.what: each.count for each in prune_database(settings, NOW)}
-    assert removed == {"predictions": 1, "outcomes": 1, "reports": 1, "reports' pages": 2}
+    assert removed == {
+        "predictions": 1,
+        "outcomes": 1,
+        "reports": 1,
+        "moments of monitoring": 1,
+        "reports' pages": 2,
+    }
     with MongoClient[dict[str, Any]](settings.mongo_uri) as client:
-        for name in ("data", "outcome", "report"):
+        for name in ("data", "outcome", "report", "monitoring"):
             assert [document["_id"] for document in client[DATABASE][name].find()] == ["young"]
     left = {page.name for page in settings.reports_path.iterdir()}
     assert left == {"index.html", "somebodys.html", _page(YOUNG)}

@@ -1,8 +1,5 @@
 """The monitoring service exports and shows no figure with too little behind it."""
 
-from types import SimpleNamespace
-from typing import cast
-
 import pytest
 
 from mlstack.contract import Contract
@@ -17,6 +14,7 @@ from monitoring.evidently_service.page import Page
 from monitoring.evidently_service.rows import Row
 from monitoring.evidently_service.window import Snapshot
 from tests.support.customers import contract_named, customers, with_outcomes
+from tests.support.monitors import monitor_in
 
 RUN_ID, OTHER = "a" * 32, "b" * 32
 ROWS = 300
@@ -48,18 +46,7 @@ def _calculate(calculator: Calculator, *, outcomes: int, own: int = ROWS) -> Cal
 
 
 def _monitor(calculator: Calculator, calculation: Calculation) -> Monitor:
-    return cast(
-        "Monitor",
-        SimpleNamespace(
-            state=State(RUN_ID, calculator, calculation, ""),
-            window=range(ROWS),
-            age_seconds=0,
-            storage_fault="",
-            taken=ROWS,
-            refused=0,
-            failures=0,
-        ),
-    )
+    return monitor_in(State(RUN_ID, calculator, calculation, ""), ROWS)
 
 
 def _metrics(calculator: Calculator, calculation: Calculation) -> dict[str, float]:

@@ -24,6 +24,7 @@ from reporting.evidently_page import drift_html
 from reporting.pages import report_page
 from reporting.report import Baseline, Report, Window
 from reporting.reporter import build_report
+from tests.support.monitors import monitor_in
 from tests.support.target_kinds import RUN_ID, raw_rows, reference_of, trained
 
 ROWS, KNOWN = 400, 250
@@ -60,9 +61,7 @@ def _calculate(kind: str, *, far: bool = False) -> tuple[Calculator, Calculation
 
 
 def _monitor(calculator: Calculator, calculation: Calculation) -> Monitor:
-    state = State(RUN_ID, calculator, calculation, "")
-    fields: dict[str, Any] = {"age_seconds": 0, "storage_fault": "", "taken": 0, "refused": 0}
-    return cast("Monitor", SimpleNamespace(state=state, window=range(ROWS), failures=0, **fields))
+    return monitor_in(State(RUN_ID, calculator, calculation, ""), ROWS)
 
 
 @pytest.mark.parametrize("kind", NEW_KINDS)

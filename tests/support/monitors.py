@@ -1,0 +1,30 @@
+"""The monitoring service's state without its threads."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+from mlstack.deployment.record import DeploymentState
+from mlstack.quality.drift_history import HistoryStore
+from monitoring.evidently_service.history import History
+from monitoring.evidently_service.monitor import Monitor, State
+
+
+class NoStore:
+    """Stands for a MongoDB that is never asked."""
+
+
+def monitor_in(state: State, rows: int, **more: Any) -> Monitor:
+    """Return what pages and metrics read of a monitor in this state."""
+    fields = {
+        "state": state,
+        "window": range(rows),
+        "age_seconds": 0,
+        "storage_fault": "",
+        "taken": rows,
+        "refused": 0,
+        "failures": 0,
+        "history": History(cast("HistoryStore", NoStore())),
+        "deployment": DeploymentState(Path("/nonexistent")),
+    }
+    return cast("Monitor", SimpleNamespace(**{**fields, **more}))
