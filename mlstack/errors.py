@@ -151,6 +151,11 @@ class FieldError:
     code: str
     detail: str
 
+    def document(self) -> dict[str, str]:
+        """Return it for an answer in JSON."""
+        # A flood of bad requests makes many: `dataclasses.asdict` takes ten times as long.
+        return {"pointer": self.pointer, "code": self.code, "detail": self.detail}
+
 
 class InvalidRequest(MlstackError):
     """A request does not match the contract; has from one to `MAX_ERRORS` errors."""

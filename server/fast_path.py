@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import Any
 
 from mlstack.deployment.predictor import ModelSource, Predictor
-from mlstack.web.flask_bridge import FlaskBridge, Receive, Scope, Send, read_body
+from mlstack.web.flask_bridge import Body, FlaskBridge, Receive, Scope, Send, read_body
 from mlstack.web.problems import Problem
 from server import logs
 from server.explainer import asked_for
@@ -70,23 +70,39 @@ class FastPath:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
+        if scope["type"] != "http" or scope["method"] != "POST":
+            await self._flask(scope, receive, send)
+            return
         if _asks_for_explanation(scope):
             await self._explain(scope, receive, send)
             return
+        body = await read_body(scope, receive, max_body(scope["path"]))
+        begun = time.perf_counter()
         head = _read_head(scope)
         if head is None:
-            await self._flask(scope, receive, send)
+            await self._ask_flask(scope, body, send, begun)
             return
-        body = await read_body(scope, receive, max_body(head.route))
-        begun = time.perf_counter()
         answer = None if body.failure else await self._predict(head, body.data, begun)
         if answer is None:
-            waited = time.perf_counter() - begun
-            await self._flask.answer(scope, body, self._watch(send), waited)
+            await self._ask_flask(scope, body, self._watch(send), begun)
             return
         await send(_start(head.request_id, len(answer)))
         await send({"type": "http.response.body", "body": answer})
         logs.request(head.request_id, "POST", head.route, 200, time.perf_counter() - begun)
+
+    async def _ask_flask(self, scope: Scope, body: Body, send: Send, begun: float) -> None:
+        """Let Flask answer a request that is not plain.
+
+        A thread would compete with the event loop for the interpreter, and a flood of bad requests
+        would delay the good ones: so the loop answers small ones itself, one after each turn.
+        """
+        if len(body.data) > _MOST_BYTES_IN_LOOP:
+            await self._flask.answer(scope, body, send, time.perf_counter() - begun)
+            return
+        async with self._turns.between():
+            messages = self._flask.ask_now(scope, body, time.perf_counter() - begun)
+        for message in messages:
+            await send(message)
 
     async def _explain(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let Flask answer when it is this request's turn, or refuse it if that takes too long."""
@@ -141,16 +157,12 @@ class FastPath:
 
 
 def _asks_for_explanation(scope: Scope) -> bool:
-    return (
-        scope["type"] == "http"
-        and scope["path"] in _ROUTES
-        and bool(asked_for(scope["query_string"].decode("latin-1")))
-    )
+    return scope["path"] in _ROUTES and bool(asked_for(scope["query_string"].decode("latin-1")))
 
 
 def _read_head(scope: Scope) -> _Head | None:
-    """Return what a plain request's head says; None: Flask has to look at it."""
-    if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] not in _ROUTES:
+    """Return what the head of a plain POST says; None: Flask has to look at it."""
+    if scope["path"] not in _ROUTES:
         return None
     found: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:

@@ -2,7 +2,6 @@
 
 import logging
 import re
-from dataclasses import asdict
 from http import HTTPStatus
 
 from werkzeug.exceptions import HTTPException
@@ -76,7 +75,7 @@ def problem_of(  # noqa: PLR0911 - one return for each class of exceptions
             detail = "one error, see errors" if count == 1 else f"{count} errors, see errors"
             customer = isinstance(error, InvalidCustomer)
             kind = KINDS["invalid_customer" if customer else "invalid_feedback"]
-            return Problem(kind, detail, errors=[asdict(fault) for fault in error.errors])
+            return Problem(kind, detail, errors=[fault.document() for fault in error.errors])
         case SpoolError():
             log.error("request %s cannot be stored: %s", request_id, error)
             detail = "nothing was predicted or accepted; try again later"

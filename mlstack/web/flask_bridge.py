@@ -124,12 +124,17 @@ class FlaskBridge:
     async def ask(self, scope: Scope, body: Body, waited: float) -> list[dict[str, Any]]:
         """Return the messages of the answer, without sending them; see `answer`."""
         loop = asyncio.get_running_loop()
-        environ, asked = _environ(scope, body), time.monotonic() - waited
-        start, content = await loop.run_in_executor(self._pool, self._run, environ, asked)
-        return [start, {"type": "http.response.body", "body": content}]
+        asked = time.monotonic() - waited
 
-    def _run(self, environ: dict[str, Any], asked: float) -> tuple[dict[str, Any], bytes]:
-        environ[WAITED] = time.monotonic() - asked
+        def run() -> list[dict[str, Any]]:
+            return self.ask_now(scope, body, time.monotonic() - asked)
+
+        return await loop.run_in_executor(self._pool, run)
+
+    def ask_now(self, scope: Scope, body: Body, waited: float) -> list[dict[str, Any]]:
+        """Return the messages of the answer, made in this thread; see `answer`."""
+        environ = _environ(scope, body)
+        environ[WAITED] = waited
         started: list[Any] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], _: Any = None) -> None:
@@ -145,7 +150,10 @@ class FlaskBridge:
         headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in given]
         if status not in _BODYLESS and all(name != b"content-length" for name, _ in headers):
             headers.append((b"content-length", b"%d" % len(content)))
-        return {"type": "http.response.start", "status": status, "headers": headers}, content
+        return [
+            {"type": "http.response.start", "status": status, "headers": headers},
+            {"type": "http.response.body", "body": content},
+        ]
 
 
 class _FailedInput(io.RawIOBase):

@@ -6,7 +6,6 @@ monitoring.evidently_service.app:app`.
 
 import json
 import logging
-from dataclasses import asdict
 from typing import Any
 
 from flask import Flask, Response, redirect, render_template, request
@@ -78,7 +77,7 @@ class Routes:
                 f"{rows.refused} rows were rejected, see errors; {accepted} were accepted",
                 accepted=accepted,
                 refused=rows.refused,
-                errors=[asdict(fault) for fault in rows.faults],
+                errors=[fault.document() for fault in rows.faults],
             )
         window_rows = len(self._monitor.window)
         return _json({"accepted": accepted, "refused": 0, "window_rows": window_rows})

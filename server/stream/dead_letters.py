@@ -3,7 +3,6 @@
 import base64
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
 
 from mlstack.contract.prediction_fields import SEQUENCE_NUMBER, SHARD_ID
 from mlstack.errors import MAX_ERRORS, InvalidCustomer, MlstackError, shortened
@@ -58,7 +57,7 @@ def _reason(error: MlstackError) -> str:
 def _errors(error: MlstackError) -> list[dict[str, str]]:
     errors = [{"pointer": "", "code": _reason(error), "detail": str(error)}]
     if isinstance(error, InvalidCustomer):
-        errors = [asdict(fault) for fault in error.errors[:MAX_ERRORS]]
+        errors = [fault.document() for fault in error.errors[:MAX_ERRORS]]
     return [{name: _shortened(text) for name, text in fault.items()} for fault in errors]
 
 
