@@ -212,6 +212,27 @@ def test_any_request_gets_the_same_answer_both_ways(ways: BothWays) -> None:
     assert ways.metric("mlstack_http_requests_total", status="500") == 0
 
 
+def test_bad_requests_wait_for_plain_ones(ways: BothWays, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The turn that has begun is answered first."""
+    good = json.dumps(ways.contract.example).encode()
+    kept, answer = list[int](), ways.flask.ask_now
+
+    def answering(*asked: Any) -> list[dict[str, Any]]:
+        kept.append(len(ways.log.predictions))
+        return answer(*asked)
+
+    monkeypatch.setattr(ways.flask, "ask_now", answering)
+
+    async def send() -> list[Answer]:
+        bodies = (good, b"{}", good, b"{", good, b"[]")
+        asked = (ask(ways.fast, "POST", "/predict", each, (JSON,)) for each in bodies)
+        return list(await asyncio.gather(*asked))
+
+    statuses = [each.status for each in asyncio.run(send())]
+    assert statuses == [200, 422, 200, 400, 200, 422]
+    assert kept == [3, 3, 3]
+
+
 def test_valid_request_that_flask_answered_is_counted(
     ways: BothWays, monkeypatch: pytest.MonkeyPatch
 ) -> None:
