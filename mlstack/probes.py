@@ -13,11 +13,15 @@ import struct
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 _SECONDS = 3.0
+# A worker tells Prefect every 30 s that it is alive.
+_WORKER_SECONDS = 75.0
 OK = 200
 
 
@@ -68,8 +72,44 @@ def monitor_watches(address: str) -> Answer:
     return _said_by(f"{address}/health/ready", "detail")
 
 
-def mongo_answers(host: str, port: int) -> Answer:
-    """Ready if MongoDB answers `hello` with ok."""
+def worker_is_online(pool: str) -> Answer:
+    """Ready if Prefect has heard from a worker of a pool; `pool` is the pool's URL in its API."""
+    online = {"workers": {"status": {"any_": ["ONLINE"]}}}
+    status, body = ask(f"{pool}/workers/filter", online)
+    if status != OK:
+        return Answer(ready=False, detail=f"Prefect: {why(status, body)}")
+    heard = [datetime.fromisoformat(each["last_heartbeat_time"]) for each in json.loads(body)]
+    if not heard:
+        return Answer(ready=False, detail="Prefect has not heard of it for minutes")
+    # Prefect itself calls a killed worker online for minutes.
+    age = (datetime.now(UTC) - max(heard)).total_seconds()
+    fresh = age < _WORKER_SECONDS
+    detail = "" if fresh else f"Prefect has not heard of it for {age:.0f} s"
+    return Answer(ready=fresh, detail=detail)
+
+
+def container_runs(name: str) -> Answer:
+    """Ready if a container runs: the engine resolves its name only then."""
+    try:
+        socket.getaddrinfo(name, None)
+    except OSError:
+        return Answer(ready=False, detail="its container does not run")
+    return Answer(ready=True, detail="")
+
+
+def port_answers(address: str) -> Answer:
+    """Ready if a connection to `host:port` is accepted."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=_SECONDS).close()
+    except OSError as error:
+        return Answer(ready=False, detail=f"no answer yet ({error})")
+    return Answer(ready=True, detail="")
+
+
+def mongo_answers(address: str) -> Answer:
+    """Ready if MongoDB at `mongodb://host:port` answers `hello` with ok."""
+    parts = urlsplit(address)
     fields = (
         b"\x10hello\0" + struct.pack("<i", 1) + b"\x02$db\0" + struct.pack("<i", 6) + b"admin\0"
     )
@@ -77,7 +117,7 @@ def mongo_answers(host: str, port: int) -> Answer:
     # OP_MSG: header (length, request id, response to, opcode), flags, one body section.
     message = struct.pack("<iiiiIb", 21 + len(document), 1, 0, 2013, 0, 0) + document
     try:
-        with socket.create_connection((host, port), timeout=_SECONDS) as connection:
+        with socket.create_connection((parts.hostname, parts.port), timeout=_SECONDS) as connection:
             connection.sendall(message)
             stream = connection.makefile("rb")
             (length,) = struct.unpack("<i", stream.read(4))
@@ -144,17 +184,20 @@ def _text_in(body: bytes, key: str) -> str | None:
     return said if isinstance(said, str) else None
 
 
-_HEALTH_CHECKS: dict[str, Callable[[str], Answer]] = {
+PROBES: Mapping[str, Callable[[str], Answer]] = {
     probe.__name__: probe
-    for probe in (url_answers, mlflow_searches, model_is_served, stream_is_served, monitor_watches)
+    for probe in (
+        *(url_answers, mlflow_searches, model_is_served, stream_is_served, monitor_watches),
+        *(mongo_answers, worker_is_online, container_runs, port_answers),
+    )
 }
+"""Probes by name; each takes a target, which is mostly an address."""
 
 
 def main(arguments: list[str]) -> int:
     """Run the health check and return its exit code."""
     answers = [
-        _HEALTH_CHECKS[name](target)
-        for name, target in zip(arguments[::2], arguments[1::2], strict=True)
+        PROBES[name](target) for name, target in zip(arguments[::2], arguments[1::2], strict=True)
     ]
     print("; ".join(answer.detail for answer in answers if answer.detail))  # noqa: T201 - shown by `docker inspect`
     return 0 if all(answer.ready for answer in answers) else 1

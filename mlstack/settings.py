@@ -111,6 +111,7 @@ class Settings(BaseModel):
     evidently_port: _Port = 8085
     prometheus_port: _Port = 9090
     reports_port: _Port = 8888
+    grafana_port: _Port = 3000
 
     mongo_uri: str = Field(default="mongodb://127.0.0.1:27018", repr=False)
     """MongoDB URI of the prediction log; `load` adds the password from `MONGO_PASSWORD_FILE`."""
@@ -123,6 +124,10 @@ class Settings(BaseModel):
 
     prometheus_url: _Url = "http://127.0.0.1:9090"
     """URL of Prometheus, which is queried for alerts."""
+
+    stack_services: str = Field(default="", repr=False)
+    """Services on the front page, one a line: its name, and pairs of a probe and its target (see
+    `monitoring.evidently_service.stack_services`)."""
 
     monitor_window_rows: int = Field(default=1000, ge=30, le=100_000)
     """Number of most recent predictions that monitoring compares."""
@@ -283,12 +288,12 @@ class Settings(BaseModel):
     @property
     def mlflow_url(self) -> str:
         """URL of the MLflow UI."""
-        return self._page(self.mlflow_port, "mlflow")
+        return self.page(self.mlflow_port, "mlflow")
 
     @property
     def prefect_url(self) -> str:
         """URL of the Prefect UI."""
-        return self._page(self.prefect_port, "prefect")
+        return self.page(self.prefect_port, "prefect")
 
     @property
     def monitor_page(self) -> str:
@@ -298,26 +303,29 @@ class Settings(BaseModel):
     @property
     def front_page(self) -> str:
         """URL of the front page, which the monitoring service serves."""
-        return self._page(self.evidently_port)
+        return self.page(self.evidently_port)
 
     @property
     def prometheus_page(self) -> str:
         """URL of the Prometheus UI."""
-        return self._page(self.prometheus_port)
+        return self.page(self.prometheus_port)
 
     @property
     def reports_url(self) -> str:
         """URL of the reports."""
-        return self._page(self.reports_port, "reports")
+        return self.page(self.reports_port, "reports")
 
-    def _page(self, port: int, subdomain: str = "") -> str:
-        """Return a page's URL; `subdomain` is its name at the proxy, empty if none."""
+    def page(self, port: int, subdomain: str | None = None) -> str:
+        """Return the URL of a published port.
+
+        `subdomain` is its name at the proxy, empty for the proxy's own name; None if it has none.
+        """
         if not _is_loopback(self.bind_address) or _is_loopback(self.public_host):
             return f"http://{self.public_host}:{port}"
         # Only the proxy is reachable from other machines.
-        return (
-            f"https://{subdomain}.{self.public_host}" if subdomain else f"http://127.0.0.1:{port}"
-        )
+        if subdomain is None:
+            return f"http://127.0.0.1:{port}"
+        return f"https://{subdomain}{'.' if subdomain else ''}{self.public_host}"
 
 
 def plain_text(key: str, text: str) -> str:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from mlstack.quality.report_head import ReportHead
 from mlstack.quality.results import ColumnDrift, Quality
 
 
@@ -60,22 +61,18 @@ class Baseline(_Document):
         return compared_size(self.rows, self.n_predictions or self.rows, self.share_error, "rows")
 
 
-class Report(_Document):
+class Report(ReportHead):
     """One report: a document of `prediction_service.report`."""
 
     name: str = Field(pattern=r"^\d{8}T\d{6}Z-[a-z][a-z0-9_]*$")
     """Sorts by time; also the name of the page."""
 
-    created_at: AwareDatetime
     flow_run_id: str
     contract: ContractVersion
     model_run_id: str
     """Run of the newest prediction in the window."""
 
     window: Window
-    n_predictions: int
-    """Number of predictions in the window; about so many if not all of them were compared."""
-
     n_compared: int
     """Number of predictions compared: a random sample if they are more than `MAX_ROWS`."""
 
@@ -88,10 +85,6 @@ class Report(_Document):
 
     compared_with: Baseline
 
-    verdict: Literal["drift", "no drift"]
-    """`drift` if a feature or the prediction has drifted."""
-
-    drifted_features: tuple[str, ...] = Field(strict=False)
     share_drifted: float
     """Share of the features that have drifted."""
 
@@ -113,9 +106,6 @@ class Report(_Document):
 
     classes: tuple[str, ...] = Field(default=(), strict=False)
     """Labels of a target with three classes or more, in the order of `confusion`."""
-
-    html: str
-    """File name of the page."""
 
     @property
     def size(self) -> str:

@@ -8,12 +8,10 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import PyMongoError
 
 from mlstack.prediction_log.mongo_database import DATABASE, StorageUnavailable, mongo_client
+from mlstack.quality.report_head import REPORTS
 from reporting.report import Report
 
 _CALL_SECONDS = 10.0
-
-REPORTS = "report"
-"""Collection with one document per report."""
 
 INDEXES = [
     IndexModel([("created_at", DESCENDING)]),  # the newest ones, retention and backup

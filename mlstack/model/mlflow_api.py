@@ -61,6 +61,14 @@ def shorten_timeouts() -> None:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "8")
 
 
+def tracking_address() -> str:
+    """Return the address of the tracking server; raise RegistryUnavailable if none is set."""
+    address = os.environ.get(_ADDRESS)
+    if not address:
+        raise RegistryUnavailable(f"{_ADDRESS} is not set: no MLflow server is configured")
+    return address
+
+
 def connect() -> "MlflowClient":
     """Return a client of the tracking server.
 
@@ -68,14 +76,19 @@ def connect() -> "MlflowClient":
     """
     from mlflow import MlflowClient  # noqa: PLC0415 - see the module
 
-    if not os.environ.get(_ADDRESS):
-        raise RegistryUnavailable(f"{_ADDRESS} is not set: no MLflow server is configured")
+    tracking_address()
     return MlflowClient()
 
 
 def run_address(experiment_id: str, run_id: str) -> str:
     """Return the URL of a run's page."""
-    return f"{Settings.load().mlflow_url}/#/experiments/{experiment_id}/runs/{run_id}"
+    return f"{experiment_address(experiment_id)}/runs/{run_id}"
+
+
+def experiment_address(experiment_id: str) -> str:
+    """Return the URL of an experiment's page; that of MLflow's first page without an id."""
+    address = Settings.load().mlflow_url
+    return f"{address}/#/experiments/{experiment_id}" if experiment_id else address
 
 
 def find_run(run_id: str) -> "Run":

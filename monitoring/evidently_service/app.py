@@ -6,14 +6,14 @@ monitoring.evidently_service.app:app`.
 
 import json
 import logging
+from collections.abc import Mapping
 from typing import Any
 
-from flask import Flask, Response, redirect, render_template, request
+from flask import Flask, Response, render_template, request
 from werkzeug.exceptions import HTTPException
-from werkzeug.wrappers import Response as Redirection
 
 from mlstack.contract import Contract
-from mlstack.errors import InvalidRequest, echo
+from mlstack.errors import InvalidRequest, echo, listing
 from mlstack.settings import Settings
 from mlstack.web.flask_bridge import FlaskBridge
 from mlstack.web.problems import Problem, answer_errors, http_kind, http_problem
@@ -24,6 +24,7 @@ from mlstack.web.request_checks import (
     read_json,
 )
 from mlstack.web.strict_json import InvalidJson
+from monitoring.evidently_service.front_page import FrontPage, age
 from monitoring.evidently_service.metrics import CONTENT_TYPE, Metrics
 from monitoring.evidently_service.monitor import Monitor
 from monitoring.evidently_service.page import Page
@@ -35,19 +36,21 @@ _INVALID_ROWS = http_kind(422, "invalid_rows")
 
 log = logging.getLogger(__name__)
 
-# The page loads nothing from other servers and cannot be framed.
+# Pages load nothing from other servers and cannot be framed.
 _PAGE_POLICY = (
-    "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'"
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 
 class Routes:
     """The HTTP handlers; an empty `token` leaves `/iterate` open, for local use."""
 
-    def __init__(self, monitor: Monitor, contract: Contract, token: str) -> None:
+    def __init__(
+        self, monitor: Monitor, contract: Contract, page: Page, front: FrontPage, token: str
+    ) -> None:
         self._monitor, self._contract, self._token = monitor, contract, token
-        self._metrics, self._page = Metrics(monitor, contract), Page(monitor, contract)
+        self._metrics, self._page, self._front = Metrics(monitor, contract), page, front
 
     def register(self, app: Flask) -> None:
         """Add every route to the application."""
@@ -97,31 +100,26 @@ class Routes:
             raise Problem(http_kind(503, "not_ready"), detail)
         return _json({"status": "ready", "detail": self._page.verdict()})
 
-    def front(self) -> Redirection:
-        """Lead to the monitoring page."""
-        # Relative, so that a proxy may add a prefix.
-        return redirect("monitoring")
+    def front(self) -> Response:
+        """Render the front page of the stack."""
+        return _html("front.html", self._front.template_values(request.host_url))
 
     def page(self) -> Response:
         """Render the monitoring page."""
-        response = Response(
-            render_template("status.html", **self._page.template_values()),
-            content_type="text/html; charset=utf-8",
-        )
-        response.headers["Content-Security-Policy"] = _PAGE_POLICY
-        response.headers["Referrer-Policy"] = "no-referrer"
-        response.headers["Cache-Control"] = "no-store"
-        return response
+        return _html("status.html", self._page.template_values())
 
 
-def create_app(monitor: Monitor, contract: Contract, token: str) -> Flask:
+def create_app(
+    monitor: Monitor, contract: Contract, page: Page, front: FrontPage, token: str
+) -> Flask:
     """Build the application; see `Routes`."""
     app = Flask(__name__)
+    app.jinja_env.filters |= {"age": age, "listing": listing, "sentence": _sentence}
     # A redirect to the path with one slash would lose the prefix of a proxy.
     app.url_map.merge_slashes = False
     answer_errors(app, _problem_of)
     app.after_request(_forbid_sniffing)
-    Routes(monitor, contract, token).register(app)
+    Routes(monitor, contract, page, front, token).register(app)
     return app
 
 
@@ -152,6 +150,20 @@ def _max_body(path: str) -> int:
     return MAX_BODY if path.startswith("/iterate/") else 0
 
 
+def _html(template: str, values: Mapping[str, Any]) -> Response:
+    page = render_template(template, **values)
+    response = Response(page, content_type="text/html; charset=utf-8")
+    response.headers["Content-Security-Policy"] = _PAGE_POLICY
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _sentence(text: str) -> str:
+    """Write a text as a sentence: with a capital and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}"
+
+
 def _json(document: Any) -> Response:
     return Response(json.dumps(document), content_type="application/json")
 
@@ -159,5 +171,7 @@ def _json(document: Any) -> Response:
 _settings = Settings.load()
 _contract = Contract.load(_settings.contract_path)
 monitor = Monitor(_settings, _contract)
-flask_app = create_app(monitor, _contract, _settings.feedback_token)
+_page = Page(monitor, _contract)
+front_page = FrontPage(_settings, _contract, monitor, _page)
+flask_app = create_app(monitor, _contract, _page, front_page, _settings.feedback_token)
 app = FlaskBridge(flask_app, threads=8, max_body=_max_body)

@@ -35,14 +35,16 @@ graceful_timeout = 5
 def post_worker_init(_: "Worker") -> None:
     """Start the service's threads after the fork, because threads do not survive it."""
     from mlstack.command_line import log_to_stderr
-    from monitoring.evidently_service.app import monitor
+    from monitoring.evidently_service.app import front_page, monitor
 
     log_to_stderr()
     monitor.start()
+    front_page.start()
 
 
 def worker_exit(_: "Arbiter", __: "Worker") -> None:
     """Stop the service's threads."""
-    from monitoring.evidently_service.app import monitor
+    from monitoring.evidently_service.app import front_page, monitor
 
+    front_page.stop()
     monitor.stop()

@@ -1,7 +1,7 @@
 """Prepare the values of the monitoring page."""
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mlstack.contract import Contract
 from mlstack.contract.target import MulticlassTarget
@@ -36,22 +36,26 @@ class Page:
         count = len(drift.features)
         return f"{len(drifted)} of {count} features drifted: {listing(drifted)}"
 
+    def status(self) -> Literal["waiting", "failing", "drifted", "calm"]:
+        """Return the result in one word."""
+        state = self._monitor.state
+        if state.failing:
+            return "failing"
+        if state.calculation is None:
+            return "waiting"
+        prediction = state.calculation.prediction
+        drifted = state.calculation.drift.drifted or (prediction and prediction.drifted)
+        return "drifted" if drifted else "calm"
+
     def template_values(self) -> dict[str, Any]:
         """Return the values for the template."""
         monitor, state = self._monitor, self._monitor.state
         calculation = state.calculation
-        status = "waiting"
-        if state.failing:
-            status = "failing"
-        elif calculation is not None:
-            prediction = calculation.prediction
-            drifted = calculation.drift.drifted or (prediction is not None and prediction.drifted)
-            status = "drifted" if drifted else "calm"
         return {
             "contract": self._contract,
             "state": state,
             "calculation": calculation,
-            "status": status,
+            "status": self.status(),
             "verdict": self.verdict(),
             "meanings": {feature.name: feature.meaning for feature in self._contract.features},
             "methods": METHOD_TITLES,

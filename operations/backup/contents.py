@@ -29,9 +29,9 @@ from mlstack.prediction_log.prediction import ID
 from mlstack.prediction_log.quarantine import DATABASE, Quarantine
 from mlstack.prediction_log.time_ranges import by_ranges
 from mlstack.quality.drift_history import AT, HISTORY
+from mlstack.quality.report_head import REPORTS
 from mlstack.settings import Settings
 from operations.backup.archive import ArchiveWriter
-from reporting.report_store import REPORTS
 
 _DOCUMENTS, _DEPLOYMENTS, _QUARANTINE = "mongodb", "state", "quarantine"
 _TABLES = "data"

@@ -69,7 +69,8 @@ class ContainerStack:
         containers = self._compose.containers()
         memory = _memory_mib(chain.from_iterable(containers.values()))
         row = "{:<22} {:<10} {:<24} {:>9}  {:<25} {}"
-        lines = [row.format("service", "state", "since", "memory", "address", "ready")]
+        head = row.format("service", "state", "since", "memory", "address", "ready")
+        lines = [f"front page: {self._settings.front_page}/", head]
         for name in self._compose.services:
             found = containers.get(name, [])
             if not found:

@@ -17,6 +17,8 @@ from mlstack.contract import Contract
 from mlstack.contract.customer_schema import Customer
 from mlstack.contract.prediction_fields import PREDICTION, RUN_ID
 from mlstack.data.training_table import RawTable
+from mlstack.model.mlflow_api import experiment_address
+from mlstack.model.mlflow_lookup import find_experiment
 from mlstack.prediction_log.prediction import LIVE_SOURCES
 from mlstack.settings import ROOT, Settings
 from mlstack.waiting import wait_until
@@ -211,14 +213,15 @@ Data:     {table.origin}
 Deployed: run {run_id}
 
 Open:
+  front page   {settings.front_page}/ (verdict, alerts, and every service: start here)
   try it       {api}/
   API pages    {api}/docs
   health       {api}/health/ready
-  MLflow       {address["mlflow"]}
+  MLflow       {experiment_address(find_experiment(contract.name, run_id))}
   Prefect      {address["prefect-server"]}
   S3, Kinesis  {address["aws"]} (for boto3 or the aws command, any key)
   MongoDB      {address["mongo"]}
-  monitoring   {address["evidently_service"]}
+  monitoring   {settings.monitor_page}
   reports      {address["nginx"]}{prometheus}
 
 Request a prediction:

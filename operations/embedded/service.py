@@ -26,6 +26,8 @@ class Service:
         group: Group that targets start and stop together.
         command: The command line.
         probe: Tells whether it is ready.
+        seen_as: How the front page probes it (see `Settings.stack_services`), where `probe` works
+            only here; else it is probed by `probe`.
         environment: Variables in addition to the common ones (`PATH` etc.).
         follows_settings: Whether it is our code, which reads the active environment.
         address: URL for users and clients.
@@ -43,6 +45,7 @@ class Service:
     group: str
     command: tuple[str, ...]
     probe: Probe
+    seen_as: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     follows_settings: bool = False
     address: str = ""

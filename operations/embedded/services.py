@@ -26,6 +26,7 @@ from mlstack.probes import (
     why,
 )
 from mlstack.settings import ROOT, Settings
+from operations.embedded.front_page import with_front_page
 from operations.embedded.layout import STACK, record
 from operations.embedded.processes import Identity
 from operations.embedded.service import (
@@ -61,6 +62,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
     mlflow = _url(settings.mlflow_port)
     prefect = _url(settings.prefect_port)
     aws = _url(settings.aws_port)
+    mongo = f"mongodb://{HERE}:{settings.mongo_port}"
     api = _url(settings.api_port)
     reports = _url(settings.reports_port)
     metrics = _url(settings.stream_metrics_port)
@@ -68,7 +70,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
     monitor = _url(settings.evidently_port)
     prometheus = _url(settings.prometheus_port)
     prefect_database = settings.prefect_server_database_connection_url
-    return (
+    services = (
         Service(
             name="mlflow",
             group=MODEL_REGISTRY,
@@ -139,8 +141,8 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
                 "--sync-on-commit",
             ),
             stop_seconds=30,
-            probe=partial(mongo_answers, HERE, settings.mongo_port),
-            address=f"mongodb://{HERE}:{settings.mongo_port}",
+            probe=partial(mongo_answers, mongo),
+            address=mongo,
             port=settings.mongo_port,
             port_variable="MONGO_PORT",
         ),
@@ -167,6 +169,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
             },
             follows_settings=True,
             probe=partial(_worker_is_online, f"{prefect}/api"),
+            seen_as=("worker_is_online", f"{prefect}/api/work_pools/{WORK_POOL}"),
             waits_for=f"{prefect}/api/health",
             runs_jobs=True,
             # Its jobs have already ended, and it ignores SIGTERM while a request hangs.
@@ -193,6 +196,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
             command=_module("server.serve_kinesis"),
             follows_settings=True,
             probe=partial(_stream_server_works, metrics, heartbeat.stream_server(settings)),
+            seen_as=("stream_is_served", metrics, "heartbeat", "stream_server"),
             address=f"{metrics}/metrics",
             host=bind,
             port=settings.stream_metrics_port,
@@ -265,6 +269,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
             port_variable="REPORTS_PORT",
         ),
     )
+    return with_front_page(services, settings)
 
 
 def _stream_server_works(metrics: str, loops: heartbeat.Heartbeat) -> Answer:

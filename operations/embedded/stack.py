@@ -91,7 +91,7 @@ class EmbeddedStack:
         """Print a table of all services."""
         states = self._supervisord.states()
         own = processes.find_by_service(layout.STACK)
-        lines = []
+        lines = [f"front page: {self._settings.front_page}/"]
         if foreign := describe_foreign(layout.STACK, self.services):
             lines.append(f"!! {foreign}")
         if self._supervisord.is_running and self._supervisord.was_moved:

@@ -10,10 +10,10 @@ from mlstack.contract.prediction_fields import CREATED_AT, TARGET_AT
 from mlstack.prediction_log.mongo_database import OUTCOMES, PREDICTIONS, open_database
 from mlstack.prediction_log.time_ranges import next_width
 from mlstack.quality.drift_history import AT, HISTORY
+from mlstack.quality.report_head import REPORTS
 from mlstack.settings import Settings
 from operations.retention.removal import Removal
 from reporting.report import PAGE
-from reporting.report_store import REPORTS
 
 _FIRST_WIDTH = timedelta(minutes=1)
 

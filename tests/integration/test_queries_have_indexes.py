@@ -13,11 +13,12 @@ from pymongo import MongoClient, monitoring
 from mlstack.contract import Contract
 from mlstack.prediction_log.indexes import INDEXES, KEYED_INDEXES
 from mlstack.prediction_log.kept_predictions import KeptPredictions
-from mlstack.prediction_log.mongo_database import DATABASE
+from mlstack.prediction_log.mongo_database import DATABASE, mongo_client
 from mlstack.prediction_log.mongo_sink import MongoSink
 from mlstack.prediction_log.prediction_store import PredictionStore
 from mlstack.quality import drift_history
 from mlstack.quality.drift_history import HISTORY, HistoryStore
+from mlstack.quality.report_head import REPORTS, newest_report
 from mlstack.settings import Settings
 from operations import predictions
 from operations.backup.archive import ArchiveWriter, unpack
@@ -25,7 +26,7 @@ from operations.backup.contents import has_documents, restore_documents, save_do
 from operations.demo.running_stack import RunningStack
 from operations.retention.database import prune_database
 from reporting import report_store
-from reporting.report_store import REPORTS, ReportStore
+from reporting.report_store import ReportStore
 from tests.support.every_kind import TEXT
 from tests.support.moments import moment
 from tests.support.queries import Index, Query, QueryRecorder, places_of_queries
@@ -89,6 +90,11 @@ def _read(uri: str, contract: Contract) -> None:
         reports.save(report())
         assert len(reports.newest(5)) == reports.count() == 1
         assert reports.of_flow_run("another") is None
+    with mongo_client(uri) as client:
+        head = newest_report(client, report().contract.name)
+        assert head is not None
+        assert head.html == report().html
+        assert newest_report(client, "another") is None
     with closing(HistoryStore(uri, contract.name, 5)) as history:
         assert history.load(start) == []
         history.save([MOMENT])

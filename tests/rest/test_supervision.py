@@ -49,7 +49,7 @@ def stack(project: ProjectCopy) -> ProjectCopy:
 
 def _answers(project: ProjectCopy, service: str) -> bool:
     if service == "mongo":
-        return mongo_answers("127.0.0.1", project.port("MONGO_PORT")).ready
+        return mongo_answers(f"mongodb://127.0.0.1:{project.port('MONGO_PORT')}").ready
     return url_answers(f"http://127.0.0.1:{project.port('AWS_PORT')}/moto-api/").ready
 
 

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from mlstack.heartbeat import Heartbeat, OwnPlace, aws_keeper, log_keeper, stream_server
+from mlstack.heartbeat import (
+    Heartbeat,
+    OwnPlace,
+    aws_keeper,
+    check_any_host,
+    log_keeper,
+    stream_server,
+)
 from mlstack.settings import Settings
 
 
@@ -74,3 +81,19 @@ def test_health_check_looks_where_services_beat(
     monkeypatch.setenv("STREAM_METRICS_PORT", port)
     for heartbeat in (aws_keeper, log_keeper, stream_server):
         assert heartbeat(OwnPlace.read()).path == heartbeat(Settings.load()).path
+
+
+def test_heartbeat_of_another_host_counts(tmp_path: Path) -> None:
+    """In containers every service has a host name of its own; dead ones leave files behind."""
+    settings = Settings(state_dir=tmp_path)
+    assert check_any_host("stream_server", settings).detail == "no heartbeat yet"
+    folder = tmp_path / "stream"
+    dead = Heartbeat(folder / "heartbeat-dead-9697", 60)
+    dead.beat()
+    dead.path.write_text("")
+    os.utime(dead.path, (0, 0))
+    assert "no heartbeat for" in check_any_host("stream_server", settings).detail
+    Heartbeat(folder / "heartbeat-living-9797", 60).beat()
+    assert check_any_host("stream_server", settings).ready
+    log_keeper(settings).beat()
+    assert check_any_host("log_keeper", settings).ready

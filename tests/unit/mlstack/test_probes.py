@@ -1,6 +1,9 @@
 """A probe tells a working service from a broken one, and from another program at its port."""
 
+import json
+import socket
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -40,3 +43,32 @@ def test_detail_says_what_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_detail_quotes_refusal(body: bytes, said: str) -> None:
     assert probes.why(503, body) == f"answers with 503: {said}"
+
+
+@pytest.mark.parametrize(
+    ("ages", "said"),
+    [
+        ([3, 500], ""),
+        ([500], "Prefect has not heard of it for 500 s"),
+        ([], "Prefect has not heard of it for minutes"),
+    ],
+)
+def test_worker_is_online_if_prefect_heard_of_it(
+    monkeypatch: pytest.MonkeyPatch, ages: list[int], said: str
+) -> None:
+    """Prefect itself calls a killed worker online for minutes."""
+    heard = [(datetime.now(UTC) - timedelta(seconds=age)).isoformat() for age in ages]
+    body = json.dumps([{"last_heartbeat_time": each} for each in heard]).encode()
+    monkeypatch.setattr(probes, "ask", lambda *_: (200, body))
+    assert probes.worker_is_online("http://prefect/api/work_pools/local") == Answer(
+        ready=not said, detail=said
+    )
+
+
+def test_port_and_container_are_probed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert probes.port_answers(f"127.0.0.1:{port}").ready
+    assert "no answer yet" in probes.port_answers(f"127.0.0.1:{port}").detail
+    assert probes.container_runs("localhost").ready
+    assert probes.container_runs("no such name").detail == "its container does not run"

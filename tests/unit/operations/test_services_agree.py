@@ -13,8 +13,9 @@ import pytest
 from dotenv import dotenv_values
 
 from mlstack.environments import OWN_VARIABLES
-from mlstack.heartbeat import _HEARTBEATS as HEARTBEATS
+from mlstack.heartbeat import HEARTBEATS
 from mlstack.settings import ROOT, Settings
+from monitoring.evidently_service.stack_services import read_services as read_stack
 from operations.containers.services import GROUPS
 from operations.embedded.service import Service
 from operations.embedded.services import all_services
@@ -89,6 +90,35 @@ DEPENDENCY_DIFFERENCES = {
     "send_data-api": (set(), {"model-server-api"}),
     "send_data-kinesis": (set(), {"model-server-api", "model-server-streams"}),
 }
+
+NOT_SHOWN = {"mongo-account": "it ends when it has created the account"}
+FRONT_PAGE_DIFFERENCES = {
+    # A page cannot look into the containers: it asks who hears of them, and the engine's names.
+    "agent": ("worker_is_online /api/work_pools/local", "url_answers /health"),
+    "mongo": ("mongo_answers", PROBE_DIFFERENCES["mongo"][1]),
+    "model-server-streams": (
+        "stream_is_served heartbeat stream_server",
+        PROBE_DIFFERENCES["model-server-streams"][1],
+    ),
+    **{
+        name: ("container_runs", f"heartbeat {HEARTBEATS[beat](Settings()).path.name}")
+        for name, beat in (
+            ("send_data-api", "send_data_api"),
+            ("send_data-kinesis", "send_data_kinesis"),
+        )
+    },
+}
+
+
+def shown(lines: str) -> dict[str, list[str]]:
+    """The words of each service on the front page."""
+    return {name: words for name, *words in map(shlex.split, lines.splitlines())}
+
+
+# With what only some environments have.
+CONTAINER_LINES = re.sub(
+    r"\$\{\w+:\+(.*)\}", r"\1", COMPOSE["evidently_service"]["environment"]["STACK_SERVICES"]
+)
 
 
 @pytest.fixture(params=EMBEDDED)
@@ -166,6 +196,31 @@ def test_dependencies_agree(service: Service) -> None:
     assert (here, there) == DEPENDENCY_DIFFERENCES.get(service.name, (there, there))
 
 
+def test_front_page_lists_every_service() -> None:
+    """It shows what runs in its environment, and knows what to call it."""
+    embedded = EMBEDDED["evidently_service"].environment["STACK_SERVICES"]
+    assert {*shown(embedded)} == EMBEDDED.keys()
+    assert {*shown(CONTAINER_LINES)} == COMPOSE.keys() - NOT_SHOWN.keys() | {"proxy"}
+    for lines in (embedded, CONTAINER_LINES):
+        for each in read_stack(Settings(stack_services=lines)):
+            assert each.shown.title != each.name, f"{each.name}: give it a title"
+
+
+@pytest.mark.parametrize("name", shown(CONTAINER_LINES))
+def test_front_page_probes_what_containers_check(name: str) -> None:
+    """It asks the same of the service's host as the container's own health check."""
+    words = shown(CONTAINER_LINES)[name]
+    for target in words[1::2]:
+        if "://" in target:
+            assert urlsplit(target).hostname in {name, "127.0.0.1", "prefect_server"}
+    if name in COMPOSE:
+        there = container_probe(COMPOSE[name]["healthcheck"]["test"])
+        heartbeat = ["CMD", "python", "-m", "mlstack.heartbeat", words[1]]
+        probe = " ".join([described(*words[:2]), *words[2:]])
+        here = container_probe(heartbeat) if words[0] == "heartbeat" else probe
+        assert (here, there) == FRONT_PAGE_DIFFERENCES.get(name, (there, there))
+
+
 def test_every_difference_is_real() -> None:
     """A difference that is gone must go from the lists above."""
     for differences in (
@@ -173,6 +228,7 @@ def test_every_difference_is_real() -> None:
         STOP_DIFFERENCES,
         PROBE_DIFFERENCES,
         DEPENDENCY_DIFFERENCES,
+        FRONT_PAGE_DIFFERENCES,
     ):
         assert differences.keys() <= EMBEDDED.keys()
         assert all(here != there for here, there in differences.values())

@@ -1,0 +1,45 @@
+"""Read from Prometheus which alerts fire."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+
+from mlstack.errors import MlstackError
+from mlstack.probes import OK, ask, why
+
+
+class AlertsUnknown(MlstackError):
+    """Prometheus does not say which alerts fire."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """An alert that fires, with the texts of its rule."""
+
+    name: str
+    severity: str
+    summary: str
+    runbook: str
+    since: datetime
+
+
+def firing_alerts(prometheus: str) -> list[Alert]:
+    """Return the alerts that fire, those that fire longest first; raise AlertsUnknown.
+
+    Alerts that differ only in a label, such as a feature, are several.
+    """
+    status, body = ask(f"{prometheus}/api/v1/alerts", None)
+    if status != OK:
+        raise AlertsUnknown(f"Prometheus: {why(status, body)}")
+    found = [
+        Alert(
+            name=each["labels"]["alertname"],
+            severity=each["labels"].get("severity", ""),
+            summary=each["annotations"].get("summary", ""),
+            runbook=each["annotations"].get("runbook", ""),
+            since=datetime.fromisoformat(each["activeAt"]),
+        )
+        for each in json.loads(body)["data"]["alerts"]
+        if each["state"] == "firing"
+    ]
+    return sorted(found, key=lambda alert: alert.since)

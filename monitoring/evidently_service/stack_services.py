@@ -1,0 +1,125 @@
+"""The services of the stack: what people call them, where they open them, and their probes.
+
+`STACK_SERVICES` lists them, one a line: the service's name, then a probe of `mlstack.probes` and
+its target, or several such pairs. Two more words may stand there instead of a probe: `heartbeat`,
+followed by a service of `mlstack.heartbeat`, and `left_out`, followed by the reason.
+"""
+
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from mlstack.errors import SettingsError
+from mlstack.heartbeat import HEARTBEATS, check_any_host
+from mlstack.probes import PROBES, Answer, Probe
+from mlstack.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How a service is shown.
+
+    Args:
+        title: What people call it.
+        purpose: What it is there for, as part of a sentence.
+        address: Where people find it; empty if it has no port.
+        opens: Whether a browser shows something there.
+    """
+
+    title: str
+    purpose: str = ""
+    address: Callable[[Settings], str] = lambda _: ""
+    opens: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class StackService:
+    """A service of this environment.
+
+    Args:
+        name: Its name in commands, such as `make logs service=NAME`.
+        shown: How it is shown.
+        probes: Tell whether it is ready: all of them have to.
+        left_out: Why it does not run here; empty if it should.
+    """
+
+    name: str
+    shown: Shown
+    probes: tuple[Probe, ...] = ()
+    left_out: str = ""
+
+    def probe(self) -> Answer:
+        """Return the first answer that is not ready, else the first one."""
+        answers = [probe() for probe in self.probes]
+        return next((answer for answer in answers if not answer.ready), answers[0])
+
+
+MLFLOW = Shown("MLflow", "runs, models and their versions", lambda s: s.mlflow_url)
+_PREFECT = Shown("Prefect", "flows, their schedules and runs", lambda s: s.prefect_url)
+_AWS = Shown(
+    "AWS emulator", "tables and streams", lambda s: f"http://127.0.0.1:{s.aws_port}", opens=False
+)
+_SHOWN: Mapping[str, Shown] = {
+    "mlflow": MLFLOW,
+    "mlflow_server": MLFLOW,
+    "prefect-server": _PREFECT,
+    "prefect_server": _PREFECT,
+    "agent": Shown("Prefect worker", "runs training, reports and retention"),
+    "aws": _AWS,
+    "localstack": _AWS,
+    "aws-keeper": Shown("AWS keeper", "restores what the emulator forgets"),
+    "mongo": Shown(
+        "MongoDB",
+        "predictions, outcomes and reports",
+        lambda s: f"mongodb://127.0.0.1:{s.mongo_port}",
+        opens=False,
+    ),
+    "model-server-api": Shown(
+        "HTTP server", "predictions over HTTP, and a form", lambda s: s.page(s.api_port, "")
+    ),
+    "model-server-streams": Shown(
+        "Stream server",
+        "predictions on Kinesis",
+        lambda s: f"{s.page(s.stream_metrics_port)}/metrics",
+    ),
+    "log-keeper": Shown(
+        "Log keeper",
+        "moves predictions to MongoDB",
+        lambda s: f"{s.page(s.keeper_metrics_port)}/metrics",
+    ),
+    "send_data-api": Shown("HTTP simulator", "sends made-up customers"),
+    "send_data-kinesis": Shown("Stream simulator", "sends made-up customers"),
+    # Only who asks knows at which port it is published; see `FrontPage`.
+    "evidently_service": Shown("Monitoring", "drift, quality, and this page"),
+    "prometheus": Shown("Prometheus", "metrics and alerts", lambda s: s.prometheus_page),
+    "grafana": Shown("Grafana", "dashboards", lambda s: s.page(s.grafana_port, "grafana")),
+    "nginx": Shown("Reports", "the report browser", lambda s: s.reports_url),
+    "proxy": Shown("Proxy", "encrypted access", lambda s: f"https://{s.public_host}"),
+}
+
+
+def read_services(settings: Settings) -> list[StackService]:
+    """Read `STACK_SERVICES`; raise SettingsError with the line that cannot be read."""
+    lines = [line for line in settings.stack_services.splitlines() if line.strip()]
+    return [_service(line, settings) for line in lines]
+
+
+def _service(line: str, settings: Settings) -> StackService:
+    try:
+        name, *words = shlex.split(line)
+        shown = _SHOWN.get(name, Shown(name))
+        pairs = list(zip(words[::2], words[1::2], strict=True))
+        if pairs[0][0] == "left_out":
+            return StackService(name, shown, left_out=pairs[0][1])
+        return StackService(name, shown, tuple(_probe(*pair, settings) for pair in pairs))
+    except (KeyError, IndexError, ValueError) as error:
+        raise SettingsError(
+            f"STACK_SERVICES: {line!r} is not the name of a service with probes ({error})"
+        ) from error
+
+
+def _probe(name: str, target: str, settings: Settings) -> Probe:
+    if name == "heartbeat" and target in HEARTBEATS:
+        return partial(check_any_host, target, settings)
+    return partial(PROBES[name], target)
