@@ -242,8 +242,9 @@ test-compose: $(DEV) ## Bring the whole stack up in containers, use it, hurt it,
 	@$(PYTEST_RUN) --timeout 1800 tests/compose
 
 .PHONY: test-ledger
-test-ledger: $(DEV) ## The long form of the ledger tests: 20 kills of each process, a minute of hanging
-	@LEDGER_KILLS=20 LEDGER_SECONDS=60 LEDGER_RECORDS=100000 $(PY) -m pytest --timeout 1800 tests/rest/test_ledger_api.py \
+test-ledger: $(DEV) ## The long form of the ledger tests: 20 kills of each process, a minute of hanging, 20 deploys
+	@LEDGER_KILLS=20 LEDGER_SECONDS=60 LEDGER_RECORDS=100000 SERVERS_DEPLOYS=20 $(PY) -m pytest --timeout 1800 \
+		tests/rest/test_ledger_api.py tests/rest/test_load_balancer.py \
 		tests/rest/test_stream_server.py tests/rest/test_stream_resharding.py tests/rest/test_stream_kcl.py
 
 .PHONY: try-tables

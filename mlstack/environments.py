@@ -27,6 +27,8 @@ _STATE = (".embedded", ".secrets")
 _GIVEN_VARIABLE = "MLSTACK_GIVEN"
 
 _COMPOSE_FILE = "COMPOSE_FILE"
+_SERVERS_FILE = "docker-compose-servers.yml"
+"""What Compose reads beside the environment's files if there are several HTTP servers."""
 
 OWN_VARIABLES = frozenset(name.upper() for name in Settings.model_fields)
 # RUN_ID is not kept: it would be deployed again at every start.
@@ -57,7 +59,10 @@ def set_up(name: str) -> Settings:
     kept = {key: given[key] for key in given.keys() - _NOT_KEPT if given[key] != file.get(key, "")}
     settings = _load(name, kept)
     # Only Compose reads the rest. Prefect would parse it, too, hundreds of times in each process.
-    text = EnvFile(_path(name)).rewritten(kept) if _COMPOSE_FILE in file else assignments(kept)
+    if _COMPOSE_FILE in file:
+        text = EnvFile(_path(name)).rewritten(kept | _compose_files(file | kept))
+    else:
+        text = assignments(kept)
     head = f"# Written by make from .env.{name}: edit that file, not this one.\n"
     marks = f"{NAME_VARIABLE}={name}\n{_GIVEN_VARIABLE}={','.join(sorted(kept))}\n"
     # MONGO_URI may contain a password.
@@ -133,8 +138,8 @@ def _settings(name: str) -> frozenset[str]:
 
 def _load(name: str, kept: dict[str, str]) -> Settings:
     given = kept | _given(name)
-    file = _expanded(name, given)
-    os.environ.update(file | given | {NAME_VARIABLE: name})
+    values = _expanded(name, given) | given
+    os.environ.update(values | _compose_files(values) | {NAME_VARIABLE: name})
     try:
         return Settings.load()
     except InvalidSettings as error:
@@ -146,6 +151,15 @@ def _load(name: str, kept: dict[str, str]) -> Settings:
                 for key, reason in error.faults.items()
             )
         ) from error
+
+
+def _compose_files(values: dict[str, str]) -> dict[str, str]:
+    """Return the variable that names the compose files, if there is one."""
+    files = values.get(_COMPOSE_FILE, "")
+    has_several = values.get("API_SERVERS", "") not in {"", "1"}
+    if files and has_several and _SERVERS_FILE not in files.split(":"):
+        files = f"{files}:{_SERVERS_FILE}"
+    return {_COMPOSE_FILE: files} if files else {}
 
 
 def _expanded(name: str, given: dict[str, str]) -> dict[str, str]:

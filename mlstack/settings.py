@@ -189,8 +189,11 @@ class Settings(BaseModel):
     logs_dir: Path | None = None
     """Folder of the services' log files; unset if something else stores them."""
 
+    api_servers: int = Field(default=1, ge=1, le=64)
+    """Number of HTTP servers; several are containers behind a load balancer."""
+
     api_workers: int = Field(default=2, ge=1)
-    """Worker processes of the HTTP server."""
+    """Worker processes of an HTTP server."""
 
     api_threads: int = Field(default=8, ge=1)
     """Concurrent requests per worker."""

@@ -1,5 +1,6 @@
 """Deploy models: check, replace the record, and wait for all workers."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from mlstack.caller_environment import user_name
@@ -19,6 +20,9 @@ from mlstack.waiting import Unavailable, wait_until
 
 _FOLLOW_SECONDS = 60.0
 """Time limit for the workers to load a new model."""
+
+_RETURN_SECONDS = 10.0
+"""How long a failed deploy waits for the workers to load the old one."""
 
 
 class Deployer:
@@ -138,6 +142,7 @@ class Deployer:
                 self.state.remove_record()
             else:
                 self.state.write_record(old.run_id, old.deployed_by)
+                self._wait_for_return(old.run_id)
             note(f"rolled back: {error or type(error).__name__}")
             raise
         note(DEPLOYED)
@@ -164,6 +169,16 @@ class Deployer:
             )
         except Unavailable as error:
             raise DeploymentError(f"{error}; the old model is deployed again") from error
+
+    def _wait_for_return(self, run_id: str) -> None:
+        """Give workers that had switched the time to serve the old model again."""
+
+        def have_returned() -> bool:
+            return all(each.run_id == run_id for each in self.state.statements())
+
+        # The deploy has failed anyway, and whoever takes longer follows the record by itself.
+        with suppress(Unavailable):
+            wait_until(have_returned, lambda: "", _RETURN_SECONDS, every=0.1)
 
 
 def _worker(statement: Statement) -> str:

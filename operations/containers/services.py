@@ -5,10 +5,13 @@ from typing import Any
 
 from operations.errors import StackError
 
+LOAD_BALANCER = "load-balancer"
+"""Has the port of the HTTP servers if there are several."""
+
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "model-registry": ("mlflow_server", "prefect_server", "agent", "localstack", "aws-keeper"),
     "serve": (
-        *("model-server-api", "model-server-streams", "log-keeper"),
+        *("model-server-api", LOAD_BALANCER, "model-server-streams", "log-keeper"),
         *("send_data-api", "send_data-kinesis"),
     ),
     "monitoring": ("evidently_service", "prometheus", "grafana", "nginx", "proxy"),

@@ -16,7 +16,13 @@ from operations.containers.engine import Compose, Container, docker
 from operations.containers.logins import find_refused, is_engine_here
 from operations.containers.mounts import mounts_fault
 from operations.containers.ownership import Project
-from operations.containers.services import EMULATOR, OPTIONAL, address, select_services
+from operations.containers.services import (
+    EMULATOR,
+    LOAD_BALANCER,
+    OPTIONAL,
+    address,
+    select_services,
+)
 from operations.errors import StackError
 
 _READY_SECONDS = 300
@@ -43,6 +49,9 @@ class ContainerStack:
             raise StackError(fault)
         services = self._with_images(select_services(names, self._compose.services))
         self._build()
+        if LOAD_BALANCER in self._compose.containers().keys() - self._compose.services.keys():
+            # The only server takes its port.
+            self._compose.run("--profile", "*", "rm", "--stop", "--force", LOAD_BALANCER)
         # compose's own --wait does not say why it failed.
         up = ("up", "--detach", "--wait", "--wait-timeout", str(_READY_SECONDS))
         code = self._compose.call(*up, *services).returncode

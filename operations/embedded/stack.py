@@ -42,6 +42,11 @@ class EmbeddedStack:
         A service that runs with outdated settings is restarted. Raises StackError with the reason
         and the last log lines of a service that fails.
         """
+        if self._settings.api_servers > 1:
+            raise StackError(
+                f"API_SERVERS={self._settings.api_servers}: several HTTP servers run in containers "
+                "only (env=local, env=cloud); here API_WORKERS adds processes to the one"
+            )
         chosen = self.startable(names)
         require_own_ports(layout.STACK, chosen)
         active = environments.variables(ENVIRONMENT)

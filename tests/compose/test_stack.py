@@ -25,7 +25,7 @@ from mlstack.contract.drifts import load_drift
 from mlstack.model.model_files import MODEL_FILE
 from mlstack.prediction_log.mongo_database import DATABASE
 from mlstack.settings import ROOT
-from tests.support.containers import Containers, containers_copy, docker
+from tests.support.containers import Containers, containers_copy, docker, kill_container
 from tests.support.drift_table import steps
 from tests.support.embedded import split_table
 from tests.support.load import Load
@@ -44,6 +44,7 @@ from tests.support.waiting import wait_until
 TRIALS = 10
 DEPLOYS = 6
 RATE = 50
+SERVERS_DEPLOYS = int(os.environ.get("SERVERS_DEPLOYS", "2"))
 PUBLIC = {"mongo", "localstack", "prometheus", "grafana", "nginx"}
 AS_ROOT = {
     "mongo": "its entry point takes over the volume, then becomes the user mongodb",
@@ -435,6 +436,42 @@ def test_batch_is_sent_by_hand_from_the_simulator(stack: Local, door: str) -> No
     assert done.returncode == 0, done.stdout
     ((sent, answered),) = re.findall(r"batch sent=(\d+) answered=(\d+) ", done.stdout)
     assert sent == answered != "0"
+
+
+def test_several_http_servers_share_the_port(stack: Local) -> None:
+    """One is killed, one is added, models are deployed: no request fails, and no two disagree."""
+    stack.make("setup-model-serve", API_SERVERS="2")
+    first, other = stack.champion(), stack.another_run()
+    numbers = [1, 2]
+    with Load(f"{stack.api}/predict", stack.customers()[0], RATE) as load:
+        for number in range(SERVERS_DEPLOYS):
+            if number == SERVERS_DEPLOYS // 2:
+                kill_container(stack.runtime.instances("model-server-api")[0])
+                stack.make("start-serve", API_SERVERS="3")
+                numbers.append(3)
+            run_id = first if number % 2 else other
+            stack.make("deploy", RUN_ID=run_id)
+            assert _served_by_each(stack) == dict.fromkeys(numbers, run_id)
+    assert load.failed == []
+    assert len(load.sent) > 10 * RATE
+    assert re.search(r"(?m)^model-server-api 3 .* yes$", stack.make("status"))
+    prometheus = f"http://127.0.0.1:{stack.project.port('PROMETHEUS_PORT')}/api/v1/query"
+    up = {"query": 'up{job="model-server-api"} == 1'}
+    wait_until(
+        lambda: len(requests.get(prometheus, up, timeout=10).json()["data"]["result"]) == 3,
+        "Prometheus has all of them",
+    )
+
+
+def _served_by_each(stack: Local) -> dict[int, str]:
+    """Ask each HTTP server, by its number, for its run."""
+    served = {}
+    for container in stack.runtime.instances("model-server-api"):
+        number = int(container["Config"]["Labels"]["com.docker.compose.container-number"])
+        (network,) = container["NetworkSettings"]["Networks"].values()
+        answer = requests.get(f"http://{network['IPAddress']}:9696/health/ready", timeout=5)
+        served[number] = answer.json()["model_run_id"]
+    return served
 
 
 def test_readme_commands_work_with_env_local(stack: Local) -> None:

@@ -57,8 +57,9 @@ class _Gunicorn:
         port_variable: str,
     ) -> None:
         self._awaited, self._app, self._config = awaited, app, config
+        self.host = settings.get("BIND_ADDRESS") or "127.0.0.1"
         self.port = int(settings.get(port_variable) or free_port())
-        self.log = state / f"{app}.log"
+        self.log = state / f"{app}-{self.host}.log"
         self._environment = server_environment(state, **{port_variable: str(self.port), **settings})
 
     def __enter__(self) -> Self:
@@ -107,7 +108,7 @@ class _Gunicorn:
 
     def connect(self, timeout: float = 30) -> socket.socket:
         """Open a bare connection."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
+        return socket.create_connection((self.host, self.port), timeout=timeout)
 
     def request(
         self,
@@ -117,7 +118,7 @@ class _Gunicorn:
         headers: Iterable[tuple[str, str]] = (),
     ) -> Answer:
         """Send one request on a connection of its own."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = HTTPConnection(self.host, self.port, timeout=30)
         try:
             return send(connection, method, path, body, headers)
         finally:

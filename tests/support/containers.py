@@ -30,6 +30,16 @@ def docker(*arguments: str) -> str:
     return done.stdout
 
 
+def kill_container(inspected: Any) -> None:
+    """Kill a container's process; the engine starts it again."""
+    pid = inspected["State"]["Pid"]
+    # Docker's own kill counts as a stop by hand, after which nothing is started again.
+    if os.getuid() == 0:
+        os.kill(pid, 9)
+    else:
+        subprocess.run(["sudo", "--non-interactive", "kill", "-9", str(pid)], check=True)
+
+
 def build_image(project: ProjectCopy, service: str) -> None:
     """Build a service's image from a copy of the project, as `make ... env=local` does."""
     code = (
@@ -62,14 +72,15 @@ class Containers:
             if each["Config"]["Labels"].get(job) != "True"
         }
 
+    def instances(self, service: str) -> list[Any]:
+        """Inspect all containers of a service."""
+        label = f"label=com.docker.compose.service={service}"
+        ids = docker("ps", "--all", "--quiet", "--filter", self._label, "--filter", label).split()
+        return list(json.loads(docker("inspect", *ids))) if ids else []
+
     def kill(self, service: str) -> None:
         before = self.inspected()[service]
-        pid = before["State"]["Pid"]
-        # Docker's own kill counts as a stop by hand, after which nothing is started again.
-        if os.getuid() == 0:
-            os.kill(pid, 9)
-        else:
-            subprocess.run(["sudo", "--non-interactive", "kill", "-9", str(pid)], check=True)
+        kill_container(before)
         wait_until(
             lambda: self.inspected()[service]["RestartCount"] > before["RestartCount"],
             f"{service} is restarted",

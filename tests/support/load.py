@@ -21,6 +21,7 @@ class Sent:
     status: int
     run_id: str | None
     detail: str = ""
+    prediction_id: str = ""
 
 
 @dataclass
@@ -77,5 +78,7 @@ class Load:
                 except requests.RequestException as failure:
                     self.sent.append(Sent(begun, 0, None, repr(failure)))
                     continue
-                run_id = answer.json().get("model_run_id")
-                self.sent.append(Sent(begun, answer.status_code, run_id, answer.text[:200]))
+                document = answer.json()
+                run_id = document.get("model_run_id")
+                told = answer.text[:200], document.get("prediction_id", "")
+                self.sent.append(Sent(begun, answer.status_code, run_id, *told))

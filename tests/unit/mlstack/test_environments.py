@@ -212,6 +212,22 @@ def test_given_settings_that_only_compose_reads_count() -> None:
     assert os.environ["PREFECT_HOME"] == "/given"
 
 
+def test_several_servers_add_a_compose_file(root: Path) -> None:
+    """Compose itself reads it in `.env`; it goes with the setting."""
+    several = "compose.yml:docker-compose-servers.yml"
+    _next_make({"API_SERVERS": "3"})
+    assert environments.set_up("embedded").api_servers == 3
+    _next_make()
+    for _ in range(2):  # a process may load it again
+        environments.load("embedded")
+        assert os.environ["COMPOSE_FILE"] == several
+    assert dotenv_values(root / ".env")["COMPOSE_FILE"] == several
+    _next_make({"API_SERVERS": "1"})
+    environments.set_up("embedded")
+    assert os.environ["COMPOSE_FILE"] == "compose.yml"
+    assert dotenv_values(root / ".env")["COMPOSE_FILE"] == "compose.yml"
+
+
 def test_ignored_variable_is_named_once(capsys: pytest.CaptureFixture[str]) -> None:
     os.environ["SSL_CERT_FILE"] = "/nonexistent/ca.pem"
     with_environment.prepare(["embedded", "-m", "x"])

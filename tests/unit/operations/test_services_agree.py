@@ -34,6 +34,7 @@ OURS = [
 
 ONLY_IN_CONTAINERS = {
     "mongo-account": "the embedded MongoDB has no accounts",
+    "load-balancer": "there is one embedded HTTP server; processes share its port",
     "grafana": "it is not installed without Docker; /metrics and the pages show the same figures",
 }
 

@@ -166,6 +166,22 @@ def test_worker_that_hangs_restores_the_old_model(
     assert deployed(deployer) is None
 
 
+def test_failed_deploy_waits_for_the_old_model(
+    deployer: Deployer, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When it returns, a worker that had switched serves the old model again."""
+    served = list[str | None]()
+    watcher = ModelWatcher(settings, "some-server", MemoryLog(), served.append)
+    watcher.start()
+    deployer.deploy(A)
+    deployer.state.write_statement(Statement(server="s", worker="hangs", run_id=A))
+    monkeypatch.setattr(deployer_module, "_FOLLOW_SECONDS", 1.2)
+    with pytest.raises(DeploymentError, match="did not switch to the new model"):
+        deployer.deploy(B)
+    assert (served, watcher.run_id) == ([A, B, A], A)
+    watcher.stop()
+
+
 def test_refused_model_can_be_deployed_again(
     deployer: Deployer, settings: Settings, watcher: ModelWatcher
 ) -> None:

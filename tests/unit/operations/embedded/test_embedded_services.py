@@ -14,6 +14,7 @@ from operations.embedded.aws_emulator import OneAtATime, last_sequence_number
 from operations.embedded.orders import Order
 from operations.embedded.service import GROUPS
 from operations.embedded.services import all_services
+from operations.embedded.stack import EmbeddedStack
 from operations.errors import StackError
 
 ACTIVE = {"RUN_ID": "a" * 32, "TRAIN_TRIALS": "50", "AWS_ACCESS_KEY_ID": "embedded"}
@@ -51,6 +52,12 @@ def test_only_our_own_services_get_settings() -> None:
     orders = {s.name: Order.of(s, ACTIVE) for s in all_services(Settings())}
     assert orders["agent"].environment["TRAIN_TRIALS"] == "50"
     assert "TRAIN_TRIALS" not in orders["mlflow"].environment
+
+
+def test_several_http_servers_are_refused() -> None:
+    """They need containers; processes of one server share its port."""
+    with pytest.raises(StackError, match=r"API_SERVERS=3: .* containers only .* API_WORKERS"):
+        EmbeddedStack(Settings(api_servers=3)).start(GROUPS)
 
 
 def test_orders_hold_no_run_id() -> None:
