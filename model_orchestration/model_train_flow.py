@@ -6,6 +6,7 @@ Prefect runs it on schedule and for `make train`, with the parameters of the sch
 import logging
 import resource
 import secrets
+from datetime import UTC, datetime
 
 import pandas as pd
 import xgboost
@@ -21,13 +22,18 @@ from mlstack.data.marginals import Marginals
 from mlstack.data.outcome_table import summary
 from mlstack.errors import listing
 from mlstack.model.matrix_size import check_matrix_size
+from mlstack.model.targets import Scores
 from mlstack.quality.results import explain_outcomes
 from mlstack.settings import DEFAULT_TRAIN_LAG, ROOT, Settings
 from model_orchestration import registration
 from model_orchestration import search as searching
 from model_orchestration.core_share import CoreShare
 from model_orchestration.metrics import HEADLINES, loss_name
+from model_orchestration.model_card import write as model_card
+from model_orchestration.model_card.card import Origin
+from model_orchestration.model_card.coverage import CleanUp
 from model_orchestration.names import FLOW_RUN
+from model_orchestration.registration import Registration
 from model_orchestration.schedule import FLOW
 from model_orchestration.stopwatch import Stopwatch
 from model_orchestration.tracking import SearchTracking, Winner, provenance
@@ -44,10 +50,12 @@ def model_tuning_and_uploading(
     which the parent run records.
     """
     described, times = Contract.load(ROOT / contract), Stopwatch()
+    # With a fixed seed, the same data would always give the same models.
+    seed = secrets.randbits(31) if seed is None else seed
     with times.time("load"):
         raw = load(described)
     with times.time("clean"):
-        rows = clean(raw, described)
+        rows, clean_up = clean(raw, described)
     with times.time("split"):
         parts = split(rows, described)
     tags = provenance(raw, described)
@@ -58,14 +66,16 @@ def model_tuning_and_uploading(
         described,
         (ROOT / contract).read_text(encoding="utf-8"),
         trials=trials,
-        # With a fixed seed, the same data would always give the same models.
-        seed=secrets.randbits(31) if seed is None else seed,
+        seed=seed,
         lag=lag,
         tags=tags,
         times=times,
     )
     with times.time("register"):
-        register(winner, described, parts.test)
+        registered = register(winner, described, parts.test)
+    with times.time("card"):
+        origin = Origin(winner.run_id, tags, trials, seed, clean_up, datetime.now(UTC))
+        write_card(described, registered, origin, parts, winner.scores)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     get_run_logger().info("time: %s; peak memory %.0f MB", times, peak)
 
@@ -82,23 +92,29 @@ def load(contract: Contract) -> bytes:
 
 
 @task(cache_policy=NO_CACHE)
-def clean(raw: bytes, contract: Contract) -> pd.DataFrame:
+def clean(raw: bytes, contract: Contract) -> tuple[pd.DataFrame, CleanUp]:
     """Clean and validate the raw table; the flow fails if it violates the contract."""
     log = get_run_logger()
     table = dataset.read_raw(raw)
-    for left_out in table.notes:
+    notes = list(table.notes)
+    for left_out in notes:
         log.warning("%s", left_out)
     unlisted = dataset.unlisted_columns(table, contract)
     if unlisted:
         log.warning("columns missing from the contract: %s", listing(unlisted))
-    rows = dataset.clean(table, contract, log.warning)
+
+    def note(left_out: str) -> None:
+        log.warning("%s", left_out)
+        notes.append(left_out)
+
+    rows = dataset.clean(table, contract, note)
     target = contract.target
     log.info(
         "%s raw rows, %s clean ones, %s: %s",
         *(f"{count:,}" for count in (len(table), len(rows))),
         *(target.name, summary(target, rows[target.name])),
     )
-    return rows
+    return rows, CleanUp(len(table), tuple(notes))
 
 
 @task(cache_policy=NO_CACHE)
@@ -201,7 +217,7 @@ def search(
 
 
 @task(cache_policy=NO_CACHE)
-def register(winner: Winner, contract: Contract, test: pd.DataFrame) -> None:
+def register(winner: Winner, contract: Contract, test: pd.DataFrame) -> Registration:
     """Register the winner, as champion if it is no worse than the current one."""
     registered = registration.register(contract, winner, test)
     get_run_logger().info(
@@ -211,3 +227,17 @@ def register(winner: Winner, contract: Contract, test: pd.DataFrame) -> None:
         ", ".join(registered.aliases),
         registered.reason,
     )
+    return registered
+
+
+@task(cache_policy=NO_CACHE)
+def write_card(
+    contract: Contract,
+    registered: Registration,
+    origin: Origin,
+    parts: dataset.SplitRows,
+    scores: Scores,
+) -> None:
+    """Write the model card of a registered version, into MLflow and the reports' folder."""
+    log = get_run_logger()
+    model_card.write_card(contract, registered, origin, parts, scores=scores, log=log)

@@ -8,7 +8,7 @@ import os
 import platform
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Self
@@ -36,7 +36,7 @@ from mlstack.model.mlflow_api import (
 )
 from mlstack.model.onnx_form import xgboost_margins
 from mlstack.model.target_columns import prediction_columns
-from mlstack.model.targets import as_scores
+from mlstack.model.targets import Scores, as_scores
 from mlstack.quality.reference import REFERENCE_FILE
 from mlstack.revision import git_revision
 from model_orchestration import plots
@@ -76,6 +76,8 @@ class Winner:
     run_id: str
     model_id: str
     test_metrics: Mapping[str, float]
+    scores: Scores = field(repr=False, compare=False)
+    """What the model returns for the test rows."""
 
 
 class SearchTracking:
@@ -220,7 +222,7 @@ class SearchTracking:
             self._client.log_text(self.run_id, reference.to_csv(index=False), REFERENCE_FILE)
             for name, figure in figures.items():
                 self._client.log_figure(self.run_id, figure, f"plots/{name}")
-        return Winner(run.run_id, run.model_id, test_metrics)
+        return Winner(run.run_id, run.model_id, test_metrics, scores)
 
     def _log(
         self, run_id: str, metrics: list[Metric], tags: Mapping[str, str] | None = None

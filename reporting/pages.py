@@ -9,7 +9,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mlstack.errors import SettingsError, listing
 from mlstack.files import write_atomically
+from mlstack.model.card_names import CARDS, card_name
 from mlstack.quality.results import explain_outcomes
+from mlstack.quality.slices import MIN_SLICE
 from mlstack.settings import ROOT
 from reporting.report import Report
 from reporting.report_store import ReportStore
@@ -32,7 +34,8 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_templates.globals["explain_outcomes"] = explain_outcomes
+_templates.globals |= {"explain_outcomes": explain_outcomes, "min_slice": MIN_SLICE}
+_templates.globals |= {"card_name": card_name, "cards": CARDS}
 _templates.filters["listing"] = listing
 
 

@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from mlstack.quality.report_head import ReportHead
 from mlstack.quality.results import ColumnDrift, Quality
+from mlstack.quality.slices import SliceFigures
 
 
 class _Document(BaseModel):
@@ -106,6 +107,9 @@ class Report(ReportHead):
 
     classes: tuple[str, ...] = Field(default=(), strict=False)
     """Labels of a target with three classes or more, in the order of `confusion`."""
+
+    slices: tuple[SliceFigures, ...] = Field(default=(), strict=False)
+    """The contract's slices, in its order."""
 
     @property
     def size(self) -> str:

@@ -12,6 +12,7 @@ from mlstack.contract.target import MulticlassTarget
 from mlstack.errors import listing
 from mlstack.files import write_atomically
 from mlstack.quality.drift import DriftDetector
+from mlstack.quality.slices import measure_slices
 from mlstack.quality.targets import estimate, measure
 from mlstack.settings import Settings
 from reporting.comparison import Comparison, count_known, read_comparison
@@ -82,6 +83,7 @@ def build_report(
         quality=measure(rows, contract.target),
         baseline_quality=comparison.reference_quality,
         estimated_quality=estimate(rows, len(rows), contract.target),
+        slices=measure_slices(contract, rows, comparison.reference),
         classes=contract.target.classes if isinstance(contract.target, MulticlassTarget) else (),
         html=f"{name}.html",
     )

@@ -22,6 +22,7 @@ from mlstack.contract.prediction_fields import (
     PROBABILITIES,
     RESERVED_NAMES,
 )
+from mlstack.contract.slices import Slices, check_slices
 from mlstack.contract.strict_yaml import FaultAt, StrictModel, YamlFile
 from mlstack.contract.target import TARGET_TAGS, BinaryTarget, MulticlassTarget, Target
 from mlstack.errors import ContractError, echo
@@ -119,6 +120,8 @@ class Contract(StrictModel):
     """The caller's own identifier of a customer."""
     time: RowTime | None = None
     """What the split goes by, instead of chance."""
+    slices: tuple[Slices, ...] = Field(default=(), strict=False)
+    """Groups of customers whose figures are shown apart."""
     features: tuple[Feature, ...] = Field(min_length=1, strict=False)
     """What it is predicted from."""
 
@@ -161,6 +164,11 @@ class Contract(StrictModel):
         if both:
             reason = f"{echo(min(both))} both voids a row and is a missing value"
             raise FaultAt(("clean_up", "missing_values"), reason)
+        return self
+
+    @model_validator(mode="after")
+    def _check_slices(self) -> Self:
+        check_slices(self.slices, self.features)
         return self
 
     @model_validator(mode="after")
@@ -226,8 +234,8 @@ class Contract(StrictModel):
     def digest(self) -> str:
         """SHA-256 of everything that affects a model or the validity of a request.
 
-        Descriptions, examples, data locations, key and threshold are left out, and fields that are
-        not set.
+        Descriptions, examples, data locations, key, threshold and slices are left out, and fields
+        that are not set.
         """
         for_people = {"meaning", "unit", "example"}
         document = self.model_dump(
@@ -238,6 +246,7 @@ class Contract(StrictModel):
                 "data": True,
                 "key": True,
                 "threshold": True,
+                "slices": True,
                 "target": True,
                 "features": {"__all__": for_people},
             },

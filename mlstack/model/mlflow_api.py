@@ -7,8 +7,9 @@ copies of its models starts without it.
 import logging
 import os
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from mlstack.errors import ModelError, RegistryUnavailable, echo, listing
@@ -89,6 +90,17 @@ def experiment_address(experiment_id: str) -> str:
     """Return the URL of an experiment's page; that of MLflow's first page without an id."""
     address = Settings.load().mlflow_url
     return f"{address}/#/experiments/{experiment_id}" if experiment_id else address
+
+
+def pages(search: Callable[..., Any], **arguments: Any) -> Iterator[Any]:
+    """Yield all results of an MLflow search, page by page."""
+    token: str | None = None
+    while True:
+        page = search(page_token=token, **arguments)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 def find_run(run_id: str) -> "Run":

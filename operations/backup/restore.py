@@ -9,6 +9,7 @@ from mlstack.deployment.record import DeploymentState
 from mlstack.errors import MlstackError
 from mlstack.prediction_log.quarantine import Quarantine
 from mlstack.settings import Settings
+from model_orchestration.model_card.publish import publish_cards
 from operations.backup.archive import BackupError, Manifest, unpack
 from operations.backup.contents import (
     has_documents,
@@ -101,6 +102,10 @@ def main() -> None:
     except (MlstackError, OSError) as error:
         raise BackupError(f"not restored: {error}") from error
     command_line.say(f"restored: backup {manifest}")
+    try:
+        publish_cards(Settings.load())
+    except MlstackError as error:
+        command_line.say(f"the model cards are in MLflow, but not yet among the reports: {error}")
 
 
 if __name__ == "__main__":

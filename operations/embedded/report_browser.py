@@ -13,6 +13,7 @@ from flask import Flask, Response, abort, send_from_directory
 
 from mlstack import command_line
 from mlstack.files import write_atomically
+from mlstack.model.card_names import CARD, CARDS
 from mlstack.settings import ROOT, Settings
 from mlstack.web.flask_bridge import FlaskBridge
 from operations.embedded.layout import STACK
@@ -100,17 +101,21 @@ def create_app() -> Flask:
     @app.get("/")
     @app.get("/index.html")
     def _index() -> Response:
-        folder = settings.reports_path
-        page = folder / "index.html" if (folder / "index.html").exists() else EMPTY
+        pages = (settings.reports_path / "index.html", settings.reports_path / CARDS, EMPTY)
+        page = next(page for page in pages if page.exists())
         answer = send_from_directory(page.parent, page.name)
         answer.headers["Cache-Control"] = "no-store"
         return answer
 
     @app.get("/<name>")
     def _page(name: str) -> Response:
-        if not PAGE.fullmatch(name) or (settings.reports_path / name).is_symlink():
+        known = name == CARDS or PAGE.fullmatch(name) or CARD.fullmatch(name)
+        if not known or (settings.reports_path / name).is_symlink():
             abort(404)
-        return send_from_directory(settings.reports_path, name)
+        answer = send_from_directory(settings.reports_path, name)
+        if name == CARDS:
+            answer.headers["Cache-Control"] = "no-store"
+        return answer
 
     return app
 

@@ -4,15 +4,14 @@ MLflow marks a deleted experiment and all of its runs; `mlflow gc` then erases t
 every run in it. So a needed run is safe only when its experiment and its model are restored too.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import sqlalchemy
 from mlflow import MlflowClient
 from mlflow.entities import LifecycleStage, Run, ViewType
 from mlflow.exceptions import MlflowException
 
-from mlstack.model.mlflow_api import NOT_FOUND, find_search
+from mlstack.model.mlflow_api import NOT_FOUND, find_search, pages
 from mlstack.run_ids import is_run_id
 from mlstack.settings import Settings
 from operations.retention.removal import runs_in_use
@@ -38,17 +37,6 @@ def restore_needed(settings: Settings, client: MlflowClient) -> set[str]:
             client.restore_run(run.info.run_id)
     _restore_models(settings, run_ids)
     return run_ids
-
-
-def pages(search: Callable[..., Any], **arguments: Any) -> Iterator[Any]:
-    """Yield all results of an MLflow search, page by page."""
-    token: str | None = None
-    while True:
-        page = search(page_token=token, **arguments)
-        yield from page
-        token = page.token
-        if not token:
-            return
 
 
 def _aliased_runs(client: MlflowClient) -> set[str]:

@@ -10,6 +10,7 @@ from mlstack import command_line
 from mlstack.errors import MlstackError
 from mlstack.settings import Settings
 from operations.maintenance import maintenance
+from operations.retention.cards import prune_cards
 from operations.retention.database import prune_database
 from operations.retention.local_files import (
     prune_copies,
@@ -27,6 +28,7 @@ _PATIENCE_SECONDS = 3600.0
 _PARTS: tuple[Callable[[Settings, datetime], list[Removal]], ...] = (
     prune_tracking,
     prune_tables,
+    prune_cards,
     prune_database,
     prune_copies,
     prune_logs,

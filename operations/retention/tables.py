@@ -10,9 +10,8 @@ from mlstack.data.feature_store import FeatureStore
 from mlstack.data.kept_tables import NEW, KeptTables, digest_of
 from mlstack.data.training_table import current_tables
 from mlstack.errors import RegistryUnavailable
-from mlstack.model.mlflow_api import DATA_TAG, connect, explain
+from mlstack.model.mlflow_api import DATA_TAG, connect, explain, pages
 from mlstack.settings import Settings
-from operations.retention.needed_runs import pages
 from operations.retention.removal import Removal
 
 

@@ -20,9 +20,9 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from mlstack.errors import MlstackError, RegistryUnavailable
-from mlstack.model.mlflow_api import NOT_FOUND, PARENT_TAG, SEARCH_TAG, connect, explain
+from mlstack.model.mlflow_api import NOT_FOUND, PARENT_TAG, SEARCH_TAG, connect, explain, pages
 from mlstack.settings import ROOT, Settings
-from operations.retention.needed_runs import pages, restore_needed
+from operations.retention.needed_runs import restore_needed
 from operations.retention.removal import Removal, deployments_paused
 
 

@@ -106,6 +106,8 @@ def test_first_report_compares_with_the_training_data(
     assert tuple(feature.column for feature in report.features) == documented.feature_names
     assert report.quality is not None
     assert report.quality.coverage == 0.5
+    slices = {f"{each.feature} {each.label}": each for each in report.slices}
+    assert slices["gender F"].customers + slices["gender M"].customers == 400
     assert isinstance(report.baseline_quality, BinaryQuality)
     assert report.baseline_quality.rmse == QUALITY["rmse"]  # of validation rows, not training rows
     with ReportStore(settings.mongo_uri) as store:

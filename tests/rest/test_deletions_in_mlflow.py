@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
+import numpy as np
 import pytest
 from mlflow.exceptions import MlflowException
 from prefect.client.schemas.objects import FlowRun
@@ -73,7 +74,9 @@ class Place(OnServer):
             dataset.clean(raw_table(self.contract, rows=200), self.contract), self.contract
         )
         winner = Winner(
-            self.other.winner, self.model_id(self.other.winner), {"rmse": 0.9, "auc": 0.5}
+            *(self.other.winner, self.model_id(self.other.winner)),
+            {"rmse": 0.9, "auc": 0.5},
+            np.zeros(len(parts.test), np.float32),
         )
         return register(self.contract, winner, parts.test)
 

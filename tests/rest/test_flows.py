@@ -156,6 +156,12 @@ def test_training_is_tracked_in_mlflow(stack: ProjectCopy, trained: str) -> None
     assert all(tags <= run.data.tags.keys() for run in trials)
     champion = client.get_model_version_by_alias("credit_card_churn", "champion")
     assert champion.run_id == winner
+    card = f"model-card-{winner}.html"
+    address = f"http://127.0.0.1:{stack.port('REPORTS_PORT')}"
+    assert f"model card: {address}/{card}" in trained
+    assert f"{address}/{card}" in str(champion.description)
+    assert "Quality on " in requests.get(f"{address}/{card}", timeout=5).text
+    assert f'href="{card}"' in requests.get(f"{address}/model-cards.html", timeout=5).text
 
 
 def test_bad_data_ends_the_run_before_training(stack: ProjectCopy) -> None:

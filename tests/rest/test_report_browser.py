@@ -11,6 +11,7 @@ import psutil
 import pytest
 import requests
 
+from mlstack.model.card_names import CARDS, card_name
 from mlstack.settings import ROOT, Settings
 from operations.embedded import processes
 from operations.embedded.report_browser import EMPTY, command, nginx
@@ -19,6 +20,7 @@ from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 NAME = "20261125T093000Z-credit_card_churn.html"
+CARD = card_name("0123456789abcdef" * 2)
 
 
 @pytest.fixture(params=["nginx", "gunicorn"])
@@ -62,6 +64,9 @@ def test_index_exists_before_the_first_report(browser: tuple[str, Path]) -> None
     empty = requests.get(address, timeout=5)
     assert "There is no report yet" in empty.text
     assert empty.content == EMPTY.read_bytes()
+    assert requests.get(f"{address}/{CARDS}", timeout=5).status_code == 404
+    (folder / CARDS).write_text("the first model")
+    assert requests.get(address, timeout=5).text == "the first model"
     (folder / "index.html").write_text("the first report")
     assert requests.get(address, timeout=5).text == "the first report"
     assert requests.get(f"{address}/index.html", timeout=5).text == "the first report"
@@ -73,7 +78,10 @@ def test_index_is_not_cached_and_loads_nothing_else(
     """Its headers say so."""
     address, folder = browser
     (folder / NAME).write_text("a report")
-    for path, cached in (("/", "no-store"), (f"/{NAME}", "no-cache")):
+    (folder / CARD).write_text("a model card")
+    (folder / CARDS).write_text("all model cards")
+    lists = (("/", "no-store"), (f"/{CARDS}", "no-store"))
+    for path, cached in (*lists, (f"/{NAME}", "no-cache"), (f"/{CARD}", "no-cache")):
         answer = requests.get(f"{address}{path}", timeout=5)
         assert answer.status_code == 200
         assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
@@ -95,16 +103,22 @@ def test_index_is_not_cached_and_loads_nothing_else(
         "/%2e%2e/secret.html",
         "/..%2fsecret.html",
         "/20990101T000000Z-link.html",
+        "/model-card-1.html",
+        f"/x{CARD}",
+        f"/{CARD}.123.new",
+        f"/{card_name('f' * 32)}",
     ],
 )
 def test_only_whole_reports_are_served(browser: tuple[str, Path], path: str) -> None:
     """Not the half-written, not other files, not folders, and nothing outside of the folder."""
     address, folder = browser
     (folder / "inner").mkdir()
-    for name in (f"{NAME}.123.new", "notes.txt", "notes.html", f"inner/{NAME}", ".hidden.html"):
+    names = (f"{NAME}.123.new", "notes.txt", "notes.html", f"inner/{NAME}", ".hidden.html")
+    for name in (*names, "model-card-1.html", f"x{CARD}", f"{CARD}.123.new"):
         (folder / name).write_text("secret")
     (folder.parent / "secret.html").write_text("secret")
-    (folder / "20990101T000000Z-link.html").symlink_to(folder.parent / "secret.html")
+    for name in ("20990101T000000Z-link.html", card_name("f" * 32)):
+        (folder / name).symlink_to(folder.parent / "secret.html")
     answer = _get_as_it_stands(int(address.rpartition(":")[2]), path)
     assert answer.split()[1] in (b"400", b"403", b"404"), answer
     assert b"secret" not in answer

@@ -144,6 +144,8 @@ def test_report_opens_from_its_file_without_a_network(
     expect(head).to_contain_text("(2 of 11 features); the predictions have not drifted")
     expect(head).to_contain_text("on the 400 predictions (100 %) whose outcome is known")
     expect(head).to_contain_text(f"MLflow run {RUN_ID}")
+    expect(head.get_by_role("rowheader", name="card_category blue")).to_be_visible()
+    assert head.evaluate("head => head.scrollWidth <= document.documentElement.clientWidth")
     # Drawn by Evidently's own scripts.
     expect(page.get_by_text("Dataset Drift is detected")).to_be_visible()
     expect(page.get_by_text("Quality on 400 known outcomes")).to_be_visible()

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from mlstack.contract.prediction_fields import PREDICTION, TARGET
 from mlstack.data import dataset
 from mlstack.data.dataset import SplitRows
 from mlstack.errors import ModelError, NoReference, RegistryUnavailable
+from mlstack.model.card_names import CARDS, card_name
 from mlstack.model.mlflow_api import BEST_RUN, connect
 from mlstack.model.model_files import (
     CHECK_ROWS_FILE,
@@ -31,7 +33,9 @@ from mlstack.model.model_files import (
 from mlstack.model.model_store import ModelStore
 from mlstack.quality.reference import REFERENCE_FILE, ReferenceStore
 from mlstack.quality.results import BinaryQuality
-from mlstack.settings import ROOT
+from mlstack.settings import ROOT, Settings
+from model_orchestration.model_card.card import Card
+from model_orchestration.model_card.publish import CARD_FILE, keep_card, publish_cards
 from model_orchestration.names import (
     CHALLENGER,
     CHAMPION,
@@ -408,3 +412,40 @@ def test_champion_of_another_contract_is_replaced(searched: Searched) -> None:
     done = _register(replace(searched, contract=other), rmse=0.9)
     assert CHAMPION in done.aliases
     assert "was trained with another contract" in done.reason
+
+
+def test_card_lasts_as_long_as_its_version(
+    registry: MlflowClient, searched: Searched, tmp_path: Path
+) -> None:
+    """MLflow has it; its page comes back from there, and goes when somebody deletes the version."""
+    settings = Settings(reports_dir=tmp_path)
+    name, run_id = searched.contract.name, searched.winner.run_id
+    registered = register(searched.contract, searched.winner, searched.parts.test)
+    keep_card(settings, registered, run_id, Card("<header><!-- nav -->Card", "It **predicts**."))
+    page = tmp_path / card_name(run_id)
+    for _ in range(2):
+        assert publish_cards(settings) == 0
+        assert 'href="model-cards.html"' in page.read_text()
+        page.unlink()
+    publish_cards(settings)
+    listed = (tmp_path / CARDS).read_text()
+    assert f'<a href="{page.name}">{name}, version {registered.version}</a>' in listed
+    assert "challenger, champion" in listed
+    assert re.search(r"auc 0\.\d+, rmse 0\.\d+", listed)
+    described = str(registry.get_model_version(name, registered.version).description)
+    assert f"[Model card](http://127.0.0.1:8888/{page.name})" in described
+    assert described.endswith(f"/runs/{run_id}/artifacts/{CARD_FILE})): It **predicts**.")
+    registry.delete_model_version(name, registered.version)
+    assert publish_cards(settings) == 1
+    assert not page.exists()
+    assert page.name not in (tmp_path / CARDS).read_text()
+
+
+def test_version_without_a_card_is_listed(
+    registry: MlflowClient, searched: Searched, tmp_path: Path
+) -> None:
+    """An earlier release has registered it: there is nothing to show."""
+    register(searched.contract, searched.winner, searched.parts.test)
+    assert publish_cards(Settings(reports_dir=tmp_path)) == 0
+    assert 'version 1 <span class="about">(no card: ' in (tmp_path / CARDS).read_text()
+    assert registry.get_model_version(searched.contract.name, "1").description is None

@@ -5,6 +5,7 @@ import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ import xgboost
 
 from mlstack.contract import Contract
 from mlstack.contract.prediction_fields import TARGET
+from mlstack.contract.target import RegressionTarget
 from mlstack.data import dataset
 from mlstack.data.customer_generator import CustomerGenerator
 from mlstack.data.customer_table import customer_table
@@ -20,7 +22,7 @@ from mlstack.model.encoder import Encoder
 from mlstack.model.model import Model
 from mlstack.model.model_files import EXTRA_FOLDER, MODEL_FILE
 from mlstack.model.model_writer import write_extra_files
-from mlstack.model.targets import objective
+from mlstack.model.targets import Scores, objective
 from mlstack.quality.reference import Reference
 from mlstack.quality.targets import quality_at_training
 from model_orchestration.search import search
@@ -150,3 +152,20 @@ def reference_of(found: Trained) -> Reference:
     scored[TARGET] = outcome_column(rows[target.name], target)
     quality = quality_at_training(found.best.metrics, target)
     return Reference(RUN_ID, found.contract, scored, quality)
+
+
+def scored_rows(kind: str, rows: int) -> "tuple[pd.Series[Any], Scores]":
+    """Return outcomes and made-up scores that are often right, many of them equal."""
+    target, draws = contract_of(kind).target, np.random.default_rng(1)
+    if isinstance(target, RegressionTarget):
+        outcomes = draws.uniform(0, 500, rows)
+        return pd.Series(outcomes), (outcomes + draws.normal(0, 30, rows)).astype(np.float32)
+    classes = list(target.class_texts)
+    chosen = draws.integers(len(classes), size=rows)
+    margins = draws.normal(0, 1, (rows, len(classes)))
+    margins[np.arange(rows), chosen] += 1
+    chances = np.exp(margins.round(1))
+    chances /= chances.sum(axis=1, keepdims=True)
+    scores = chances.astype(np.float32)
+    outcomes = np.array(classes, np.int64 if kind == "binary" else object)[chosen]
+    return pd.Series(outcomes), scores[:, classes.index(1)] if kind == "binary" else scores

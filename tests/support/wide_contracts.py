@@ -23,4 +23,5 @@ def many_features(count: int) -> Contract:
         age.model_copy(update={"name": f"f{number}", "raw": f"F{number}"})
         for number in range(count)
     )
-    return Contract.model_validate(contract.model_copy(update={"features": features}).model_dump())
+    wide = contract.model_copy(update={"features": features, "slices": ()})
+    return Contract.model_validate(wide.model_dump())

@@ -1,11 +1,15 @@
 """The pages of the report browser, as text."""
 
 import re
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from mlstack.model.card_names import CARDS, card_name
 from mlstack.quality.results import BinaryQuality
+from mlstack.quality.slices import SliceFigures
 from mlstack.settings import ROOT
 from reporting.pages import index_page, report_page, sparkline
 from reporting.report import Baseline, Report, Window, report_name
@@ -150,6 +154,62 @@ def test_report_of_an_earlier_version_is_read() -> None:
     document = report().model_dump()
     del document["n_outcomes"], document["compared_with"]["n_outcomes"]
     assert Report.model_validate(document).n_outcomes is None
+
+
+def _slice(label: str, customers: int, **changes: Any) -> SliceFigures:
+    made = SliceFigures(
+        feature="region",
+        label=label,
+        customers=customers,
+        share=customers / 1234,
+        reference_share=0.4,
+        outcomes=0,
+        mean=0.123,
+        reference_mean=0.2,
+        quality=None,
+        estimated=report().estimated_quality,
+    )
+    return replace(made, **changes)
+
+
+def test_report_page_shows_slices_with_enough_customers() -> None:
+    """Each with its number of customers; of smaller ones the number is all."""
+    known = BinaryQuality(rmse=0.35, logloss=0.41, auc=0.8, calibration_error=0.03, coverage=0.25)
+    slices = (
+        _slice("north", 617),
+        _slice("<south>", 500, quality=known, outcomes=208),
+        _slice("west", 117, mean=None, estimated=None),
+    )
+    page = report_page(report(slices=slices), EVIDENTLY)
+    north, south = re.findall(r"<th role=\"rowheader\" scope=\"row\">region .*?</tr>", page)
+    for text in (
+        "617",
+        "50.0 % (40.0 %)",
+        "0.123 (0.2)",
+        "no outcome is known yet; estimate: rmse",
+    ):
+        assert text in north
+    assert "&lt;south&gt;" in south
+    assert "rmse 0.350, logloss 0.410, AUC 0.800, calibration error 0.030 (208 outcomes)" in south
+    assert "fewer than 200 customers, too few for figures: region west (117)" in page
+    assert "Slices" not in report_page(report(), EVIDENTLY)
+
+
+def test_report_with_slices_is_read_as_it_was_stored() -> None:
+    """A report of an earlier version has none."""
+    stored = report(slices=(_slice("north", 617),))
+    assert Report.model_validate(stored.model_dump()) == stored
+    document = stored.model_dump()
+    del document["slices"]
+    assert Report.model_validate(document).slices == ()
+
+
+def test_index_links_model_cards() -> None:
+    """The list of cards, and at each report the card of its model; only if they exist."""
+    pages = [CARDS, card_name(RUN_ID)]
+    linked = re.findall(r'<a href="([^"]+)"', index_page([report()], pages, total=1))
+    assert linked == [CARDS, card_name(RUN_ID)]
+    assert "<a " not in index_page([report()], [], total=1)
 
 
 def test_unexpected_evidently_page_is_a_defect() -> None:

@@ -1,0 +1,131 @@
+"""Figures of the contract's slices: groups of customers that are measured apart."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mlstack.contract import ChoiceFeature, Contract
+from mlstack.contract.prediction_fields import PREDICTION, TARGET
+from mlstack.contract.slices import MISSING
+from mlstack.contract.target import MulticlassTarget
+from mlstack.quality.results import MIN_OUTCOMES, Quality
+from mlstack.quality.targets import estimate, measure
+
+MIN_SLICE: Final = MIN_OUTCOMES
+"""Minimum number of customers behind the figures of a slice.
+
+As many as behind the figures of all customers: with fewer, chance alone would make slices differ by
+more than a tenth. Pages list smaller slices with their number of customers and nothing else.
+"""
+
+
+class SliceRows(NamedTuple):
+    """The rows of a slice, as a mask of shape (n_rows,)."""
+
+    feature: str
+    label: str
+    rows: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class SliceFigures:
+    """What a report says of a slice; reports store these fields unchanged.
+
+    Args:
+        feature: Name of the feature.
+        label: Which of its values.
+        customers: Number of compared customers.
+        share: Their share of all compared customers.
+        reference_share: The same in the reference.
+        outcomes: Number of their known outcomes.
+        mean: Mean prediction; None with fewer than `MIN_SLICE` customers, and for classes.
+        reference_mean: The same in the reference.
+        quality: Quality on the known outcomes; None if they are fewer than `MIN_OUTCOMES`.
+        estimated: Estimated from the probabilities alone, as in a report; None with fewer than
+            `MIN_SLICE` customers.
+    """
+
+    feature: str
+    label: str
+    customers: int
+    share: float
+    reference_share: float
+    outcomes: int
+    mean: float | None
+    reference_mean: float | None
+    quality: Quality | None
+    estimated: Quality | None
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether there are enough customers for figures."""
+        return self.customers >= MIN_SLICE
+
+    def __str__(self) -> str:
+        return f"{self.feature} {self.label} ({self.customers:,})"
+
+
+def slice_rows(contract: Contract, rows: pd.DataFrame) -> Iterator[SliceRows]:
+    """Yield the contract's slices of a table whose features are as `customer_table` returns them.
+
+    Customers without a value are a slice of their own if the contract allows them.
+    """
+    features = {feature.name: feature for feature in contract.features}
+    for each in contract.slices:
+        feature, values = features[each.feature], rows[each.feature]
+        if isinstance(feature, ChoiceFeature):
+            groups = [(values == value).to_numpy(bool) for value in feature.table_values]
+        else:
+            places = np.searchsorted(each.cuts, values.to_numpy("float64"), side="right")
+            given = values.notna().to_numpy()
+            groups = [(places == place) & given for place in range(len(each.cuts) + 1)]
+        for label, group in zip(each.labels(feature), groups, strict=True):
+            yield SliceRows(feature.name, label, group)
+        if feature.may_be_missing:
+            yield SliceRows(feature.name, MISSING, values.isna().to_numpy())
+
+
+def measure_slices(
+    contract: Contract, rows: pd.DataFrame, reference: pd.DataFrame
+) -> tuple[SliceFigures, ...]:
+    """Measure every slice of recent predictions that has a customer there or in the reference.
+
+    Both tables have the features and the columns of `outcome_table`.
+    """
+    slices = zip(slice_rows(contract, rows), slice_rows(contract, reference), strict=True)
+    return tuple(
+        _figures(contract, now, before, rows[now.rows], reference[before.rows])
+        for now, before in slices
+        if now.rows.any() or before.rows.any()
+    )
+
+
+def _figures(
+    contract: Contract,
+    now: SliceRows,
+    before: SliceRows,
+    rows: pd.DataFrame,
+    reference: pd.DataFrame,
+) -> SliceFigures:
+    target, enough = contract.target, len(rows) >= MIN_SLICE
+    has_mean = not isinstance(target, MulticlassTarget)
+
+    def mean(side: pd.DataFrame) -> float | None:
+        return float(side[PREDICTION].mean()) if has_mean and len(side) >= MIN_SLICE else None
+
+    return SliceFigures(
+        feature=now.feature,
+        label=now.label,
+        customers=len(rows),
+        share=float(now.rows.mean()),
+        reference_share=float(before.rows.mean()),
+        outcomes=int(rows[TARGET].notna().sum()),
+        mean=mean(rows),
+        reference_mean=mean(reference),
+        quality=measure(rows, target),
+        estimated=estimate(rows, len(rows), target) if enough else None,
+    )
