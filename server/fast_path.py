@@ -76,7 +76,7 @@ class FastPath:
         if _asks_for_explanation(scope):
             await self._explain(scope, receive, send)
             return
-        body = await read_body(scope, receive, max_body(scope["path"]))
+        body = await read_body(scope, receive, max_body(scope["path"], self._models.predictor))
         begun = time.perf_counter()
         head = _read_head(scope)
         if head is None:
@@ -106,7 +106,7 @@ class FastPath:
 
     async def _explain(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let Flask answer when it is this request's turn, or refuse it if that takes too long."""
-        body = await read_body(scope, receive, max_body(scope["path"]))
+        body = await read_body(scope, receive, max_body(scope["path"], self._models.predictor))
         begun = time.perf_counter()
         try:
             async with asyncio.timeout(MAX_WAIT):

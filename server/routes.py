@@ -11,7 +11,7 @@ from flask import Flask, Response, render_template, request, send_from_directory
 from mlstack.contract import Contract
 from mlstack.contract.customer_schema import describe
 from mlstack.contract.prediction_fields import EXPLANATION, RUN_ID
-from mlstack.deployment.predictor import ModelSource, Predictor
+from mlstack.deployment.predictor import MAX_BATCH, ModelSource, Predictor
 from mlstack.errors import echo, listing
 from mlstack.prediction_log.feedback import read_feedback
 from mlstack.prediction_log.prediction import Origin, PredictionSink
@@ -27,16 +27,13 @@ from server.openapi import openapi_document
 from server.prediction_ids import PredictionIds
 
 MAX_BODY = 64 * 1024
-"""Maximum body size of one customer in bytes."""
+"""Maximum body size of one customer in bytes, unless the contract's customers may be longer."""
 
 MAX_BATCH_BODY = 1024 * 1024
-"""Maximum body size of a batch in bytes."""
+"""The same of a batch."""
 
-_BODY_LIMITS = {
-    "/predict": MAX_BODY,
-    "/predict/batch": MAX_BATCH_BODY,
-    "/feedback": MAX_BATCH_BODY,
-}
+MOST_BATCH_BODY = 16 * 1024 * 1024
+"""Maximum body size of a batch in bytes, however long its customers are."""
 
 MAX_WAIT = 1.0
 """Seconds after which a waiting request is rejected: serving it would delay all later ones."""
@@ -90,7 +87,7 @@ class Routes:
         predictor = self._accept()
         explained = _read_explain(request.environ["QUERY_STRING"])
         ids = PredictionIds(request.environ.get("HTTP_IDEMPOTENCY_KEY"))
-        customer = predictor.validate(read_json(request, MAX_BODY))
+        customer = predictor.validate(self._read(predictor))
         run_id = predictor.model.run_id
         (prediction,) = predictor.score([customer], [ids.one(customer, run_id)], [_ORIGIN])
         answer = prediction.answer()
@@ -108,7 +105,7 @@ class Routes:
             detail = f"{PARAMETER} is for one customer: POST /predict?{PARAMETER}=1"
             raise Problem(problems.KINDS["invalid_parameter"], detail)
         ids = PredictionIds(request.environ.get("HTTP_IDEMPOTENCY_KEY"))
-        customers = predictor.validate_batch(read_json(request, MAX_BATCH_BODY))
+        customers = predictor.validate_batch(self._read(predictor))
         run_id = predictor.model.run_id
         predictions = predictor.predict(
             customers, ids.batch(customers, run_id), [_ORIGIN] * len(customers)
@@ -123,7 +120,7 @@ class Routes:
         check_token(request, self._feedback_token, "feedback")
         check_declaration(request)
         contract = self._contract(self._models.predictor)
-        outcomes = read_feedback(read_json(request, MAX_BATCH_BODY), contract)
+        outcomes = read_feedback(self._read(None), contract)
         self._log.keep_outcomes(outcomes)
         return _json({"accepted": len(outcomes)}, HTTPStatus.ACCEPTED)
 
@@ -179,6 +176,9 @@ class Routes:
         check_declaration(request)
         return self._predictor()
 
+    def _read(self, predictor: Predictor | None) -> Any:
+        return read_json(request, max_body(request.path, predictor))
+
     def _refuse_when_overloaded(self) -> None:
         if request.environ.get(WAITED, 0.0) > MAX_WAIT:
             raise Problem(
@@ -202,9 +202,17 @@ class Routes:
         )
 
 
-def max_body(path: str) -> int:
+def max_body(path: str, predictor: Predictor | None = None) -> int:
     """Return the maximum body size of a route in bytes; 0 if it reads none."""
-    return _BODY_LIMITS.get(path, 0)
+    longest = predictor.longest_customer if predictor else 0
+    match path:
+        case "/predict":
+            return max(MAX_BODY, longest)
+        case "/predict/batch":
+            return max(MAX_BATCH_BODY, min(MAX_BATCH * longest, MOST_BATCH_BODY))
+        case "/feedback":
+            return MAX_BATCH_BODY
+    return 0
 
 
 def _read_explain(query: str) -> bool:

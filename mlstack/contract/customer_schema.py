@@ -1,14 +1,18 @@
 """Validate customers by the contract's JSON schema, which OpenAPI publishes too."""
 
-from collections.abc import Mapping
+import json
+import sys
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from mlstack.contract.caller_key import LONGEST_KEY
 from mlstack.contract.contract import Contract
 from mlstack.contract.days import is_day
 from mlstack.contract.features import (
     BooleanFeature,
     CategoryFeature,
+    ChoiceFeature,
     DateFeature,
     Feature,
     IntegerFeature,
@@ -17,6 +21,8 @@ from mlstack.contract.features import (
 )
 from mlstack.contract.schema_validator import FieldRule, SchemaValidator
 from mlstack.errors import InvalidCustomer, listing
+
+_LONGEST_NUMBER = -sys.float_info.max
 
 Customer = dict[str, Value | None]
 """A valid customer: all features in the contract's order, None if missing; the key if it was sent.
@@ -88,6 +94,19 @@ def customer_rules(contract: Contract) -> dict[str, FieldRule]:
     """Return the rules for wording the errors of a customer's fields."""
     rules = {f.name: FieldRule(describe(f), partial(_code, f)) for f in contract.features}
     return rules | ({contract.key.name: contract.key.rule()} if contract.key else {})
+
+
+def longest_customer(contract: Contract) -> int:
+    """Return how many bytes the longest customers take as JSON, without needless spaces."""
+    longest = dict[str, Value]()
+    for feature in contract.features:
+        values: Sequence[Value] = (_LONGEST_NUMBER,)
+        if isinstance(feature, ChoiceFeature):
+            values = feature.values
+        longest[feature.name] = max(values, key=lambda value: len(json.dumps(value)))
+    if contract.key is not None:
+        longest[contract.key.name] = "x" * LONGEST_KEY
+    return len(json.dumps(longest))
 
 
 class CustomerValidator:

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from mlstack import failpoints
 from mlstack.contract.customer_decoder import CustomerDecoder
-from mlstack.contract.customer_schema import Customer, CustomerValidator
+from mlstack.contract.customer_schema import Customer, CustomerValidator, longest_customer
 from mlstack.model.model import Model
 from mlstack.prediction_log.prediction import ModelCall, Origin, Prediction, PredictionSink
 
@@ -36,6 +36,8 @@ class Predictor:
         self.model, self._log = model, log
         self._validator = CustomerValidator(model.contract)
         self._decoder = CustomerDecoder(model.contract)
+        self.longest_customer = longest_customer(model.contract)
+        """See the function."""
 
     def validate(self, request: Any) -> Customer:
         """Check one customer (a parsed JSON value). Raises InvalidCustomer."""

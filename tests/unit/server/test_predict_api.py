@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 from mlstack.contract import Contract
 from mlstack.data.customer_generator import CustomerGenerator
 from mlstack.deployment.predictor import MAX_BATCH, Predictor
-from server.routes import MAX_BODY
+from server.routes import MAX_BODY, MOST_BATCH_BODY
 from tests.support.api import RUN_ID, ServedModel, application, predictor, problem_code
 from tests.support.models import predictions
 
@@ -86,6 +86,22 @@ def test_largest_allowed_body_is_answered(client: FlaskClient, example: dict[str
     """A body of exactly the limit is answered."""
     body = json.dumps(example).ljust(MAX_BODY)
     assert client.post("/predict", data=body, content_type="application/json").status_code == 200
+
+
+def test_longest_customer_of_a_contract_is_answered(
+    client: FlaskClient, served: ServedModel, example: dict[str, Any]
+) -> None:
+    """A contract with many features has longer customers; the limit follows it."""
+    assert served.predictor
+    served.predictor.longest_customer = 2 * MAX_BODY
+    for path, document, most in (
+        ("/predict", example, 2 * MAX_BODY),
+        ("/predict/batch", [example], MOST_BATCH_BODY),
+    ):
+        for size, status in ((most, 200), (most + 1, 413)):
+            body = json.dumps(document).ljust(size)
+            answer = client.post(path, data=body, content_type="application/json")
+            assert (path, size, answer.status_code) == (path, size, status)
 
 
 def test_swap_during_a_request_does_not_mix_models(

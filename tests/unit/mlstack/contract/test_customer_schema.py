@@ -1,14 +1,23 @@
 """Tests of validation: every fault is reported with its field, as a sentence."""
 
+import json
+import random
 import time
 from typing import Any
 
 import pytest
 
 from mlstack.contract import Contract, IntegerFeature
-from mlstack.contract.customer_schema import CustomerValidator, customer_schema, describe
+from mlstack.contract.customer_schema import (
+    CustomerValidator,
+    customer_schema,
+    describe,
+    longest_customer,
+)
 from mlstack.data.customer_generator import CustomerGenerator
 from mlstack.errors import MAX_ECHO, MAX_ERRORS, FieldError, InvalidCustomer
+from tests.support.customer_bodies import valid_customers
+from tests.support.every_kind import every_kind
 from tests.support.wide_contracts import many_features, many_values
 
 
@@ -180,3 +189,11 @@ def test_same_seed_draws_the_same_customers(contract: Contract) -> None:
     draws = [CustomerGenerator(contract, seed=3).draw(20) for _ in range(2)]
     assert draws[0] == draws[1]
     assert draws[0] != CustomerGenerator(contract, seed=4).draw(20)
+
+
+def test_no_customer_is_longer_than_the_longest() -> None:
+    """Of numbers and categories the longest are counted, and every feature is."""
+    for contract in (many_features(500), Contract.parse(many_values(50)), every_kind()):
+        longest = longest_customer(contract)
+        customers = [dict(contract.example), *valid_customers(contract, 50, random.Random(1))]
+        assert all(len(json.dumps(each)) <= longest for each in customers)
