@@ -223,7 +223,7 @@ def test_errors_of_the_balancer_are_problems(balancer: Balancer) -> None:
     assert down.headers["x-request-id"] == down.json()["request_id"]
     long = "a" * 20_000
     for answer, status, code in (
-        (balancer.ask("POST", "/predict", b"x" * 3_000_000, (JSON,)), 413, "body_too_large"),
+        (balancer.ask("POST", "/predict", b"x" * 18_000_000, (JSON,)), 413, "body_too_large"),
         (balancer.ask("GET", f"/{long}"), 431, "request_header_fields_too_large"),
         (balancer.ask("GET", "/", None, (("X-A", long),)), 431, "request_header_fields_too_large"),
         (balancer.ask("TRACE", "/"), 405, "method_not_allowed"),

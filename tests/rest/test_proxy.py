@@ -318,6 +318,7 @@ def test_pages_work_under_a_prefix(browser: Browser, tmp_path: Path) -> None:
         page.get_by_role("link", name="Try the model").click()
         expect(page).to_have_url(f"http://127.0.0.1:{port}/churn/")
         page.goto(f"http://127.0.0.1:{port}/monitoring/")
+        page.get_by_role("link", name="Monitoring").click()
         expect(page.get_by_role("heading", level=1)).to_contain_text("Monitoring of")
         font = page.evaluate("getComputedStyle(document.body).fontFamily")
         assert "system-ui" in font, "its style sheet is loaded"
