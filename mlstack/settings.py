@@ -129,6 +129,9 @@ class Settings(BaseModel):
     """Services on the front page, one a line: its name, and pairs of a probe and its target (see
     `monitoring.evidently_service.stack_services`)."""
 
+    more_services: str = Field(default="", repr=False)
+    """Further ones of some environments."""
+
     monitor_window_rows: int = Field(default=1000, ge=30, le=100_000)
     """Number of most recent predictions that monitoring compares."""
 

@@ -78,6 +78,11 @@ _SHOWN: Mapping[str, Shown] = {
     "model-server-api": Shown(
         "HTTP server", "predictions over HTTP, and a form", lambda s: s.page(s.api_port, "")
     ),
+    "load-balancer": Shown(
+        "Load balancer",
+        "shares requests among the HTTP servers",
+        lambda s: s.page(s.api_port, ""),
+    ),
     "model-server-streams": Shown(
         "Stream server",
         "predictions on Kinesis",
@@ -100,9 +105,12 @@ _SHOWN: Mapping[str, Shown] = {
 
 
 def read_services(settings: Settings) -> list[StackService]:
-    """Read `STACK_SERVICES`; raise SettingsError with the line that cannot be read."""
-    lines = [line for line in settings.stack_services.splitlines() if line.strip()]
-    return [_service(line, settings) for line in lines]
+    """Read `STACK_SERVICES`, then `MORE_SERVICES`.
+
+    Raises SettingsError with the line that cannot be read.
+    """
+    lines = f"{settings.stack_services}\n{settings.more_services}".splitlines()
+    return [_service(line, settings) for line in lines if line.strip()]
 
 
 def _service(line: str, settings: Settings) -> StackService:
@@ -115,7 +123,7 @@ def _service(line: str, settings: Settings) -> StackService:
         return StackService(name, shown, tuple(_probe(*pair, settings) for pair in pairs))
     except (KeyError, IndexError, ValueError) as error:
         raise SettingsError(
-            f"STACK_SERVICES: {line!r} is not the name of a service with probes ({error})"
+            f"STACK_SERVICES, MORE_SERVICES: {line!r} is not a service with probes ({error})"
         ) from error
 
 

@@ -223,7 +223,7 @@ def test_mlflow_is_asked_for_run_and_experiment(monkeypatch: pytest.MonkeyPatch)
     "line", ["mongo", "mongo pings x", "mongo url_answers", "mongo 'url", "mongo heartbeat mongo"]
 )
 def test_unreadable_service_is_named(line: str) -> None:
-    with pytest.raises(SettingsError, match=r"STACK_SERVICES: .* is not the name of a service"):
+    with pytest.raises(SettingsError, match=r"SERVICES: .* is not a service"):
         read_services(Settings(stack_services=line))
 
 

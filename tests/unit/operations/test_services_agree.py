@@ -116,9 +116,17 @@ def shown(lines: str) -> dict[str, list[str]]:
     return {name: words for name, *words in map(shlex.split, lines.splitlines())}
 
 
+SEVERAL = (ROOT / "docker-compose-servers.yml").read_text(encoding="utf-8")
 # With what only some environments have.
-CONTAINER_LINES = re.sub(
-    r"\$\{\w+:\+(.*)\}", r"\1", COMPOSE["evidently_service"]["environment"]["STACK_SERVICES"]
+CONTAINER_LINES = "\n".join(
+    [
+        *re.findall(r"MORE_SERVICES: (.*)", SEVERAL),
+        re.sub(
+            r"\$\{\w+:\+(.*)\}",
+            r"\1",
+            COMPOSE["evidently_service"]["environment"]["STACK_SERVICES"],
+        ),
+    ]
 )
 
 
