@@ -27,8 +27,11 @@ _STATE = (".embedded", ".secrets")
 _GIVEN_VARIABLE = "MLSTACK_GIVEN"
 
 _COMPOSE_FILE = "COMPOSE_FILE"
-_SERVERS_FILE = "docker-compose-servers.yml"
-"""What Compose reads beside the environment's files if there are several HTTP servers."""
+_FILES_FOR_SEVERAL = {
+    "API_SERVERS": "docker-compose-servers.yml",
+    "STREAM_SERVERS": "docker-compose-stream-servers.yml",
+}
+"""What Compose reads beside the environment's files if there are several servers of a kind."""
 
 OWN_VARIABLES = frozenset(name.upper() for name in Settings.model_fields)
 # RUN_ID is not kept: it would be deployed again at every start.
@@ -155,11 +158,11 @@ def _load(name: str, kept: dict[str, str]) -> Settings:
 
 def _compose_files(values: dict[str, str]) -> dict[str, str]:
     """Return the variable that names the compose files, if there is one."""
-    files = values.get(_COMPOSE_FILE, "")
-    has_several = values.get("API_SERVERS", "") not in {"", "1"}
-    if files and has_several and _SERVERS_FILE not in files.split(":"):
-        files = f"{files}:{_SERVERS_FILE}"
-    return {_COMPOSE_FILE: files} if files else {}
+    files = values.get(_COMPOSE_FILE, "").split(":")
+    for setting, file in _FILES_FOR_SEVERAL.items():
+        if values.get(setting, "") not in {"", "1"} and file not in files:
+            files.append(file)
+    return {_COMPOSE_FILE: ":".join(files)} if files[0] else {}
 
 
 def _expanded(name: str, given: dict[str, str]) -> dict[str, str]:

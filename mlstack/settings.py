@@ -74,6 +74,9 @@ class Settings(BaseModel):
     stream_engine: Literal["polling", "kcl"] = "polling"
     """`polling` reads all shards in one instance; `kcl` shares them among instances."""
 
+    stream_servers: int = Field(default=1, ge=1, le=64)
+    """Number of stream servers; several are containers, which share the shards by `kcl`."""
+
     train_trials: int = Field(default=50, ge=1, le=10_000)
     """Number of models per search."""
 

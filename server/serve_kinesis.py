@@ -5,10 +5,11 @@ Entry point: `python -m server.serve_kinesis`.
 
 import gc
 import logging
+import os
 from contextlib import ExitStack
 from typing import Protocol
 
-from mlstack import command_line, heartbeat
+from mlstack import command_line, heartbeat, machine_clock
 from mlstack.deployment.watcher import ModelWatcher
 from mlstack.metrics_port import expose
 from mlstack.model.mlflow_api import shorten_timeouts
@@ -86,7 +87,10 @@ def _engine(settings: Settings, context: EngineContext) -> Engine:
     # A native extension of several megabytes, imported only on request.
     from server.stream.kcl import KclEngine  # noqa: PLC0415 - see above
 
-    return KclEngine(context, settings.predictions_stream)
+    # One instance has the port of a host, before and after a restart. Hosts may have equal names.
+    host = f"{os.uname().nodename}-{machine_clock.boot_id()[:8]}"
+    worker = f"{host}-{settings.stream_metrics_port}"
+    return KclEngine(context, settings.predictions_stream, worker)
 
 
 def main() -> None:

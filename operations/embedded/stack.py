@@ -47,6 +47,11 @@ class EmbeddedStack:
                 f"API_SERVERS={self._settings.api_servers}: several HTTP servers run in containers "
                 "only (env=local, env=cloud); here API_WORKERS adds processes to the one"
             )
+        if self._settings.stream_servers > 1:
+            raise StackError(
+                f"STREAM_SERVERS={self._settings.stream_servers}: several stream servers run in "
+                "containers only (env=local, env=cloud)"
+            )
         chosen = self.startable(names)
         require_own_ports(layout.STACK, chosen)
         active = environments.variables(ENVIRONMENT)

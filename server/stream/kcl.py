@@ -6,7 +6,6 @@ a minute), and needs DynamoDB and CloudWatch in addition to Kinesis.
 """
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -44,10 +43,14 @@ _LEASE_IS_GONE = "ShutdownException"
 
 
 class KclEngine:
-    """Passes the records of the shards that this instance holds to the processor."""
+    """Passes the records of the shards that this instance holds to the processor.
 
-    def __init__(self, context: EngineContext, stream_name: str) -> None:
-        self._context, self._name = context, stream_name
+    `worker` names the instance among all that share the stream. Leases of that name are its own:
+    after a restart it goes on at once, instead of waiting for them to expire.
+    """
+
+    def __init__(self, context: EngineContext, stream_name: str, worker: str) -> None:
+        self._context, self._name, self._worker = context, stream_name, worker
 
     def run(self) -> None:
         """Read until the stop request.
@@ -70,7 +73,7 @@ class KclEngine:
             # Also names the lease table: a recreated stream has its own.
             application_name=f"mlstack-{stream.name}-{stream.created_at.timestamp():.0f}",
             record_processor_factory=lambda: _ShardProcessor(stream, self._context, in_hand),
-            worker_identifier=f"{os.uname().nodename}-{os.getpid()}",
+            worker_identifier=self._worker,
             region=self._context.client.meta.region_name,
             initial_position="TRIM_HORIZON",
             retrieval_mode="POLLING",

@@ -212,17 +212,24 @@ def test_given_settings_that_only_compose_reads_count() -> None:
     assert os.environ["PREFECT_HOME"] == "/given"
 
 
-def test_several_servers_add_a_compose_file(root: Path) -> None:
+@pytest.mark.parametrize(
+    ("setting", "file"),
+    [
+        ("API_SERVERS", "docker-compose-servers.yml"),
+        ("STREAM_SERVERS", "docker-compose-stream-servers.yml"),
+    ],
+)
+def test_several_servers_add_a_compose_file(root: Path, setting: str, file: str) -> None:
     """Compose itself reads it in `.env`; it goes with the setting."""
-    several = "compose.yml:docker-compose-servers.yml"
-    _next_make({"API_SERVERS": "3"})
-    assert environments.set_up("embedded").api_servers == 3
+    several = f"compose.yml:{file}"
+    _next_make({setting: "3"})
+    environments.set_up("embedded")
     _next_make()
     for _ in range(2):  # a process may load it again
         environments.load("embedded")
         assert os.environ["COMPOSE_FILE"] == several
     assert dotenv_values(root / ".env")["COMPOSE_FILE"] == several
-    _next_make({"API_SERVERS": "1"})
+    _next_make({setting: "1"})
     environments.set_up("embedded")
     assert os.environ["COMPOSE_FILE"] == "compose.yml"
     assert dotenv_values(root / ".env")["COMPOSE_FILE"] == "compose.yml"

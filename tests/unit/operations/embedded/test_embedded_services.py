@@ -60,6 +60,12 @@ def test_several_http_servers_are_refused() -> None:
         EmbeddedStack(Settings(api_servers=3)).start(GROUPS)
 
 
+def test_several_stream_servers_are_refused() -> None:
+    """They need containers."""
+    with pytest.raises(StackError, match=r"STREAM_SERVERS=3: .* containers only"):
+        EmbeddedStack(Settings(stream_servers=3)).start(GROUPS)
+
+
 def test_orders_hold_no_run_id() -> None:
     """A run id in a server's environment would outlive later deploys."""
     for service in all_services(Settings()):
