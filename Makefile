@@ -185,6 +185,10 @@ status: $(PACKAGES) ## Show every service: state, pid, memory, address, and whet
 logs: $(PACKAGES) ## Follow the logs of all services, or of one (service=...)
 	@$(RUN) -m operations.stack logs "$(service)"
 
+.PHONY: alert-test
+alert-test: $(PACKAGES) ## Send a test alert and show for each receiver whether it was delivered, or why not
+	@$(RUN) -m operations.alerting.alert_test
+
 .PHONY: security
 security: $(OPERATE) ## Count open ports, root users, default passwords and the like in running containers
 	@$(RUN) -m operations.containers.security

@@ -128,7 +128,7 @@ def mongo_answers(address: str) -> Answer:
     return Answer(ready=fine, detail="" if fine else "hello was rejected")
 
 
-def ask(url: str, data: dict[str, Any] | None) -> tuple[int, bytes]:
+def ask(url: str, data: dict[str, Any] | list[Any] | None) -> tuple[int, bytes]:
     """Send a GET, or a POST of JSON, and return status and body.
 
     Status 0 means no answer; the body is then the reason.

@@ -34,6 +34,7 @@ _TEXTS: tuple[Any, ...] = (str, Path, Path | None, S3Address | Path | None)
 _Port = Annotated[int, Field(ge=1, le=65535)]
 _StreamName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
 _Url = Annotated[str, Field(pattern=r"^https?://[^/]")]
+_MAIL: Final = r"[^@\s,{}<>]+@[^@\s,{}<>]+"
 
 DEFAULT_TRAIN_LAG: Final = 4
 
@@ -113,6 +114,7 @@ class Settings(BaseModel):
     keeper_metrics_port: _Port = 9698
     evidently_port: _Port = 8085
     prometheus_port: _Port = 9090
+    alertmanager_port: _Port = 9093
     reports_port: _Port = 8888
     grafana_port: _Port = 3000
 
@@ -127,6 +129,24 @@ class Settings(BaseModel):
 
     prometheus_url: _Url = "http://127.0.0.1:9090"
     """URL of Prometheus, which is queried for alerts."""
+
+    alertmanager_url: _Url = "http://127.0.0.1:9093"
+    """URL of Alertmanager, which tells people about alerts."""
+
+    alert_mail_to: str = Field(default="", pattern=rf"^({_MAIL}(\s*,\s*{_MAIL})*)?$")
+    """Mail addresses that are told about alerts, separated by commas; empty if none are."""
+
+    alert_mail_from: str = Field(default="", pattern=rf"^({_MAIL})?$")
+    """Sender of these mails; empty for the first of `ALERT_MAIL_TO`."""
+
+    alert_smtp_server: str = Field(default="", pattern=r"^([^\s:/@]+:[0-9]{1,5})?$")
+    """SMTP server that takes these mails, as HOST:PORT."""
+
+    alert_smtp_user: str = ""
+    """User at the SMTP server, whose password is in `.secrets/`; empty if it asks for none."""
+
+    alert_smtp_starttls: bool = True
+    """Whether mails are only sent over a connection that the SMTP server encrypts."""
 
     stack_services: str = Field(default="", repr=False)
     """Services on the front page, one a line: its name, and pairs of a probe and its target (see
@@ -318,6 +338,11 @@ class Settings(BaseModel):
     def prometheus_page(self) -> str:
         """URL of the Prometheus UI."""
         return self.page(self.prometheus_port)
+
+    @property
+    def alertmanager_page(self) -> str:
+        """URL of the Alertmanager UI."""
+        return self.page(self.alertmanager_port)
 
     @property
     def reports_url(self) -> str:

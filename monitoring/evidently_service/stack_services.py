@@ -98,6 +98,9 @@ _SHOWN: Mapping[str, Shown] = {
     # Only who asks knows at which port it is published; see `FrontPage`.
     "evidently_service": Shown("Monitoring", "drift, quality, and this page"),
     "prometheus": Shown("Prometheus", "metrics and alerts", lambda s: s.prometheus_page),
+    "alertmanager": Shown(
+        "Alertmanager", "who was told about alerts, and silences", lambda s: s.alertmanager_page
+    ),
     "grafana": Shown("Grafana", "dashboards", lambda s: s.page(s.grafana_port, "grafana")),
     "nginx": Shown("Reports", "the report browser", lambda s: s.reports_url),
     "proxy": Shown("Proxy", "encrypted access", lambda s: f"https://{s.public_host}"),

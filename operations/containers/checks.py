@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlstack.settings import ROOT, Settings
+from operations.alerting.receivers import receivers_finding
 from operations.containers import credentials
 from operations.containers.engine import Compose
 from operations.containers.mounts import mounts_fault
@@ -37,6 +38,7 @@ def examine(environment: str, settings: Settings) -> Iterator[Finding]:
     yield Finding("Docker engine", engine)
     yield Finding("contract", contract_fault(settings))
     yield table_finding(settings, reaches_s3=False)
+    yield receivers_finding(settings)
     if engine is not None:
         return
     compose_plugin = _compose_fault()

@@ -19,6 +19,8 @@ NAMES = (
     "grafana_admin_password",
     "feedback_token",
 )
+ALERTMANAGER = "alertmanager.yml"
+"""Alertmanager's configuration: it contains secrets, and make writes it before each start."""
 _DIGITS = 16
 
 KEEPERS = {"mongo_root_password": "mongo", "grafana_admin_password": "grafana"}
@@ -78,15 +80,24 @@ def ways_out(name: str, volume: str) -> str:
 
 
 def for_compose() -> dict[str, str]:
-    """Return compose variables: secrets for images that cannot read our files, and a digest.
+    """Return compose variables: secrets for images that cannot read our files, and digests.
 
-    The digest is a label of the containers that read the files, so that compose replaces them when
+    The digests are labels of the containers that read the files, so that compose replaces them when
     a secret has changed. Raises StackError if a file is not a text.
     """
     secrets = {name: _read(FOLDER / name) for name in NAMES}
-    digest = hashlib.sha256("\0".join(secrets.values()).encode()).hexdigest()
     passed = {name.upper(): secrets[name] for name in KEEPERS if secrets[name]}
-    return {**passed, "MLSTACK_SECRETS": digest[:_DIGITS]}
+    if alertmanager := _read(FOLDER / ALERTMANAGER):
+        passed["ALERTMANAGER_CONFIGURATION"] = alertmanager
+    return {
+        **passed,
+        "MLSTACK_SECRETS": _digest(*secrets.values()),
+        "MLSTACK_ALERTMANAGER": _digest(alertmanager),
+    }
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:_DIGITS]
 
 
 def _read(path: Path) -> str:

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any, NoReturn
 
 from mlstack.revision import git_revision
-from mlstack.settings import ROOT
+from mlstack.settings import ROOT, Settings
 from operations.clone import identify
 from operations.containers.credentials import container_uid, for_compose
 from operations.containers.docker_proxies import configured_no_proxy
@@ -55,6 +55,8 @@ class Compose:
             "GIT_REVISION": git_revision(),
             "MLSTACK_CLONE": identify(ROOT).id,
             "DOCKER_NO_PROXY": configured_no_proxy(os.environ),
+            # Every alert links to it.
+            "MONITOR_PAGE": Settings.load().monitor_page,
         }
         if not _has_buildx():
             self._environment.setdefault("DOCKER_BUILDKIT", "0")

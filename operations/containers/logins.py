@@ -48,7 +48,7 @@ def find_refused(
             continue
         password = path.read_text(encoding="utf-8").strip()
         published = services[service]["ports"][0]
-        host, port = _reachable(published.get("host_ip", "")), int(published["published"])
+        host, port = reachable(published.get("host_ip", "")), int(published["published"])
         if service == "mongo":
             is_refused = _mongo_refuses(host, port, password)
         else:
@@ -67,7 +67,8 @@ def is_engine_here() -> bool:
     return host.startswith("unix:")
 
 
-def _reachable(host: str) -> str:
+def reachable(host: str) -> str:
+    """Return the address at which a port is reached that is published at `host`."""
     return "127.0.0.1" if host in ("", "0.0.0.0", "::") else host  # noqa: S104 - compared
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from mlstack import command_line, environments
 from mlstack.command_line import say
+from mlstack.settings import Settings
+from operations.alerting.receivers import Receivers
 from operations.containers import credentials
 from operations.containers.default_passwords import find_default_passwords
 from operations.containers.engine import Compose
@@ -113,15 +115,16 @@ def _outside_ports(container: Inspected) -> list[str]:
     ]
 
 
-def _secrets() -> dict[str, str]:
+def _secrets(settings: Settings) -> dict[str, str]:
     paths = [credentials.FOLDER / name for name in credentials.NAMES]
-    return {path.name: path.read_text(encoding="ascii").strip() for path in paths if path.exists()}
+    own = {path.name: path.read_text(encoding="ascii").strip() for path in paths if path.exists()}
+    return {**own, **Receivers.load(settings).secrets}
 
 
 def main() -> int:
     """Print every figure; return 1 if one is not 0."""
     environment = os.environ[environments.NAME_VARIABLE]
-    environments.load(environment)
+    settings = environments.load(environment)
     if not runs_in_containers(environment):
         raise StackError(f"env={environment} has no containers: make security env=local")
     # Trying passwords on another clone's services could lock its users out.
@@ -130,7 +133,7 @@ def main() -> int:
     say(f"{len(containers)} containers of env={environment}")
     fine = report(
         [
-            *figures(containers, _secrets()),
+            *figures(containers, _secrets(settings)),
             Figure("secrets that others can read", find_open_files(credentials.FOLDER)),
             Figure("default passwords that work", find_default_passwords(containers)),
         ]

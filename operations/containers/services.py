@@ -14,7 +14,9 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         *("model-server-api", LOAD_BALANCER, "model-server-streams", "log-keeper"),
         *("send_data-api", "send_data-kinesis"),
     ),
-    "monitoring": ("evidently_service", "prometheus", "grafana", "nginx", "proxy"),
+    "monitoring": (
+        *("evidently_service", "prometheus", "alertmanager", "grafana", "nginx", "proxy"),
+    ),
 }
 """Services by group; MongoDB and its account start as dependencies."""
 

@@ -11,6 +11,8 @@ from itertools import chain
 from mlstack import environments
 from mlstack.command_line import say
 from mlstack.settings import Settings
+from operations.alerting import configuration
+from operations.alerting.receivers import status_line
 from operations.containers import credentials
 from operations.containers.engine import Compose, Container, docker
 from operations.containers.logins import find_refused, is_engine_here
@@ -28,6 +30,8 @@ from operations.errors import StackError
 _READY_SECONDS = 300
 _TAIL_LINES = "30"
 _FIRST_IMAGE = "model-server-api"
+_MESSAGES = "/etc/alertmanager/messages.tmpl"
+"""Where the container of Alertmanager has its templates."""
 
 
 class ContainerStack:
@@ -47,6 +51,7 @@ class ContainerStack:
             say(f"generated in {credentials.FOLDER.name}/: {', '.join(drawn)}")
         if fault := mounts_fault(self._compose.services):
             raise StackError(fault)
+        configuration.write(self._settings, _MESSAGES)
         services = self._with_images(select_services(names, self._compose.services))
         self._build()
         if LOAD_BALANCER in self._compose.containers().keys() - self._compose.services.keys():
@@ -96,6 +101,7 @@ class ContainerStack:
                 )
                 lines.append(row.format(*cells).rstrip())
         lines.append(f"total {sum(memory.values()):.0f} MiB")
+        lines.append(status_line(self._settings))
         remarks = [verdict.refusal] if verdict.refusal else self._password_faults(verdict.existing)
         say("\n".join([*(f"!! {remark}" for remark in remarks), *lines]))
 

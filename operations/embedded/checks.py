@@ -9,6 +9,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from mlstack.settings import ROOT, Settings
+from operations.alerting.receivers import receivers_finding
 from operations.embedded import layout, processes
 from operations.embedded.service import EVERYWHERE, HERE, Service
 from operations.embedded.services import all_services
@@ -34,6 +35,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield Finding("memory", memory_fault(FREE_MEMORY_GIB, processes.memory_bytes(own)))
     yield Finding("contract", contract_fault(settings))
     yield table_finding(settings, reaches_s3=True)
+    yield receivers_finding(settings)
     address = address_fault(settings.bind_address)
     yield Finding("BIND_ADDRESS", address)
     yield Finding("different ports", shared_ports_fault(services))

@@ -6,7 +6,7 @@ container's too, with local addresses.
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,13 @@ from mlstack import command_line
 from mlstack.files import write_atomically
 from mlstack.settings import ROOT, Settings
 from operations.embedded import layout
-from operations.embedded.service import HERE
+from operations.embedded.service import HERE, Service
 from operations.embedded.services import all_services
 from operations.errors import StackError
 
 PROJECT = ROOT / "monitoring" / "prometheus"
 TARGETS = "targets.yml"
+ALERTMANAGERS = "alertmanagers.yml"
 
 _CONFIGURATION = "prometheus.yml"
 _RULES = "rules"
@@ -31,18 +32,30 @@ _KEPT_DAYS = 15
 _KEPT_MB = 512
 
 
-def targets(ports: Mapping[str, int]) -> list[dict[str, Any]]:
-    """Return the project's scrape targets with local addresses, from ports by name.
+def targets(services: Iterable[Service]) -> list[dict[str, Any]]:
+    """Return the project's scrape targets with local addresses, without services that lack.
 
     Raises StackError if a target is not a service with a port.
     """
     groups: list[dict[str, Any]] = yaml.safe_load((PROJECT / TARGETS).read_text(encoding="utf-8"))
+    by_name = {service.name: service for service in services}
     return [
-        {**group, "targets": [_address(group["labels"]["job"], ports, TARGETS)]} for group in groups
+        {**group, "targets": [_address(job, by_name, TARGETS)]}
+        for group in groups
+        if (job := group["labels"]["job"]) not in by_name or not by_name[job].lacks
     ]
 
 
-def configuration(ports: Mapping[str, int]) -> dict[str, Any]:
+def alertmanagers(services: Iterable[Service]) -> list[dict[str, Any]]:
+    """Return where alerts are sent; nowhere if Alertmanager is not installed."""
+    return [
+        {"targets": [f"{HERE}:{service.port}"]}
+        for service in services
+        if service.name == "alertmanager" and not service.lacks
+    ]
+
+
+def configuration(services: Iterable[Service]) -> dict[str, Any]:
     """Return the project's configuration with the local address of each name to be looked up.
 
     Raises StackError as `targets` does.
@@ -50,9 +63,10 @@ def configuration(ports: Mapping[str, int]) -> dict[str, Any]:
     document: dict[str, Any] = yaml.safe_load(
         (PROJECT / _CONFIGURATION).read_text(encoding="utf-8")
     )
+    by_name = {service.name: service for service in services}
     for scraped in document["scrape_configs"]:
         if scraped.pop(_LOOKED_UP, None):
-            address = _address(scraped["job_name"], ports, _CONFIGURATION)
+            address = _address(scraped["job_name"], by_name, _CONFIGURATION)
             scraped["static_configs"] = [{"targets": [address]}]
     return document
 
@@ -62,16 +76,20 @@ def configure(folder: Path, settings: Settings) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _RULES).unlink(missing_ok=True)
     (folder / _RULES).symlink_to(PROJECT / _RULES)
-    ports = {service.name: service.port for service in all_services(settings)}
-    write_atomically(folder / TARGETS, yaml.safe_dump(targets(ports)).encode())
-    write_atomically(folder / _CONFIGURATION, yaml.safe_dump(configuration(ports)).encode())
+    services = all_services(settings)
+    for name, document in (
+        (TARGETS, targets(services)),
+        (ALERTMANAGERS, alertmanagers(services)),
+        (_CONFIGURATION, configuration(services)),
+    ):
+        write_atomically(folder / name, yaml.safe_dump(document).encode())
     return folder / _CONFIGURATION
 
 
-def _address(job: str, ports: Mapping[str, int], file: str) -> str:
-    if not ports.get(job):
+def _address(job: str, services: Mapping[str, Service], file: str) -> str:
+    if job not in services or not services[job].port:
         raise StackError(f"{PROJECT / file}: no service with a port: {job}")
-    return f"{HERE}:{ports[job]}"
+    return f"{HERE}:{services[job].port}"
 
 
 def main() -> None:
@@ -88,8 +106,11 @@ def main() -> None:
         f"--storage.tsdb.retention.time={_KEPT_DAYS}d",
         f"--storage.tsdb.retention.size={_KEPT_MB}MB",
         f"--web.listen-address={settings.bind_address}:{settings.prometheus_port}",
+        # Puts MONITOR_PAGE into the configuration; later releases do so without it.
+        "--enable-feature=expand-external-labels",
     )
-    os.execv(program, command)  # noqa: S606 - no shell
+    environment = {**os.environ, "MONITOR_PAGE": settings.monitor_page}
+    os.execve(program, command, environment)  # noqa: S606 - no shell
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The description of a supervised service."""
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from mlstack.probes import Probe
@@ -38,6 +39,7 @@ class Service:
         runs_jobs: Whether it starts jobs in their own sessions. A stop ends these first, while they
             can still report it.
         stop_seconds: Time between SIGTERM and SIGKILL.
+        configure: Writes its configuration before a start; returns whether that has changed.
         lacks: A missing optional dependency and how to install it; such a service is not started.
     """
 
@@ -55,4 +57,15 @@ class Service:
     waits_for: str = ""
     runs_jobs: bool = False
     stop_seconds: int = 15
+    configure: Callable[[], bool] = lambda: False
     lacks: str = ""
+
+
+def module(name: str, *arguments: str | int) -> tuple[str, ...]:
+    """Return the command line that runs a Python module."""
+    return (sys.executable, "-m", name, *map(str, arguments))
+
+
+def url(port: int) -> str:
+    """Return the address of a port of this machine."""
+    return f"http://{HERE}:{port}"

@@ -4,9 +4,7 @@ The compose files define the same services in containers; a unit test compares t
 """
 
 import json
-import shutil
 import socket
-import sys
 from functools import partial
 
 import psutil
@@ -20,7 +18,6 @@ from mlstack.probes import (
     mlflow_searches,
     model_is_served,
     mongo_answers,
-    monitor_watches,
     stream_is_served,
     url_answers,
     why,
@@ -28,15 +25,17 @@ from mlstack.probes import (
 from mlstack.settings import ROOT, Settings
 from operations.embedded.front_page import with_front_page
 from operations.embedded.layout import STACK, record
+from operations.embedded.monitoring_services import monitoring_services
 from operations.embedded.processes import Identity
 from operations.embedded.service import (
     EVERYWHERE,
     HERE,
     MODEL_REGISTRY,
-    MONITORING,
     SERVE,
     UNIQUE_NAME,
     Service,
+    module,
+    url,
 )
 
 # Disable telemetry, and colour codes in log files.
@@ -49,33 +48,24 @@ _PREFECT = {
 
 _PREFECT_DATABASE = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 
-_NO_PROMETHEUS = (
-    "prometheus is not installed, so there are no alerts: apt-get install "
-    "--no-install-recommends prometheus (and, where Debian has started one of its own: "
-    "systemctl disable --now prometheus)"
-)
-
 
 def all_services(settings: Settings) -> tuple[Service, ...]:
     """Return every service, each after the ones that it depends on."""
     bind = settings.bind_address
-    mlflow = _url(settings.mlflow_port)
-    prefect = _url(settings.prefect_port)
-    aws = _url(settings.aws_port)
+    mlflow = url(settings.mlflow_port)
+    prefect = url(settings.prefect_port)
+    aws = url(settings.aws_port)
     mongo = f"mongodb://{HERE}:{settings.mongo_port}"
-    api = _url(settings.api_port)
-    reports = _url(settings.reports_port)
-    metrics = _url(settings.stream_metrics_port)
-    keeper = _url(settings.keeper_metrics_port)
-    monitor = _url(settings.evidently_port)
-    prometheus = _url(settings.prometheus_port)
+    api = url(settings.api_port)
+    metrics = url(settings.stream_metrics_port)
+    keeper = url(settings.keeper_metrics_port)
     prefect_database = settings.prefect_server_database_connection_url
     services = (
         Service(
             name="mlflow",
             group=MODEL_REGISTRY,
             command=(
-                *_module("mlflow", "server", "--host", bind, "--port", settings.mlflow_port),
+                *module("mlflow", "server", "--host", bind, "--port", settings.mlflow_port),
                 *("--workers", "1", "--serve-artifacts"),
                 # Relative to the project's root, so that URIs need no quoted paths.
                 *("--artifacts-destination", settings.mlflow_artifacts_destination),
@@ -99,7 +89,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
         Service(
             name="prefect-server",
             group=MODEL_REGISTRY,
-            command=_module(
+            command=module(
                 "prefect", "server", "start", "--host", bind, "--port", settings.prefect_port
             ),
             environment={
@@ -124,7 +114,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
             name="aws",
             group=MODEL_REGISTRY,
             # It has no login, so it only listens on loopback.
-            command=_module("operations.embedded.aws_emulator", HERE, settings.aws_port),
+            command=module("operations.embedded.aws_emulator", HERE, settings.aws_port),
             probe=partial(url_answers, f"{aws}/moto-api/"),
             address=aws,
             port=settings.aws_port,
@@ -135,7 +125,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
             group=MODEL_REGISTRY,
             command=(
                 # Not its script, whose first line names the folder of its installation.
-                *_module("secantus", "--host", HERE, "--port", settings.mongo_port),
+                *module("secantus", "--host", HERE, "--port", settings.mongo_port),
                 *("--storage-path", ".embedded/mongo"),
                 # Without it, a kill loses acknowledged writes.
                 "--sync-on-commit",
@@ -149,7 +139,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
         Service(
             name="aws-keeper",
             group=MODEL_REGISTRY,
-            command=_module("operations.aws.init_aws", "--keep"),
+            command=module("operations.aws.init_aws", "--keep"),
             follows_settings=True,
             probe=heartbeat.aws_keeper(settings).check,
             waits_for=f"{aws}/moto-api/",
@@ -157,7 +147,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
         Service(
             name="agent",
             group=MODEL_REGISTRY,
-            command=_module(
+            command=module(
                 *("prefect", "worker", "start", "--pool", WORK_POOL, "--type", "process"),
                 *("--name", UNIQUE_NAME),
             ),
@@ -178,7 +168,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
         Service(
             name="model-server-api",
             group=SERVE,
-            command=_module(
+            command=module(
                 "gunicorn", "-c", "server/gunicorn_conf.py", "server.predict_api_server:app"
             ),
             follows_settings=True,
@@ -193,7 +183,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
         Service(
             name="model-server-streams",
             group=SERVE,
-            command=_module("server.serve_kinesis"),
+            command=module("server.serve_kinesis"),
             follows_settings=True,
             probe=partial(_stream_server_works, metrics, heartbeat.stream_server(settings)),
             seen_as=("stream_is_served", metrics, "heartbeat", "stream_server"),
@@ -207,7 +197,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
         Service(
             name="log-keeper",
             group=SERVE,
-            command=_module("mlstack.prediction_log.keeper"),
+            command=module("mlstack.prediction_log.keeper"),
             follows_settings=True,
             probe=heartbeat.log_keeper(settings).check,
             address=f"{keeper}/metrics",
@@ -219,55 +209,17 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
             Service(
                 name=name,
                 group=SERVE,
-                command=_module(f"simulation_business.{module}"),
+                command=module(f"simulation_business.{script}"),
                 follows_settings=True,
-                probe=heartbeat.simulator(module, settings).check,
+                probe=heartbeat.simulator(script, settings).check,
                 stop_seconds=10,
             )
-            for name, module in (
+            for name, script in (
                 ("send_data-api", "send_data_api"),
                 ("send_data-kinesis", "send_data_kinesis"),
             )
         ),
-        Service(
-            name="evidently_service",
-            group=MONITORING,
-            command=_module(
-                *("gunicorn", "-c", "monitoring/evidently_service/gunicorn_conf.py"),
-                "monitoring.evidently_service.app:app",
-            ),
-            follows_settings=True,
-            probe=partial(monitor_watches, monitor),
-            address=monitor,
-            host=bind,
-            port=settings.evidently_port,
-            port_variable="EVIDENTLY_PORT",
-        ),
-        Service(
-            name="prometheus",
-            group=MONITORING,
-            command=_module("operations.embedded.prometheus"),
-            follows_settings=True,
-            # Probe a query, because being up says little.
-            probe=partial(url_answers, f"{prometheus}/api/v1/query?query=up"),
-            address=prometheus,
-            host=bind,
-            port=settings.prometheus_port,
-            port_variable="PROMETHEUS_PORT",
-            lacks="" if shutil.which("prometheus") else _NO_PROMETHEUS,
-            stop_seconds=30,
-        ),
-        Service(
-            name="nginx",
-            group=MONITORING,
-            command=_module("operations.embedded.report_browser"),
-            follows_settings=True,
-            probe=partial(url_answers, f"{reports}/"),
-            address=reports,
-            host=bind,
-            port=settings.reports_port,
-            port_variable="REPORTS_PORT",
-        ),
+        *monitoring_services(settings),
     )
     return with_front_page(services, settings)
 
@@ -313,11 +265,3 @@ def _mlflow_names(port: int) -> tuple[str, ...]:
     hosts = ",".join(f"{name}:{port}" for name in names)
     origins = ",".join(f"http://{name}:{port}" for name in names)
     return ("--allowed-hosts", hosts, "--cors-allowed-origins", origins)
-
-
-def _module(name: str, *arguments: str | int) -> tuple[str, ...]:
-    return (sys.executable, "-m", name, *map(str, arguments))
-
-
-def _url(port: int) -> str:
-    return f"http://{HERE}:{port}"

@@ -14,6 +14,7 @@ from mlstack.files import private_folder
 from mlstack.probes import Answer
 from mlstack.secret_files import draw
 from mlstack.settings import ROOT, Settings
+from operations.alerting.receivers import status_line
 from operations.embedded import layout, processes
 from operations.embedded.neighbours import describe_foreign, require_own_ports
 from operations.embedded.orders import Order
@@ -134,6 +135,7 @@ class EmbeddedStack:
             lines.append(row.format(*cells).rstrip())
         total = processes.memory_bytes(process for group in own.values() for process in group)
         lines.append(f"total {total / _MIB:.0f} MiB (shared pages count for each process)")
+        lines.append(status_line(self._settings))
         say("\n".join(lines))
 
     def logs(self, service: str) -> None:
@@ -187,7 +189,8 @@ class EmbeddedStack:
         changed = [
             service
             for service in chosen
-            if Order.of(service, active).write(layout.RUN, service.name)
+            # Both are written, whatever has changed.
+            if (Order.of(service, active).write(layout.RUN, service.name) | service.configure())
             and states[service.name].pid
         ]
         if changed:

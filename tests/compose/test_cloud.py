@@ -46,7 +46,8 @@ DEPLOYS = 2
 SAMPLE = "contracts/credit_card_churn_sample.csv"
 SERVICES = (
     *("mlflow_server", "prefect_server", "agent", "mongo", "evidently_service"),
-    *("prometheus", "nginx", "proxy", "model-server-api", "model-server-streams"),
+    *("prometheus", "alertmanager", "nginx", "proxy"),
+    *("model-server-api", "model-server-streams"),
     *("send_data-api", "send_data-kinesis", "log-keeper"),
 )
 """All but Grafana, whose image can be missing."""

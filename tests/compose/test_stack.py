@@ -45,14 +45,14 @@ TRIALS = 10
 DEPLOYS = 6
 RATE = 50
 SERVERS_DEPLOYS = int(os.environ.get("SERVERS_DEPLOYS", "2"))
-PUBLIC = {"mongo", "localstack", "prometheus", "grafana", "nginx"}
+PUBLIC = {"mongo", "localstack", "prometheus", "alertmanager", "grafana", "nginx"}
 AS_ROOT = {
     "mongo": "its entry point takes over the volume, then becomes the user mongodb",
     "localstack": "an emulator for this machine alone, made to run so",
 }
 SERVICES = (
     *("mlflow_server", "prefect_server", "agent", "localstack", "aws-keeper"),
-    *("mongo", "evidently_service", "prometheus", "nginx"),
+    *("mongo", "evidently_service", "prometheus", "alertmanager", "nginx"),
     *("send_data-api", "send_data-kinesis", "model-server-streams", "model-server-api"),
     "log-keeper",
 )
@@ -139,7 +139,7 @@ def test_predictions_are_monitored_and_reported(stack: Local) -> None:
     up = requests.get(prometheus, {"query": "up"}, timeout=10).json()["data"]["result"]
     assert {each["metric"]["job"]: each["value"][1] for each in up} == dict.fromkeys(
         (
-            *("evidently_service", "log-keeper", "prometheus"),
+            *("evidently_service", "log-keeper", "prometheus", "alertmanager"),
             *("model-server-api", "model-server-streams"),
         ),
         "1",

@@ -49,6 +49,7 @@ TARGETS = (
     "deployed",
     "deployments",
     "status",
+    "alert-test",
     "logs",
     "prune",
     "predictions",

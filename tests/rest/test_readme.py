@@ -41,6 +41,7 @@ SERVICES = (
     "evidently_service",
     "nginx",
     *(("prometheus",) if shutil.which("prometheus") else ()),
+    *(("alertmanager",) if shutil.which("prometheus-alertmanager") else ()),
 )
 DRIFT = "incomes_rise"
 needs_prometheus = pytest.mark.skipif(

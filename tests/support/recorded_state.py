@@ -15,7 +15,7 @@ _TEXTS = {".json", ".jsonl"}
 
 # Made anew by every start, of this machine alone, a secret (feedback_token), or only large.
 _LEFT_OUT = re.compile(
-    r"/(logs|run|prometheus|nginx|feedback_token|metrics|serving|simulation|heartbeat[^/]*)$"
+    r"/(logs|run|prometheus|alertmanager|nginx|feedback_token|metrics|serving|simulation|heartbeat[^/]*)$"
     r"|/prefect/(storage|profiles\.toml)$|-shm$|/plots/[^/]+\.png$"
 )
 _SCRIPT = re.compile(rb"(<script[^>]*>).*?(</script>)", re.DOTALL)

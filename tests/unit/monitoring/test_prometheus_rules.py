@@ -70,12 +70,21 @@ def test_every_rule_has_a_case() -> None:
         assert name in shown, name
 
 
-def test_every_alert_has_summary_description_and_runbook() -> None:
-    """An alert says what happened, what it means and what to do."""
+def test_every_alert_says_what_to_know_and_links() -> None:
+    """An alert says what happened, what it means and what to do, and links to the page."""
     for rule in rules():
         if "alert" in rule:
             assert rule["labels"]["severity"] in ("critical", "warning")
-            assert set(rule["annotations"]) == {"summary", "description", "runbook"}
+            assert set(rule["annotations"]) == {"summary", "description", "runbook", "page"}
+            assert rule["annotations"]["page"] == "{{ $externalLabels.monitor_page }}"
+
+
+def test_page_is_no_label_of_what_is_sent() -> None:
+    """The address of the page comes from the environment, for annotations alone."""
+    document = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text(encoding="utf-8"))
+    assert document["global"]["external_labels"] == {"monitor_page": "${MONITOR_PAGE}"}
+    dropped = {"action": "labeldrop", "regex": "monitor_page"}
+    assert document["alerting"]["alert_relabel_configs"] == [dropped]
 
 
 def test_drift_fires_within_45_seconds() -> None:

@@ -17,7 +17,7 @@ from tests.support.compose_files import read_services
 
 REGISTRY, SERVE = "docker-compose-model-registry.yml", "docker-compose-serve.yml"
 FILES = ("mongo_password", "feedback_token")
-PUBLIC = ("mongo", "localstack", "prometheus", "grafana", "nginx")
+PUBLIC = ("mongo", "localstack", "prometheus", "alertmanager", "grafana", "nginx")
 
 
 @pytest.fixture

@@ -173,12 +173,13 @@ def test_report_prints_verdict_and_advice(
     assert capsys.readouterr().out.splitlines() == lines
 
 
-def test_missing_prometheus_is_named_without_port(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_program_is_named_without_port(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     findings = {f.what: f for f in checks.examine(Settings())}
-    assert findings["prometheus"].optional
-    assert "apt-get install" in str(findings["prometheus"].fault)
-    assert "port 9090 (prometheus)" not in findings
+    for name, port in (("prometheus", 9090), ("alertmanager", 9093)):
+        assert findings[name].optional
+        assert "apt-get install" in str(findings[name].fault)
+        assert f"port {port} ({name})" not in findings
 
 
 @pytest.mark.parametrize(("version", "fine"), [((3, 10), False), ((3, 11), True), ((3, 14), False)])

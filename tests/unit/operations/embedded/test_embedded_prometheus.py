@@ -1,5 +1,6 @@
-"""The embedded Prometheus runs with the project's own configuration."""
+"""The embedded Prometheus runs with the project's own configuration, and Alertmanager with ours."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,20 +39,34 @@ def test_second_start_follows_moved_project_and_ports(tmp_path: Path) -> None:
 
 
 def test_unknown_target_is_named() -> None:
-    ports = {service.name: service.port for service in all_services(Settings())}
-    del ports["model-server-api"], ports["log-keeper"]
+    left_out = {"model-server-api", "log-keeper"}
+    services = [each for each in all_services(Settings()) if each.name not in left_out]
     with pytest.raises(StackError, match=r"targets.yml: no service with a port: log-keeper"):
-        prometheus.targets(ports)
+        prometheus.targets(services)
     with pytest.raises(StackError, match=r"prometheus.yml: .* port: model-server-api"):
-        prometheus.configuration(ports)
+        prometheus.configuration(services)
 
 
-def test_start_leaves_out_missing_prometheus(
+@pytest.mark.parametrize("lacks", ["", "it is not installed"])
+def test_alerts_go_to_alertmanager_that_is_installed(lacks: str) -> None:
+    """Without one nothing is sent, and nobody is told that it is down."""
+    services = [
+        replace(each, lacks=lacks) if each.name == "alertmanager" else each
+        for each in all_services(Settings(alertmanager_port=4003))
+    ]
+    scraped = [group["labels"]["job"] for group in prometheus.targets(services)]
+    assert ("alertmanager" in scraped) == (not lacks)
+    sent = [] if lacks else [{"targets": ["127.0.0.1:4003"]}]
+    assert prometheus.alertmanagers(services) == sent
+
+
+def test_start_leaves_out_missing_programs(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", "")
     started = {service.name for service in EmbeddedStack(Settings()).startable(GROUPS)}
-    assert "prometheus" not in started
+    assert not {"prometheus", "alertmanager"} & started
     assert {"mlflow", "model-server-api"} <= started
-    (said,) = capsys.readouterr().out.splitlines()
-    assert "skipped: prometheus is not installed" in said
+    first, second = capsys.readouterr().out.splitlines()
+    assert "skipped: prometheus is not installed, so there are no alerts: apt-get" in first
+    assert "skipped: prometheus-alertmanager is not installed, so nobody is told" in second
