@@ -8,6 +8,7 @@ import os
 import re
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,6 +25,10 @@ from operations.stack import runs_in_containers
 SECONDS = 30.0
 """Alertmanager gives a test's messages up after 10 s."""
 
+LOG_SECONDS = 3.0
+"""Time limit for reasons to be in its log."""
+
+_NO_REASON = "alertmanager logs no reason, so it still waits for an answer"
 _FIRING = timedelta(seconds=8)
 _REASON = re.compile(r'\berr="((?:[^"\\]|\\.)*)"')
 
@@ -55,35 +60,36 @@ class _Message:
 
     def __init__(self, running: Running, receivers: Receivers) -> None:
         self._running, self._receivers = running, receivers
+        self._ways = receivers.described
         self._before = running.alertmanager.counts()
         self._began = time.monotonic()
         self._delivered: dict[str, bool] = {}
 
     def follow(self) -> bool:
         """Print what becomes of it in each way; return whether it was delivered in all."""
-        ways = self._receivers.described
-        try:
+        with suppress(Unavailable):
             wait_until(self._look, "", SECONDS)
-        except Unavailable:
-            for way in sorted(ways.keys() - self._delivered.keys()):
-                self._show(way, delivered=False)
-        return all(self._delivered.values())
+        failed = [way for way in self._ways if not self._delivered.get(way)]
+        # The log follows the counters.
+        with suppress(Unavailable):
+            wait_until(lambda: all(map(self._reason, failed)), "", LOG_SECONDS)
+        for way in failed:
+            say(f"  {way:<8} NOT delivered: {self._ways[way]}")
+            say(f"           {self._reason(way) or _NO_REASON}")
+        return not failed
 
     def _look(self) -> bool:
-        ways = self._receivers.described.keys()
         for way, counts in self._running.alertmanager.counts().items():
             fate = _fate(self._before.get(way, Counts()), counts)
-            if fate is not None and way in ways - self._delivered.keys():
-                self._show(way, delivered=fate)
-        return self._delivered.keys() == ways
+            if fate is not None and way in self._ways.keys() - self._delivered.keys():
+                self._delivered[way] = fate
+                if fate:
+                    seconds = time.monotonic() - self._began
+                    say(f"  {way:<8} delivered after {seconds:.1f} s: {self._ways[way]}")
+        return self._delivered.keys() == self._ways.keys()
 
-    def _show(self, way: str, *, delivered: bool) -> None:
-        self._delivered[way] = delivered
-        outcome = "delivered" if delivered else "NOT delivered"
-        after = f"after {time.monotonic() - self._began:.1f} s"
-        say(f"  {way:<8} {outcome} {after}: {self._receivers.described[way]}")
-        if not delivered:
-            say(f"           {_reason(self._running.log(), way, self._receivers.secrets)}")
+    def _reason(self, way: str) -> str:
+        return _last_reason(self._running.log(), way, self._receivers.secrets)
 
 
 def _fate(before: Counts, now: Counts) -> bool | None:
@@ -93,12 +99,10 @@ def _fate(before: Counts, now: Counts) -> bool | None:
     return False if now.given_up > before.given_up else None
 
 
-def _reason(log: str, way: str, secrets: Mapping[str, str]) -> str:
-    """Return the last reason in a log, without secrets."""
+def _last_reason(log: str, way: str, secrets: Mapping[str, str]) -> str:
+    """Return the last reason in a log, without secrets; empty if there is none."""
     reasons = _REASON.findall("\n".join(line for line in log.splitlines() if f"{way}[" in line))
-    if not reasons:
-        return "its log gives no reason: make logs service=alertmanager"
-    reason = str(reasons[-1]).replace('\\"', '"')
+    reason = str(reasons[-1]).replace('\\"', '"') if reasons else ""
     for name, secret in secrets.items():
         reason = reason.replace(secret, f"(the content of .secrets/{name})")
     return reason

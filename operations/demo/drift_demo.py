@@ -3,8 +3,8 @@
 Usage: python -m operations.demo.drift_demo [DRIFT]
 
 It sends a window of drifted customers and follows the first of them: answered, stored, visible in
-the gauges, alerted on and reported. If the window already shows drift, it sends ordinary customers
-first, so the demonstration is repeatable.
+the gauges, alerted on, told to people and reported. If the window already shows drift, it sends
+ordinary customers first, so the demonstration is repeatable.
 """
 
 import subprocess
@@ -20,6 +20,7 @@ from mlstack.errors import listing
 from mlstack.flows.run import require_runnable
 from mlstack.settings import ROOT, Settings
 from mlstack.waiting import wait_until
+from operations.demo.messages import Messages
 from operations.demo.running_stack import ALERT, RunningStack
 from operations.demo.sender import Sender
 from operations.errors import StackError
@@ -45,11 +46,12 @@ def demo_drift(name: str) -> None:
     stack.require_ready()
     require_runnable(reporting_schedule())
     no_alerts = stack.alerts_fault()
+    messages = None if no_alerts else Messages(settings)
     say(f"== Drift {name}: {drift.meaning}")
     say(f"   It affects {drift.share:.0%} of the customers and changes {listing(drift.features)}")
     if no_alerts:
         say(f"   No alert will be shown: {no_alerts}")
-    _calm(stack, settings, contract, alerts=not no_alerts)
+    _calm(stack, settings, contract, messages)
     say(f"\n== {settings.monitor_window_rows:,} changed customers, sent one at a time")
 
     def drifted_features() -> str:
@@ -64,8 +66,11 @@ def demo_drift(name: str) -> None:
             "stored in MongoDB", lambda: "yes" if stack.has_predictions(sender.first()) else ""
         )
         timeline.follow("drift in the gauges of /metrics", drifted_features)
-        if not no_alerts:
+        if messages:
             timeline.follow(f"alert {ALERT} fires", lambda: "yes" if stack.alert_fires() else "")
+            if messages.are_expected:
+                messages.begin()
+                timeline.follow("a message in an inbox", messages.seen)
         timeline.follow(
             "all of them are answered", lambda: f"{sender.count:,}" if sender.is_done() else ""
         )
@@ -74,14 +79,22 @@ def demo_drift(name: str) -> None:
     say(_closing(settings, alerts=not no_alerts))
 
 
-def _calm(stack: RunningStack, settings: Settings, contract: Contract, *, alerts: bool) -> None:
-    """Fill the window with ordinary customers, unless it shows no drift."""
+def _calm(
+    stack: RunningStack, settings: Settings, contract: Contract, messages: Messages | None
+) -> None:
+    """Fill the window with ordinary customers, unless it shows no drift.
+
+    `messages` is None if there are no alerts.
+    """
 
     def is_calm() -> bool:
-        return stack.gauges().drifted is False and not (alerts and stack.alert_fires())
+        return stack.gauges().drifted is False and not (messages and stack.alert_fires())
 
     if is_calm():
         return
+    told = messages if messages and messages.are_expected and stack.alert_fires() else None
+    if told:
+        told.begin()
     say(
         "\n== The window already shows drift: sending "
         f"{settings.monitor_window_rows:,} ordinary customers first"
@@ -94,6 +107,9 @@ def _calm(stack: RunningStack, settings: Settings, contract: Contract, *, alerts
         "or another sender is sending drifted customers. The monitoring page shows the features",
         STEP_SECONDS,
     )
+    if told:
+        # An alert that comes back before is no news to Alertmanager.
+        wait_until(told.seen, "Alertmanager does not say that the drift is over", STEP_SECONDS)
     say("   the window shows no drift")
 
 

@@ -28,6 +28,7 @@ from mlstack.settings import ROOT
 from tests.support.containers import Containers, containers_copy, docker, kill_container
 from tests.support.drift_table import steps
 from tests.support.embedded import split_table
+from tests.support.inbox import Hooks, Inbox, hooks, inbox
 from tests.support.load import Load
 from tests.support.project_copy import project_copy
 from tests.support.readme import SAVE, SET_UP, USE, run_command
@@ -66,6 +67,8 @@ class Local(Stack):
 
     environment = "local"
     runtime: Containers
+    inbox: Inbox
+    hooks: Hooks
     kept: Kept | None = None
 
     @property
@@ -86,9 +89,25 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
     # Readable by its owner alone: it is sent to where it is needed, not mounted.
     table.chmod(0o600)
     (folder / "project").mkdir()
-    with containers_copy(folder / "project") as (project, containers):
-        project.variables["DATA_FILE"] = str(table)
+    # An address of this machine that containers reach.
+    gateway = "{{(index .IPAM.Config 0).Gateway}}"
+    host = docker("network", "inspect", "bridge", "--format", gateway).strip()
+    with (
+        inbox(host) as served,
+        hooks(host) as received,
+        containers_copy(folder / "project") as (project, containers),
+    ):
+        project.variables |= {
+            "DATA_FILE": str(table),
+            "ALERT_MAIL_TO": "ops@example.org",
+            "ALERT_SMTP_SERVER": f"{host}:{served.port}",
+            "ALERT_SMTP_STARTTLS": "false",
+        }
         stack = Local(project, containers, held_out)
+        stack.inbox, stack.hooks = served, received
+        stack.secrets.mkdir(mode=0o700)
+        for name in ("slack", "webhook"):
+            (stack.secrets / f"alert_{name}_url").write_text(f"{received.url}/{name}")
         for command in SET_UP:
             run_id = stack.champion() if "RUN_ID" in command else ""
             run_command(stack, command, run_id, trials=TRIALS)
@@ -163,6 +182,7 @@ def test_drift_is_seen_alarmed_about_and_reported(stack: Local) -> None:
         "stored in MongoDB",
         "drift in the gauges of /metrics",
         "alert DataDrifted fires",
+        "a message in an inbox",
         "all of them are answered",
         "a report is created",
     ]
@@ -177,6 +197,23 @@ def test_drift_is_seen_alarmed_about_and_reported(stack: Local) -> None:
     page = requests.get(report, timeout=10)
     assert page.ok
     assert "Drift" in page.text
+
+
+def test_drift_reached_people(stack: Local) -> None:
+    """The message has the alert's texts and the page; a test alert takes the same ways."""
+    wait_until(
+        lambda: any("CRITICAL: Customers of" in text for text in stack.inbox.texts()),
+        "the drift is in the inbox",
+    )
+    text = next(text for text in stack.inbox.texts() if "CRITICAL: Customers of" in text)
+    port = stack.project.port("EVIDENTLY_PORT")
+    for part in ("What it means: ", "What to do: ", f"See it: http://127.0.0.1:{port}/monitoring"):
+        assert part in text
+    said = stack.make("alert-test")
+    for way in ("email", "slack", "webhook"):
+        assert f"  {way:<8} delivered after " in said
+    for path in ("/slack", "/webhook"):
+        assert "This is a test of the way" in json.dumps(stack.hooks.posted[path])
 
 
 def test_deleted_run_is_pruned_and_the_served_one_stays(stack: Local) -> None:

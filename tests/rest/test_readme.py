@@ -17,6 +17,7 @@ from mlstack.settings import ROOT
 from tests.support.dashboards import FILES, load, queries
 from tests.support.drift_table import steps
 from tests.support.embedded import EmbeddedStack, embedded_stack
+from tests.support.inbox import Inbox, inbox
 from tests.support.readme import END, OWN_DATA, README, SAVE, SET_UP, USE, run_command
 from tests.support.stack_behaviour import (
     Kept,
@@ -51,9 +52,21 @@ needs_prometheus = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStack]:
+def served() -> Iterator[Inbox]:
+    """Where the stack's alerts are mailed to."""
+    with inbox() as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, served: Inbox) -> Iterator[EmbeddedStack]:
     """A stack that the README's own commands have set up."""
     with embedded_stack(tmp_path_factory.mktemp("readme")) as stack:
+        stack.project.variables |= {
+            "ALERT_MAIL_TO": "ops@example.org",
+            "ALERT_SMTP_SERVER": f"127.0.0.1:{served.port}",
+            "ALERT_SMTP_STARTTLS": "false",
+        }
         for command in SET_UP:
             run_command(stack, command, stack.champion() if "RUN_ID" in command else "")
         yield stack
@@ -72,8 +85,8 @@ def test_readme_commands_up_to_a_report_work(stack: EmbeddedStack) -> None:
 
 
 @needs_prometheus
-def test_drift_is_seen_alarmed_about_and_reported(stack: EmbeddedStack) -> None:
-    """`make demo-drift` waits for gauges, alert and report, and each of them is true."""
+def test_drift_is_seen_alarmed_about_and_reported(stack: EmbeddedStack, served: Inbox) -> None:
+    """`make demo-drift` waits for gauges, alert, message and report, and each of them is true."""
     assert f"make demo-drift DRIFT={DRIFT}" in README
     lines = steps(stack.make("demo-drift", DRIFT=DRIFT))
     titles = [title for title, _, _ in lines]
@@ -91,6 +104,11 @@ def test_drift_is_seen_alarmed_about_and_reported(stack: EmbeddedStack) -> None:
     (report,) = re.findall(r"drift: (http://\S+\.html)", seen["a report is created"])
     assert requests.get(report, timeout=10).ok
     assert "DataDrifted" in stack.prometheus.firing()
+    if "alertmanager" in SERVICES:
+        assert seen["a message in an inbox"] == "by email"
+        assert {title: when for title, when, _ in lines}["a message in an inbox"] < 120
+        text = next(text for text in served.texts() if "CRITICAL: Customers of" in text)
+        assert f"See it: {stack.monitor}/monitoring" in text
 
 
 @needs_prometheus

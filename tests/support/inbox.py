@@ -35,13 +35,19 @@ class Inbox:
 
     def texts(self) -> list[str]:
         """Subject and text of each mail."""
-        return [f"{mail['Subject']}\n\n{mail.get_content()}" for mail in self.mails]
+        return [f"{mail['Subject']}\n\n{_plain(mail)}" for mail in self.mails]
 
     async def handle_DATA(self, _: SMTP, __: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
         mail = message_from_bytes(envelope.original_content or b"", policy=policy.default)
         assert isinstance(mail, EmailMessage)
         self.mails.append(mail)
         return "250 OK"
+
+
+def _plain(mail: EmailMessage) -> str:
+    body = mail.get_body(("plain",))
+    assert body is not None
+    return str(body.get_content())
 
 
 @dataclass
@@ -67,7 +73,13 @@ def inbox(host: str = "127.0.0.1", certificate: Path | None = None) -> Iterator[
     if certificate:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(certificate)
-        options = {"tls_context": context, "auth_required": True, "authenticator": _authenticate}
+        options = {
+            "tls_context": context,
+            "auth_required": True,
+            "authenticator": _authenticate,
+            # Its prompts are not those that Alertmanager knows.
+            "auth_exclude_mechanism": ["LOGIN"],
+        }
     server = Controller(served, host, served.port, **options)
     server.start()
     try:
@@ -77,7 +89,8 @@ def inbox(host: str = "127.0.0.1", certificate: Path | None = None) -> Iterator[
 
 
 def _authenticate(_: SMTP, __: Session, ___: Any, ____: str, login: Any) -> AuthResult:
-    return AuthResult(success=login == LoginPassword(USER.encode(), PASSWORD.encode()))
+    is_right = login == LoginPassword(USER.encode(), PASSWORD.encode())
+    return AuthResult(success=is_right, handled=False)  # aiosmtpd writes the answer
 
 
 @contextmanager
