@@ -96,14 +96,25 @@ def index_page(reports: Sequence[Report], pages: Iterable[str], total: int) -> s
     )
 
 
-def report_page(report: Report, drawn: str) -> str:
-    """Add a header with the verdict to `drawn`, the HTML that `drift_html` returned."""
+def report_page(report: Report, drawn: str, previous: Report | None = None) -> str:
+    """Add a header with the verdict to `drawn`, the HTML that `drift_html` returned.
+
+    It says what changed since the previous report of the contract, if there is one.
+    """
+    # Importing matplotlib takes a second, and the index does without.
+    from reporting.change import change_chart, change_sentence  # noqa: PLC0415 - see above
+
     page_head, head_tag, rest = drawn.partition("<head>")
     before, body_tag, after = rest.partition("<body>")
     if not head_tag or not body_tag:
         raise RuntimeError("Evidently's page has changed: it has no plain <head> or <body>")
     template = _templates.get_template("report_head.html")
-    header = template.render(report=report).partition("<!-- body -->")
+    header = template.render(
+        report=report,
+        change=change_sentence(report, previous),
+        chart=change_chart(report, previous),
+        has_previous=previous is not None,
+    ).partition("<!-- body -->")
     return "".join((page_head, head_tag, header[0], before, body_tag, header[2], after))
 
 

@@ -12,6 +12,8 @@ from mlstack.quality.report_head import REPORTS
 from reporting.report import Report
 
 _CALL_SECONDS = 10.0
+_RECENT = 50
+"""Number of reports among which the last one of a contract is looked for."""
 
 INDEXES = [
     IndexModel([("created_at", DESCENDING)]),  # the newest ones, retention and backup
@@ -48,6 +50,18 @@ class ReportStore:
         with _mongo_errors():
             found = list(self._reports.find(sort=[("created_at", DESCENDING)], limit=count))
         return [Report.model_validate(document) for document in found]
+
+    def before(self, report: Report) -> Report | None:
+        """Return the last report of the same contract before this one; None among the newest."""
+        return next(
+            (
+                each
+                for each in self.newest(_RECENT)
+                if each.contract.name == report.contract.name
+                and each.created_at < report.created_at
+            ),
+            None,
+        )
 
     def count(self) -> int:
         """Count all reports, without reading them."""

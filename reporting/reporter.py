@@ -43,9 +43,10 @@ def create_report(
     baseline = report.compared_with
     say(f"{window} UTC: {report.size}; compared with {baseline.title}: {baseline.size}")
     drawn = drift_html(contract, comparison.reference, comparison.recent.rows)
-    # Write the page first, so that every listed report can be opened.
-    write_atomically(settings.reports_path / report.html, report_page(report, drawn).encode())
     with ReportStore(settings.mongo_uri) as store:
+        page = report_page(report, drawn, store.before(report))
+        # Write the page first, so that every listed report can be opened.
+        write_atomically(settings.reports_path / report.html, page.encode())
         store.save(report)
         write_index(store, settings.reports_path)
     drifted = listing(report.drifted_features) or "none"

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from mlstack.data.customer_generator import CustomerGenerator
 from mlstack.deployment.record import DeploymentState
 from mlstack.model.model import Model
 from mlstack.prediction_log.mongo_sink import MongoSink
+from mlstack.quality.drift_history import HistoryStore
 from mlstack.settings import ROOT
 from tests.support.api_server import ApiServer, MonitorService
 from tests.support.customers import contract_named, customers, with_outcomes
@@ -33,6 +35,7 @@ from tests.support.waiting import wait_until as wait_until_within
 
 RUN_ID, OTHER_RUN_ID = "a" * 32, "b" * 32
 STORED = 400
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 # Dashboards and alerts use these names.
 DESIGNED = {
     *(f"evidently:data_drift:{name}" for name in ("share_drifted_features", "dataset_drift")),
@@ -249,7 +252,7 @@ def test_reference_follows_the_deployment(
 def test_monitoring_survives_a_missing_mongodb(
     contract: Contract, business: Business, tmp_path: Path
 ) -> None:
-    """Outcomes come once MongoDB is there."""
+    """Outcomes come once MongoDB is there, and the history is stored then."""
     model = _state(tmp_path / "state", contract)[RUN_ID]
     DeploymentState(tmp_path / "state").write_record(RUN_ID, "test")
     mongo = MongoServer(tmp_path / "mongo", free_port())
@@ -258,11 +261,15 @@ def test_monitoring_survives_a_missing_mongodb(
         service.post(f"/iterate/{contract.name}", rows)
         wait_until(lambda: service.metric("evidently:prediction:bucket", le="1.0") == 200, "rows")
         wait_until(lambda: service.metric("evidently:outcomes_reachable") == 0, "MongoDB is missed")
-        with mongo:
+        page = service.request("GET", "/monitoring").body.decode()
+        assert "MongoDB does not answer. The time before" in page
+        assert "1 moment waits in memory" in page
+        with mongo, closing(HistoryStore(mongo.uri, contract.name, 5)) as history:
             business.store(mongo.uri, rows)
             business.tell_outcomes(mongo.uri, rows[:100])
             wait_until(lambda: service.metric("evidently:quality:coverage") == 0.5, "outcomes")
             assert service.metric("evidently:outcomes_reachable") == 1
+            wait_until(lambda: bool(history.load(NOON)), "the history")
 
 
 def test_prediction_and_feedback_reach_the_metrics(

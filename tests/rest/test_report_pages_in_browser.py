@@ -33,14 +33,16 @@ pytestmark = needs_chromium
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three reports as the flow makes them, the newest with drift, and their index."""
     folder = tmp_path_factory.mktemp("reports")
-    reports = [_make(folder, 0), _make(folder, 3), _make(folder, 6, drift="incomes_rise")]
+    reports = [_make(folder, 0)]
+    reports.append(_make(folder, 3, previous=reports[0]))
+    reports.append(_make(folder, 6, drift="incomes_rise", previous=reports[1]))
     newest_first = reports[::-1]
     pages = [path.name for path in folder.iterdir()]
     (folder / INDEX).write_text(index_page(newest_first, pages, 3), encoding="utf-8")
     return folder
 
 
-def _make(folder: Path, hours: int, drift: str = "") -> Report:
+def _make(folder: Path, hours: int, drift: str = "", previous: Report | None = None) -> Report:
     contract = contract_named("credit_card_churn")
     end = END + timedelta(hours=hours)
     window = Window(start=end - timedelta(hours=3), end=end)
@@ -57,7 +59,7 @@ def _make(folder: Path, hours: int, drift: str = "") -> Report:
         n_rescored=0,
     )
     report = build_report(comparison, contract, created_at=end, flow_run_id="a flow run")
-    page = report_page(report, drift_html(contract, reference, recent))
+    page = report_page(report, drift_html(contract, reference, recent), previous)
     (folder / report.html).write_text(page, encoding="utf-8")
     return report
 
@@ -146,6 +148,9 @@ def test_report_opens_from_its_file_without_a_network(
     expect(head).to_contain_text(f"MLflow run {RUN_ID}")
     expect(head.get_by_role("rowheader", name="card_category blue")).to_be_visible()
     assert head.evaluate("head => head.scrollWidth <= document.documentElement.clientWidth")
+    change = "Since the report of 2026-11-25 12:30 UTC: income_category, credit_limit have drifted."
+    expect(head.locator(".change")).to_have_text(change)
+    expect(head.locator("svg.chart")).to_be_visible()
     # Drawn by Evidently's own scripts.
     expect(page.get_by_text("Dataset Drift is detected")).to_be_visible()
     expect(page.get_by_text("Quality on 400 known outcomes")).to_be_visible()
