@@ -100,13 +100,13 @@ def _sorted(numbers: "pd.Series[float]") -> NDArray[np.float64]:
 
 
 def _edges(low: float, high: float, *, whole: bool) -> NDArray[np.float64]:
+    if low == high:
+        room = abs(low) / 2 or 0.5
+        return np.array([low - room, high + room])
     if whole:
         lowest, count = floor(low), ceil(high) - floor(low) + 1
         width = ceil(count / BINS)
         return lowest - 0.5 + width * np.arange(ceil(count / width) + 1, dtype=np.float64)
-    if low == high:
-        room = abs(low) / 2 or 0.5
-        return np.array([low - room, high + room])
     return np.linspace(low, high, BINS + 1)
 
 
