@@ -17,7 +17,7 @@ from mlstack.model.mlflow_lookup import find_experiment, find_version
 from mlstack.prediction_log.mongo_database import mongo_client
 from mlstack.probes import Answer
 from mlstack.quality.report_head import newest_report
-from mlstack.quality.results import MulticlassQuality, Quality, explain_outcomes
+from mlstack.quality.results import Quality, explain_outcomes, headline
 from mlstack.settings import Settings
 from monitoring.evidently_service.alerts import firing_alerts
 from monitoring.evidently_service.monitor import Monitor
@@ -240,13 +240,9 @@ def compare_quality(measured: Quality, reference: Quality | None, outcomes: int)
     """Compare measured quality with that at training; `outcomes` is the number behind it."""
     figures = ", ".join(f"{name} {value}" for name, value in measured.figures().items())
     sentence = f"{figures}, on {outcomes:,} outcomes"
-    before = None if reference is None else _error(reference)
+    before = None if reference is None else headline(reference)[1]
     if not before:
         return QualityVerdict(sentence)
-    ratio = _error(measured) / before
+    ratio = headline(measured)[1] / before
     sentence = f"the error is {ratio:.2f} times that at training: {sentence}"
     return QualityVerdict(sentence, ratio > QUALITY_FELL)
-
-
-def _error(quality: Quality) -> float:
-    return quality.logloss if isinstance(quality, MulticlassQuality) else quality.rmse

@@ -17,6 +17,8 @@ INTERVAL: Final = timedelta(minutes=5)
 
 _CHANGE_INTERVAL = timedelta(minutes=1)
 SPAN: Final = timedelta(days=30)
+SPANS: Final = (timedelta(days=1), SPAN)
+"""What the page shows."""
 
 
 def moment_of(calculation: "Calculation", trained: Quality | None, at: datetime) -> Moment:

@@ -31,8 +31,10 @@ from mlstack.prediction_log.prediction_store import PredictionStore
 from mlstack.quality.drift_history import HistoryStore
 from mlstack.quality.reference import ReferenceStore
 from mlstack.settings import Settings
-from monitoring.evidently_service.history import History, moment_of
+from monitoring.evidently_service.alert_history import fired_alerts
+from monitoring.evidently_service.history import SPANS, History, moment_of
 from monitoring.evidently_service.rows import Row, RowReader, Rows
+from monitoring.evidently_service.watch import Watch
 from monitoring.evidently_service.window import Window
 
 if TYPE_CHECKING:
@@ -75,6 +77,7 @@ class Monitor:
         self._moments = HistoryStore(settings.mongo_uri, contract.name, _MONGO_SECONDS)
         self.history = History(self._moments)
         self.deployment = DeploymentState(settings.state_path)
+        self.fired = Watch("fired alerts", lambda: fired_alerts(settings.prometheus_url, SPANS))
         models = ModelStore.of(settings)
         self._references = ReferenceStore(settings.state_path / "references", models)
         self._models = models
@@ -107,6 +110,7 @@ class Monitor:
         """Start the threads and return."""
         for thread in self._threads:
             thread.start()
+        self.fired.start(self._stopping)
 
     def stop(self) -> None:
         """Stop the threads."""

@@ -22,7 +22,7 @@ class Page:
     def __init__(self, monitor: Monitor, contract: Contract) -> None:
         self._monitor, self._contract = monitor, contract
         self._pictures = Pictures(contract)
-        self._timelines = Timelines(contract, monitor.history, monitor.deployment)
+        self._timelines = Timelines(contract, monitor.history, monitor.deployment, monitor.fired)
 
     def verdict(self) -> str:
         """Summarise the drift result in a sentence, or say why there is none."""

@@ -3,18 +3,22 @@
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from typing import TypeVar
 
 from mlstack.contract import Contract
 from mlstack.contract.target import MulticlassTarget
 from mlstack.deployment.record import DeploymentState, HistoryEntry
 from mlstack.errors import DeploymentError
-from monitoring.evidently_service.history import SPAN, History, moment_of
+from monitoring.evidently_service.alert_history import Fired
+from monitoring.evidently_service.history import SPAN, SPANS, History, moment_of
 from monitoring.evidently_service.monitor import State
-from monitoring.evidently_service.timeline import timeline
+from monitoring.evidently_service.timeline import Firing, timeline
+from monitoring.evidently_service.watch import Watch
 
-_SPANS = {"Last day": timedelta(days=1), "Last 30 days": SPAN}
-_MAX_DEPLOYMENTS = 5
+_TITLES = ("Last day", "Last 30 days")
+_LISTED = 5
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +28,27 @@ class Drawn:
     Args:
         charts: Title and chart of each span; none before the first calculation.
         deployments: The newest deployments of the longest span, newest first.
+        fired: The newest alerts of the shortest span, newest first.
         notes: What is missing, and why.
     """
 
     charts: Sequence[tuple[str, str]]
     deployments: Sequence[HistoryEntry]
+    fired: Sequence[Firing]
     notes: Sequence[str]
 
 
 class Timelines:
     """The charts of the history; drawn when a page is requested. Thread-safe."""
 
-    def __init__(self, contract: Contract, history: History, deployment: DeploymentState) -> None:
-        self._history, self._deployment = history, deployment
+    def __init__(
+        self,
+        contract: Contract,
+        history: History,
+        deployment: DeploymentState,
+        fired: Watch[Fired],
+    ) -> None:
+        self._history, self._deployment, self._fired = history, deployment, fired
         self._figure = "logloss" if isinstance(contract.target, MulticlassTarget) else "rmse"
         self._lock = threading.Lock()
         self._drawn: tuple[tuple[object, ...], Drawn] | None = None
@@ -53,19 +65,29 @@ class Timelines:
             deployments = []
             notes.append(f"Deployments are not marked: {error}.")
         notes += self._history_notes(storage_fault)
+        fired, fault = self._fired.read()
+        if fault:
+            fired = None
+            notes.append(f"Alerts are not marked: {fault}.")
         minute, calculation = now.replace(second=0, microsecond=0), state.calculation
         at = None if calculation is None else calculation.at
-        wanted = (at, minute, self._history.version, tuple(deployments), tuple(notes))
+        alerts = [firing.name for each in (fired or {}).values() for firing in each]
+        wanted = (at, minute, self._history.version, (*deployments, *alerts, *notes))
         with self._lock:
             if self._drawn is None or self._drawn[0] != wanted:
-                charts = self._charts(state, deployments, now)
+                charts = self._charts(state, deployments, fired, now)
                 newest = [entry for entry in deployments if entry.at >= now - SPAN]
-                drawn = Drawn(charts, newest[: -_MAX_DEPLOYMENTS - 1 : -1], notes)
+                today = [] if fired is None else fired[SPANS[0]]
+                drawn = Drawn(charts, _last(newest), _last(today), notes)
                 self._drawn = wanted, drawn
             return self._drawn[1]
 
     def _charts(
-        self, state: State, deployments: Sequence[HistoryEntry], now: datetime
+        self,
+        state: State,
+        deployments: Sequence[HistoryEntry],
+        fired: Fired | None,
+        now: datetime,
     ) -> list[tuple[str, str]]:
         # Importing matplotlib takes a second; the service accepts rows during that time.
         from monitoring.evidently_service.timeline_chart import (  # noqa: PLC0415 - see above
@@ -84,11 +106,11 @@ class Timelines:
                 draw_timeline(
                     f"time{number}",
                     title,
-                    timeline(moments, deployed, None, now, span),
+                    timeline(moments, deployed, None if fired is None else fired[span], now, span),
                     self._figure,
                 ),
             )
-            for number, (title, span) in enumerate(_SPANS.items())
+            for number, (title, span) in enumerate(zip(_TITLES, SPANS, strict=True))
         ]
 
     def _history_notes(self, storage_fault: str) -> list[str]:
@@ -101,3 +123,7 @@ class Timelines:
             moments = "1 moment waits" if waiting == 1 else f"{waiting} moments wait"
             notes.append(f"{moments} in memory; a restart before MongoDB answers loses it.")
         return [f"MongoDB does not answer. {' '.join(notes)}"] if notes else []
+
+
+def _last(entries: Sequence[T]) -> Sequence[T]:
+    return entries[: -_LISTED - 1 : -1]

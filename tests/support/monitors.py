@@ -6,12 +6,19 @@ from typing import Any, cast
 
 from mlstack.deployment.record import DeploymentState
 from mlstack.quality.drift_history import HistoryStore
+from monitoring.evidently_service.alert_history import Fired
 from monitoring.evidently_service.history import History
 from monitoring.evidently_service.monitor import Monitor, State
+from monitoring.evidently_service.watch import Watch
 
 
 class NoStore:
     """Stands for a MongoDB that is never asked."""
+
+
+def never_answered() -> Watch[Fired]:
+    """Return a question to Prometheus that was not asked yet."""
+    return Watch("fired alerts", dict)
 
 
 def monitor_in(state: State, rows: int, **more: Any) -> Monitor:
@@ -26,5 +33,6 @@ def monitor_in(state: State, rows: int, **more: Any) -> Monitor:
         "failures": 0,
         "history": History(cast("HistoryStore", NoStore())),
         "deployment": DeploymentState(Path("/nonexistent")),
+        "fired": never_answered(),
     }
     return cast("Monitor", SimpleNamespace(**{**fields, **more}))

@@ -2,7 +2,7 @@
 // survives a restart of the service.
 "use strict";
 
-const SECONDS = 5;
+const SECONDS = Number(document.currentScript.dataset.seconds);
 
 async function renew() {
   try {

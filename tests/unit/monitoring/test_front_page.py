@@ -58,7 +58,11 @@ class Pages:
     def __init__(self, contract: Contract, state: Path, services: str = SERVICES) -> None:
         settings = Settings(stack_services=services, state_dir=state)
         self.monitor = SimpleNamespace(
-            state=State(), storage_fault="", history=None, deployment=DeploymentState(state)
+            state=State(),
+            storage_fault="",
+            history=None,
+            deployment=DeploymentState(state),
+            fired=None,
         )
         monitor = cast("Monitor", self.monitor)
         page = Page(monitor, contract)

@@ -1,21 +1,30 @@
 """The history notes what changes, survives an absent MongoDB, and is drawn with what happened."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event
 from typing import cast
+from urllib.parse import unquote_plus
 
 import pytest
 
 from mlstack.deployment.record import DEPLOYED, DeploymentState, HistoryEntry
 from mlstack.prediction_log.mongo_database import StorageUnavailable
 from mlstack.quality.drift_history import HistoryStore, Moment
-from monitoring.evidently_service.history import SPAN, History
+from monitoring.evidently_service import alert_history
+from monitoring.evidently_service.alert_history import Fired, fired_alerts
+from monitoring.evidently_service.alerts import AlertsUnknown
+from monitoring.evidently_service.history import SPAN, SPANS, History
 from monitoring.evidently_service.monitor import State
 from monitoring.evidently_service.timeline import Firing, stretches, timeline
 from monitoring.evidently_service.timeline_chart import draw_timeline
 from monitoring.evidently_service.timelines import Timelines
+from monitoring.evidently_service.watch import Watch
 from tests.support.moments import moment
+from tests.support.monitors import never_answered
 from tests.support.target_kinds import contract_of
+from tests.support.waiting import wait_until
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
@@ -134,7 +143,7 @@ def test_timelines_say_what_is_missing(tmp_path: Path) -> None:
     """Without MongoDB and with a broken deployment history the page still works."""
     store = _Store()
     history, deployment = _history(store), DeploymentState(tmp_path)
-    timelines = Timelines(contract_of("multiclass"), history, deployment)
+    timelines = Timelines(contract_of("multiclass"), history, deployment, never_answered())
     assert timelines.draw(State(), "").charts == []
     history.note(moment(NOW))
     entry = HistoryEntry(
@@ -147,7 +156,56 @@ def test_timelines_say_what_is_missing(tmp_path: Path) -> None:
     assert "logloss" in drawn.charts[0][1]
     assert list(drawn.deployments) == [entry]
     assert "1 moment waits in memory" in drawn.notes[0]
+    assert drawn.notes[1] == "Alerts are not marked: the first answer is still awaited."
     (tmp_path / "deployments.jsonl").write_text("broken")
     drawn = timelines.draw(State(), "")
     assert "Deployments are not marked" in drawn.notes[0]
     assert not drawn.deployments
+
+
+def _answer(*seconds: float) -> bytes:
+    values = [[NOW.timestamp() + each, "1"] for each in seconds]
+    result = [{"metric": {"alertname": "A"}, "values": values}] if values else []
+    return json.dumps({"data": {"result": result}}).encode()
+
+
+def test_points_of_an_alert_are_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prometheus answers with points; each stands for the step before it."""
+    asked = []
+
+    def ask(url: str, _: object) -> tuple[int, bytes]:
+        asked.append(unquote_plus(url))
+        return 200, _answer(0, 360.001, 720, 3600)
+
+    monkeypatch.setattr(alert_history, "ask", ask)
+    fired = fired_alerts("http://prometheus", [DAY])
+    step = 6 * MINUTE
+    assert [(each.name, each.start, each.end) for each in fired[DAY]] == [
+        ("A", NOW - step, NOW + 2 * step),
+        ("A", NOW + 9 * step, NOW + 10 * step),
+    ]
+    assert 'ALERTS{alertstate="firing"}[360s]' in asked[0]
+
+
+def test_absent_prometheus_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alert_history, "ask", lambda *_: (0, b"no answer"))
+    with pytest.raises(AlertsUnknown, match="Prometheus: no answer"):
+        fired_alerts("http://prometheus", [DAY])
+
+
+def test_alerts_are_listed_and_drawn(tmp_path: Path) -> None:
+    """Those of the last day, newest first."""
+    history = _history(_Store())
+    history.note(moment(NOW))
+    firing = [Firing(f"A{n}", NOW - n * MINUTE, NOW) for n in range(7, 0, -1)]
+    fired: Fired = dict.fromkeys(SPANS, firing)
+    watch = Watch("fired alerts", lambda: fired)
+    stopping = Event()
+    watch.start(stopping)
+    wait_until(lambda: not watch.read()[1], "it has asked")
+    stopping.set()
+    contract = contract_of("binary")
+    drawn = Timelines(contract, history, DeploymentState(tmp_path), watch).draw(State(), "")
+    assert [each.name for each in drawn.fired] == ["A1", "A2", "A3", "A4", "A5"]
+    assert drawn.notes == []
+    assert all(">alerts</text>" in svg for _, svg in drawn.charts)
