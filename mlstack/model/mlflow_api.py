@@ -83,13 +83,12 @@ def connect() -> "MlflowClient":
 
 def run_address(experiment_id: str, run_id: str) -> str:
     """Return the URL of a run's page."""
-    return f"{experiment_address(experiment_id)}/runs/{run_id}"
+    return f"{experiment_address(Settings.load().mlflow_url, experiment_id)}/runs/{run_id}"
 
 
-def experiment_address(experiment_id: str) -> str:
-    """Return the URL of an experiment's page; that of MLflow's first page without an id."""
-    address = Settings.load().mlflow_url
-    return f"{address}/#/experiments/{experiment_id}" if experiment_id else address
+def experiment_address(mlflow: str, experiment_id: str) -> str:
+    """Return the URL of an experiment's page; without an id, that of MLflow, which `mlflow` is."""
+    return f"{mlflow}/#/experiments/{experiment_id}" if experiment_id else mlflow
 
 
 def pages(search: Callable[..., Any], **arguments: Any) -> Iterator[Any]:

@@ -26,7 +26,7 @@ class Alert:
 def firing_alerts(prometheus: str) -> list[Alert]:
     """Return the alerts that fire, those that fire longest first; raise AlertsUnknown.
 
-    Alerts that differ only in a label, such as a feature, are several.
+    Of those that say the same, such as of two workers, only the first one is returned.
     """
     status, body = ask(f"{prometheus}/api/v1/alerts", None)
     if status != OK:
@@ -42,4 +42,7 @@ def firing_alerts(prometheus: str) -> list[Alert]:
         for each in json.loads(body)["data"]["alerts"]
         if each["state"] == "firing"
     ]
-    return sorted(found, key=lambda alert: alert.since)
+    first: dict[tuple[str, str], Alert] = {}
+    for alert in sorted(found, key=lambda alert: alert.since):
+        first.setdefault((alert.name, alert.summary), alert)
+    return list(first.values())

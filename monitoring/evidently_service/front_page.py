@@ -4,7 +4,7 @@ A request reads only what threads have asked before; see `watch`.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -12,7 +12,7 @@ from typing import Any, Literal
 from mlstack.contract import Contract
 from mlstack.deployment.record import Record
 from mlstack.errors import DeploymentError
-from mlstack.model.mlflow_api import experiment_address, run_address
+from mlstack.model.mlflow_api import experiment_address
 from mlstack.model.mlflow_lookup import find_experiment, find_version
 from mlstack.prediction_log.mongo_database import mongo_client
 from mlstack.probes import Answer
@@ -67,12 +67,6 @@ class TrackedModel:
     experiment_id: str = ""
     version: str = ""
 
-    def run_page(self, record: Record | None) -> str:
-        """Return the URL of the record's run; empty if MLflow was not asked about it yet."""
-        if record is None or record.run_id != self.run_id or not self.experiment_id:
-            return ""
-        return run_address(self.experiment_id, self.run_id)
-
 
 def age(time: timedelta) -> str:
     """Write an age as people say it, in its largest unit."""
@@ -122,13 +116,17 @@ class FrontPage:
         """Return the values for the template; `own_address` is where the browser found it."""
         record, record_fault = self._record()
         tracked = self._tracked.read()[0] or TrackedModel()
-        services = [
-            self._row(service, watch, own_address, tracked) for service, watch in self._probes
-        ]
+        mlflow_page = experiment_address(self._settings.mlflow_url, tracked.experiment_id)
+        links = {OWN_NAME: own_address, **dict.fromkeys(MLFLOW, mlflow_page)}
+        services = [self._row(service, watch, links) for service, watch in self._probes]
         alerts, alerts_fault = self._alerts.read()
+        if alerts is None or alerts_fault:
+            alerts = []  # old ones may have ended
         report, report_fault = self._report.read()
         quality = self._quality()
-        problems = list(self._problems(services, len(alerts or ()), record, quality))
+        problems = list(self._problems(services, len(alerts), quality))
+        if record is None and not self._settings.run_id:
+            problems.insert(0, record_fault or "no model is deployed")
         waiting = self._drift.status() == "waiting"
         return {
             "contract": self._contract,
@@ -137,16 +135,16 @@ class FrontPage:
             "problems": problems,
             "record": record,
             "record_fault": record_fault,
-            "tracked": tracked,
-            "run_page": tracked.run_page(record),
-            "mlflow_page": experiment_address(tracked.experiment_id),
+            "tracked": tracked if record and record.run_id == tracked.run_id else None,
+            "mlflow_page": mlflow_page,
             "drift": self._drift_sentence(),
             "quality": quality,
             "report": report,
-            "report_fault": report_fault,
+            # The remainder describes the driver's settings.
+            "report_fault": report_fault.partition(" (configured")[0],
             "reports_page": self._settings.reports_url,
-            "alerts": (alerts or [])[:_MAX_ALERTS],
-            "more_alerts": max(0, len(alerts or []) - _MAX_ALERTS),
+            "alerts": alerts[:_MAX_ALERTS],
+            "more_alerts": max(0, len(alerts) - _MAX_ALERTS),
             "alerts_fault": self._no_alerts or alerts_fault,
             "alerts_page": f"{self._settings.prometheus_page}/alerts",
             "services": services,
@@ -168,19 +166,13 @@ class FrontPage:
         return TrackedModel(run_id, experiment_id, find_version(run_id))
 
     def _row(
-        self,
-        service: StackService,
-        watch: Watch[Answer],
-        own_address: str,
-        tracked: "TrackedModel",
+        self, service: StackService, watch: Watch[Answer], links: Mapping[str, str]
     ) -> ServiceRow:
         if service.left_out:
             return ServiceRow(service, "", "", None, service.left_out)
-        shown = service.shown
-        address = own_address if service.name == OWN_NAME else shown.address(self._settings)
-        link = address if shown.opens else ""
-        if shown is MLFLOW:
-            link = experiment_address(tracked.experiment_id)
+        link = links.get(service.name, "")
+        address = service.shown.address(self._settings) or link
+        link = link or (address if service.shown.opens else "")
         answer, fault = watch.read()
         if answer is None:
             return ServiceRow(service, address, link, None, fault)
@@ -209,11 +201,8 @@ class FrontPage:
         self,
         services: list[ServiceRow],
         alerts: int,
-        record: Record | None,
         quality: "QualityVerdict",
     ) -> Iterator[str]:
-        if record is None and not self._settings.run_id:
-            yield "no model is deployed"
         match self._drift.status():
             case "drifted":
                 yield self._drift_sentence()
@@ -223,8 +212,8 @@ class FrontPage:
             yield "the quality of the model has fallen"
         if alerts:
             yield "1 alert fires" if alerts == 1 else f"{alerts} alerts fire"
-        bad = [row.service.shown.title for row in services if row.state == "bad"]
-        if bad:
+        shown = [row.service.shown for row in services if row.state == "bad"]
+        if bad := [each.title for each in shown if not each.optional]:
             yield f"not ready: {', '.join(bad)}"
 
 

@@ -25,12 +25,15 @@ class Shown:
         purpose: What it is there for, as part of a sentence.
         address: Where people find it; empty if it has no port.
         opens: Whether a browser shows something there.
+        optional: Whether everything else works without it, as it may have to: its image cannot be
+            pulled everywhere.
     """
 
     title: str
     purpose: str = ""
     address: Callable[[Settings], str] = lambda _: ""
     opens: bool = True
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +58,16 @@ class StackService:
         return next((answer for answer in answers if not answer.ready), answers[0])
 
 
-MLFLOW = Shown("MLflow", "runs, models and their versions", lambda s: s.mlflow_url)
+MLFLOW = ("mlflow", "mlflow_server")
+"""MLflow's names: with and without Docker it has another one."""
+
+_MLFLOW = Shown("MLflow", "runs, models and their versions", lambda s: s.mlflow_url)
 _PREFECT = Shown("Prefect", "flows, their schedules and runs", lambda s: s.prefect_url)
 _AWS = Shown(
     "AWS emulator", "tables and streams", lambda s: f"http://127.0.0.1:{s.aws_port}", opens=False
 )
 _SHOWN: Mapping[str, Shown] = {
-    "mlflow": MLFLOW,
-    "mlflow_server": MLFLOW,
+    **dict.fromkeys(MLFLOW, _MLFLOW),
     "prefect-server": _PREFECT,
     "prefect_server": _PREFECT,
     "agent": Shown("Prefect worker", "runs training, reports and retention"),
@@ -101,7 +106,9 @@ _SHOWN: Mapping[str, Shown] = {
     "alertmanager": Shown(
         "Alertmanager", "who was told about alerts, and silences", lambda s: s.alertmanager_page
     ),
-    "grafana": Shown("Grafana", "dashboards", lambda s: s.page(s.grafana_port, "grafana")),
+    "grafana": Shown(
+        "Grafana", "dashboards", lambda s: s.page(s.grafana_port, "grafana"), optional=True
+    ),
     "nginx": Shown("Reports", "the report browser", lambda s: s.reports_url),
     "proxy": Shown("Proxy", "encrypted access", lambda s: f"https://{s.public_host}"),
 }

@@ -217,7 +217,7 @@ Open:
   try it       {api}/
   API pages    {api}/docs
   health       {api}/health/ready
-  MLflow       {experiment_address(find_experiment(contract.name, run_id))}
+  MLflow       {experiment_address(settings.mlflow_url, find_experiment(contract.name, run_id))}
   Prefect      {address["prefect-server"]}
   S3, Kinesis  {address["aws"]} (for boto3 or the aws command, any key)
   MongoDB      {address["mongo"]}

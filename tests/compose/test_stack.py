@@ -28,6 +28,7 @@ from mlstack.settings import ROOT
 from tests.support.containers import Containers, containers_copy, docker, kill_container
 from tests.support.drift_table import steps
 from tests.support.embedded import split_table
+from tests.support.front_page import read_front_page, states
 from tests.support.inbox import Hooks, Inbox, hooks, inbox
 from tests.support.load import Load
 from tests.support.project_copy import project_copy
@@ -123,6 +124,20 @@ def test_all_services_are_healthy_and_serve_the_chosen_model(stack: Local) -> No
     status = stack.make("status")
     for service in SERVICES:
         assert re.search(rf"(?m)^{service} .* yes$", status), status
+
+
+def test_front_page_shows_every_service_ready(stack: Local) -> None:
+    """It sees containers by their names, and links to where people find them."""
+    address = f"http://127.0.0.1:{stack.project.port('EVIDENTLY_PORT')}"
+    ready = dict.fromkeys(SERVICES, "ready")
+    wait_until(
+        lambda: states(read_front_page(address)).items() >= ready.items(), "all are ready", 60
+    )
+    page = read_front_page(address)
+    assert stack.champion() in page
+    for port in ("API_PORT", "REPORTS_PORT", "PROMETHEUS_PORT"):
+        assert f'href="http://127.0.0.1:{stack.project.port(port)}"' in page
+    assert f'href="{stack.mlflow}/#/experiments/' in page
 
 
 class TestBehaviour(StackBehaviour):

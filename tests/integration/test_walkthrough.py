@@ -13,8 +13,10 @@ import pytest
 import requests
 
 from tests.support.embedded import EmbeddedStack, embedded_stack
+from tests.support.front_page import read_front_page, states
 from tests.support.readme import MAIN_PATH, run_command
 from tests.support.stack_behaviour import StackBehaviour
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(900)  # a busy machine takes long to start everything
 TRIALS = 10
@@ -64,6 +66,23 @@ def test_demo_ends_with_a_report_and_a_drift_verdict(demo: Demo) -> None:
     assert 'evidently:data_drift:dataset_drift{dataset="credit_card_churn"}' in metrics
     for address in (stack.reports, stack.monitor):
         assert address in demo.output
+
+
+def test_front_page_is_named_first_and_shows_the_stack(demo: Demo) -> None:
+    """Every service is ready, or is not installed; MLflow's link opens the experiment."""
+    stack = demo.stack
+    opened = demo.output.partition("\nOpen:\n")[2]
+    assert opened.split()[:3] == ["front", "page", f"{stack.monitor}/"]
+    wait_until(
+        lambda: {*states(read_front_page(stack.monitor)).values()} <= {"ready", "absent"},
+        "all are ready",
+    )
+    page = read_front_page(stack.monitor)
+    assert stack.champion() in page
+    assert "Newest report" in page
+    assert re.search(rf'href="{stack.reports}/\d{{8}}T\d{{6}}Z-credit_card_churn\.html"', page)
+    for text in (page, demo.output):
+        assert f"{stack.mlflow}/#/experiments/" in text
 
 
 class TestBehaviour(StackBehaviour):

@@ -148,7 +148,7 @@ def test_page_says_who_does_not_answer(contract: Contract, tmp_path: Path) -> No
     pages = Pages(contract, tmp_path, "mongo mongo_answers mongodb://mongo:27017")
     pages.answer(
         alerts=AlertsUnknown("Prometheus: no answer yet (refused)"),
-        report=RegistryUnavailable("MongoDB: timed out"),
+        report=RegistryUnavailable("MongoDB: timed out (configured timeouts: 5)"),
         tracked=RegistryUnavailable("MLflow: no answer yet"),
     )
     html = pages.html()
@@ -174,11 +174,12 @@ def test_page_escapes_every_text(contract: Contract, tmp_path: Path) -> None:
 
 
 def test_alerts_are_read_from_prometheus(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pending ones do not fire yet; the longest firing one comes first."""
+    """Pending ones do not fire yet; the longest firing one comes first, and none comes twice."""
     found = [
         _alert("Late", "firing", "2026-01-02T00:00:00.123456789Z"),
         _alert("Pending", "pending", "2026-01-01T00:00:00Z"),
         _alert("Early", "firing", "2026-01-01T00:00:00Z"),
+        _alert("Early", "firing", "2026-01-03T00:00:00Z"),
     ]
     body = json.dumps({"data": {"alerts": found}}).encode()
     monkeypatch.setattr(alerts, "ask", lambda *_: (200, body))
@@ -280,6 +281,16 @@ def test_quality_falls_where_the_alert_says_so() -> None:
 )
 def test_age_has_one_unit(seconds: float, said: str) -> None:
     assert age(timedelta(seconds=seconds)) == said
+
+
+def test_missing_grafana_is_no_problem(contract: Contract, tmp_path: Path) -> None:
+    """Everything works without it, and its image cannot be pulled everywhere."""
+    DeploymentState(tmp_path).write_record(RUN_ID, "ana")
+    pages = Pages(contract, tmp_path, "grafana url_answers http://grafana:3000/api/health")
+    pages.answer(grafana=Answer(ready=False, detail="no answer yet"))
+    html = pages.html()
+    assert "not ready" in html
+    assert "Needs attention" not in html
 
 
 def test_report_fault_is_no_absence(pages: Pages) -> None:
