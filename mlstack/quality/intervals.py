@@ -182,11 +182,9 @@ def _auc(weights: _Floats, positive: NDArray[np.bool_], scores: _Floats) -> _Flo
     ranked = scores[order]
     # Rows of the same score count as half above each other.
     starts = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
-    sides = (
-        np.add.reduceat(weights[:, order] * chosen[order], starts, axis=1)
-        for chosen in (positive, ~positive)
-    )
-    above, below = sides
+    ordered = weights[:, order]
+    above = np.add.reduceat(ordered * positive[order], starts, axis=1)
+    below = np.add.reduceat(ordered, starts, axis=1) - above
     beaten = np.cumsum(below, axis=1) - below / 2
     pairs = above.sum(axis=1) * below.sum(axis=1)
     with np.errstate(invalid="ignore"):

@@ -79,7 +79,7 @@ def publish_cards(settings: Settings) -> int:
     except MlflowException as error:
         raise RegistryUnavailable(f"MLflow does not list its models: {explain(error)}") from error
     listed.sort(key=lambda each: each.registered_at, reverse=True)
-    if listed or there:
+    if listed or (folder / CARDS).exists():
         page = templates.get_template("cards.html").render(versions=listed)
         write_atomically(folder / CARDS, page.encode())
     gone = there - {each.page for each in listed}
