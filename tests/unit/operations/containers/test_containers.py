@@ -6,6 +6,7 @@ from pathlib import Path
 from unittest.mock import MagicMock
 
 import pytest
+import yaml
 
 from mlstack import environments
 from mlstack.settings import ROOT, Settings
@@ -215,6 +216,22 @@ def test_container_environments_hold_no_secret() -> None:
 def test_every_service_has_a_group() -> None:
     grouped = {name for names in GROUPS.values() for name in names}
     assert set(read_services(REGISTRY, SERVE)) - grouped == {"mongo", "mongo-account"}
+
+
+@pytest.mark.parametrize(
+    ("file", "service", "setting"),
+    [
+        ("docker-compose-servers.yml", "model-server-api", "API_SERVERS"),
+        ("docker-compose-stream-servers.yml", "model-server-streams", "STREAM_SERVERS"),
+    ],
+)
+def test_several_servers_publish_no_port(file: str, service: str, setting: str) -> None:
+    """A published port belongs to one container."""
+    text = (ROOT / file).read_text(encoding="utf-8")
+    assert "ports: !reset []" in text
+    found = yaml.safe_load(text.replace("!reset", ""))["services"][service]
+    assert found["ports"] == []
+    assert found["scale"].startswith(f"${{{setting}:-")
 
 
 def test_cloud_has_no_emulator_and_no_keys() -> None:
