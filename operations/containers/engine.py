@@ -47,6 +47,7 @@ class Compose:
     """
 
     def __init__(self, given: Mapping[str, str] | None = None) -> None:
+        settings = Settings.load()
         self._environment = {
             **os.environ,
             **(given or {}),
@@ -55,8 +56,9 @@ class Compose:
             "GIT_REVISION": git_revision(),
             "MLSTACK_CLONE": identify(ROOT).id,
             "DOCKER_NO_PROXY": configured_no_proxy(os.environ),
-            # Every alert links to it.
-            "MONITOR_PAGE": Settings.load().monitor_page,
+            # Messages about alerts link to them.
+            "MONITOR_PAGE": settings.monitor_page,
+            "ALERTMANAGER_PAGE": settings.alertmanager_page,
         }
         if not _has_buildx():
             self._environment.setdefault("DOCKER_BUILDKIT", "0")
