@@ -106,7 +106,8 @@ def test_page_shows_the_verdict_first(
         expect(rows.first).to_contain_text("drifted")
         expect(rows.filter(has_text="months_on_book")).to_contain_text("drifted")
     expect(page.locator("table.quality")).to_contain_text("calibration error")
-    expect(page.locator("svg.chart")).to_have_count(len(contract.features) + 1)
+    expect(page.locator(".pictures svg.chart")).to_have_count(len(contract.features) + 1)
+    expect(page.locator(".timelines svg.chart")).to_have_count(2)
     assert _fits(page)
     assert said == []
     assert {url.split("/")[2] for url in asked if url.startswith("http")} == {
