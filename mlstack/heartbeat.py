@@ -121,8 +121,9 @@ HEARTBEATS: Mapping[str, Callable[[Place], Heartbeat]] = {
 def check_any_host(name: str, settings: Place) -> Answer:
     """Return whether a service beats on any host: every container is one of its own."""
     own = HEARTBEATS[name](settings)
-    prefix, host, _ = own.path.name.partition(os.uname().nodename)
-    paths = own.path.parent.glob(f"{prefix}*" if host else prefix)
+    # The host follows the service's name, in which a short one may occur too.
+    before, host, _ = own.path.name.rpartition(f"-{os.uname().nodename}")
+    paths = own.path.parent.glob(f"{before}-*" if host else own.path.name)
     answers = [Heartbeat(path, own.stale_seconds).check() for path in paths]
     ready = next((answer for answer in answers if answer.ready), None)
     return ready or (answers[0] if answers else own.check())
