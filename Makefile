@@ -78,7 +78,7 @@ LOCKS := $(shell cat requirements/*.txt | cksum | tr ' ' -)
 OPERATE := $(VENV)/.operate-$(LOCKS)
 # Optional packages for the services; the lock for development has them.
 EXTRA_PACKAGES := $(shell cat .env .env.embedded 2>/dev/null | sed -n 's/^EXTRA_PACKAGES=//p' | tr -d "'" | head -n1)
-RUNTIME := $(VENV)/.runtime-$(LOCKS)$(addprefix -,$(strip $(EXTRA_PACKAGES)))
+RUNTIME := $(VENV)/.runtime-$(LOCKS)$(if $(EXTRA_PACKAGES),-$(subst $() ,-,$(sort $(EXTRA_PACKAGES))))
 DEV := $(VENV)/.dev-$(LOCKS)
 BENCH := $(VENV)/.bench-$(LOCKS)
 
@@ -285,7 +285,7 @@ audit: ## Look up known vulnerabilities of every locked package (needs the Inter
 		.audit/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r "$$lock" || failed=1; \
 	done; test -z "$$failed"
 
-BENCHMARKS := training_quality tracking_overhead search_cores search_stopping search_growth log_cost stream_throughput stream_sharing mongodb_outage report_cost drift_detection table_reading table_scoring any_table serving
+BENCHMARKS := training_quality tracking_overhead search_cores search_stopping search_growth search_workers log_cost stream_throughput stream_sharing mongodb_outage report_cost drift_detection table_reading table_scoring any_table serving
 
 .PHONY: bench
 bench: $(BENCH) ## Measure model quality and the cost of tracking, logging and streaming (docs/performance.md)
@@ -308,7 +308,7 @@ COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 
 	--no-emit-index-url --custom-compile-command 'make lock'
 
 # These have the versions of the lock for development; audit runs beside them.
-LOCKED := agent api aws bench core embedded mlflow monitor operate postgresql prefect simulate-api \
+LOCKED := agent api aws bench core dask embedded mlflow monitor operate postgresql prefect simulate-api \
 	simulate-streams streams uv
 
 # Servers that ours is compared with; each has versions of its own.

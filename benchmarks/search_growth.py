@@ -10,6 +10,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from benchmarks.table_reading import write_table
@@ -19,6 +20,7 @@ from mlstack.settings import ROOT, Settings
 from model_orchestration.core_share import CoreShare
 from model_orchestration.search import search
 from model_orchestration.stopwatch import Stopwatch
+from model_orchestration.thread_engine import ThreadEngine
 from model_orchestration.tracking import SearchTracking
 from model_orchestration.trials import Rows
 from tests.support.tracking_server import tracking_server
@@ -67,7 +69,7 @@ def _measure(trials: int, table: Path, folder: Path) -> None:
             trials=trials,
             seed=SEED,
             on_trial=lambda trial, _: tracking.add(trial),
-            share=share,
+            open_engine=partial(ThreadEngine, share=share),
             times=times,
         )
         with times.time("wait for uploads"):

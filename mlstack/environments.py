@@ -15,7 +15,7 @@ from mlstack.caller_environment import name_of, user_name
 from mlstack.env_file import EnvFile, assignments
 from mlstack.errors import InvalidSettings, SettingsError
 from mlstack.files import write_atomically
-from mlstack.settings import ROOT, Settings, plain_text
+from mlstack.settings import DEFAULT_TRAIN_ENGINE, ROOT, Settings, plain_text
 
 NAMES = ("embedded", "local", "cloud")
 ACTIVE_FILE = ROOT / ".env"
@@ -27,11 +27,12 @@ _STATE = (".embedded", ".secrets")
 _GIVEN_VARIABLE = "MLSTACK_GIVEN"
 
 _COMPOSE_FILE = "COMPOSE_FILE"
-_FILES_FOR_SEVERAL = {
-    "API_SERVERS": "docker-compose-servers.yml",
-    "STREAM_SERVERS": "docker-compose-stream-servers.yml",
+_MORE_FILES = {
+    "API_SERVERS": ("1", "docker-compose-servers.yml"),
+    "STREAM_SERVERS": ("1", "docker-compose-stream-servers.yml"),
+    "TRAIN_ENGINE": (DEFAULT_TRAIN_ENGINE, "docker-compose-dask.yml"),
 }
-"""What Compose reads beside the environment's files if there are several servers of a kind."""
+"""What Compose reads beside the environment's files if a setting has not this value."""
 
 OWN_VARIABLES = frozenset(name.upper() for name in Settings.model_fields)
 # RUN_ID is not kept: it would be deployed again at every start.
@@ -159,8 +160,8 @@ def _load(name: str, kept: dict[str, str]) -> Settings:
 def _compose_files(values: dict[str, str]) -> dict[str, str]:
     """Return the variable that names the compose files, if there is one."""
     files = values.get(_COMPOSE_FILE, "").split(":")
-    for setting, file in _FILES_FOR_SEVERAL.items():
-        if values.get(setting, "") not in {"", "1"} and file not in files:
+    for setting, (default, file) in _MORE_FILES.items():
+        if values.get(setting, "") not in {"", default} and file not in files:
             files.append(file)
     return {_COMPOSE_FILE: ":".join(files)} if files[0] else {}
 

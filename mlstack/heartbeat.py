@@ -109,10 +109,16 @@ def simulator(name: str, settings: Place) -> Heartbeat:
     return Heartbeat(settings.state_path / "simulation" / name, 90)
 
 
+def dask_worker(settings: Place, name: str = os.uname().nodename) -> Heartbeat:
+    """Return the heartbeat of a Dask worker, by default a container's."""
+    return Heartbeat(settings.state_path / "dask" / f"heartbeat-{name}", 60)
+
+
 HEARTBEATS: Mapping[str, Callable[[Place], Heartbeat]] = {
     "aws_keeper": aws_keeper,
     "stream_server": stream_server,
     "log_keeper": log_keeper,
+    "dask_worker": dask_worker,
     "send_data_api": partial(simulator, "send_data_api"),
     "send_data_kinesis": partial(simulator, "send_data_kinesis"),
 }

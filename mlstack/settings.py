@@ -37,6 +37,7 @@ _Url = Annotated[str, Field(pattern=r"^https?://[^/]")]
 _MAIL: Final = r"[^@\s,{}<>]+@[^@\s,{}<>]+"
 
 DEFAULT_TRAIN_LAG: Final = 4
+DEFAULT_TRAIN_ENGINE: Final = "threads"
 
 
 class Settings(BaseModel):
@@ -91,6 +92,22 @@ class Settings(BaseModel):
     """The search proposes trial i by the results of trials up to i - lag, and trains at most as
     many at the same time."""
 
+    train_engine: Literal["threads", "dask"] = DEFAULT_TRAIN_ENGINE
+    """Where trials train: in threads of the search's process, or on the workers of a Dask
+    cluster."""
+
+    train_workers: int = Field(default=2, ge=0, le=64)
+    """Number of Dask workers that the stack starts, with their scheduler; 0 if `DASK_SCHEDULER`
+    runs elsewhere."""
+
+    dask_scheduler: str = Field(
+        default="tls://127.0.0.1:8786", pattern=r"^tls://[A-Za-z0-9_.-]+:[0-9]{1,5}$"
+    )
+    """Address of the Dask scheduler, `tls://HOST:PORT`."""
+
+    dask_certificate: Path = Path(".secrets/dask/worker.pem")
+    """PEM file with key and certificate of a member of the Dask cluster, and with its authority."""
+
     bind_address: str = "127.0.0.1"
     """Address on which ports are published."""
 
@@ -117,6 +134,7 @@ class Settings(BaseModel):
     alertmanager_port: _Port = 9093
     reports_port: _Port = 8888
     grafana_port: _Port = 3000
+    dask_dashboard_port: _Port = 8787
 
     mongo_uri: str = Field(default="mongodb://127.0.0.1:27018", repr=False)
     """MongoDB URI of the prediction log; `load` adds the password from `MONGO_PASSWORD_FILE`."""
@@ -178,8 +196,8 @@ class Settings(BaseModel):
     prefect_server_database_connection_url: str = Field(default="", repr=False)
     """Database URL of Prefect's server; empty for the SQLite file in its folder."""
 
-    extra_packages: Literal["", "postgresql"] = ""
-    """Optional packages that are installed with the others."""
+    extra_packages: str = Field(default="", pattern=r"^((dask|postgresql)( (dask|postgresql))*)?$")
+    """Optional packages that are installed with the others, separated by spaces."""
 
     mlflow_artifacts_destination: str = ".embedded/mlflow/artifacts"
     """Where the tracking server stores models and plots: a folder or a URI."""
@@ -293,6 +311,11 @@ class Settings(BaseModel):
     def listens_on(self) -> str:
         """Address on which this project's processes listen."""
         return self.listen_address or self.bind_address
+
+    @property
+    def has_dask_cluster(self) -> bool:
+        """Whether the stack starts a Dask cluster of its own."""
+        return self.train_engine == "dask" and self.train_workers > 0
 
     @property
     def is_exposed(self) -> bool:

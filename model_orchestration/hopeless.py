@@ -1,8 +1,7 @@
 """Stop the training of trials that can no longer become the best."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import log2
-from threading import Event
 from typing import Any, Final
 
 import xgboost
@@ -31,12 +30,12 @@ class HopelessStop(xgboost.callback.TrainingCallback):
     Args:
         rounds: How many rounds the training may have.
         rival: The loss to beat, infinite if there is none.
-        ended: Set when the search has ended.
+        is_unwanted: Returns whether nobody needs the training any more.
     """
 
-    def __init__(self, rounds: int, rival: float, ended: Event) -> None:
+    def __init__(self, rounds: int, rival: float, is_unwanted: Callable[[], bool]) -> None:
         super().__init__()
-        self._rounds, self._rival, self._ended = rounds, rival, ended
+        self._rounds, self._rival, self._is_unwanted = rounds, rival, is_unwanted
         self.has_stopped = False
         """Whether the training was hopeless."""
 
@@ -50,4 +49,4 @@ class HopelessStop(xgboost.callback.TrainingCallback):
         [(_, metrics)] = evals_log.items()
         [losses] = metrics.values()
         self.has_stopped = is_hopeless(losses, self._rounds, self._rival)
-        return self.has_stopped or self._ended.is_set()
+        return self.has_stopped or self._is_unwanted()

@@ -24,10 +24,10 @@ from mlstack.errors import listing
 from mlstack.model.matrix_size import check_matrix_size
 from mlstack.model.targets import Scores
 from mlstack.quality.results import explain_outcomes
-from mlstack.settings import DEFAULT_TRAIN_LAG, ROOT, Settings
+from mlstack.settings import DEFAULT_TRAIN_ENGINE, DEFAULT_TRAIN_LAG, ROOT, Settings
 from model_orchestration import registration
 from model_orchestration import search as searching
-from model_orchestration.core_share import CoreShare
+from model_orchestration.engine_choice import choose_engine
 from model_orchestration.metrics import HEADLINES, loss_name
 from model_orchestration.model_card import write as model_card
 from model_orchestration.model_card.card import Origin
@@ -42,12 +42,16 @@ from model_orchestration.trials import Rows, Trial
 
 @flow(name=FLOW)
 def model_tuning_and_uploading(
-    contract: str, trials: int, seed: int | None = None, lag: int = DEFAULT_TRAIN_LAG
+    contract: str,
+    trials: int,
+    seed: int | None = None,
+    lag: int = DEFAULT_TRAIN_LAG,
+    engine: str = DEFAULT_TRAIN_ENGINE,
 ) -> None:
     """Train models on the raw table and register the best one in the model registry.
 
     The path `contract` is relative to the project's root. Without a seed, the search draws one,
-    which the parent run records.
+    which the parent run records. `engine` is as in `Settings.train_engine`.
     """
     described, times = Contract.load(ROOT / contract), Stopwatch()
     # With a fixed seed, the same data would always give the same models.
@@ -68,6 +72,7 @@ def model_tuning_and_uploading(
         trials=trials,
         seed=seed,
         lag=lag,
+        engine=engine,
         tags=tags,
         times=times,
     )
@@ -135,6 +140,7 @@ def search(
     trials: int,
     seed: int,
     lag: int,
+    engine: str,
     tags: dict[str, str],
     times: Stopwatch,
 ) -> Winner:
@@ -166,7 +172,7 @@ def search(
     )
 
     loss = loss_name(contract.target)
-    share = CoreShare.for_table(train.matrix.size, lag)
+    open_engine, description = choose_engine(engine, train.matrix.size, lag)
 
     def on_trial(trial: Trial, best: Trial | None) -> None:
         tracking.add(trial)
@@ -188,7 +194,7 @@ def search(
                 contract.name,
             )
         log.info("search in MLflow: %s", tracking.address)
-        log.info("trials at the same time: %d, with %d thread(s) each", share.trials, share.threads)
+        log.info("%s", description)
         best = searching.search(
             train,
             validation,
@@ -197,7 +203,7 @@ def search(
             seed=seed,
             lag=lag,
             on_trial=on_trial,
-            share=share,
+            open_engine=open_engine,
             times=times,
         )
         with times.time("wait for uploads"):

@@ -34,6 +34,7 @@ def training_schedule() -> FlowSchedule:
             "trials": settings.train_trials,
             "seed": settings.train_seed,
             "lag": settings.train_lag,
+            "engine": settings.train_engine,
         },
         every_minutes=settings.train_every_minutes,
         description="Raw table -> search -> new version in the model registry",

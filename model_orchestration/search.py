@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 from hyperopt import hp
@@ -12,9 +12,10 @@ from mlstack.contract.target import Target
 from mlstack.errors import MlstackError
 from mlstack.settings import DEFAULT_TRAIN_LAG
 from model_orchestration.core_share import CoreShare
+from model_orchestration.engine import OpenEngine, PendingTrial
 from model_orchestration.proposals import Proposals, Space
 from model_orchestration.stopwatch import Stopwatch
-from model_orchestration.trainer import Trainer
+from model_orchestration.thread_engine import ThreadEngine
 from model_orchestration.trials import Rows, Trial
 
 # Chosen by nested 5-fold runs on both contracts (benchmarks/training_quality.py). A low eta suits
@@ -48,23 +49,24 @@ def search(
     lag: int = DEFAULT_TRAIN_LAG,
     on_trial: OnTrial | None = None,
     space: Space = SPACE,
-    share: CoreShare | None = None,
+    open_engine: OpenEngine | None = None,
     times: Stopwatch | None = None,
 ) -> Trial:
     """Search for the model with the lowest validation loss; return the best trial.
 
     Trial i is proposed, and stopped if it is hopeless, by the results of trials up to i - `lag`. So
-    the same rows, number of trials, seed, lag and library versions give the same models, however
-    many cores there are. Validation rows also stop a trial's training early. `on_trial` gets the
-    trials in their order; an exception in it ends the search. `share` is decided by the table if
-    it is None. Raises SearchError if every trial failed.
+    the same rows, number of trials, seed, lag and library versions give the same models, whatever
+    engine trains them. Validation rows also stop a trial's training early. `on_trial` gets the
+    trials in their order; an exception in it ends the search. Without `open_engine` they train in
+    this process, with the cores that it may use. Raises SearchError if every trial failed.
     """
-    share = share or CoreShare.for_table(train.matrix.size, lag)
     times = times or Stopwatch()
+    if open_engine is None:
+        open_engine = partial(ThreadEngine, share=CoreShare.for_table(train.matrix.size, lag))
     with times.time("bin"):
-        trainer = Trainer(train, validation, target, share.threads)
+        engine = open_engine(train, validation, target)
     proposals = Proposals(space, seed)
-    running: deque[Future[Trial]] = deque()
+    running: deque[PendingTrial] = deque()
     best: Trial | None = None
     trial: Trial
 
@@ -79,7 +81,6 @@ def search(
             with times.time("wait for uploads"):
                 on_trial(trial, best)
 
-    pool = ThreadPoolExecutor(share.trials, thread_name_prefix="trial")
     try:
         for number in range(1, trials + 1):
             if len(running) == lag:
@@ -87,12 +88,11 @@ def search(
             with times.time("propose"):
                 drawn = {**proposals.ask(), "seed": seed}
             rival = np.inf if best is None else best.loss
-            running.append(pool.submit(trainer.run_trial, number, trials, drawn, rival))
+            running.append(engine.start(number, trials, drawn, rival))
         while running:
             finish_oldest()
     finally:
-        trainer.end()
-        pool.shutdown(cancel_futures=True)
+        engine.close()
     if best is None:
         raise SearchError(f"all {trials} trials failed, the last one: {trial.failure}")
     return best

@@ -1,7 +1,7 @@
 """Train one trial of a search."""
 
 import time
-from threading import Event
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -29,7 +29,6 @@ class Trainer:
     def __init__(self, train: Rows, validation: Rows, target: Target, threads: int) -> None:
         self._validation_rows, self._target, self._threads = validation, target, threads
         self._fixed = {"tree_method": "hist", "nthread": threads, **objective(target)}
-        self._ended = Event()
         # The parameters are made for errors around 1, and XGBoost makes no split that gains less
         # than 1e-6. Weighted so, numbers of any unit are learnt as if their variance were 1.
         self._weight = 1.0
@@ -50,14 +49,24 @@ class Trainer:
             nthread=self._threads,
         )
 
-    def run_trial(self, number: int, of: int, drawn: dict[str, Any], rival: float) -> Trial:
-        """Train a model with drawn parameters; stop if it can no longer beat the rival's loss."""
+    def run_trial(
+        self,
+        number: int,
+        of: int,
+        drawn: dict[str, Any],
+        rival: float,
+        is_unwanted: Callable[[], bool] = lambda: False,
+    ) -> Trial:
+        """Train a model with drawn parameters; stop if it can no longer beat the rival's loss.
+
+        It also stops, with a result of no use, once `is_unwanted` returns true.
+        """
         start = time.perf_counter()
         params = {**self._fixed, **drawn}
         if self._weight != 1:
             params |= {name: self._weight * params[name] for name in _PER_ROW if name in params}
         booster, metrics, failure, loss = None, dict[str, float](), None, np.inf
-        stop = HopelessStop(_MAX_ROUNDS, rival, self._ended)
+        stop = HopelessStop(_MAX_ROUNDS, rival, is_unwanted)
         try:
             booster = self._train_model(params, stop)
             rows = self._validation_rows
@@ -70,10 +79,6 @@ class Trainer:
         # It is logged, because a model is reproduced by its parameters.
         params |= {} if self._weight == 1 else {"row_weight": self._weight}
         return Trial(number, of, params, seconds, booster, metrics, failure, loss, stop.has_stopped)
-
-    def end(self) -> None:
-        """End the trials that are training; their results are of no use."""
-        self._ended.set()
 
     def _train_model(self, params: dict[str, Any], stop: HopelessStop) -> xgboost.Booster:
         booster = xgboost.train(

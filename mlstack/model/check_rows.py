@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlstack.model.encoder import Matrix
-from mlstack.model.engine import Engine, Margins
+from mlstack.model.engine import Engine
+from mlstack.model.targets import Margins
 
 _COUNT = 256
 _MISSING_SHARE = 0.15

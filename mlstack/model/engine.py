@@ -2,9 +2,6 @@
 
 import os
 
-import numpy as np
-from numpy.typing import NDArray
-
 # Otherwise the package reports each use to its maker, from a thread that no fork survives: workers
 # of the HTTP server would abort when they stop.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -13,9 +10,7 @@ import onnxruntime
 
 from mlstack.errors import ModelError
 from mlstack.model.encoder import Matrix
-
-Margins = NDArray[np.float32]
-"""Sums of leaves, shape (n_rows, n_outputs): one output, or one per class of three or more."""
+from mlstack.model.targets import Margins
 
 ROWS, MARGINS = "rows", "margins"
 """Names of the graph's input and output."""

@@ -11,14 +11,14 @@ from mlstack.contract.target import Scored
 from mlstack.errors import ContractError, ModelError
 from mlstack.model.check_rows import CheckRows
 from mlstack.model.encoder import Encoder, Matrix
-from mlstack.model.engine import Engine, Margins
+from mlstack.model.engine import Engine
 from mlstack.model.model_files import (
     Manifest,
     read_marginals,
     read_onnx_files,
     read_trained_files,
 )
-from mlstack.model.targets import Scores, as_scores, scored
+from mlstack.model.targets import Margins, Scores, as_scores, scored
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -24,7 +24,8 @@ from onnx.helper import (
 )
 
 from mlstack.errors import ModelError
-from mlstack.model.engine import MARGINS, ROWS, Margins
+from mlstack.model.engine import MARGINS, ROWS
+from mlstack.model.targets import Margins
 
 # Versions that every release of ONNX Runtime since 2024 reads.
 _DOMAIN = "ai.onnx.ml"

@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlstack.contract.target import BinaryTarget, MulticlassTarget, RegressionTarget, Scored, Target
-from mlstack.model.engine import Margins
+
+Margins = NDArray[np.float32]
+"""Sums of leaves, shape (n_rows, n_outputs): one output, or one per class of three or more."""
 
 Scores = NDArray[np.float32]
 """What a model returns: probabilities or numbers, shape (n_rows,); with three classes or more their

@@ -5,6 +5,7 @@ its target, or several such pairs. Two more words may stand there instead of a p
 followed by a service of `mlstack.heartbeat`, and `left_out`, followed by the reason.
 """
 
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -110,6 +111,12 @@ _SHOWN: Mapping[str, Shown] = {
         "Grafana", "dashboards", lambda s: s.page(s.grafana_port, "grafana"), optional=True
     ),
     "nginx": Shown("Reports", "the report browser", lambda s: s.reports_url),
+    "dask-scheduler": Shown(
+        "Dask scheduler",
+        "hands the trials of a search to workers",
+        lambda s: f"http://127.0.0.1:{s.dask_dashboard_port}",
+    ),
+    "dask-worker": Shown("Dask worker", "trains the trials of a search"),
     "proxy": Shown("Proxy", "encrypted access", lambda s: f"https://{s.public_host}"),
 }
 
@@ -126,7 +133,8 @@ def read_services(settings: Settings) -> list[StackService]:
 def _service(line: str, settings: Settings) -> StackService:
     try:
         name, *words = shlex.split(line)
-        shown = _SHOWN.get(name, Shown(name))
+        # Several of a kind have numbers.
+        shown = _SHOWN.get(re.sub(r"-\d+$", "", name), Shown(name))
         pairs = list(zip(words[::2], words[1::2], strict=True))
         if pairs[0][0] == "left_out":
             return StackService(name, shown, left_out=pairs[0][1])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mlstack.secret_files import draw, has_secret
 from mlstack.settings import ROOT
+from operations import dask_certificates
 from operations.errors import StackError
 
 FOLDER = ROOT / ".secrets"
@@ -21,6 +22,7 @@ NAMES = (
 )
 ALERTMANAGER = "alertmanager.yml"
 """Alertmanager's configuration: it contains secrets, and make writes it before each start."""
+_DASK = "dask"
 _DIGITS = 16
 
 KEEPERS = {"mongo_root_password": "mongo", "grafana_admin_password": "grafana"}
@@ -59,6 +61,11 @@ def ensure(existing: Mapping[str, str]) -> list[str]:
     return drawn
 
 
+def ensure_dask() -> bool:
+    """Generate the certificates of the Dask cluster if missing; return whether they were."""
+    return dask_certificates.draw(FOLDER / _DASK, CONTAINER_UID if os.getuid() == 0 else None)
+
+
 def find_lost(existing: Mapping[str, str]) -> list[str]:
     """Say which secrets are lost that an existing volume was created with, and the ways out."""
     return [
@@ -86,6 +93,7 @@ def for_compose() -> dict[str, str]:
     a secret has changed. Raises StackError if a file is not a text.
     """
     secrets = {name: _read(FOLDER / name) for name in NAMES}
+    certificates = [FOLDER / _DASK / f"{member}.pem" for member in dask_certificates.MEMBERS]
     passed = {name.upper(): secrets[name] for name in KEEPERS if secrets[name]}
     if alertmanager := _read(FOLDER / ALERTMANAGER):
         passed["ALERTMANAGER_CONFIGURATION"] = alertmanager
@@ -93,6 +101,7 @@ def for_compose() -> dict[str, str]:
         **passed,
         "MLSTACK_SECRETS": _digest(*secrets.values()),
         "MLSTACK_ALERTMANAGER": _digest(alertmanager),
+        "MLSTACK_DASK": _digest(*map(_read, certificates)),
     }
 
 

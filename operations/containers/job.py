@@ -39,7 +39,14 @@ A deploy converts models of earlier releases, for which the servers' images have
 # Paths on this machine; the image sets its own.
 _MACHINE_VARIABLES = frozenset(
     {
-        *("DATA_FILE", "LISTEN_ADDRESS", "LOGS_DIR", "REPORTS_DIR", "STATE_DIR"),
+        *(
+            "DASK_CERTIFICATE",
+            "DATA_FILE",
+            "LISTEN_ADDRESS",
+            "LOGS_DIR",
+            "REPORTS_DIR",
+            "STATE_DIR",
+        ),
         *("MLFLOW_ARTIFACTS_DESTINATION", "MLFLOW_BACKEND_STORE_URI"),
     }
 )

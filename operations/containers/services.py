@@ -8,8 +8,14 @@ from operations.errors import StackError
 LOAD_BALANCER = "load-balancer"
 """Has the port of the HTTP servers if there are several."""
 
+CLUSTER = ("dask-scheduler", "dask-worker")
+"""Searches train on these with TRAIN_ENGINE=dask."""
+
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "model-registry": ("mlflow_server", "prefect_server", "agent", "localstack", "aws-keeper"),
+    "model-registry": (
+        *("mlflow_server", "prefect_server", "agent", "localstack", "aws-keeper"),
+        *CLUSTER,
+    ),
     "serve": (
         *("model-server-api", LOAD_BALANCER, "model-server-streams", "log-keeper"),
         *("send_data-api", "send_data-kinesis"),

@@ -19,6 +19,7 @@ from operations.containers.logins import find_refused, is_engine_here
 from operations.containers.mounts import mounts_fault
 from operations.containers.ownership import Project
 from operations.containers.services import (
+    CLUSTER,
     EMULATOR,
     LOAD_BALANCER,
     OPTIONAL,
@@ -49,14 +50,18 @@ class ContainerStack:
         began = time.monotonic()
         if drawn := Project(self._compose).claim():
             say(f"generated in {credentials.FOLDER.name}/: {', '.join(drawn)}")
+        if self._settings.has_dask_cluster and credentials.ensure_dask():
+            say(f"generated in {credentials.FOLDER.name}/: certificates of the Dask cluster")
         if fault := mounts_fault(self._compose.services):
             raise StackError(fault)
         configuration.write(self._settings, _MESSAGES)
         services = self._with_images(select_services(names, self._compose.services))
+        if not self._settings.has_dask_cluster:
+            services = [name for name in services if name not in CLUSTER]
         self._build()
-        if LOAD_BALANCER in self._compose.containers().keys() - self._compose.services.keys():
-            # The only server takes its port.
-            self._compose.run("--profile", "*", "rm", "--stop", "--force", LOAD_BALANCER)
+        if gone := self._gone():
+            # The only server takes the port of the load balancer.
+            self._compose.run("--profile", "*", "rm", "--stop", "--force", *gone)
         # compose's own --wait does not say why it failed.
         up = ("up", "--detach", "--wait", "--wait-timeout", str(_READY_SECONDS))
         code = self._compose.call(*up, *services).returncode
@@ -152,8 +157,8 @@ class ContainerStack:
 
     def _build(self) -> None:
         say("building images (takes a few minutes the first time)")
-        # Every profile: jobs use images of services that do not run here.
-        build = ("--profile", "*", "build")
+        # Jobs use images of services that do not run here.
+        build = ("--profile", "emulator", "build")
         # Most images share their first layers. An engine without BuildKit builds them once for each
         # image, all at the same time, unless they are there: so one image comes first.
         for names in ([_FIRST_IMAGE], []):
@@ -162,6 +167,11 @@ class ContainerStack:
                 # Build again with output, which shows the error.
                 self._compose.run(*build)
                 return
+
+    def _gone(self) -> set[str]:
+        """Return services that a setting started before, and does not any more."""
+        gone = {LOAD_BALANCER, *CLUSTER} - self._compose.services.keys()
+        return gone & self._compose.containers().keys()
 
     def _with_images(self, services: list[str]) -> list[str]:
         """Omit optional services whose image cannot be pulled."""

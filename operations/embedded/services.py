@@ -23,6 +23,7 @@ from mlstack.probes import (
     why,
 )
 from mlstack.settings import ROOT, Settings
+from operations.embedded.dask_services import dask_services
 from operations.embedded.front_page import with_front_page
 from operations.embedded.layout import STACK, record
 from operations.embedded.monitoring_services import monitoring_services
@@ -165,6 +166,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
             # Its jobs have already ended, and it ignores SIGTERM while a request hangs.
             stop_seconds=5,
         ),
+        *dask_services(settings),
         Service(
             name="model-server-api",
             group=SERVE,

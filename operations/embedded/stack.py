@@ -14,6 +14,7 @@ from mlstack.files import private_folder
 from mlstack.probes import Answer
 from mlstack.secret_files import draw
 from mlstack.settings import ROOT, Settings
+from operations import dask_certificates
 from operations.alerting.receivers import status_line
 from operations.embedded import layout, processes
 from operations.embedded.neighbours import describe_foreign, require_own_ports
@@ -62,8 +63,13 @@ class EmbeddedStack:
             private_folder(self._settings.state_path)
             if self._settings.is_exposed and draw(layout.FEEDBACK_TOKEN):
                 say(f"generated the token for sending outcomes: {layout.FEEDBACK_TOKEN}")
+            self._draw_certificates()
             if self._supervisord.ensure(active, chosen):
                 say("supervisord started")
+            running = self._supervisord.interrupted
+            chosen += [
+                each for each in self.services if each.name in running and each not in chosen
+            ]
             self._start(chosen, active)
             if wait:
                 wait_until_ready(chosen, self._supervisord.states)
@@ -183,6 +189,13 @@ class EmbeddedStack:
                 f"there is {', '.join(sorted(known))}"
             )
         return [service for service in self.services if wanted & {service.name, service.group}]
+
+    def _draw_certificates(self) -> None:
+        if self._settings.has_dask_cluster:
+            folder = (ROOT / self._settings.dask_certificate).parent
+            private_folder(folder.parent)
+            if dask_certificates.draw(folder):
+                say(f"generated the certificates of the Dask cluster: {folder}")
 
     def _start(self, chosen: list[Service], active: dict[str, str]) -> None:
         states = self._supervisord.states()

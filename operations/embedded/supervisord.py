@@ -49,6 +49,8 @@ class Supervisord:
         self._record = layout.record(NAME, stack)
         self._socket_record = self._run / "socket"
         self._client = SupervisordClient(self._socket_record, _PATIENCE_SECONDS)
+        self.interrupted: set[str] = set()
+        """Names of the services that ran when `ensure` replaced it."""
 
     @property
     def is_running(self) -> bool:
@@ -58,14 +60,15 @@ class Supervisord:
     def ensure(self, foreign: Iterable[str], wanted: Iterable[Service] = ()) -> bool:
         """Start it unless it answers; return whether a new one was started.
 
-        It is replaced if its folder was renamed, or if it does not know a service in `wanted`, as
-        after an upgrade. The caller must hold the stack's lock. Services do not inherit the
+        It is replaced if its folder was renamed, or if its services are others, as after an
+        upgrade. The caller must hold the stack's lock. Services do not inherit the
         variables in `foreign`. Raises StackError if it does not start.
         """
         if self.is_running and self._answers():
             fault = self._fault(wanted)
             if not fault:
                 return False
+            self.interrupted = {name for name, state in self.states().items() if state.pid}
             say(f"{fault} since the services were started: all of them are restarted")
         self.end()
         self._run.mkdir(parents=True, exist_ok=True)
@@ -202,8 +205,10 @@ class Supervisord:
             return "this folder was renamed"
         names = [service.name for service in wanted]
         known = self._client.states() if names else {}
-        new = [name for name in names if name not in known]
-        return f"there are new services ({', '.join(new)})" if new else ""
+        if new := [name for name in names if name not in known]:
+            return f"there are new services ({', '.join(new)})"
+        gone = known.keys() - {service.name for service in self._services}
+        return f"services are gone ({', '.join(sorted(gone))})" if gone else ""
 
     def _remove_socket(self) -> None:
         if self._socket_record.exists():

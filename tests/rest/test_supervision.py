@@ -236,6 +236,35 @@ def test_open_stack_has_a_token_and_private_folders(
         project.make("reset_all", env="embedded")
 
 
+def test_dask_workers_are_supervised_and_can_be_fewer(stack: ProjectCopy) -> None:
+    """The other services run on when the cluster's size changes."""
+    before = {*stack.variables}
+    stack.variables |= {
+        "TRAIN_ENGINE": "dask",
+        "TRAIN_WORKERS": "2",
+        "DASK_SCHEDULER": f"tls://127.0.0.1:{free_ports(1)[0]}",
+    }
+    try:
+        started = stack.supervise("start", "dask-scheduler", "dask-worker-1", "dask-worker-2")
+        assert started.returncode == 0, started.stdout
+        assert _answers(stack, "aws")
+        killed = stack.pid("dask-worker-2")
+        _kill(killed)
+        wait_until(lambda: stack.pid("dask-worker-2") not in (None, killed), "it is back")
+        stack.variables["TRAIN_WORKERS"] = "1"
+        started = stack.supervise("start", "dask-scheduler")
+        assert started.returncode == 0, started.stdout
+        assert "services are gone (dask-worker-2)" in started.stdout
+        assert {"aws", "dask-scheduler", "dask-worker-1"} <= stack.processes().keys()
+        assert "dask-worker-2" not in stack.processes()
+        secrets = stack.folder / ".secrets"
+        assert {path.stat().st_mode & 0o077 for path in secrets.rglob("*")} == {0}
+    finally:
+        for name in stack.variables.keys() - before:
+            del stack.variables[name]
+        stack.make("reset_all", env="embedded")
+
+
 def test_taken_port_fails_the_start_and_names_its_holder(project: ProjectCopy) -> None:
     """Doctor says how to choose another."""
     project.make("reset_all", env="embedded")

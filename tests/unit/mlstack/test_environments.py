@@ -213,23 +213,24 @@ def test_given_settings_that_only_compose_reads_count() -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "file"),
+    ("name", "on", "off", "file"),
     [
-        ("API_SERVERS", "docker-compose-servers.yml"),
-        ("STREAM_SERVERS", "docker-compose-stream-servers.yml"),
+        ("API_SERVERS", "3", "1", "docker-compose-servers.yml"),
+        ("STREAM_SERVERS", "3", "1", "docker-compose-stream-servers.yml"),
+        ("TRAIN_ENGINE", "dask", "threads", "docker-compose-dask.yml"),
     ],
 )
-def test_several_servers_add_a_compose_file(root: Path, setting: str, file: str) -> None:
+def test_settings_add_a_compose_file(root: Path, name: str, on: str, off: str, file: str) -> None:
     """Compose itself reads it in `.env`; it goes with the setting."""
     several = f"compose.yml:{file}"
-    _next_make({setting: "3"})
+    _next_make({name: on})
     environments.set_up("embedded")
     _next_make()
     for _ in range(2):  # a process may load it again
         environments.load("embedded")
         assert os.environ["COMPOSE_FILE"] == several
     assert dotenv_values(root / ".env")["COMPOSE_FILE"] == several
-    _next_make({setting: "1"})
+    _next_make({name: off})
     environments.set_up("embedded")
     assert os.environ["COMPOSE_FILE"] == "compose.yml"
     assert dotenv_values(root / ".env")["COMPOSE_FILE"] == "compose.yml"

@@ -1,6 +1,6 @@
 import time
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import hyperopt
@@ -10,13 +10,13 @@ from hyperopt import hp
 
 from mlstack.contract.target import BinaryTarget
 from mlstack.settings import DEFAULT_TRAIN_LAG
-from model_orchestration import hopeless
-from model_orchestration import search as searching
+from model_orchestration import hopeless, thread_engine
 from model_orchestration import trainer as training
 from model_orchestration.core_share import CoreShare
 from model_orchestration.metrics import evaluate
 from model_orchestration.proposals import Proposals
 from model_orchestration.search import SPACE, SearchError, search
+from model_orchestration.thread_engine import ThreadEngine
 from model_orchestration.trainer import Trainer
 from model_orchestration.trials import Rows, Trial
 from tests.support.target_kinds import contract_of, trained
@@ -52,7 +52,7 @@ def _search(
         seed=seed,
         on_trial=lambda trial, best: seen.append((trial, best)),
         space=space,
-        share=share,
+        open_engine=share and partial(ThreadEngine, share=share),
         lag=lag,
     )
     return best, seen
@@ -154,13 +154,12 @@ class _TrainerDouble:
     def __init__(self, *_: object) -> None:
         self._delays = np.random.default_rng()
 
-    def run_trial(self, number: int, of: int, drawn: dict[str, Any], rival: float) -> Trial:
+    def run_trial(
+        self, number: int, of: int, drawn: dict[str, Any], rival: float, _: object
+    ) -> Trial:
         RIVALS[number] = rival
         time.sleep(self._delays.random() / 100)
         return Trial(number, of, drawn, 0.0, None, {}, None, drawn["eta"])
-
-    def end(self) -> None:
-        """Nothing is running."""
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -168,7 +167,7 @@ def test_trials_use_results_up_to_the_lag_alone(
     workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Proposals beyond TPE's random start and rivals are the same, however long trials take."""
-    monkeypatch.setattr(searching, "Trainer", _TrainerDouble)
+    monkeypatch.setattr(thread_engine, "Trainer", _TrainerDouble)
     RIVALS.clear()
     lag, count = 3, 30
     _, seen = _search(trials=count, share=CoreShare(workers, 1), lag=lag)
@@ -235,7 +234,13 @@ def test_exception_of_the_callback_ends_trials_that_train(monkeypatch: pytest.Mo
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        search(TRAIN, VALIDATION, TARGET, trials=5, seed=1, on_trial=stop, share=CoreShare(2, 1))
+        search(
+            *(TRAIN, VALIDATION, TARGET),
+            trials=5,
+            seed=1,
+            on_trial=stop,
+            open_engine=partial(ThreadEngine, share=CoreShare(2, 1)),
+        )
 
 
 def _model(trial: Trial) -> Any:

@@ -3,6 +3,7 @@
 Where they differ on purpose, the difference stands here with its reason.
 """
 
+import os
 import re
 import shlex
 from functools import partial
@@ -16,21 +17,30 @@ from mlstack.environments import OWN_VARIABLES
 from mlstack.heartbeat import HEARTBEATS
 from mlstack.settings import ROOT, Settings
 from monitoring.evidently_service.stack_services import read_services as read_stack
-from operations.containers.services import GROUPS
+from operations.containers.services import CLUSTER, GROUPS
 from operations.embedded.service import Service
 from operations.embedded.services import all_services
 from tests.support.compose_files import read_services
 
 COMPOSE = read_services("docker-compose-model-registry.yml", "docker-compose-serve.yml")
-EMBEDDED = {service.name: service for service in all_services(Settings())}
+# With one of the Dask workers, which compose scales.
+SETTINGS = Settings(train_engine="dask", train_workers=1)
+EMBEDDED = {service.name: service for service in all_services(SETTINGS)}
 
 # People type these names, so both environments keep the ones that they have always had.
-CONTAINERS = {"mlflow": "mlflow_server", "prefect-server": "prefect_server", "aws": "localstack"}
+CONTAINERS = {
+    "mlflow": "mlflow_server",
+    "prefect-server": "prefect_server",
+    "aws": "localstack",
+    "dask-worker-1": "dask-worker",
+}
 
 # Public images have variables of their own.
 OURS = [
     name for name in EMBEDDED if COMPOSE[CONTAINERS.get(name, name)]["image"].startswith("mlstack/")
 ]
+
+NODE = os.uname().nodename
 
 ONLY_IN_CONTAINERS = {
     "mongo-account": "the embedded MongoDB has no accounts",
@@ -61,6 +71,8 @@ PROBE_DIFFERENCES = {
         "_stream_server_works",
         "stream_is_served && python -m mlstack.heartbeat stream_server",
     ),
+    # A container's worker is known by the name of the container.
+    "dask-worker-1": ("heartbeat heartbeat-dask-worker-1", f"heartbeat heartbeat-{NODE}"),
 }
 # Every image of ours gets these. Without Docker the servers of MLflow and Prefect, which are not
 # our code, only get those that they read.
@@ -92,7 +104,10 @@ DEPENDENCY_DIFFERENCES = {
     "send_data-kinesis": (set(), {"model-server-api", "model-server-streams"}),
 }
 
-NOT_SHOWN = {"mongo-account": "it ends when it has created the account"}
+NOT_SHOWN = {
+    "mongo-account": "it ends when it has created the account",
+    **dict.fromkeys(CLUSTER, "the dashboard of the cluster shows it, if there is one"),
+}
 FRONT_PAGE_DIFFERENCES = {
     # A page cannot look into the containers: it asks who hears of them, and the engine's names.
     "agent": ("worker_is_online /api/work_pools/local", "url_answers /health"),

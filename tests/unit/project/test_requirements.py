@@ -11,6 +11,9 @@ FOLDER = ROOT / "requirements"
 LOCKS = sorted(path.name for path in FOLDER.glob("*.txt"))
 PEERS = sorted(f"peers/{path.name}" for path in FOLDER.glob("peers/*"))
 
+OPTIONAL = {"dask.txt", "postgresql.txt"}
+"""Locks of what EXTRA_PACKAGES names."""
+
 
 def _pins(lock: str) -> dict[str, str]:
     return dict(re.findall(r"(?m)^([\w.-]+)==([^\s;]+)", (FOLDER / lock).read_text()))
@@ -29,12 +32,12 @@ def test_every_image_has_its_locks() -> None:
         for path in ROOT.glob("[a-z]*/**/Dockerfile*")
         if "tests" not in path.relative_to(ROOT).parts
     ]
-    assert len(dockerfiles) == 9
+    assert len(dockerfiles) == 10
     for file in dockerfiles:
         text = file.read_text()
         copied = set(re.findall(r"requirements/([\w-]+\.txt)", text))
         installed = {f"{lock}.txt" for lock in re.findall(r"image_packages\.sh ([\w-]+)", text)}
-        optional = {"postgresql.txt"} if "$EXTRA_PACKAGES" in text else set()
+        optional = OPTIONAL & copied if "$EXTRA_PACKAGES" in text else set()
         assert copied == installed | optional | {"uv.txt"}, file
         assert copied <= set(LOCKS), file
 
@@ -51,7 +54,8 @@ def test_services_have_no_more_than_they_need() -> None:
         "prefect": {"prefect.txt", "agent.txt"},
         "mlflow": {"mlflow.txt"},
         "duckdb": {"agent.txt", "aws.txt", "operate.txt"},
-        "xgboost-cpu": {"agent.txt", "api.txt"},
+        "xgboost-cpu": {"agent.txt", "api.txt", "dask.txt"},
+        "distributed": {"dask.txt"},
         "onnx": {"agent.txt"},
     }
     of_services = set(LOCKS) - {"bench.txt", "dev.txt", "embedded.txt", "uv.txt"}

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import xgboost
 
-from mlstack.model.engine import Margins
-from mlstack.model.targets import Scores, as_scores
+from mlstack.model.targets import Margins, Scores, as_scores
 from tests.support.target_kinds import KINDS, contract_of
 
 LARGE = np.array(

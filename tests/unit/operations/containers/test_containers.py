@@ -11,7 +11,7 @@ import yaml
 from mlstack import environments
 from mlstack.settings import ROOT, Settings
 from operations.containers import credentials, engine, job
-from operations.containers.services import GROUPS, address, select_services
+from operations.containers.services import CLUSTER, GROUPS, address, select_services
 from operations.containers.stack import list_aws_resources
 from operations.errors import StackError
 from tests.support.compose_files import read_services
@@ -103,6 +103,17 @@ def test_newline_of_an_editor_does_not_change_a_secret(folder: Path) -> None:
     assert credentials.for_compose() == before
 
 
+def test_drawn_certificates_replace_containers(folder: Path) -> None:
+    """A container keeps the files that it was started with."""
+    credentials.ensure({})
+    before = credentials.for_compose()
+    assert credentials.ensure_dask()
+    assert credentials.for_compose()["MLSTACK_DASK"] != before["MLSTACK_DASK"]
+    for name in CLUSTER:
+        assert read_services(REGISTRY)[name]["labels"]["mlstack.dask"] == "${MLSTACK_DASK:-}"
+    assert (folder / "dask/worker.pem").stat().st_uid == credentials.container_uid()
+
+
 def test_job_puts_no_value_on_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everybody on the machine can read command lines."""
     uri = "mongodb://ana:secret@db.example"
@@ -154,7 +165,8 @@ def test_secrets_of_another_user_are_refused(folder: Path, monkeypatch: pytest.M
 
 def test_select_services_keeps_those_of_environment() -> None:
     services = read_services(REGISTRY, SERVE)
-    del services["localstack"]  # as with env=cloud
+    for name in ("localstack", "dask-scheduler", "dask-worker"):  # as with env=cloud
+        del services[name]
     assert select_services(["model-registry", "mongo"], services) == [
         *("mlflow_server", "prefect_server", "agent", "aws-keeper", "mongo")
     ]

@@ -23,6 +23,7 @@ MODULES = {
         *("model_orchestration.model_train_flow", "reporting.create_report", "server.deploy"),
         *("mlstack.model.model_writer", "operations.receipts.command"),
     ),
+    "dask": ("model_orchestration.dask_node",),
     "simulate-api": ("simulation_business.send_data_api",),
     "simulate-streams": ("simulation_business.send_data_kinesis",),
     "operate": (

@@ -10,6 +10,7 @@ import pytest
 from moto.kinesis.models import Shard
 
 from mlstack.settings import Settings
+from operations.embedded import dask_services
 from operations.embedded.aws_emulator import OneAtATime, last_sequence_number
 from operations.embedded.orders import Order
 from operations.embedded.service import GROUPS
@@ -39,6 +40,26 @@ def test_services_without_login_stay_on_loopback() -> None:
         if service.name in ("aws", "mongo")
         for argument in service.command
     )
+
+
+def test_dask_cluster_is_there_if_searches_train_on_it() -> None:
+    """Nobody else has its scheduler and workers, nor does who names another cluster."""
+
+    def names(**settings: object) -> list[str]:
+        services = all_services(Settings.model_validate(settings))
+        return [service.name for service in services if service.name.startswith("dask")]
+
+    assert names() == names(train_engine="dask", train_workers=0) == []
+    assert names(train_engine="dask", train_workers=2) == [
+        *("dask-scheduler", "dask-worker-1", "dask-worker-2")
+    ]
+
+
+def test_missing_dask_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask_services, "find_spec", lambda _: None)
+    lacking = [each for each in all_services(Settings(train_engine="dask")) if each.lacks]
+    assert {service.name for service in lacking} >= {"dask-scheduler", "dask-worker-1"}
+    assert "EXTRA_PACKAGES=dask" in lacking[0].lacks
 
 
 def test_services_send_no_telemetry() -> None:

@@ -148,6 +148,16 @@ def test_new_service_is_noticed(stack: Path, server: _Server) -> None:
     assert daemon._fault(services.values()).startswith("there are new services (mlflow, ")
 
 
+def test_service_that_is_gone_is_noticed(stack: Path, server: _Server) -> None:
+    """Otherwise fewer Dask workers would leave some that nobody sees."""
+    aws = next(each for each in all_services(Settings()) if each.name == "aws")
+    info = {"statename": "RUNNING", "start": 1, "spawnerr": "", "description": ""}
+    known = [info | {"name": "aws", "pid": 7}, info | {"name": "dask-worker-2", "pid": 8}]
+    server.register_function(lambda: known, "supervisor.getAllProcessInfo")
+    server.thread.start()
+    assert Supervisord(stack, [aws])._fault([aws]) == "services are gone (dask-worker-2)"
+
+
 def test_call_to_stuck_supervisord_times_out(
     stack: Path, server: _Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,51 @@
+"""Define the Dask cluster of the embedded environment, if searches train on one."""
+
+import sys
+from functools import partial
+from importlib.util import find_spec
+
+from mlstack import heartbeat
+from mlstack.probes import url_answers
+from mlstack.settings import Settings
+from operations.embedded.service import HERE, MODEL_REGISTRY, Service
+
+_NO_DASK = "Dask is not installed, and TRAIN_ENGINE=dask needs it: set EXTRA_PACKAGES=dask as well"
+
+
+def dask_services(settings: Settings) -> tuple[Service, ...]:
+    """Return scheduler and workers, if the stack has a cluster of its own."""
+    if not settings.has_dask_cluster:
+        return ()
+    lacks = "" if find_spec("distributed") else _NO_DASK
+    dashboard = f"http://{HERE}:{settings.dask_dashboard_port}"
+    node = (sys.executable, "-m", "model_orchestration.dask_node")
+    scheduler = Service(
+        name="dask-scheduler",
+        group=MODEL_REGISTRY,
+        command=(*node, "scheduler"),
+        environment={"DASK_CERTIFICATE": str(settings.dask_certificate.with_name("scheduler.pem"))},
+        follows_settings=True,
+        probe=partial(url_answers, f"{dashboard}/health"),
+        address=dashboard,
+        port=settings.dask_dashboard_port,
+        port_variable="DASK_DASHBOARD_PORT",
+        lacks=lacks,
+    )
+    names = [f"dask-worker-{number}" for number in range(1, settings.train_workers + 1)]
+    return (
+        scheduler,
+        *(
+            Service(
+                name=name,
+                group=MODEL_REGISTRY,
+                command=(*node, "worker", name),
+                follows_settings=True,
+                probe=heartbeat.dask_worker(settings, name).check,
+                # Of any worker: a search goes on with one.
+                seen_as=("heartbeat", "dask_worker"),
+                waits_for=f"{dashboard}/health",
+                lacks=lacks,
+            )
+            for name in names
+        ),
+    )
