@@ -53,8 +53,13 @@ SERVICES = (
 """All but Grafana, whose image can be missing."""
 GONE = (502, 504)
 """The proxy has looked a container up in vain, or still looks for it where it was."""
-OF_AWS = {"AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_EC2_METADATA_SERVICE_ENDPOINT"}
-"""The last two are the double's: see aws/stack.yml."""
+OF_AWS = {
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+    "AWS_PORT",
+}
+"""The two in the middle are the double's (aws/stack.yml), the last is a port of ours."""
 OF_THIS_SHELL = {
     "AWS_ACCESS_KEY_ID": "AKIAOFTHISSHELLSUSER",
     "AWS_SECRET_ACCESS_KEY": "a key of this shell's user",
