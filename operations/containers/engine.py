@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,9 @@ from operations.clone import identify
 from operations.containers.credentials import container_uid, for_compose
 from operations.containers.docker_proxies import configured_no_proxy
 from operations.errors import StackError
+
+# A name may be anybody's choice.
+_NUMBER = re.compile(r"com\.docker\.compose\.container-number=(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +127,14 @@ class Compose:
             # Exclude the containers of running jobs.
             if "com.docker.compose.oneoff=True" in each.get("Labels", ""):
                 continue
+            number = _NUMBER.search(each.get("Labels", ""))
             container = Container(
                 state=each["State"],
                 health=each["Health"],
                 exit_code=int(each["ExitCode"]),
                 id=each["ID"],
                 since=each["RunningFor"],
-                number=int(each["Name"].rpartition("-")[2]),
+                number=int(number[1]) if number else 1,
             )
             found.setdefault(each["Service"], []).append(container)
         return {name: sorted(each, key=lambda one: one.number) for name, each in found.items()}

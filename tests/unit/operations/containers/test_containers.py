@@ -1,5 +1,6 @@
 """Compose files, secrets, jobs and the command line of the containers' environments."""
 
+import json
 import os
 import re
 from pathlib import Path
@@ -133,6 +134,28 @@ def test_job_puts_no_value_on_command_line(monkeypatch: pytest.MonkeyPatch) -> N
     assert environment["MONGO_URI"] == uri
     assert line[line.index("LOGNAME") - 1] == "--env"
     assert environment["LOGNAME"]
+
+
+def test_containers_of_any_name_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their labels say what they are, not their names."""
+    lines = [
+        json.dumps(
+            {
+                "Service": "model-server-api",
+                "Name": name,
+                "Labels": f"com.docker.compose.container-number={number},mlstack.clone=a",
+                "State": "running",
+                "Health": "",
+                "ExitCode": 0,
+                "ID": name,
+                "RunningFor": "",
+            }
+        )
+        for name, number in (("thirsty_fermi", 10), ("mlstack-model-server-api-2", 2))
+    ]
+    monkeypatch.setattr(engine.Compose, "read", lambda *_: "\n".join(lines))
+    (found,) = engine.Compose().containers().values()
+    assert [each.number for each in found] == [2, 10]
 
 
 def test_jobs_of_makefile_have_service_with_code() -> None:
