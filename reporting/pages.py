@@ -10,8 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from mlstack.errors import SettingsError, listing
 from mlstack.files import write_atomically
 from mlstack.model.card_names import CARDS, card_name
-from mlstack.quality.results import explain_outcomes
-from mlstack.quality.slices import MIN_SLICE
+from mlstack.quality.results import MIN_SLICE, explain_outcomes
 from mlstack.settings import ROOT
 from reporting.report import Report
 from reporting.report_store import ReportStore

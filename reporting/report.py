@@ -7,8 +7,7 @@ from typing import Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from mlstack.quality.report_head import ReportHead
-from mlstack.quality.results import ColumnDrift, Quality
-from mlstack.quality.slices import SliceFigures
+from mlstack.quality.results import ColumnDrift, Quality, SliceFigures
 
 
 class _Document(BaseModel):

@@ -19,6 +19,13 @@ With fewer, chance alone moves the rmse by more than a tenth. Pages, gauges, ale
 `explain_outcomes` instead.
 """
 
+MIN_SLICE: Final = MIN_OUTCOMES
+"""Minimum number of customers behind the figures of a slice.
+
+As many as behind the figures of all customers: with fewer, chance alone would make slices differ by
+more than a tenth. Pages list smaller slices with their number of customers and nothing else.
+"""
+
 MIN_OUTCOMES_PER_CLASS: Final = 10
 """Minimum number of outcomes of each class behind an AUC, which compares the classes."""
 
@@ -171,6 +178,44 @@ class MulticlassQuality:
 
 Quality = BinaryQuality | RegressionQuality | MulticlassQuality
 """Figures of a kind of target."""
+
+
+@dataclass(frozen=True, slots=True)
+class SliceFigures:
+    """What a report says of a slice; reports store these fields unchanged.
+
+    Args:
+        feature: Name of the feature.
+        label: Which of its values.
+        customers: Number of compared customers.
+        share: Their share of all compared customers.
+        reference_share: The same in the reference.
+        outcomes: Number of their known outcomes.
+        mean: Mean prediction; None with fewer than `MIN_SLICE` customers, and for classes.
+        reference_mean: The same in the reference.
+        quality: Quality on the known outcomes; None if they are fewer than `MIN_OUTCOMES`.
+        estimated: Estimated from the probabilities alone, as in a report; None with fewer than
+            `MIN_SLICE` customers.
+    """
+
+    feature: str
+    label: str
+    customers: int
+    share: float
+    reference_share: float
+    outcomes: int
+    mean: float | None
+    reference_mean: float | None
+    quality: Quality | None
+    estimated: Quality | None
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether there are enough customers for figures."""
+        return self.customers >= MIN_SLICE
+
+    def __str__(self) -> str:
+        return f"{self.feature} {self.label} ({self.customers:,})"
 
 
 def headline(quality: Quality) -> tuple[str, float]:

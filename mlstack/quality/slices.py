@@ -1,8 +1,7 @@
 """Figures of the contract's slices: groups of customers that are measured apart."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,15 +11,8 @@ from mlstack.contract import ChoiceFeature, Contract
 from mlstack.contract.prediction_fields import PREDICTION, TARGET
 from mlstack.contract.slices import MISSING
 from mlstack.contract.target import MulticlassTarget
-from mlstack.quality.results import MIN_OUTCOMES, Quality
+from mlstack.quality.results import MIN_SLICE, SliceFigures
 from mlstack.quality.targets import estimate, measure
-
-MIN_SLICE: Final = MIN_OUTCOMES
-"""Minimum number of customers behind the figures of a slice.
-
-As many as behind the figures of all customers: with fewer, chance alone would make slices differ by
-more than a tenth. Pages list smaller slices with their number of customers and nothing else.
-"""
 
 
 class SliceRows(NamedTuple):
@@ -29,44 +21,6 @@ class SliceRows(NamedTuple):
     feature: str
     label: str
     rows: NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class SliceFigures:
-    """What a report says of a slice; reports store these fields unchanged.
-
-    Args:
-        feature: Name of the feature.
-        label: Which of its values.
-        customers: Number of compared customers.
-        share: Their share of all compared customers.
-        reference_share: The same in the reference.
-        outcomes: Number of their known outcomes.
-        mean: Mean prediction; None with fewer than `MIN_SLICE` customers, and for classes.
-        reference_mean: The same in the reference.
-        quality: Quality on the known outcomes; None if they are fewer than `MIN_OUTCOMES`.
-        estimated: Estimated from the probabilities alone, as in a report; None with fewer than
-            `MIN_SLICE` customers.
-    """
-
-    feature: str
-    label: str
-    customers: int
-    share: float
-    reference_share: float
-    outcomes: int
-    mean: float | None
-    reference_mean: float | None
-    quality: Quality | None
-    estimated: Quality | None
-
-    @property
-    def is_shown(self) -> bool:
-        """Whether there are enough customers for figures."""
-        return self.customers >= MIN_SLICE
-
-    def __str__(self) -> str:
-        return f"{self.feature} {self.label} ({self.customers:,})"
 
 
 def slice_rows(contract: Contract, rows: pd.DataFrame) -> Iterator[SliceRows]:

@@ -9,8 +9,7 @@ from mlstack.data.dataset import SplitRows
 from mlstack.model.mlflow_api import DATA_KEY_TAG, DATA_TAG, REVISION_TAG
 from mlstack.model.targets import Scores
 from mlstack.quality.intervals import LEVEL, SEED
-from mlstack.quality.results import MIN_OUTCOMES_PER_CLASS, explain_outcomes
-from mlstack.quality.slices import MIN_SLICE
+from mlstack.quality.results import MIN_OUTCOMES_PER_CLASS, MIN_SLICE, explain_outcomes
 from model_orchestration.model_card.chart import calibration_chart
 from model_orchestration.model_card.coverage import CleanUp, covered, limits
 from model_orchestration.model_card.measured import measure_model

@@ -7,8 +7,7 @@ import pandas as pd
 from mlstack.contract import ChoiceFeature, Contract, DateFeature, Feature
 from mlstack.data.dataset import SplitRows
 from mlstack.errors import listing
-from mlstack.quality.results import explain_outcomes
-from mlstack.quality.slices import MIN_SLICE
+from mlstack.quality.results import MIN_SLICE, explain_outcomes
 from model_orchestration.model_card.measured import Measured
 
 _ENDS: Final = (0.005, 0.995)

@@ -14,8 +14,8 @@ from mlstack.data.outcome_table import outcome_column
 from mlstack.model.target_columns import labels, prediction_columns
 from mlstack.model.targets import Scores
 from mlstack.quality.intervals import interval, sample_count
-from mlstack.quality.results import BinaryQuality
-from mlstack.quality.slices import MIN_SLICE, slice_rows
+from mlstack.quality.results import MIN_SLICE, BinaryQuality
+from mlstack.quality.slices import slice_rows
 from mlstack.quality.targets import estimate, measure
 
 

@@ -176,7 +176,7 @@ def test_form_takes_features_named_like_its_own_parts(browser: Browser, tmp_path
     documented = Contract.load(ROOT / "contracts" / "credit_card_churn.yaml")
     text = (ROOT / "contracts" / "credit_card_churn.yaml").read_text(encoding="utf-8")
     for old, new in zip(documented.feature_names, ODD_NAMES, strict=False):
-        text = re.sub(rf"\bname: {old}\b", f"name: {new}", text)
+        text = re.sub(rf"\b(name|feature): {old}\b", rf"\1: {new}", text)
     (tmp_path / "odd.yaml").write_text(text, encoding="utf-8")
     folder = keep_model(tmp_path, RUN_ID, documented, seed=1)
     write_extra_files(train(documented, seed=1), Contract.parse(text), text, folder / EXTRA_FOLDER)

@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -170,3 +171,11 @@ def test_nothing_can_be_written(browser: tuple[str, Path]) -> None:
     assert requests.put(f"{address}/{NAME}", data=b"x", timeout=5).status_code == 405
     assert requests.delete(f"{address}/", timeout=5).status_code == 405
     assert list(folder.iterdir()) == []
+
+
+def test_browser_starts_without_large_packages() -> None:
+    """They would make it wait for seconds, and take 100 MiB."""
+    code = "import operations.embedded.report_browser, sys; print({*sys.modules} & {*sys.argv})"
+    started = [sys.executable, "-c", code, "numpy", "pandas", "sklearn"]
+    done = subprocess.run(started, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

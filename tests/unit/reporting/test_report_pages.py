@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from mlstack.model.card_names import CARDS, card_name
-from mlstack.quality.results import BinaryQuality
-from mlstack.quality.slices import SliceFigures
+from mlstack.quality.results import BinaryQuality, SliceFigures
 from mlstack.settings import ROOT
 from reporting.pages import index_page, report_page, sparkline
 from reporting.report import Baseline, Report, Window, report_name

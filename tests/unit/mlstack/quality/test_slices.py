@@ -8,8 +8,8 @@ import pandas as pd
 from mlstack.contract import Contract
 from mlstack.contract.prediction_fields import PREDICTION, TARGET
 from mlstack.data.customer_table import customer_table
-from mlstack.quality.results import MIN_OUTCOMES
-from mlstack.quality.slices import MIN_SLICE, measure_slices, slice_rows
+from mlstack.quality.results import MIN_OUTCOMES, MIN_SLICE
+from mlstack.quality.slices import measure_slices, slice_rows
 from mlstack.quality.targets import measure
 from tests.support.every_kind import TEXT
 
