@@ -75,15 +75,11 @@ class ComparedColumn:
 
 @dataclass(frozen=True, slots=True)
 class DriftResult:
-    """Drift of what a model sees, in the contract's order, and numbers of rows compared.
-
-    `distributions` are those of the features, by name.
-    """
+    """Drift of what a model sees, in the contract's order, and numbers of rows compared."""
 
     features: tuple[ColumnDrift, ...]
     rows: int
     reference_rows: int
-    distributions: Mapping[str, ColumnDistribution]
 
     @property
     def drifted_features(self) -> tuple[str, ...]:
@@ -185,17 +181,20 @@ class DriftDetector:
         Raises TooFewRows if there are fewer than `MIN_ROWS` rows.
         """
         _check_rows(current, "there are only")
-        names = list(self._contract.feature_names)
-        rows = with_labels(current[names].reset_index(drop=True), self._contract)
-        features = self._contract.model_features
+        methods = {f.name: comparison_method(f) for f in self._contract.model_features}
         return DriftResult(
-            features=self._compare(rows, {f.name: comparison_method(f) for f in features}),
-            rows=len(rows),
+            features=self._compare(self._labelled(current), methods),
+            rows=len(current),
             reference_rows=len(self._reference),
-            distributions={
-                f.name: _distribution(f, rows[f.name], self._reference[f.name]) for f in features
-            },
         )
+
+    def distributions(self, current: pd.DataFrame) -> Mapping[str, ColumnDistribution]:
+        """Count the features beside the reference, for charts; rows as in `compare_features`."""
+        rows = self._labelled(current)
+        return {
+            feature.name: _distribution(feature, rows[feature.name], self._reference[feature.name])
+            for feature in self._contract.model_features
+        }
 
     def compare_prediction(self, predictions: "pd.Series[Any]") -> ColumnDrift:
         """Compare predictions of the model that scored the reference.
@@ -206,6 +205,10 @@ class DriftDetector:
         _check_rows(rows, "there are only")
         (drift,) = self._compare(rows, {PREDICTION: prediction_method(self._contract.target)})
         return drift
+
+    def _labelled(self, rows: pd.DataFrame) -> pd.DataFrame:
+        names = list(self._contract.feature_names)
+        return with_labels(rows[names].reset_index(drop=True), self._contract)
 
     def _compare(
         self, rows: pd.DataFrame, methods: Mapping[str, Method]

@@ -63,6 +63,7 @@ class Calculation:
         at: Time of the calculation.
         seconds: Duration of the calculation.
         drift: Drift of the features over the whole window.
+        features: The features' distributions beside the reference, by name, for charts.
         prediction: Drift of the prediction over own rows.
         predictions: Number of own rows.
         outcomes: Number of own rows with an outcome.
@@ -77,6 +78,7 @@ class Calculation:
     at: datetime
     seconds: float
     drift: DriftResult
+    features: Mapping[str, ColumnDistribution]
     prediction: ColumnDrift | None
     predictions: int
     outcomes: int
@@ -106,6 +108,7 @@ class Calculator:
             run_id=self.reference.run_id,
             version=window.version,
             drift=self._detector.compare_features(rows),
+            features=self._detector.distributions(rows),
             prediction=self._detector.compare_prediction(own[PREDICTION]) if enough else None,
             predictions=len(own),
             outcomes=int(own[TARGET].notna().sum()),

@@ -49,7 +49,7 @@ class Pictures:
 
         meanings = {feature.name: _meaning(feature) for feature in self._contract.model_features}
         columns = [
-            (each, meanings[each.column], calculation.drift.distributions[each.column])
+            (each, meanings[each.column], calculation.features[each.column])
             for each in sorted(calculation.drift.features, key=lambda each: not each.drifted)
         ]
         if calculation.prediction is not None and calculation.predicted is not None:

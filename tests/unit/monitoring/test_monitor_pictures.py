@@ -24,12 +24,17 @@ def _calculation(contract: Contract) -> Calculation:
     rows = customer_table(CustomerGenerator(contract, seed=1).draw(300), contract)
     rows[PREDICTION] = 0.5
     moved = rows.assign(items=50)
-    drift = DriftDetector(contract, rows).compare_features(moved)
+    detector = DriftDetector(contract, rows)
+    drift, features = detector.compare_features(moved), detector.distributions(moved)
     missing = {"missing_share": 0.0, "reference_missing_share": 0.0}
     prediction = ColumnDrift("prediction", "wasserstein", 0, 1, drifted=False, **missing)
     predicted = Histogram([0, 0.5, 1], [0.5, 0.5], [0.1, 0.9])
     found = SimpleNamespace(
-        drift=drift, prediction=prediction, predicted=predicted, predictions=300
+        drift=drift,
+        features=features,
+        prediction=prediction,
+        predicted=predicted,
+        predictions=300,
     )
     return cast("Calculation", found)
 

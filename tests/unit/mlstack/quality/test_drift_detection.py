@@ -191,9 +191,9 @@ def test_one_drifted_feature_is_enough() -> None:
     """The data set has drifted when one of its features has."""
     still = _drift("x", drifted=False)
     moved = _drift("y", drifted=True)
-    result = DriftResult((still, moved), 100, 100, {})
+    result = DriftResult((still, moved), 100, 100)
     assert (result.drifted, result.drifted_features, result.share_drifted) == (True, ("y",), 0.5)
-    assert not DriftResult((still,), 100, 100, {}).drifted
+    assert not DriftResult((still,), 100, 100).drifted
 
 
 def test_ordinals_are_shown_by_label(full: Contract) -> None:
