@@ -51,6 +51,11 @@ def mongo_errors() -> Iterator[None]:
         raise StorageUnavailable(f"MongoDB: {_REFUSED if refused else error}") from error
 
 
+def without_driver_settings(reason: str) -> str:
+    """Return why MongoDB does not answer, without how the driver is set up, for people."""
+    return reason.partition(" (configured")[0]
+
+
 def mongo_client(uri: str, seconds: float | None = None) -> MongoClient[dict[str, Any]]:
     """Create a client, without connecting or resolving names before the first call.
 

@@ -1,12 +1,10 @@
 """Read from Prometheus which alerts fired, and when."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
-from mlstack.probes import OK, ask, why
-from monitoring.evidently_service.alerts import AlertsUnknown
+from monitoring.evidently_service.alerts import ask_prometheus
 from monitoring.evidently_service.timeline import Firing
 
 Fired = Mapping[timedelta, Sequence[Firing]]
@@ -36,12 +34,9 @@ def _firing(prometheus: str, now: datetime, span: timedelta) -> list[Firing]:
         "end": now.timestamp(),
         "step": step,
     }
-    status, body = ask(f"{prometheus}/api/v1/query_range?{urlencode(query)}", None)
-    if status != OK:
-        raise AlertsUnknown(f"Prometheus: {why(status, body)}")
     found = [
         firing
-        for series in json.loads(body)["data"]["result"]
+        for series in ask_prometheus(prometheus, f"query_range?{urlencode(query)}")["result"]
         for firing in _periods(series["metric"][_NAME], series["values"], step)
     ]
     return sorted(found, key=lambda firing: firing.start)

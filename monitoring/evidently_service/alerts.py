@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from mlstack.errors import MlstackError
 from mlstack.probes import OK, ask, why
@@ -23,14 +24,19 @@ class Alert:
     since: datetime
 
 
+def ask_prometheus(prometheus: str, path: str) -> Any:
+    """Return the data of an answer of Prometheus' API; raise AlertsUnknown if there is none."""
+    status, body = ask(f"{prometheus}/api/v1/{path}", None)
+    if status != OK:
+        raise AlertsUnknown(f"Prometheus: {why(status, body)}")
+    return json.loads(body)["data"]
+
+
 def firing_alerts(prometheus: str) -> list[Alert]:
     """Return the alerts that fire, those that fire longest first; raise AlertsUnknown.
 
     Of those that say the same, such as of two workers, only the first one is returned.
     """
-    status, body = ask(f"{prometheus}/api/v1/alerts", None)
-    if status != OK:
-        raise AlertsUnknown(f"Prometheus: {why(status, body)}")
     found = [
         Alert(
             name=each["labels"]["alertname"],
@@ -39,7 +45,7 @@ def firing_alerts(prometheus: str) -> list[Alert]:
             runbook=each["annotations"].get("runbook", ""),
             since=datetime.fromisoformat(each["activeAt"]),
         )
-        for each in json.loads(body)["data"]["alerts"]
+        for each in ask_prometheus(prometheus, "alerts")["alerts"]
         if each["state"] == "firing"
     ]
     first: dict[tuple[str, str], Alert] = {}

@@ -25,8 +25,9 @@ from mlstack.contract.prediction_fields import (
     TARGET,
 )
 from mlstack.deployment.record import DeploymentState
-from mlstack.errors import MlstackError, listing
+from mlstack.errors import listing
 from mlstack.model.model_store import ModelStore
+from mlstack.prediction_log.mongo_database import without_driver_settings
 from mlstack.prediction_log.prediction_store import PredictionStore
 from mlstack.quality.drift_history import HistoryStore
 from mlstack.quality.reference import ReferenceStore
@@ -34,7 +35,7 @@ from mlstack.settings import Settings
 from monitoring.evidently_service.alert_history import fired_alerts
 from monitoring.evidently_service.history import SPANS, History, moment_of
 from monitoring.evidently_service.rows import Row, RowReader, Rows
-from monitoring.evidently_service.watch import Watch
+from monitoring.evidently_service.watch import Watch, attempt
 from monitoring.evidently_service.window import Window
 
 if TYPE_CHECKING:
@@ -146,14 +147,7 @@ class Monitor:
         """Call `step` once per period until the service stops; continue after failures."""
         while not self._stopping.is_set():
             started = time.monotonic()
-            try:
-                step()
-            except MlstackError as error:
-                failed(str(error))
-            except Exception as error:
-                # A defect must not end the only thread that runs this step.
-                log.exception("%s failed; trying again", step.__name__)
-                failed(f"{type(error).__name__}: the service's log has the details")
+            attempt(step, failed, step.__name__)
             elapsed = time.monotonic() - started
             self._stopping.wait(max(0.0, self._settings.monitor_period_seconds - elapsed))
 
@@ -218,8 +212,7 @@ class Monitor:
     def _mongo_failed(self, reason: str) -> None:
         if not self.storage_fault:
             log.warning("%s; posted rows are still accepted", reason)
-        # The remainder describes the driver's settings.
-        self.storage_fault = reason.split(" (configured", 1)[0]
+        self.storage_fault = without_driver_settings(reason)
 
 
 def _more(record: Mapping[Any, Any]) -> dict[str, Any]:

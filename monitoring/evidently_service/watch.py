@@ -18,6 +18,17 @@ SECONDS = 10.0
 _LATE_SECONDS = 3 * SECONDS
 
 
+def attempt(step: Callable[[], None], failed: Callable[[str], None], name: str) -> None:
+    """Do a step of a thread, which an error must not end; tell `failed` why it failed."""
+    try:
+        step()
+    except MlstackError as error:
+        failed(str(error))
+    except Exception as error:
+        log.exception("%s failed; trying again", name)
+        failed(f"{type(error).__name__}: the service's log has the details")
+
+
 class Watch(Generic[T]):
     """Asks one question over and over, in a thread of its own.
 
@@ -46,13 +57,12 @@ class Watch(Generic[T]):
 
     def _repeat(self, stopping: threading.Event) -> None:
         while not stopping.is_set():
-            try:
-                self._answer, self._fault = self._ask(), ""
-            except MlstackError as error:
-                self._fault = str(error)
-            except Exception as error:
-                # A defect must not end the thread: the page would keep an old answer.
-                log.exception("%s failed; trying again", self._name)
-                self._fault = f"{type(error).__name__}: the service's log has the details"
+            attempt(self._renew, self._failed, self._name)
             self._at = time.monotonic()
             stopping.wait(SECONDS)
+
+    def _renew(self) -> None:
+        self._answer, self._fault = self._ask(), ""
+
+    def _failed(self, reason: str) -> None:
+        self._fault = reason

@@ -12,7 +12,7 @@ import pytest
 from mlstack.deployment.record import DEPLOYED, DeploymentState, HistoryEntry
 from mlstack.prediction_log.mongo_database import StorageUnavailable
 from mlstack.quality.drift_history import HistoryStore, Moment
-from monitoring.evidently_service import alert_history
+from monitoring.evidently_service import alerts
 from monitoring.evidently_service.alert_history import Fired, fired_alerts
 from monitoring.evidently_service.alerts import AlertsUnknown
 from monitoring.evidently_service.history import SPAN, SPANS, History
@@ -177,7 +177,7 @@ def test_points_of_an_alert_are_joined(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.append(unquote_plus(url))
         return 200, _answer(0, 360.001, 720, 3600)
 
-    monkeypatch.setattr(alert_history, "ask", ask)
+    monkeypatch.setattr(alerts, "ask", ask)
     fired = fired_alerts("http://prometheus", [DAY])
     step = 6 * MINUTE
     assert [(each.name, each.start, each.end) for each in fired[DAY]] == [
@@ -188,7 +188,7 @@ def test_points_of_an_alert_are_joined(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_absent_prometheus_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alert_history, "ask", lambda *_: (0, b"no answer"))
+    monkeypatch.setattr(alerts, "ask", lambda *_: (0, b"no answer"))
     with pytest.raises(AlertsUnknown, match="Prometheus: no answer"):
         fired_alerts("http://prometheus", [DAY])
 
