@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 from hyperopt import hp
@@ -10,12 +9,11 @@ from hyperopt.pyll import scope
 
 from mlstack.contract.target import Target
 from mlstack.errors import MlstackError
-from mlstack.settings import DEFAULT_TRAIN_LAG
-from model_orchestration.core_share import CoreShare
+from mlstack.settings import DEFAULT_TRAIN_ENGINE, DEFAULT_TRAIN_LAG
 from model_orchestration.engine import OpenEngine, PendingTrial
+from model_orchestration.engine_choice import choose_engine
 from model_orchestration.proposals import Proposals, Space
 from model_orchestration.stopwatch import Stopwatch
-from model_orchestration.thread_engine import ThreadEngine
 from model_orchestration.trials import Rows, Trial
 
 # Chosen by nested 5-fold runs on both contracts (benchmarks/training_quality.py). A low eta suits
@@ -62,7 +60,7 @@ def search(
     """
     times = times or Stopwatch()
     if open_engine is None:
-        open_engine = partial(ThreadEngine, share=CoreShare.for_table(train.matrix.size, lag))
+        open_engine, _ = choose_engine(DEFAULT_TRAIN_ENGINE, train.matrix.size, lag)
     with times.time("bin"):
         engine = open_engine(train, validation, target)
     proposals = Proposals(space, seed)

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from mlstack.files import sync_tree
+from mlstack.files import sync_tree, write_atomically
 from operations.errors import StackError
 
 MEMBERS: Final = ("scheduler", "worker")
@@ -68,10 +68,10 @@ def _issue(scratch: Path, folder: Path, owner: int | None) -> None:
         extensions = ("-extfile", "openssl.cnf", "-extensions", "member")
         sign = ("x509", "-req", "-in", "request", "-CA", "ca.crt", "-CAkey", "ca.key")
         _openssl(scratch, *sign, "-CAcreateserial", "-days", _DAYS, *extensions, "-out", "crt")
-        parts = (scratch / name for name in ("key", "crt", "ca.crt"))
         path = folder / f"{member}.pem"
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write("".join(part.read_text() for part in parts))
+        parts = ((scratch / name).read_bytes() for name in ("key", "crt", "ca.crt"))
+        # The whole folder is synced when it is complete.
+        write_atomically(path, b"".join(parts), sync=False, mode=0o600)
         if owner is not None:
             os.chown(path, owner, owner)
     if owner is not None:

@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from mlstack.errors import SettingsError, listing
+from mlstack.errors import SettingsError
 from mlstack.files import write_atomically
 from mlstack.model.card_names import CARDS, card_name
 from mlstack.quality.results import MIN_SLICE, explain_outcomes
-from mlstack.settings import ROOT
+from mlstack.web.page_templates import page_templates
 from reporting.report import Report
 from reporting.report_store import ReportStore
 
@@ -23,19 +21,9 @@ LISTED = 200
 _SPARKLINE_REPORTS = 40
 _WIDTH, _HEIGHT, _MARGIN = 320.0, 48.0, 5.0
 
-_templates = Environment(
-    # The style sheet is inlined, so that a page can be opened as a file.
-    loader=FileSystemLoader(
-        [Path(__file__).with_name("templates"), ROOT / "mlstack" / "web" / "static"]
-    ),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_templates = page_templates(Path(__file__).with_name("templates"))
 _templates.globals |= {"explain_outcomes": explain_outcomes, "min_slice": MIN_SLICE}
 _templates.globals |= {"card_name": card_name, "cards": CARDS}
-_templates.filters["listing"] = listing
 
 
 @dataclass(frozen=True, slots=True)
