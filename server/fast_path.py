@@ -94,7 +94,7 @@ class FastPath:
         """Let Flask answer a request that is not plain.
 
         A thread would compete with the event loop for the interpreter, and a flood of bad requests
-        would delay the good ones: so the loop answers small ones itself, one after each turn.
+        would delay the good ones. So the loop answers small ones itself, between turns.
         """
         if len(body.data) > _MOST_BYTES_IN_LOOP:
             await self._flask.answer(scope, body, send, time.perf_counter() - begun)

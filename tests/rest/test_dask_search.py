@@ -18,28 +18,17 @@ import numpy as np
 import pytest
 from distributed import Client
 
-from mlstack.contract.target import BinaryTarget
 from model_orchestration import dask_engine
 from model_orchestration.dask_cluster import Cluster
 from model_orchestration.dask_engine import ClusterError, DaskEngine
 from model_orchestration.search import search
-from model_orchestration.trials import Rows, Trial
+from model_orchestration.trials import Trial
 from operations import dask_certificates
 from tests.support.dask_nodes import DaskNodes
+from tests.support.search_rows import TARGET, TRAIN, VALIDATION, search_rows
 from tests.support.waiting import wait_until
 
 TRIALS = 40
-TARGET = BinaryTarget(name="left", positive="yes", negative="no", meaning="The customer left.")
-
-
-def _rows(count: int, seed: int) -> Rows:
-    chance = np.random.default_rng(seed)
-    matrix = chance.random((count, 4), dtype=np.float32)
-    outcomes = (matrix[:, 0] + 0.5 * chance.random(count) > 1).astype(np.int64)
-    return Rows(matrix, outcomes)
-
-
-TRAIN, VALIDATION = _rows(400, seed=1), _rows(200, seed=2)
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +104,7 @@ def test_killed_workers_lose_only_their_trials(nodes: DaskNodes) -> None:
 
 def test_workers_forget_a_search_that_has_ended(nodes: DaskNodes) -> None:
     """A trial that nobody needs any more stops, and the rows leave the worker."""
-    large = _rows(200_000, seed=1)
+    large = search_rows(200_000, seed=1)
     with _client(nodes.cluster) as client:
 
         def seen() -> tuple[bool, bool]:

@@ -2,8 +2,7 @@
 
 import base64
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from operations.containers.default_passwords import find_default_passwords
 from operations.containers.inspection import Inspected
 from operations.errors import StackError
+from tests.support.http_server import serving
 from tests.support.ports import free_port
 
 
@@ -37,14 +37,10 @@ def grafana(request: pytest.FixtureRequest) -> Iterator[int]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            pass
+            """Log nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Grafana) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        yield server.server_port
-        server.shutdown()
-        thread.join()
+    with serving(Grafana) as port:
+        yield port
 
 
 def test_mongodb_without_a_login_is_found(mongo: str) -> None:

@@ -3,19 +3,19 @@
 import json
 import ssl
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from tests.support.http_server import serving
 from tests.support.ports import free_port
 
 USER, PASSWORD = "alerts", "pä$s{{ word"
@@ -107,15 +107,9 @@ def hooks(host: str = "127.0.0.1") -> Iterator[Hooks]:
         def log_message(self, *_: object) -> None:
             """Log nothing."""
 
-    with ThreadingHTTPServer((host, 0), Handler) as server:
-        received = Hooks(f"http://{host}:{server.server_port}")
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield received
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler, host) as port:
+        received = Hooks(f"http://{host}:{port}")
+        yield received
 
 
 def make_certificate(path: Path) -> None:

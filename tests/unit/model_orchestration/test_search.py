@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hyperopt import hp
 
-from mlstack.contract.target import BinaryTarget
 from mlstack.settings import DEFAULT_TRAIN_LAG
 from model_orchestration import hopeless, thread_engine
 from model_orchestration import trainer as training
@@ -19,21 +18,10 @@ from model_orchestration.search import SPACE, SearchError, search
 from model_orchestration.thread_engine import ThreadEngine
 from model_orchestration.trainer import Trainer
 from model_orchestration.trials import Rows, Trial
+from tests.support.search_rows import TARGET, TRAIN, VALIDATION
 from tests.support.target_kinds import contract_of, trained
 
 TRIALS = 6
-TARGET = BinaryTarget(name="left", positive="yes", negative="no", meaning="The customer left.")
-
-
-def _rows(count: int, seed: int) -> Rows:
-    """Outcomes that a tree can learn in part."""
-    chance = np.random.default_rng(seed)
-    matrix = chance.random((count, 4), dtype=np.float32)
-    outcomes = (matrix[:, 0] + 0.5 * chance.random(count) > 1).astype(np.int64)
-    return Rows(matrix, outcomes)
-
-
-TRAIN, VALIDATION = _rows(400, seed=1), _rows(200, seed=2)
 
 
 def _search(
