@@ -92,8 +92,8 @@ def container_runs(name: str) -> Answer:
     """Ready if a container runs: the engine resolves its name only then."""
     try:
         socket.getaddrinfo(name, None)
-    except OSError:
-        return Answer(ready=False, detail="its container does not run")
+    except OSError as error:
+        return Answer(ready=False, detail=_silence(error))
     return Answer(ready=True, detail="")
 
 
@@ -103,7 +103,7 @@ def port_answers(address: str) -> Answer:
     try:
         socket.create_connection((host, int(port)), timeout=_SECONDS).close()
     except OSError as error:
-        return Answer(ready=False, detail=f"no answer yet ({error})")
+        return Answer(ready=False, detail=_silence(error))
     return Answer(ready=True, detail="")
 
 
@@ -122,8 +122,10 @@ def mongo_answers(address: str) -> Answer:
             stream = connection.makefile("rb")
             (length,) = struct.unpack("<i", stream.read(4))
             reply = stream.read(length - 4)
-    except (OSError, struct.error) as error:
-        return Answer(ready=False, detail=f"no answer yet ({error})")
+    except OSError as error:
+        return Answer(ready=False, detail=_silence(error))
+    except struct.error:
+        return Answer(ready=False, detail="it closes the connection instead of answering")
     fine = b"\x01ok\0" + struct.pack("<d", 1.0) in reply
     return Answer(ready=fine, detail="" if fine else "hello was rejected")
 
@@ -147,18 +149,34 @@ def ask(url: str, data: dict[str, Any] | list[Any] | None) -> tuple[int, bytes]:
         with error:
             return error.code, error.read()
     except urllib.error.URLError as error:
-        return 0, str(error.reason).encode()
+        return 0, _silence(error.reason).encode()
     except (OSError, http.client.HTTPException) as error:
-        return 0, (str(error) or type(error).__name__).encode()
+        return 0, _silence(error).encode()
 
 
 def why(status: int, body: bytes) -> str:
     """Describe a response other than 200."""
     text = body.decode(errors="replace")
     if status == 0:
-        return f"no answer yet ({text})"
+        return text
     detail = _text_in(body, "detail")
     return f"answers with {status}: {(detail or ' '.join(text.split()))[:300]}"
+
+
+def _silence(reason: object) -> str:
+    """Say in plain words why a service gives no answer."""
+    match reason:
+        case socket.gaierror():
+            return (
+                "it is not running: its container does not exist or is not started (unknown name)"
+            )
+        case ConnectionRefusedError():
+            return "it is not running, or still starting: nothing listens at its port"
+        case TimeoutError():
+            return f"it gives no answer within {_SECONDS:g} s: it is overloaded or stuck"
+        case ConnectionResetError():
+            return "it closes the connection instead of answering"
+    return f"it gives no answer ({reason or type(reason).__name__})"
 
 
 def _said_by(url: str, key: str) -> Answer:

@@ -75,7 +75,7 @@ class Alertmanager:
     def _ask(self, path: str, data: list[Any] | None = None) -> str:
         status, body = ask(f"{self.url}{path}", data)
         if status != OK:
-            raise StackError(f"alertmanager {why(status, body)} at {self.url}; see make status")
+            raise StackError(f"alertmanager at {self.url}: {why(status, body)}; see make status")
         return body.decode()
 
 

@@ -84,7 +84,7 @@ class RunningStack:
     def alerts_fault(self) -> str:
         """Return why alerts are unavailable; empty if they are available."""
         answer = url_answers(f"{self._settings.prometheus_url}/-/ready")
-        return "" if answer.ready else f"prometheus {answer.detail}; see make status"
+        return "" if answer.ready else f"prometheus: {answer.detail}; see make status"
 
     def predict(self, path: str, body: object) -> Any:
         """POST JSON to the HTTP server and return its answer."""

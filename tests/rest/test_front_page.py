@@ -119,7 +119,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 def test_page_never_waits_for_a_service(stack: Stack) -> None:
     """Two services accept connections and say nothing; the page names them and is quick."""
-    wait_until(lambda: stack.html().count("timed out") == 2, "both are named")
+    wait_until(lambda: stack.html().count("overloaded or stuck") == 2, "both are named")
     began = time.monotonic()
     for _ in range(20):
         page = stack.html()

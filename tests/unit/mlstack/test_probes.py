@@ -2,6 +2,7 @@
 
 import json
 import socket
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -69,6 +70,49 @@ def test_port_and_container_are_probed() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         assert probes.port_answers(f"127.0.0.1:{port}").ready
-    assert "no answer yet" in probes.port_answers(f"127.0.0.1:{port}").detail
+    assert "nothing listens at its port" in probes.port_answers(f"127.0.0.1:{port}").detail
     assert probes.container_runs("localhost").ready
-    assert probes.container_runs("no such name").detail == "its container does not run"
+    assert "does not exist or is not started" in probes.container_runs("no such name").detail
+
+
+@pytest.mark.parametrize("kind", ["http", "mongodb"])
+def test_silence_is_explained_in_plain_words(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each way of getting no answer has one sentence, without an error number."""
+    monkeypatch.setattr(probes, "_SECONDS", 0.1)
+    probe = {"http": probes.url_answers, "mongodb": probes.mongo_answers}[kind]
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"{kind}://127.0.0.1:{silent.getsockname()[1]}"
+        assert probe(address).detail == "it gives no answer within 0.1 s: it is overloaded or stuck"
+    assert probe(address).detail == (
+        "it is not running, or still starting: nothing listens at its port"
+    )
+
+
+@pytest.mark.parametrize("probe", [probes.url_answers, probes.mongo_answers])
+def test_unknown_name_is_an_absent_container(
+    probe: Callable[[str], Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine resolves the names of running containers only."""
+
+    def resolve(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    assert probe("http://grafana:3000").detail == (
+        "it is not running: its container does not exist or is not started (unknown name)"
+    )
+
+
+@pytest.mark.parametrize("probe", [probes.url_answers, probes.mongo_answers])
+def test_closed_connection_is_explained(probe: Callable[[str], Answer]) -> None:
+    """A port that Docker publishes accepts connections before the service listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def close() -> None:
+            connection, _ = server.accept()
+            connection.recv(65_536)
+            connection.close()
+
+        threading.Thread(target=close, daemon=True).start()
+        answer = probe(f"http://127.0.0.1:{server.getsockname()[1]}")
+    assert answer == Answer(ready=False, detail="it closes the connection instead of answering")

@@ -129,7 +129,7 @@ def test_page_shows_answers_and_links(pages: Pages) -> None:
         report=report,
         tracked=TrackedModel(RUN_ID, "7", "credit_card_churn 3"),
         mlflow_server=Answer(ready=True, detail=""),
-        mongo=Answer(ready=False, detail="no answer yet (refused)"),
+        mongo=Answer(ready=False, detail="it is not running"),
     )
     html = pages.html()
     assert f'href="http://127.0.0.1:5051/#/experiments/7/runs/{RUN_ID}"' in html
@@ -140,19 +140,19 @@ def test_page_shows_answers_and_links(pages: Pages) -> None:
     assert "(3 hours ago)" in html
     assert "Needs attention" in html
     assert "Not ready: MongoDB." in html
-    assert "no answer yet (refused)" in html
+    assert "it is not running" in html
 
 
 def test_page_says_who_does_not_answer(contract: Contract, tmp_path: Path) -> None:
     """Without Prometheus, MongoDB and MLflow it still says what is deployed, or that nothing is."""
     pages = Pages(contract, tmp_path, "mongo mongo_answers mongodb://mongo:27017")
     pages.answer(
-        alerts=AlertsUnknown("Prometheus: no answer yet (refused)"),
+        alerts=AlertsUnknown("Prometheus: it is not running"),
         report=RegistryUnavailable("MongoDB: timed out (configured timeouts: 5)"),
-        tracked=RegistryUnavailable("MLflow: no answer yet"),
+        tracked=RegistryUnavailable("MLflow: it is not running"),
     )
     html = pages.html()
-    assert "Which alerts fire is not known: Prometheus: no answer yet (refused)" in html
+    assert "Which alerts fire is not known: Prometheus: it is not running" in html
     assert "MongoDB: timed out." in html
     assert "No model is deployed" in html
     (tmp_path / "deployment.json").write_text("{")
@@ -287,7 +287,7 @@ def test_missing_grafana_is_no_problem(contract: Contract, tmp_path: Path) -> No
     """Everything works without it, and its image cannot be pulled everywhere."""
     DeploymentState(tmp_path).write_record(RUN_ID, "ana")
     pages = Pages(contract, tmp_path, "grafana url_answers http://grafana:3000/api/health")
-    pages.answer(grafana=Answer(ready=False, detail="no answer yet"))
+    pages.answer(grafana=Answer(ready=False, detail="it is not running"))
     html = pages.html()
     assert "not ready" in html
     assert "Needs attention" not in html

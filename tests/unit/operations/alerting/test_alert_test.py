@@ -122,5 +122,7 @@ def test_no_receiver_is_an_error(answers: list[str]) -> None:
 
 
 def test_alertmanager_that_is_down_is_named() -> None:
-    with pytest.raises(StackError, match=r"alertmanager no answer yet .*; see make status"):
+    with pytest.raises(
+        StackError, match=r"alertmanager at .*: it is not running.*; see make status"
+    ):
         Alertmanager(f"http://127.0.0.1:{free_port()}").counts()
