@@ -88,6 +88,17 @@ def worker_is_online(pool: str) -> Answer:
     return Answer(ready=fresh, detail=detail)
 
 
+def dask_has_workers(scheduler: str) -> Answer:
+    """Ready if a Dask scheduler has workers; `scheduler` is the address of its dashboard."""
+    status, body = ask(f"{scheduler}/json/counts.json", None)
+    if status != OK:
+        return Answer(ready=False, detail=f"the scheduler: {why(status, body)}")
+    count = json.loads(body)["workers"]
+    if not count:
+        return Answer(ready=False, detail="none has reached the scheduler")
+    return Answer(ready=True, detail="1 worker" if count == 1 else f"{count} workers")
+
+
 def container_runs(name: str) -> Answer:
     """Ready if a container runs: the engine resolves its name only then."""
     try:
@@ -206,7 +217,7 @@ PROBES: Mapping[str, Callable[[str], Answer]] = {
     probe.__name__: probe
     for probe in (
         *(url_answers, mlflow_searches, model_is_served, stream_is_served, monitor_watches),
-        *(mongo_answers, worker_is_online, container_runs, port_answers),
+        *(mongo_answers, worker_is_online, dask_has_workers, container_runs, port_answers),
     )
 }
 """Probes by name; each takes a target, which is mostly an address."""

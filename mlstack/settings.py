@@ -170,8 +170,11 @@ class Settings(BaseModel):
     """Services on the front page, one a line: its name, and pairs of a probe and its target (see
     `monitoring.evidently_service.stack_services`)."""
 
-    more_services: str = Field(default="", repr=False)
-    """Further ones of some environments."""
+    stack_services_servers: str = Field(default="", repr=False)
+    """Those that `docker-compose-servers.yml` adds."""
+
+    stack_services_dask: str = Field(default="", repr=False)
+    """Those that `docker-compose-dask.yml` adds."""
 
     monitor_window_rows: int = Field(default=1000, ge=30, le=100_000)
     """Number of most recent predictions that monitoring compares."""

@@ -1,8 +1,9 @@
 """The services of the stack: what people call them, where they open them, and their probes.
 
-`STACK_SERVICES` lists them, one a line: the service's name, then a probe of `mlstack.probes` and
-its target, or several such pairs. Two more words may stand there instead of a probe: `heartbeat`,
-followed by a service of `mlstack.heartbeat`, and `left_out`, followed by the reason.
+`STACK_SERVICES` and its like list them, one a line: the service's name, then a probe of
+`mlstack.probes` and its target, or several such pairs. Two more words may stand there instead of a
+probe: `heartbeat`, followed by a service of `mlstack.heartbeat`, and `left_out`, followed by the
+reason.
 """
 
 import re
@@ -122,11 +123,14 @@ _SHOWN: Mapping[str, Shown] = {
 
 
 def read_services(settings: Settings) -> list[StackService]:
-    """Read `STACK_SERVICES`, then `MORE_SERVICES`.
+    """Read `STACK_SERVICES`, then those that further compose files add.
 
     Raises SettingsError with the line that cannot be read.
     """
-    lines = f"{settings.stack_services}\n{settings.more_services}".splitlines()
+    texts = [settings.stack_services, settings.stack_services_servers]
+    if settings.train_workers:
+        texts.append(settings.stack_services_dask)
+    lines = "\n".join(texts).splitlines()
     return [_service(line, settings) for line in lines if line.strip()]
 
 
@@ -141,7 +145,7 @@ def _service(line: str, settings: Settings) -> StackService:
         return StackService(name, shown, tuple(_probe(*pair, settings) for pair in pairs))
     except (KeyError, IndexError, ValueError) as error:
         raise SettingsError(
-            f"STACK_SERVICES, MORE_SERVICES: {line!r} is not a service with probes ({error})"
+            f"STACK_SERVICES: {line!r} is not a service with probes ({error})"
         ) from error
 
 

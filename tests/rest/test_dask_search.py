@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from distributed import Client
 
+from mlstack.probes import dask_has_workers
 from model_orchestration import dask_engine
 from model_orchestration.dask_cluster import Cluster
 from model_orchestration.dask_engine import ClusterError, DaskEngine
@@ -74,6 +75,11 @@ def _client(cluster: Cluster) -> Iterator[Client]:
         yield client
 
 
+def test_scheduler_counts_its_workers(nodes: DaskNodes) -> None:
+    """The front page asks it, because containers keep their heartbeats to themselves."""
+    assert dask_has_workers(nodes.dashboard).detail == "none has reached the scheduler"
+
+
 def test_search_without_workers_fails(nodes: DaskNodes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dask_engine, "_WORKERLESS_SECONDS", 1)
     with pytest.raises(ClusterError, match="has had no worker for 1 s: start one"):
@@ -85,6 +91,7 @@ def test_threads_one_worker_and_three_find_the_same(nodes: DaskNodes) -> None:
     nodes.start_workers("a")
     assert _search(nodes.cluster) == _on_threads()
     nodes.start_workers("b", "c")
+    assert dask_has_workers(nodes.dashboard).detail == "3 workers"
     assert _search(nodes.cluster) == _on_threads()
 
 

@@ -23,7 +23,8 @@ class DaskNodes:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        port, self._dashboard = free_ports(2)
+        port, self._dashboard_port = free_ports(2)
+        self.dashboard = f"http://127.0.0.1:{self._dashboard_port}"
         dask_certificates.draw(folder / "dask")
         self.cluster = Cluster(f"tls://127.0.0.1:{port}", folder / "dask/worker.pem")
         self.scheduler: subprocess.Popen[bytes]
@@ -51,7 +52,7 @@ class DaskNodes:
     def start_scheduler(self) -> None:
         """Start the scheduler and wait until it listens."""
         self.scheduler = self._start("scheduler")
-        url = f"http://127.0.0.1:{self._dashboard}/health"
+        url = f"{self.dashboard}/health"
         wait_until(lambda: url_answers(url).ready, "the scheduler answers", _START_SECONDS)
 
     def start_workers(self, *names: str) -> None:
@@ -79,7 +80,7 @@ class DaskNodes:
                 env=server_environment(
                     self._folder,
                     DASK_SCHEDULER=self.cluster.address,
-                    DASK_DASHBOARD_PORT=str(self._dashboard),
+                    DASK_DASHBOARD_PORT=str(self._dashboard_port),
                     DASK_CERTIFICATE=str(self.cluster.certificate.with_name(f"{kind}.pem")),
                 ),
                 stdout=log,

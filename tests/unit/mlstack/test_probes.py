@@ -66,6 +66,20 @@ def test_worker_is_online_if_prefect_heard_of_it(
     )
 
 
+@pytest.mark.parametrize(
+    ("count", "said"), [(0, "none has reached the scheduler"), (1, "1 worker"), (3, "3 workers")]
+)
+def test_dask_workers_are_counted(monkeypatch: pytest.MonkeyPatch, count: int, said: str) -> None:
+    """Without one, no search goes on."""
+    monkeypatch.setattr(probes, "ask", lambda *_: (200, json.dumps({"workers": count}).encode()))
+    assert probes.dask_has_workers("http://dask-scheduler:8787") == Answer(
+        ready=count > 0, detail=said
+    )
+    monkeypatch.setattr(probes, "ask", lambda *_: (0, b"it is not running"))
+    said = probes.dask_has_workers("http://dask-scheduler:8787").detail
+    assert said == "the scheduler: it is not running"
+
+
 def test_port_and_container_are_probed() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

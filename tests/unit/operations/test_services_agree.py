@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import yaml
 from dotenv import dotenv_values
 
 from mlstack.environments import OWN_VARIABLES
@@ -104,14 +105,12 @@ DEPENDENCY_DIFFERENCES = {
     "send_data-kinesis": (set(), {"model-server-api", "model-server-streams"}),
 }
 
-NOT_SHOWN = {
-    "mongo-account": "it ends when it has created the account",
-    **dict.fromkeys(CLUSTER, "the dashboard of the cluster shows it, if there is one"),
-}
+NOT_SHOWN = {"mongo-account": "it ends when it has created the account"}
 FRONT_PAGE_DIFFERENCES = {
     # A page cannot look into the containers: it asks who hears of them, and the engine's names.
     "agent": ("worker_is_online /api/work_pools/local", "url_answers /health"),
     "mongo": ("mongo_answers", PROBE_DIFFERENCES["mongo"][1]),
+    "dask-worker": ("dask_has_workers", f"heartbeat heartbeat-{NODE}"),
     "model-server-streams": (
         "stream_is_served heartbeat stream_server",
         PROBE_DIFFERENCES["model-server-streams"][1],
@@ -126,23 +125,32 @@ FRONT_PAGE_DIFFERENCES = {
 }
 
 
+# Who hears of a service without a port.
+OTHER_HOSTS = {"127.0.0.1", "prefect_server", "dask-scheduler"}
+
+
 def shown(lines: str) -> dict[str, list[str]]:
     """The words of each service on the front page."""
     return {name: words for name, *words in map(shlex.split, lines.splitlines())}
 
 
-SEVERAL = (ROOT / "docker-compose-servers.yml").read_text(encoding="utf-8")
-# With what only some environments have.
-CONTAINER_LINES = "\n".join(
-    [
-        *re.findall(r"MORE_SERVICES: (.*)", SEVERAL),
-        re.sub(
-            r"\$\{\w+:\+(.*)\}",
-            r"\1",
-            COMPOSE["evidently_service"]["environment"]["STACK_SERVICES"],
-        ),
-    ]
-)
+def listed() -> dict[str, str]:
+    """The lines of each variable that tells the monitoring service what to show."""
+    found: dict[str, str] = {}
+    for file in ROOT.glob("docker-compose-*.yml"):
+        text = file.read_text(encoding="utf-8").replace("!reset", "")
+        service = yaml.safe_load(text)["services"].get("evidently_service", {})
+        for name, value in service.get("environment", {}).items():
+            if name.startswith("STACK_SERVICES"):
+                assert name not in found, f"{file}: compose would take one file's lines only"
+                # With what only some environments have.
+                lines = re.sub(r"\$\{\w+:\+(.*)\}", r"\1", value)
+                found[name] = lines.strip()
+    return found
+
+
+LISTED = listed()
+CONTAINER_LINES = "\n".join(LISTED.values())
 
 
 @pytest.fixture(params=EMBEDDED)
@@ -163,6 +171,16 @@ def test_names_agree() -> None:
     names = {container_name(service) for service in EMBEDDED.values()}
     assert names | ONLY_IN_CONTAINERS.keys() == COMPOSE.keys()
     assert not names & ONLY_IN_CONTAINERS.keys()
+
+
+def test_front_page_reads_what_compose_files_add() -> None:
+    """Each file has a setting of its own, so that none takes another one's place."""
+    settings = Settings.model_validate({key.lower(): lines for key, lines in LISTED.items()})
+    assert {each.name for each in read_stack(settings)} == shown(CONTAINER_LINES).keys()
+    elsewhere = settings.model_copy(update={"train_workers": 0})
+    assert {each.name for each in read_stack(settings)} - {
+        each.name for each in read_stack(elsewhere)
+    } == {*CLUSTER}
 
 
 def test_groups_agree(service: Service) -> None:
@@ -236,7 +254,7 @@ def test_front_page_probes_what_containers_check(name: str) -> None:
     words = shown(CONTAINER_LINES)[name]
     for target in words[1::2]:
         if "://" in target:
-            assert urlsplit(target).hostname in {name, "127.0.0.1", "prefect_server"}
+            assert urlsplit(target).hostname in {name, *OTHER_HOSTS}
     if name in COMPOSE:
         there = container_probe(COMPOSE[name]["healthcheck"]["test"])
         heartbeat = ["CMD", "python", "-m", "mlstack.heartbeat", words[1]]
@@ -254,7 +272,7 @@ def test_every_difference_is_real() -> None:
         DEPENDENCY_DIFFERENCES,
         FRONT_PAGE_DIFFERENCES,
     ):
-        assert differences.keys() <= EMBEDDED.keys()
+        assert differences.keys() <= EMBEDDED.keys() | COMPOSE.keys()
         assert all(here != there for here, there in differences.values())
 
 
