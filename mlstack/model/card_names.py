@@ -1,4 +1,4 @@
-"""Names of the model cards' pages in the reports' folder, which several services know."""
+"""Names of the model cards' pages and of their mark in MLflow, which several services know."""
 
 import re
 from typing import Final
@@ -8,6 +8,9 @@ CARDS: Final = "model-cards.html"
 
 CARD: Final = re.compile(r"model-card-[0-9a-f]{32}\.html")
 """What the name of a model card's page looks like."""
+
+CARD_TAG: Final = "model_card"
+"""Tag of a version that has a card; its value is the artifact."""
 
 
 def card_name(run_id: str) -> str:

@@ -2,10 +2,11 @@
 
 import json
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from mlstack.errors import RegistryUnavailable
+from mlstack.model.card_names import CARD_TAG, card_name
 from mlstack.model.mlflow_api import tracking_address
 from mlstack.probes import OK, ask, why
 
@@ -21,14 +22,24 @@ def find_experiment(name: str, run_id: str | None = None) -> str:
     return str(found["experiment"]["experiment_id"]) if found else ""
 
 
-def find_version(run_id: str) -> str:
-    """Return name and number of the version that a run was registered as; empty if it was not.
+class Version(NamedTuple):
+    """A registered version: name and number, and the page of its model card; empty without one."""
+
+    title: str
+    card: str
+
+
+def find_version(run_id: str) -> Version | None:
+    """Return the version that a run was registered as; None if it was not.
 
     Raises RegistryUnavailable if the query fails.
     """
     found = _get("model-versions/search", filter=f"run_id = '{run_id}'", max_results="1")
-    versions = (found or {}).get("model_versions") or [None]
-    return "" if versions[0] is None else f"{versions[0]['name']} {versions[0]['version']}"
+    version = next(iter((found or {}).get("model_versions", [])), None)
+    if version is None:
+        return None
+    has_card = any(tag["key"] == CARD_TAG for tag in version.get("tags", []))
+    return Version(f"{version['name']} {version['version']}", card_name(run_id) if has_card else "")
 
 
 def _get(path: str, **query: str) -> dict[str, Any] | None:

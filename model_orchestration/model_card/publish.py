@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 
 from mlstack.errors import ModelError, RegistryUnavailable
 from mlstack.files import write_atomically
-from mlstack.model.card_names import CARD, CARDS, card_name
+from mlstack.model.card_names import CARD, CARD_TAG, CARDS, card_name
 from mlstack.model.mlflow_api import connect, download, explain, pages, run_address
 from mlstack.settings import Settings
 from model_orchestration.model_card.templates import templates
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 CARD_FILE = "model_card/card.html"
 """Artifact of the run of a registered version."""
-
-CARD_TAG = "model_card"
-"""Tag of a version that has a card; its value is the artifact."""
 
 _NAV = "<!-- nav -->"
 """Where a copy gets its link to the other cards, which does not work in MLflow."""

@@ -13,7 +13,7 @@ from mlstack.contract import Contract
 from mlstack.deployment.record import Record
 from mlstack.errors import DeploymentError
 from mlstack.model.mlflow_api import experiment_address
-from mlstack.model.mlflow_lookup import find_experiment, find_version
+from mlstack.model.mlflow_lookup import Version, find_experiment, find_version
 from mlstack.prediction_log.mongo_database import mongo_client, without_driver_settings
 from mlstack.probes import Answer
 from mlstack.quality.report_head import newest_report
@@ -61,11 +61,11 @@ class ServiceRow:
 
 @dataclass(frozen=True, slots=True)
 class TrackedModel:
-    """What MLflow says about the deployed run; empty texts are not known, or do not exist."""
+    """What MLflow says about the deployed run; what is empty is not known, or does not exist."""
 
     run_id: str = ""
     experiment_id: str = ""
-    version: str = ""
+    version: Version | None = None
 
 
 def age(time: timedelta) -> str:

@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from mlstack.deployment.record import DeploymentState
+from mlstack.model.card_names import CARD_TAG, card_name
 from tests.support.api_server import MonitorService
 from tests.support.browser import DESKTOP, PHONE, needs_chromium
 from tests.support.page_checks import low_contrasts, needs_scrolling
@@ -21,6 +22,7 @@ from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 RUN_ID, EXPERIMENT = "a" * 32, "12"
+CARD = {"key": CARD_TAG, "value": "model_card/card.html"}
 LONG = "a_feature_whose_name_is_" + "very_" * 20 + "long"
 ALERT = {
     "labels": {"alertname": "DataDrifted", "severity": "critical"},
@@ -60,7 +62,8 @@ class Neighbours:
             case "/api/2.0/mlflow/runs/get":
                 return {"run": {"info": {"experiment_id": EXPERIMENT}}}
             case "/api/2.0/mlflow/model-versions/search":
-                return {"model_versions": [{"name": "credit_card_churn", "version": "3"}]}
+                version = {"name": "credit_card_churn", "version": "3", "tags": [CARD]}
+                return {"model_versions": [version]}
             case "/health/ready":
                 return {"model_run_id": RUN_ID}
         return None
@@ -127,6 +130,7 @@ def test_page_never_waits_for_a_service(stack: Stack) -> None:
     assert "Not ready: MLflow, MongoDB, Reports" in page
     assert f'href="http://127.0.0.1:5051/#/experiments/{EXPERIMENT}/runs/{RUN_ID}"' in page
     assert "credit_card_churn 3" in page
+    assert f'href="http://127.0.0.1:8888/{card_name(RUN_ID)}"' in page
     assert stack.address in page
     assert "opensesame" not in page
 

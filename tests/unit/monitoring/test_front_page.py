@@ -16,6 +16,8 @@ from mlstack.contract import Contract
 from mlstack.deployment.record import DeploymentState
 from mlstack.errors import RegistryUnavailable, SettingsError
 from mlstack.model import mlflow_lookup
+from mlstack.model.card_names import CARD_TAG, card_name
+from mlstack.model.mlflow_lookup import Version
 from mlstack.probes import Answer
 from mlstack.quality.report_head import ReportHead
 from mlstack.quality.results import BinaryQuality
@@ -127,14 +129,14 @@ def test_page_shows_answers_and_links(pages: Pages) -> None:
     )
     pages.answer(
         report=report,
-        tracked=TrackedModel(RUN_ID, "7", "credit_card_churn 3"),
+        tracked=TrackedModel(RUN_ID, "7", Version("credit_card_churn 3", card_name(RUN_ID))),
         mlflow_server=Answer(ready=True, detail=""),
         mongo=Answer(ready=False, detail="it is not running"),
     )
     html = pages.html()
     assert f'href="http://127.0.0.1:5051/#/experiments/7/runs/{RUN_ID}"' in html
     assert html.count('href="http://127.0.0.1:5051/#/experiments/7"') == 2
-    assert "credit_card_churn 3" in html
+    assert f'credit_card_churn 3 (<a href="http://127.0.0.1:8888/{card_name(RUN_ID)}">' in html
     assert f'href="http://127.0.0.1:8888/{report.html}"' in html
     assert "1,234" in html
     assert "(3 hours ago)" in html
@@ -165,7 +167,9 @@ def test_page_escapes_every_text(contract: Contract, tmp_path: Path) -> None:
     pages = Pages(contract, tmp_path, f"'{ODD}' url_answers http://x\n{SERVICES}")
     alert = Alert(ODD, ODD, ODD, ODD, datetime.now(UTC))
     bad = Answer(ready=False, detail=ODD)
-    pages.answer(alerts=[alert] * 25, tracked=TrackedModel(RUN_ID, "7", ODD), mongo=bad)
+    pages.answer(
+        alerts=[alert] * 25, tracked=TrackedModel(RUN_ID, "7", Version(ODD, "")), mongo=bad
+    )
     html = pages.html()
     assert "<script>alert" not in html
     assert html.count("&lt;script&gt;alert") > 20
@@ -203,9 +207,15 @@ def test_mlflow_is_asked_for_run_and_experiment(monkeypatch: pytest.MonkeyPatch)
         "runs/get?run_id=a": {"run": {"info": {"experiment_id": "3"}}},
         "experiments/get-by-name?experiment_name=churn": {"experiment": {"experiment_id": "5"}},
         "model-versions/search?filter=run_id+%3D+%27a%27&max_results=1": {
-            "model_versions": [{"name": "churn", "version": "2"}]
+            "model_versions": [
+                {"name": "churn", "version": "2", "tags": [{"key": CARD_TAG, "value": "x"}]}
+            ]
         },
         "model-versions/search?filter=run_id+%3D+%27b%27&max_results=1": {},
+        # Registered by an earlier release.
+        "model-versions/search?filter=run_id+%3D+%27c%27&max_results=1": {
+            "model_versions": [{"name": "churn", "version": "1"}]
+        },
     }
 
     def ask(url: str, _: object) -> tuple[int, bytes]:
@@ -217,8 +227,9 @@ def test_mlflow_is_asked_for_run_and_experiment(monkeypatch: pytest.MonkeyPatch)
     assert mlflow_lookup.find_experiment("churn", "a") == "3"
     assert mlflow_lookup.find_experiment("churn", "b") == "5"
     assert mlflow_lookup.find_experiment("other") == ""
-    assert mlflow_lookup.find_version("a") == "churn 2"
-    assert mlflow_lookup.find_version("b") == ""
+    assert mlflow_lookup.find_version("a") == ("churn 2", card_name("a"))
+    assert mlflow_lookup.find_version("b") is None
+    assert mlflow_lookup.find_version("c") == ("churn 1", "")
     monkeypatch.setattr(mlflow_lookup, "ask", lambda *_: (0, b"refused"))
     with pytest.raises(RegistryUnavailable, match="refused"):
         mlflow_lookup.find_version("a")
