@@ -9,7 +9,7 @@ from mlstack.errors import listing
 
 def page_templates(folder: Path) -> Environment:
     """Load the templates in a folder; what they insert is escaped."""
-    # The common style sheet is inlined, so that a page can be opened as a file.
+    # Common style sheets are inlined, so that a page can be opened as a file.
     loader = FileSystemLoader([folder, Path(__file__).with_name("static")])
     environment = Environment(
         loader=loader,
