@@ -24,6 +24,10 @@ _SECONDS = 3.0
 _WORKER_SECONDS = 75.0
 OK = 200
 
+UNKNOWN_NAME = "it is not running: its container does not exist or is not started (unknown name)"
+REFUSED = "it is not running, or still starting: nothing listens at its port"
+TIMED_OUT = "it gives no answer in time: it is overloaded or stuck"
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -178,13 +182,11 @@ def _silence(reason: object) -> str:
     """Say in plain words why a service gives no answer."""
     match reason:
         case socket.gaierror():
-            return (
-                "it is not running: its container does not exist or is not started (unknown name)"
-            )
+            return UNKNOWN_NAME
         case ConnectionRefusedError():
-            return "it is not running, or still starting: nothing listens at its port"
+            return REFUSED
         case TimeoutError():
-            return f"it gives no answer within {_SECONDS:g} s: it is overloaded or stuck"
+            return TIMED_OUT
         case ConnectionResetError():
             return "it closes the connection instead of answering"
     return f"it gives no answer ({reason or type(reason).__name__})"

@@ -10,6 +10,7 @@ from pymongo.database import Database
 from pymongo.errors import ConfigurationError, OperationFailure, PyMongoError
 
 from mlstack.errors import MlstackError, SettingsError
+from mlstack.probes import REFUSED, TIMED_OUT, UNKNOWN_NAME
 
 DATABASE = "prediction_service"
 PREDICTIONS = "data"
@@ -35,6 +36,12 @@ _REFUSED = (
     "it refuses the login: the password in MONGO_PASSWORD_FILE is not that of MONGO_URI's user; "
     "make setup-model-serve gives the account the password in .secrets/mongo_password"
 )
+_SILENCES = {
+    "Name or service not known": UNKNOWN_NAME,
+    "Temporary failure in name resolution": UNKNOWN_NAME,
+    "Connection refused": REFUSED,
+    "timed out": TIMED_OUT,
+}
 
 
 class StorageUnavailable(MlstackError):
@@ -51,9 +58,11 @@ def mongo_errors() -> Iterator[None]:
         raise StorageUnavailable(f"MongoDB: {_REFUSED if refused else error}") from error
 
 
-def without_driver_settings(reason: str) -> str:
-    """Return why MongoDB does not answer, without how the driver is set up, for people."""
-    return reason.partition(" (configured")[0]
+def plain_reason(reason: str) -> str:
+    """Return why MongoDB does not answer, for people: without how the driver is set up."""
+    short = reason.partition(" (configured")[0]
+    # The driver has no other sign of these than its text.
+    return next((f"MongoDB: {said}" for text, said in _SILENCES.items() if text in short), short)
 
 
 def mongo_client(uri: str, seconds: float | None = None) -> MongoClient[dict[str, Any]]:

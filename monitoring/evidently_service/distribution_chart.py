@@ -24,8 +24,10 @@ WIDTH: Final = 260
 _HEIGHT, _ROW, _AXIS = 110, 24, 20
 _MAX_LABEL = 18
 _TICKS = MaxNLocator(4)
+_WHOLE_TICKS = MaxNLocator(4, integer=True)
 _EDGE = 0.06
 """Share of the width at either end where a centred text would not fit."""
+_HALF = 0.5
 _MANY = 10_000
 _LARGE = EngFormatter(sep="")
 """Writes 10,000 as 10k."""
@@ -70,7 +72,9 @@ def _draw_histogram(axes: Axes, found: Histogram, color: str) -> None:
     axes.axhline(0, color=SOFT, linewidth=0.8)
     axes.set_xlim(low, high)
     axes.set_ylim(0, max([*found.current, *found.reference]) * 1.05)
-    for tick in _TICKS.tick_values(low, high):
+    # Whole numbers are in the middle of their bins.
+    ticks = _WHOLE_TICKS if low % 1 == high % 1 == _HALF else _TICKS
+    for tick in ticks.tick_values(low, high):
         if low <= tick <= high:
             place = (tick - low) / (high - low)
             align = "left" if place < _EDGE else "right" if place > 1 - _EDGE else "center"

@@ -14,7 +14,7 @@ from mlstack.deployment.record import Record
 from mlstack.errors import DeploymentError
 from mlstack.model.mlflow_api import experiment_address
 from mlstack.model.mlflow_lookup import Version, find_experiment, find_version
-from mlstack.prediction_log.mongo_database import mongo_client, without_driver_settings
+from mlstack.prediction_log.mongo_database import mongo_client, plain_reason
 from mlstack.probes import Answer
 from mlstack.quality.report_head import newest_report
 from mlstack.quality.results import Quality, explain_outcomes, headline
@@ -140,7 +140,7 @@ class FrontPage:
             "drift": self._drift_sentence(),
             "quality": quality,
             "report": report,
-            "report_fault": without_driver_settings(report_fault),
+            "report_fault": plain_reason(report_fault),
             "reports_page": self._settings.reports_url,
             "alerts": alerts[:_MAX_ALERTS],
             "more_alerts": max(0, len(alerts) - _MAX_ALERTS),

@@ -27,7 +27,7 @@ from mlstack.contract.prediction_fields import (
 from mlstack.deployment.record import DeploymentState
 from mlstack.errors import listing
 from mlstack.model.model_store import ModelStore
-from mlstack.prediction_log.mongo_database import without_driver_settings
+from mlstack.prediction_log.mongo_database import plain_reason
 from mlstack.prediction_log.prediction_store import PredictionStore
 from mlstack.quality.drift_history import HistoryStore
 from mlstack.quality.reference import ReferenceStore
@@ -212,7 +212,7 @@ class Monitor:
     def _mongo_failed(self, reason: str) -> None:
         if not self.storage_fault:
             log.warning("%s; posted rows are still accepted", reason)
-        self.storage_fault = without_driver_settings(reason)
+        self.storage_fault = plain_reason(reason)
 
 
 def _more(record: Mapping[Any, Any]) -> dict[str, Any]:

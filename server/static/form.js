@@ -145,11 +145,11 @@ function showProblem(problem) {
     error.hidden = false;
     field.querySelector("input, select").setAttribute("aria-invalid", "true");
   }
-  byId("problem-detail").textContent = problem.detail;
   byId("problem-request").textContent = problem.request_id ?? "unknown";
   byId("problem").hidden = false;
   const first = form.querySelector("[aria-invalid]");
   byId("problem-title").textContent = first ? "The marked fields need other values." : problem.title;
+  byId("problem-detail").textContent = first ? "" : problem.detail;
   if (first) first.focus();
   else byId("problem").scrollIntoView({ behavior: "smooth", block: "nearest" });
 }

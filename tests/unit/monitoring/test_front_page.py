@@ -142,7 +142,7 @@ def test_page_shows_answers_and_links(pages: Pages) -> None:
     assert "(3 hours ago)" in html
     assert "Needs attention" in html
     assert "Not ready: MongoDB." in html
-    assert "it is not running" in html
+    assert "It is not running." in html
 
 
 def test_page_says_who_does_not_answer(contract: Contract, tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_page_says_who_does_not_answer(contract: Contract, tmp_path: Path) -> No
     )
     html = pages.html()
     assert "Which alerts fire is not known: Prometheus: it is not running" in html
-    assert "MongoDB: timed out." in html
+    assert "MongoDB: it gives no answer in time: it is overloaded or stuck." in html
     assert "No model is deployed" in html
     (tmp_path / "deployment.json").write_text("{")
     assert "is not a deployment record" in pages.html()

@@ -1,5 +1,6 @@
 """MongoDB's client: impossible addresses are refused at once, failed lookups are repeated."""
 
+import socket
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -7,9 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from mlstack import probes
 from mlstack.contract import Contract
 from mlstack.errors import SettingsError
-from mlstack.prediction_log.mongo_database import StorageUnavailable, mongo_client, open_database
+from mlstack.prediction_log.mongo_database import (
+    StorageUnavailable,
+    mongo_client,
+    open_database,
+    plain_reason,
+)
 from mlstack.prediction_log.mongo_sink import MongoSink
 from mlstack.prediction_log.prediction_store import PredictionStore
 from mlstack.settings import Settings
@@ -153,3 +160,30 @@ def test_monitor_thread_survives_a_defect(
         assert "ZeroDivisionError" in monitor.state.reason
     finally:
         monitor.stop()
+
+
+def test_silence_is_explained_in_plain_words() -> None:
+    """People read what a probe would say, without error numbers and the driver's settings."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        assert _reason_at(port) == f"MongoDB: {probes.TIMED_OUT}"
+    assert _reason_at(port) == f"MongoDB: {probes.REFUSED}"
+
+
+def _reason_at(port: int) -> str:
+    limits = "serverSelectionTimeoutMS=300&connectTimeoutMS=100"
+    with pytest.raises(StorageUnavailable) as caught:
+        _count_all(f"mongodb://127.0.0.1:{port}/?{limits}")
+    return plain_reason(str(caught.value))
+
+
+def test_unknown_name_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine resolves the names of running containers only."""
+
+    def resolve(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with pytest.raises(StorageUnavailable) as caught:
+        _count_all("mongodb://mongo:27017/?serverSelectionTimeoutMS=300")
+    assert plain_reason(str(caught.value)) == f"MongoDB: {probes.UNKNOWN_NAME}"
