@@ -101,7 +101,7 @@ class BinaryTarget(_TargetBase):
     @property
     def prediction_schema(self) -> dict[str, Any]:
         """JSON schema of a prediction."""
-        about = f"Probability of: {self.meaning}"
+        about = f"Probability that this is true: {self.meaning}"
         return {"type": "number", "minimum": 0, "maximum": 1, "description": about}
 
     @property

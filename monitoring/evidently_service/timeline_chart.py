@@ -30,6 +30,7 @@ _STRIP, _HEADING, _GAP, _AXIS = 12, 18, 6, 22
 _PANELS = (56, 64, 44)
 """Heights of the panels: drifted features, quality, outcomes."""
 _MOST_TICKS = 5
+_EDGE = 0.02
 _TICK_STEPS = [
     *(timedelta(minutes=minutes) for minutes in (5, 15, 30)),
     *(timedelta(hours=hours) for hours in (1, 3, 6, 12)),
@@ -108,7 +109,7 @@ def _draw_drift(axes: Axes, shown: Timeline) -> None:
     heading = "features that have drifted" if shown.stretches else "no calculation yet"
     _head(axes, heading, 0, top, "{:.0%}")
     axes.fill_between(times, shares, color=ALARM, alpha=0.35, linewidth=0)
-    axes.plot(times, shares, color=ALARM, linewidth=1.6)
+    _draw_line(axes, times, shares, ALARM)
 
 
 def _draw_quality(axes: Axes, shown: Timeline, figure_name: str) -> None:
@@ -126,14 +127,31 @@ def _draw_quality(axes: Axes, shown: Timeline, figure_name: str) -> None:
     _head(axes, f"{figure_name} (lower is better)", low - room, high + room, "{:.3g}")
     styles = ((INK, ":"), (SOFT, "--"), (ACCENT, "-"))
     for (times, values), (color, style) in zip(lines, styles, strict=True):
-        axes.plot(times, values, color=color, linestyle=style, linewidth=1.6)
+        _draw_line(axes, times, values, color, style)
 
 
 def _draw_outcomes(axes: Axes, shown: Timeline) -> None:
     times, shares = _steps(shown, lambda moment: moment.coverage)
     _head(axes, "predictions with an outcome", 0, 1, "{:.0%}")
     axes.fill_between(times, shares, color=ACCENT, alpha=0.35, linewidth=0)
-    axes.plot(times, shares, color=ACCENT, linewidth=1.6)
+    _draw_line(axes, times, shares, ACCENT)
+
+
+def _draw_line(
+    axes: Axes, times: list[float], values: list[float], color: str, style: str = "-"
+) -> None:
+    """Draw a line that ends in a dot: at first it is shorter than anybody could see."""
+    axes.plot(
+        times,
+        values,
+        color=color,
+        linestyle=style,
+        linewidth=1.6,
+        marker="o",
+        markersize=3.5,
+        markevery=[-1],
+        clip_on=False,
+    )
 
 
 def _head(axes: Axes, heading: str, low: float, high: float, form: str) -> None:
@@ -175,7 +193,9 @@ def _write_times(axes: Axes, shown: Timeline) -> None:
     while tick <= shown.end:
         text = f"{tick:%H:%M}" if step < timedelta(days=1) else f"{tick:%b} {tick.day}"
         if tick >= shown.start:
-            write_below(axes, _seconds(shown, tick), text)
+            # A centred text would not fit at the end.
+            align = "right" if (shown.end - tick) / span < _EDGE else "center"
+            write_below(axes, _seconds(shown, tick), text, align)
         tick += step
 
 
