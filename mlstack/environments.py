@@ -30,6 +30,7 @@ _COMPOSE_FILE = "COMPOSE_FILE"
 _MORE_FILES = {
     "API_SERVERS": ("1", "docker-compose-servers.yml"),
     "STREAM_SERVERS": ("1", "docker-compose-stream-servers.yml"),
+    "DEPLOYMENT_RECORD": ("", "docker-compose-members.yml"),
     "TRAIN_ENGINE": (DEFAULT_TRAIN_ENGINE, "docker-compose-dask.yml"),
 }
 """What Compose reads beside the environment's files if a setting has not this value."""

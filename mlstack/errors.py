@@ -136,6 +136,14 @@ class DeploymentError(MlstackError):
     """A deployment was rejected or rolled back."""
 
 
+class RecordUnavailable(DeploymentError):
+    """The record that machines share cannot be read or written now; a retry may succeed."""
+
+
+class Overtaken(DeploymentError):
+    """Another deployment has replaced the record that machines share."""
+
+
 @dataclass(frozen=True, slots=True)
 class FieldError:
     """One error in one field of a request.

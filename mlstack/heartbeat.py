@@ -103,6 +103,11 @@ def log_keeper(settings: Place) -> Heartbeat:
     return Heartbeat(settings.state_path / "keeper" / "heartbeat", 120)
 
 
+def deployment_member(settings: Place) -> Heartbeat:
+    """Return the heartbeat of the deployment member, renewed while it reaches S3."""
+    return Heartbeat(settings.state_path / "deployment" / "heartbeat", 15)
+
+
 def simulator(name: str, settings: Place) -> Heartbeat:
     """Return the heartbeat of a simulator on this host."""
     name = f"heartbeat-{name}-{os.uname().nodename}"
@@ -118,6 +123,7 @@ HEARTBEATS: Mapping[str, Callable[[Place], Heartbeat]] = {
     "aws_keeper": aws_keeper,
     "stream_server": stream_server,
     "log_keeper": log_keeper,
+    "deployment_member": deployment_member,
     "dask_worker": dask_worker,
     "send_data_api": partial(simulator, "send_data_api"),
     "send_data_kinesis": partial(simulator, "send_data_kinesis"),

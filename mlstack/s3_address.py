@@ -33,3 +33,8 @@ class S3Address:
 def s3_or_other(value: Any) -> Any:
     """Turn a text that begins with `s3://` into an address; leave anything else."""
     return S3Address.parse(value) if isinstance(value, str) and value.startswith(_SCHEME) else value
+
+
+def s3_only(value: Any) -> Any:
+    """Turn a text into an address; raise ValueError if it is something else."""
+    return S3Address.parse(value) if isinstance(value, str) else value

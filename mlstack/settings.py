@@ -23,12 +23,15 @@ from pydantic_core import ErrorDetails
 from mlstack.errors import InvalidSettings, SettingsError, echo
 from mlstack.pasted_text import plain_value
 from mlstack.run_ids import read_run
-from mlstack.s3_address import S3Address, s3_or_other
+from mlstack.s3_address import S3Address, s3_only, s3_or_other
 from mlstack.secret_files import read_secret, with_password
 
 ROOT = Path(__file__).resolve().parent.parent
 
-_TEXTS: tuple[Any, ...] = (str, Path, Path | None, S3Address | Path | None)
+_TEXTS: tuple[Any, ...] = (
+    *(str, Path, Path | None),
+    *(S3Address | None, S3Address | Path | None),
+)
 """Types of settings whose value is taken as it is."""
 
 _Port = Annotated[int, Field(ge=1, le=65535)]
@@ -64,6 +67,10 @@ class Settings(BaseModel):
 
     state_dir: Path = Path(".embedded/state")
     """Folder of persistent files: deployment record, verified models, worker statements."""
+
+    deployment_record: Annotated[S3Address | None, BeforeValidator(s3_only)] = None
+    """Folder in S3 with the deployment record of several machines; if unset, the state folder has
+    this machine's own."""
 
     feature_store_bucket: str = ""
     """S3 bucket of the training data; empty if none was chosen."""

@@ -52,11 +52,12 @@ def _carry_out(options: argparse.Namespace, settings: Settings) -> str:
             except ValueError as error:
                 raise DeploymentError(str(error)) from error
             deployer.deploy(run_id)
-            return f"run {run_id} is deployed"
+            return _with_machines(f"run {run_id} is deployed", deployer)
         case "ensure":
             return _ensure(deployer, find_run_id(settings.run_id) if settings.run_id else "")
         case "rollback":
-            return f"rolled back: run {deployer.rollback()} is deployed"
+            said = f"rolled back: run {deployer.rollback()} is deployed"
+            return _with_machines(said, deployer)
         case "current":
             record = deployer.state.record()
             return record.run_id if record else ""
@@ -68,12 +69,16 @@ def _ensure(deployer: Deployer, chosen: str) -> str:
     run_id = deployer.ensure(chosen)
     record = deployer.state.record()
     if chosen in ("", run_id) or record is None:
-        return f"run {run_id} is deployed"
+        return _with_machines(f"run {run_id} is deployed", deployer)
     return (
         f"run {run_id} is still deployed (by {record.deployed_by}, since "
         f"{record.deployed_at:%Y-%m-%d %H:%M} UTC); RUN_ID of the environment's file ({chosen}) "
         f"was deployed earlier; to change to it: make deploy RUN_ID={chosen}"
     )
+
+
+def _with_machines(said: str, deployer: Deployer) -> str:
+    return "\n".join(filter(None, (said, deployer.state.reached())))
 
 
 def _table(history: Sequence[HistoryEntry]) -> str:

@@ -13,7 +13,7 @@ from mlstack.deployment.record import (
     Record,
     Statement,
 )
-from mlstack.errors import DeploymentError, ModelError
+from mlstack.errors import DeploymentError, ModelError, Overtaken, RecordUnavailable
 from mlstack.model.model_store import ModelStore
 from mlstack.settings import Settings
 from mlstack.waiting import Unavailable, wait_until
@@ -33,7 +33,7 @@ class Deployer:
         self._models = models
         self._mlflow = settings.mlflow_url
         self._by = settings.deployed_by
-        self.state = DeploymentState(settings.state_path)
+        self.state = _state(settings)
 
     def deploy(self, run_id: str) -> None:
         """Deploy a run's model: check it, replace the record, wait for all workers.
@@ -42,8 +42,8 @@ class Deployer:
 
         Raises:
             ModelError: the model is unknown or fails its checks; nothing was changed.
-            DeploymentError: another deployment is in progress, or a worker could not load the model
-                and the old model was restored.
+            DeploymentError: another deployment is in progress; or a worker could not load the model
+                and the old model was restored; or S3 failed, and the message says what is known.
         """
         with self.state.lock():
             self._replace(run_id, "deploy")
@@ -133,30 +133,52 @@ class Deployer:
         except ModelError as error:
             note(f"rejected: {error}")
             raise
-        record = self.state.write_record(run_id, by)
         try:
+            record = self.state.write_record(run_id, by)
             self._wait_for_workers(record)
+        except Overtaken:
+            raise  # the record is no longer ours to change
         except BaseException as error:
             # Also on Ctrl-C: it is unknown whether the new model works everywhere.
-            if old is None:
-                self.state.remove_record()
-            else:
-                self.state.write_record(old.run_id, old.deployed_by)
-                self._wait_for_return(old.run_id)
-            note(f"rolled back: {error or type(error).__name__}")
+            reason = str(error) or type(error).__name__
+            try:
+                self._put_back(old)
+                note(f"rolled back: {reason}")
+            except (Overtaken, RecordUnavailable) as lost:
+                raise DeploymentError(
+                    f"{reason}; the old record could not be put back either: {lost}; it may name "
+                    f"run {run_id} now, and machines that reach S3 follow it: look with make "
+                    "deployed once S3 answers, and deploy again"
+                ) from error
+            if isinstance(error, DeploymentError):
+                raise DeploymentError(f"{error}; the old model is deployed again") from error
             raise
-        note(DEPLOYED)
+        try:
+            note(DEPLOYED)
+        except RecordUnavailable as error:
+            raise DeploymentError(
+                f"run {run_id} is served by all workers, but not in the history: {error}"
+            ) from error
+
+    def _put_back(self, old: Record | None) -> None:
+        if old is None:
+            self.state.remove_record()
+        else:
+            self.state.write_record(old.run_id, old.deployed_by)
+            self._wait_for_return(old.run_id)
 
     def _wait_for_workers(self, record: Record) -> None:
         """Wait until all running workers serve the model, except those that die."""
 
         def behind() -> list[str]:
-            statements = self.state.statements()
+            try:
+                statements = self.state.statements()
+            except RecordUnavailable as error:
+                return [f"workers that cannot be asked ({error})"]
             for statement in statements:
                 if statement.refused == record:
                     raise DeploymentError(
-                        f"{_worker(statement)} cannot serve run {record.run_id}: "
-                        f"{statement.reason}; the old model is deployed again"
+                        f"{_worker(statement)} cannot serve run {record.run_id}: {statement.reason}"
                     )
             return [_worker(each) for each in statements if each.run_id != record.run_id]
 
@@ -168,7 +190,7 @@ class Deployer:
                 every=0.1,
             )
         except Unavailable as error:
-            raise DeploymentError(f"{error}; the old model is deployed again") from error
+            raise DeploymentError(str(error)) from error
 
     def _wait_for_return(self, run_id: str) -> None:
         """Give workers that had switched the time to serve the old model again."""
@@ -177,8 +199,17 @@ class Deployer:
             return all(each.run_id == run_id for each in self.state.statements())
 
         # The deploy has failed anyway, and whoever takes longer follows the record by itself.
-        with suppress(Unavailable):
+        with suppress(Unavailable, RecordUnavailable):
             wait_until(have_returned, lambda: "", _RETURN_SECONDS, every=0.1)
+
+
+def _state(settings: Settings) -> DeploymentState:
+    if settings.deployment_record is None:
+        return DeploymentState(settings.state_path)
+    # boto3 takes half a second, and a single machine does without it.
+    from mlstack.deployment.shared_state import SharedState  # noqa: PLC0415 - see above
+
+    return SharedState(settings.state_path, settings.deployment_record)
 
 
 def _worker(statement: Statement) -> str:

@@ -1,9 +1,10 @@
 """The deployment record, its history, and the workers' statements.
 
-They are files in the state folder, shared by all servers of a machine.
+They are files in the state folder, shared by all servers of a machine. If several machines share
+one record (`DEPLOYMENT_RECORD`), the files are its local copy, see `mlstack.deployment.member`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,15 +23,19 @@ STATEMENT_SECONDS = 1.0
 _STALE_SECONDS = 10.0
 """Age of a statement at which its worker counts as gone."""
 
-_LOCK_SECONDS = 10.0
+LOCK_SECONDS = 10.0
+"""How long a deployment waits for another one, or for a restore."""
+
 DEPLOYED = "deployed"
 
 
-class _Document(BaseModel):
+class FrozenModel(BaseModel):
+    """Base of what is stored as JSON."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Record(_Document):
+class Record(FrozenModel):
     """The deployed model."""
 
     run_id: str
@@ -42,7 +47,7 @@ Action = Literal["deploy", "follow", "rollback"]
 """`follow` means that the environment's file names the run; the others are commands."""
 
 
-class HistoryEntry(_Document):
+class HistoryEntry(FrozenModel):
     """One attempt to deploy, successful or not."""
 
     at: datetime
@@ -59,7 +64,7 @@ class HistoryEntry(_Document):
         return self.result == DEPLOYED
 
 
-class Statement(_Document):
+class Statement(FrozenModel):
     """What one worker of a server serves."""
 
     server: str
@@ -101,7 +106,7 @@ class DeploymentState:
     def write_record(self, run_id: str, by: str) -> Record:
         """Replace the record, which makes the workers load this model."""
         record = Record(run_id=run_id, deployed_at=datetime.now(UTC), deployed_by=by)
-        write_atomically(self._record, record.model_dump_json(indent=2).encode())
+        self._write(record)
         return record
 
     def remove_record(self) -> None:
@@ -146,8 +151,22 @@ class DeploymentState:
 
     def add_to_history(self, entry: HistoryEntry) -> None:
         """Append one entry."""
-        lines = [*self.history(), entry]
-        text = "".join(f"{line.model_dump_json()}\n" for line in lines)
+        self._write_history([*self.history(), entry])
+
+    def copy(self, record: Record | None, history: Iterable[HistoryEntry]) -> None:
+        """Replace record and history by those that machines share."""
+        # The record comes last, because servers start once it exists.
+        self._write_history(history)
+        if record is None:
+            self.remove_record()
+        else:
+            self._write(record)
+
+    def _write(self, record: Record) -> None:
+        write_atomically(self._record, record.model_dump_json(indent=2).encode())
+
+    def _write_history(self, entries: Iterable[HistoryEntry]) -> None:
+        text = "".join(f"{entry.model_dump_json()}\n" for entry in entries)
         write_atomically(self._history, text.encode())
 
     def write_statement(self, statement: Statement) -> None:
@@ -175,8 +194,12 @@ class DeploymentState:
                 continue  # its worker has just ended
         return living
 
+    def reached(self) -> str:
+        """Say which machines the last deployment reached; empty if there is only this one."""
+        return ""
+
     @contextmanager
-    def lock(self, seconds: float = _LOCK_SECONDS) -> Iterator[None]:
+    def lock(self, seconds: float = LOCK_SECONDS) -> Iterator[None]:
         """Prevent other processes from deploying, restoring or pruning models.
 
         Raises DeploymentError if another process holds the lock for longer than `seconds`. Pruning

@@ -100,6 +100,9 @@ _SHOWN: Mapping[str, Shown] = {
         "moves predictions to MongoDB",
         lambda s: f"{s.page(s.keeper_metrics_port)}/metrics",
     ),
+    "deployment-member": Shown(
+        "Deployment member", "shares the deployed model with other machines"
+    ),
     "send_data-api": Shown("HTTP simulator", "sends made-up customers"),
     "send_data-kinesis": Shown("Stream simulator", "sends made-up customers"),
     # Only who asks knows at which port it is published; see `FrontPage`.

@@ -11,6 +11,9 @@ LOAD_BALANCER = "load-balancer"
 CLUSTER = ("dask-scheduler", "dask-worker")
 """Searches train on these with TRAIN_ENGINE=dask."""
 
+MEMBER = "deployment-member"
+"""Shares the deployment record with other machines, with DEPLOYMENT_RECORD."""
+
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "model-registry": (
         *("mlflow_server", "prefect_server", "agent", "localstack", "aws-keeper"),
@@ -18,6 +21,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     "serve": (
         *("model-server-api", LOAD_BALANCER, "model-server-streams", "log-keeper"),
+        MEMBER,
         *("send_data-api", "send_data-kinesis"),
     ),
     "monitoring": (

@@ -22,6 +22,7 @@ from operations.containers.services import (
     CLUSTER,
     EMULATOR,
     LOAD_BALANCER,
+    MEMBER,
     OPTIONAL,
     address,
     select_services,
@@ -170,7 +171,7 @@ class ContainerStack:
 
     def _gone(self) -> set[str]:
         """Return services that a setting started before, and does not any more."""
-        gone = {LOAD_BALANCER, *CLUSTER} - self._compose.services.keys()
+        gone = {LOAD_BALANCER, MEMBER, *CLUSTER} - self._compose.services.keys()
         return gone & self._compose.containers().keys()
 
     def _with_images(self, services: list[str]) -> list[str]:
@@ -214,6 +215,7 @@ def list_aws_resources(settings: Settings, artifacts: str) -> list[str]:
     bucket = settings.feature_store_bucket
     return [
         *([f"s3://{bucket}"] if bucket else []),
+        *([f"{settings.deployment_record}"] if settings.deployment_record else []),
         *([artifacts] if "://" in artifacts else []),
         *(f"stream {name}" for name in streams),
     ]

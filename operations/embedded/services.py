@@ -207,6 +207,7 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
             port=settings.keeper_metrics_port,
             port_variable="KEEPER_METRICS_PORT",
         ),
+        *_member(settings),
         *(
             Service(
                 name=name,
@@ -224,6 +225,20 @@ def all_services(settings: Settings) -> tuple[Service, ...]:
         *monitoring_services(settings),
     )
     return with_front_page(services, settings)
+
+
+def _member(settings: Settings) -> tuple[Service, ...]:
+    """Return the service that shares the deployment record with other machines, if it is shared."""
+    if settings.deployment_record is None:
+        return ()
+    member = Service(
+        name="deployment-member",
+        group=SERVE,
+        command=module("mlstack.deployment.member"),
+        follows_settings=True,
+        probe=heartbeat.deployment_member(settings).check,
+    )
+    return (member,)
 
 
 def _stream_server_works(metrics: str, loops: heartbeat.Heartbeat) -> Answer:

@@ -217,6 +217,7 @@ def test_given_settings_that_only_compose_reads_count() -> None:
     [
         ("API_SERVERS", "3", "1", "docker-compose-servers.yml"),
         ("STREAM_SERVERS", "3", "1", "docker-compose-stream-servers.yml"),
+        ("DEPLOYMENT_RECORD", "s3://bucket/folder", "", "docker-compose-members.yml"),
         ("TRAIN_ENGINE", "dask", "threads", "docker-compose-dask.yml"),
     ],
 )

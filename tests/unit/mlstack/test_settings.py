@@ -97,3 +97,11 @@ def test_listen_address_overrides_bind_address() -> None:
     assert settings.listens_on == "0.0.0.0"
     assert not settings.is_exposed
     assert Settings(bind_address="10.1.2.3").listens_on == "10.1.2.3"
+
+
+def test_deployment_record_is_a_folder_in_s3(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEPLOYMENT_RECORD", "s3://bucket/folder/")
+    assert str(Settings.load().deployment_record) == "s3://bucket/folder/"
+    monkeypatch.setenv("DEPLOYMENT_RECORD", "bucket/folder")
+    with pytest.raises(SettingsError, match=r"DEPLOYMENT_RECORD='bucket/folder': write s3://B"):
+        Settings.load()

@@ -16,6 +16,7 @@ from dotenv import dotenv_values
 
 from mlstack.environments import OWN_VARIABLES
 from mlstack.heartbeat import HEARTBEATS
+from mlstack.s3_address import S3Address
 from mlstack.settings import ROOT, Settings
 from monitoring.evidently_service.stack_services import read_services as read_stack
 from operations.containers.services import CLUSTER, GROUPS
@@ -25,7 +26,9 @@ from tests.support.compose_files import read_services
 
 COMPOSE = read_services("docker-compose-model-registry.yml", "docker-compose-serve.yml")
 # With one of the Dask workers, which compose scales.
-SETTINGS = Settings(train_engine="dask", train_workers=1)
+SETTINGS = Settings(
+    train_engine="dask", train_workers=1, deployment_record=S3Address("bucket", "folder")
+)
 EMBEDDED = {service.name: service for service in all_services(SETTINGS)}
 
 # People type these names, so both environments keep the ones that they have always had.

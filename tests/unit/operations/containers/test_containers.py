@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from mlstack import environments
+from mlstack.s3_address import S3Address
 from mlstack.settings import ROOT, Settings
 from operations.containers import credentials, engine, job
 from operations.containers.services import CLUSTER, GROUPS, address, select_services
@@ -289,6 +290,12 @@ def test_environment_files_hold_no_secret(environment: str) -> None:
 def test_list_aws_resources_names_only_chosen_ones() -> None:
     streams = ["stream predictions", "stream results", "stream predictions-dead-letter"]
     assert list_aws_resources(Settings(), "") == streams
-    chosen = Settings(feature_store_bucket="tables")
-    assert list_aws_resources(chosen, "s3://models") == ["s3://tables", "s3://models", *streams]
-    assert list_aws_resources(chosen, "/mlflow/artifacts") == ["s3://tables", *streams]
+    chosen = Settings(feature_store_bucket="tables", deployment_record=S3Address("one", "record"))
+    assert list_aws_resources(chosen, "s3://models") == [
+        *("s3://tables", "s3://one/record", "s3://models"),
+        *streams,
+    ]
+    assert list_aws_resources(Settings(feature_store_bucket="tables"), "/mlflow/artifacts") == [
+        "s3://tables",
+        *streams,
+    ]

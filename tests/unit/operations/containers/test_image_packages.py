@@ -16,11 +16,12 @@ MODULES = {
         *("mlstack.prediction_log.keeper", "mlstack.prediction_log.mongo_account"),
         "mlstack.model.contributions",
     ),
-    "streams": ("server.serve_kinesis",),
+    "streams": ("server.serve_kinesis", "mlstack.deployment.member"),
     "monitor": ("monitoring.evidently_service.app",),
     "aws": ("operations.aws.init_aws", "mlstack.data.customer_generator"),
     "agent": (
         *("model_orchestration.model_train_flow", "reporting.create_report", "server.deploy"),
+        "mlstack.deployment.shared_state",
         *("mlstack.model.model_writer", "operations.receipts.command"),
     ),
     "dask": ("model_orchestration.dask_node",),
