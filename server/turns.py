@@ -60,7 +60,7 @@ class Turns:
         self._turns, self._ended = 0, asyncio.Event()
         self._ended.set()
         self._one_by_one = asyncio.Lock()
-        # When the rest ends, if there was a turn since this number of turns.
+        # When the rest ends, and how many turns there had been when other work last came.
         self._rest_ends, self._turns_before = 0.0, 0
 
     async def answer(self, question: Question) -> None:
@@ -81,7 +81,8 @@ class Turns:
         Where turns follow each other, other work takes at most a quarter of the time.
         """
         async with self._one_by_one:
-            if self._turns != self._turns_before:
+            before, self._turns_before = self._turns_before, self._turns
+            if self._turns != before:
                 await asyncio.sleep(self._rest_ends - time.perf_counter())
             await self._ended.wait()
             begun = time.perf_counter()
@@ -89,7 +90,7 @@ class Turns:
                 yield
             finally:
                 now = time.perf_counter()
-                self._rest_ends, self._turns_before = now + _REST * (now - begun), self._turns
+                self._rest_ends = now + _REST * (now - begun)
 
     def answer_now(self, questions: Sequence[Question]) -> None:
         """Answer questions to one predictor, all or none; thread-safe.

@@ -4,7 +4,9 @@ import asyncio
 import json
 import os
 import random
+import time
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +128,37 @@ def test_valid_requests_get_the_same_answer_both_ways(ways: BothWays) -> None:
     kept = [prediction.document() | {CREATED_AT: None} for prediction in ways.log.predictions]
     single = len(customers) * 2
     assert kept[0:single:2] == kept[1:single:2]
+
+
+def test_bad_requests_leave_time_for_good_ones(ways: BothWays) -> None:
+    """However many wait, what Flask answers in the loop takes at most a quarter of its time."""
+    good = json.dumps(CustomerGenerator(ways.contract, seed=6).draw(1)[0]).encode()
+    work: list[tuple[float, float]] = []
+    ask_now = ways.flask.ask_now
+
+    def watched(*given: Any) -> list[dict[str, Any]]:
+        begun = time.perf_counter()
+        try:
+            return ask_now(*given)
+        finally:
+            work.append((begun, time.perf_counter()))
+
+    ways.flask.ask_now = watched  # type: ignore[method-assign]
+
+    async def flood() -> None:
+        async with asyncio.TaskGroup() as group:
+            bad = [
+                group.create_task(ask(ways.fast, "POST", "/predict", b"{}", (JSON,)))
+                for _ in range(12)
+            ]
+            while not all(each.done() for each in bad):
+                assert (await ask(ways.fast, "POST", "/predict", good, (JSON,))).status == 200
+
+    asyncio.run(flood())
+    assert len(work) == 12
+    # The first one came before any good request was answered.
+    for (begun, ended), (next_begun, _) in pairwise(work[1:]):
+        assert next_begun - ended >= 3 * (ended - begun)
 
 
 @pytest.mark.parametrize("declared", ["application/json; charset=utf-8", "application/json"])
