@@ -1,4 +1,4 @@
-"""Share the cores among trials: side by side for small tables, threads within for large ones."""
+"""Share the cores among trials: side by side first, then threads within each for large tables."""
 
 import os
 from typing import Final, NamedTuple
@@ -19,5 +19,5 @@ class CoreShare(NamedTuple):
         At most `lag` trials train at the same time. `cores` are those that this process may use.
         """
         cores = len(os.sched_getaffinity(0)) if cores is None else cores
-        threads = min(cores, max(1, cells // CELLS_PER_THREAD))
-        return cls(min(lag, max(1, cores // threads)), threads)
+        trials = min(lag, cores)
+        return cls(trials, min(cores // trials, max(1, cells // CELLS_PER_THREAD)))

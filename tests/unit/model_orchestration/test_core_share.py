@@ -9,15 +9,15 @@ from model_orchestration.core_share import CELLS_PER_THREAD, CoreShare
         (100_000, 2, CoreShare(trials=2, threads=1)),
         (100_000, 1, CoreShare(trials=1, threads=1)),
         (100_000, 16, CoreShare(trials=4, threads=1)),
-        (2 * CELLS_PER_THREAD, 2, CoreShare(trials=1, threads=2)),
-        (2 * CELLS_PER_THREAD, 8, CoreShare(trials=4, threads=2)),
-        (100 * CELLS_PER_THREAD, 8, CoreShare(trials=1, threads=8)),
+        (100 * CELLS_PER_THREAD, 2, CoreShare(trials=2, threads=1)),
+        (2 * CELLS_PER_THREAD, 16, CoreShare(trials=4, threads=2)),
+        (100 * CELLS_PER_THREAD, 16, CoreShare(trials=4, threads=4)),
     ],
 )
 def test_share_uses_cores_by_the_size_of_the_table(
     cells: int, cores: int, share: CoreShare
 ) -> None:
-    """Small tables have trials side by side, large ones have threads in a trial."""
+    """Trials train side by side; large tables have the cores that are left, too."""
     assert CoreShare.for_table(cells, lag=4, cores=cores) == share
 
 
