@@ -271,6 +271,8 @@ def keep(settings: Settings, stop: Stop) -> None:
     Raises SettingsError if the port is in use or the MongoDB URI can never work.
     """
     metrics = KeeperMetrics()
+    if settings.deployment_record:
+        metrics.watch_member(heartbeat.deployment_member(settings))
     with ExitStack() as stack:
         port = settings.keeper_metrics_port
         stack.enter_context(expose(metrics.registry, settings, port, "KEEPER_METRICS_PORT"))

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from mlstack.heartbeat import Heartbeat
 from mlstack.prediction_log.prediction import LIVE_SOURCES
 from mlstack.prediction_log.quarantine import FILE
 from mlstack.prediction_log.segment import OUTCOME, PREDICTION, Backlog
@@ -61,6 +62,14 @@ class KeeperMetrics:
     def set_quarantine(self, count: int) -> None:
         """Set the number of entries in quarantine."""
         self._quarantine.set(count)
+
+    def watch_member(self, member: Heartbeat) -> None:
+        """Show whether this machine reaches the deployment record that it shares with others."""
+        Gauge(
+            "mlstack_deployment_cut_off",
+            "Whether the deployment record of several machines cannot be followed here.",
+            registry=self.registry,
+        ).set_function(lambda: not member.check().ready)
 
     def count_stored(self, count: int) -> None:
         """Count entries that MongoDB has."""

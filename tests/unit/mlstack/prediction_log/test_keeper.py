@@ -8,12 +8,14 @@ from typing import Any, Self
 
 import pytest
 
+from mlstack.heartbeat import deployment_member
 from mlstack.prediction_log import keeper as keeper_module
 from mlstack.prediction_log.keeper import Keeper
 from mlstack.prediction_log.metrics import KeeperMetrics
 from mlstack.prediction_log.mongo_database import StorageUnavailable
 from mlstack.prediction_log.quarantine import Quarantine
 from mlstack.prediction_log.segment import OUTCOME, PREDICTION, Entry, Segment, SpoolError
+from mlstack.settings import Settings
 from mlstack.waiting import Stop
 from tests.support.keeper import leave
 from tests.support.waiting import wait_until
@@ -297,3 +299,17 @@ def test_large_integer_is_a_double(running: Running) -> None:
     wait_until(running.is_empty, "it is stored")
     assert seen == [{"_id": "1", "a": 2.5e19, "b": -(2**63)}]
     assert isinstance(seen[0]["a"], float)
+
+
+def test_cut_off_member_is_shown(tmp_path: Path) -> None:
+    """Only where machines share a deployment record."""
+    metrics, member = KeeperMetrics(), deployment_member(Settings(state_dir=tmp_path))
+
+    def shown() -> float | None:
+        return metrics.registry.get_sample_value("mlstack_deployment_cut_off")
+
+    assert shown() is None
+    metrics.watch_member(member)
+    assert shown() == 1
+    member.beat()
+    assert shown() == 0
