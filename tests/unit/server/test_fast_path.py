@@ -136,10 +136,10 @@ def test_bad_requests_leave_time_for_good_ones(ways: BothWays) -> None:
     work: list[tuple[float, float]] = []
     ask_now = ways.flask.ask_now
 
-    def watched(*given: Any) -> list[dict[str, Any]]:
+    def watched(*given: Any, **named: Any) -> list[dict[str, Any]]:
         begun = time.perf_counter()
         try:
-            return ask_now(*given)
+            return ask_now(*given, **named)
         finally:
             work.append((begun, time.perf_counter()))
 
