@@ -112,12 +112,25 @@ def _listed(found: ModelVersion, aliases: tuple[str, ...], folder: Path) -> List
         datetime.fromtimestamp(found.creation_timestamp / 1000, UTC),
         aliases,
         {
-            tag.removeprefix(TEST_PREFIX): value
+            _title(tag.removeprefix(TEST_PREFIX)): _rounded(value)
             for tag, value in sorted(tags.items())
             if tag.startswith(TEST_PREFIX)
         },
         page,
     )
+
+
+def _title(figure: str) -> str:
+    """Write a figure's name as other pages do."""
+    return figure.replace("auc", "AUC").replace("_", " ")
+
+
+def _rounded(value: str) -> str:
+    """Shorten a number; people can edit tags, so that it may be any text."""
+    try:
+        return f"{float(value):.4g}"
+    except ValueError:
+        return value
 
 
 def _copy(run_id: str, path: Path) -> bool:

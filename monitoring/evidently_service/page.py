@@ -32,7 +32,7 @@ class Page:
         drift = state.calculation.drift
         drifted = drift.drifted_features
         if not drifted:
-            return f"no drift in {drift.rows} rows"
+            return f"no drift in {drift.rows:,} rows"
         count = len(drift.features)
         return f"{len(drifted)} of {count} features drifted: {listing(drifted)}"
 

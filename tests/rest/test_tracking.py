@@ -431,7 +431,7 @@ def test_card_lasts_as_long_as_its_version(
     listed = (tmp_path / CARDS).read_text()
     assert f'<a href="{page.name}">{name}, version {registered.version}</a>' in listed
     assert "challenger, champion" in listed
-    assert re.search(r"auc 0\.\d+, rmse 0\.\d+", listed)
+    assert re.search(r"AUC 0\.\d+, rmse 0\.\d+", listed)
     described = str(registry.get_model_version(name, registered.version).description)
     assert f"[Model card](http://127.0.0.1:8888/{page.name})" in described
     assert described.endswith(f"/runs/{run_id}/artifacts/{CARD_FILE})): It **predicts**.")
