@@ -24,7 +24,6 @@ from mlstack.contract import Contract
 from mlstack.data import dataset
 from mlstack.settings import ROOT
 from model_orchestration import trainer as training
-from model_orchestration.core_share import CoreShare
 from model_orchestration.proposals import Proposals
 from model_orchestration.search import SPACE
 from model_orchestration.trainer import Trainer
@@ -63,12 +62,12 @@ def _measure(contract: Contract, table: Path) -> None:
     training._MAX_ROUNDS = ROUNDS  # type: ignore[misc]  # noqa: SLF001 - a whole trial takes too long
     seconds, models, bin_seconds = [], [], 0.0
     cores = os.cpu_count() or 1
-    for share in (CoreShare(1, 1), CoreShare(2, 1), CoreShare(1, cores)):
+    for side_by_side, threads in ((1, 1), (2, 1), (1, cores)):
         start = time.perf_counter()
-        trainer = Trainer(train, validation, contract.target, share.threads)
+        trainer = Trainer(train, validation, contract.target, threads)
         bin_seconds = time.perf_counter() - start
         start = time.perf_counter()
-        with ThreadPoolExecutor(share.trials) as pool:
+        with ThreadPoolExecutor(side_by_side) as pool:
             trials = list(pool.map(lambda drawn, own=trainer: _run(own, drawn), _drawn()))
         seconds.append(time.perf_counter() - start)
         models.append([bytes(trial.booster.save_raw("ubj")) for trial in trials if trial.booster])

@@ -57,7 +57,7 @@ def _measure(trials: int, table: Path, folder: Path) -> None:
     with times.time("encode"):
         train, validation, test = (Rows.encode(part, contract) for part in parts)
     share = CoreShare.for_table(train.matrix.size, Settings().train_lag)
-    print(f"{len(rows):,} rows, trials at the same time: {share.trials}, threads: {share.threads}")
+    print(f"{len(rows):,} rows, trials at the same time: {share.trials}")
     with (
         tracking_server(folder / "mlflow"),
         SearchTracking(contract, text, tags={}, params={}, name="growth") as tracking,

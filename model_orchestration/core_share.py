@@ -7,10 +7,17 @@ CELLS_PER_THREAD: Final = 1_000_000
 
 
 class CoreShare(NamedTuple):
-    """How many trials train at the same time, and with how many threads each."""
+    """How trials share this machine.
+
+    Args:
+        trials: How many train at the same time.
+        most_threads: Threads that are of use to one of them.
+        cores: What they share.
+    """
 
     trials: int
-    threads: int
+    most_threads: int
+    cores: int
 
     @classmethod
     def for_table(cls, cells: int, lag: int, cores: int | None = None) -> "CoreShare":
@@ -19,5 +26,8 @@ class CoreShare(NamedTuple):
         At most `lag` trials train at the same time. `cores` are those that this process may use.
         """
         cores = len(os.sched_getaffinity(0)) if cores is None else cores
-        trials = min(lag, cores)
-        return cls(trials, min(cores // trials, max(1, cells // CELLS_PER_THREAD)))
+        return cls(min(lag, cores), min(cores, max(1, cells // CELLS_PER_THREAD)), cores)
+
+    def threads(self, training: int) -> int:
+        """Return how many threads each trial has while `training` of them train."""
+        return min(self.most_threads, max(1, self.cores // training))

@@ -18,7 +18,8 @@ def choose_engine(name: str, cells: int, lag: int) -> tuple[OpenEngine, str]:
     if name == "dask":
         return _choose_dask()
     share = CoreShare.for_table(cells, lag)
-    said = f"trials at the same time: {share.trials}, with {share.threads} thread(s) each"
+    threads = share.threads(share.trials)
+    said = f"trials at the same time: {share.trials}, with {threads} thread(s) each"
     return partial(ThreadEngine, share=share), said
 
 

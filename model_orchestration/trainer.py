@@ -1,7 +1,7 @@
 """Train one trial of a search."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -19,11 +19,31 @@ _MAX_ROUNDS: Final = 1000
 _PATIENCE_ROUNDS: Final = 30
 
 
+class _Threads(xgboost.callback.TrainingCallback):
+    """Gives XGBoost as many threads for each round as it may have by then."""
+
+    def __init__(self, threads: Callable[[], int]) -> None:
+        super().__init__()
+        self._threads, self._given = threads, 0
+
+    def before_iteration(
+        self,
+        model: Any,
+        epoch: int,  # noqa: ARG002 - the signature is XGBoost's
+        evals_log: Mapping[str, Mapping[str, Any]],  # noqa: ARG002 - the same
+    ) -> bool:
+        """Set the number if it has changed; training goes on."""
+        if (threads := self._threads()) != self._given:
+            model.set_param({"nthread": threads})
+            self._given = threads
+        return False
+
+
 class Trainer:
     """Trains models on rows that are binned once; binning costs more than training.
 
-    Several threads may train at the same time, each with `threads` threads of XGBoost, whose
-    number does not change the models.
+    Several trials may train at the same time, each with `threads` threads of XGBoost, whose number
+    does not change the models.
     """
 
     def __init__(self, train: Rows, validation: Rows, target: Target, threads: int) -> None:
@@ -56,10 +76,13 @@ class Trainer:
         drawn: dict[str, Any],
         rival: float,
         is_unwanted: Callable[[], bool] = lambda: False,
+        *,
+        threads: Callable[[], int] | None = None,
     ) -> Trial:
         """Train a model with drawn parameters; stop if it can no longer beat the rival's loss.
 
-        It also stops, with a result of no use, once `is_unwanted` returns true.
+        It also stops, with a result of no use, once `is_unwanted` returns true. `threads` returns
+        how many threads it may have by now, if not always the same.
         """
         start = time.perf_counter()
         params = {**self._fixed, **drawn}
@@ -68,7 +91,8 @@ class Trainer:
         booster, metrics, failure, loss = None, dict[str, float](), None, np.inf
         stop = HopelessStop(_MAX_ROUNDS, rival, is_unwanted)
         try:
-            booster = self._train_model(params, stop)
+            callbacks = [stop] if threads is None else [stop, _Threads(threads)]
+            booster = self._train_model(params, callbacks)
             rows = self._validation_rows
             metrics = evaluate(self._target, rows.outcomes, booster.inplace_predict(rows.matrix))
             loss = metrics[loss_name(self._target)]
@@ -80,13 +104,15 @@ class Trainer:
         params |= {} if self._weight == 1 else {"row_weight": self._weight}
         return Trial(number, of, params, seconds, booster, metrics, failure, loss, stop.has_stopped)
 
-    def _train_model(self, params: dict[str, Any], stop: HopelessStop) -> xgboost.Booster:
+    def _train_model(
+        self, params: dict[str, Any], callbacks: Sequence[xgboost.callback.TrainingCallback]
+    ) -> xgboost.Booster:
         booster = xgboost.train(
             params,
             self._train,
             num_boost_round=_MAX_ROUNDS,
             evals=[(self._validation, "validation")],
             verbose_eval=False,
-            callbacks=[xgboost.callback.EarlyStopping(rounds=_PATIENCE_ROUNDS), stop],
+            callbacks=[xgboost.callback.EarlyStopping(rounds=_PATIENCE_ROUNDS), *callbacks],
         )
         return booster[: booster.best_iteration + 1]

@@ -53,10 +53,10 @@ def _learnt(trial: Trial) -> tuple[dict[str, Any], bytes]:
 @cache
 def _searched() -> tuple[Trial, list[tuple[Trial, Trial | None]]]:
     """Search with one trial after the other, and one thread."""
-    return _search(share=CoreShare(1, 1))
+    return _search(share=CoreShare(1, 1, 1))
 
 
-@pytest.mark.parametrize("share", [CoreShare(3, 1), CoreShare(1, 2)])
+@pytest.mark.parametrize("share", [CoreShare(3, 1, 3), CoreShare(2, 4, 4)])
 def test_same_seed_gives_the_same_models(share: CoreShare) -> None:
     """Neither trials side by side nor threads within a trial change them."""
     _, again = _search(share=share)
@@ -143,7 +143,7 @@ class _TrainerDouble:
         self._delays = np.random.default_rng()
 
     def run_trial(
-        self, number: int, of: int, drawn: dict[str, Any], rival: float, _: object
+        self, number: int, of: int, drawn: dict[str, Any], rival: float, *_: object, **__: object
     ) -> Trial:
         RIVALS[number] = rival
         time.sleep(self._delays.random() / 100)
@@ -158,7 +158,7 @@ def test_trials_use_results_up_to_the_lag_alone(
     monkeypatch.setattr(thread_engine, "Trainer", _TrainerDouble)
     RIVALS.clear()
     lag, count = 3, 30
-    _, seen = _search(trials=count, share=CoreShare(workers, 1), lag=lag)
+    _, seen = _search(trials=count, share=CoreShare(workers, 1, workers), lag=lag)
     etas = [trial.params["eta"] for trial, _ in seen]
     proposals = Proposals(SPACE, seed=1)
     for number in range(1, count + 1):
@@ -227,7 +227,7 @@ def test_exception_of_the_callback_ends_trials_that_train(monkeypatch: pytest.Mo
             trials=5,
             seed=1,
             on_trial=stop,
-            open_engine=partial(ThreadEngine, share=CoreShare(2, 1)),
+            open_engine=partial(ThreadEngine, share=CoreShare(2, 1, 2)),
         )
 
 
