@@ -176,6 +176,12 @@ def test_names_agree() -> None:
     assert not names & ONLY_IN_CONTAINERS.keys()
 
 
+@pytest.mark.parametrize("name", sorted(name for name, each in COMPOSE.items() if "build" in each))
+def test_image_is_built_from_a_file_that_is_there(name: str) -> None:
+    """Also that of a service which only some settings start."""
+    assert (ROOT / COMPOSE[name]["build"].get("dockerfile", "Dockerfile")).is_file()
+
+
 def test_front_page_reads_what_compose_files_add() -> None:
     """Each file has a setting of its own, so that none takes another one's place."""
     settings = Settings.model_validate({key.lower(): lines for key, lines in LISTED.items()})
