@@ -27,6 +27,7 @@ OK = 200
 UNKNOWN_NAME = "it is not running: its container does not exist or is not started (unknown name)"
 REFUSED = "it is not running, or still starting: nothing listens at its port"
 TIMED_OUT = "it gives no answer in time: it is overloaded or stuck"
+_CLOSED = "it closes the connection instead of answering"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ def mongo_answers(address: str) -> Answer:
     except OSError as error:
         return Answer(ready=False, detail=_silence(error))
     except struct.error:
-        return Answer(ready=False, detail="it closes the connection instead of answering")
+        return Answer(ready=False, detail=_CLOSED)
     fine = b"\x01ok\0" + struct.pack("<d", 1.0) in reply
     return Answer(ready=fine, detail="" if fine else "hello was rejected")
 
@@ -188,7 +189,7 @@ def _silence(reason: object) -> str:
         case TimeoutError():
             return TIMED_OUT
         case ConnectionResetError():
-            return "it closes the connection instead of answering"
+            return _CLOSED
     return f"it gives no answer ({reason or type(reason).__name__})"
 
 

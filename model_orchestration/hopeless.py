@@ -10,7 +10,7 @@ _FIRST_ROUND: Final = 16
 """Before it, losses say little."""
 
 _BELIEVED: Final = 0.25
-"""Share of what is seen of the gains' decrease that is taken for certain."""
+"""Share of the observed decrease of the gains that is assumed to go on."""
 
 
 def is_hopeless(losses: Sequence[float], rounds: int, rival: float) -> bool:

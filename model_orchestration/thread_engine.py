@@ -45,4 +45,4 @@ class ThreadEngine:
                 self._training -= 1
 
     def _threads(self) -> int:
-        return self._share.threads(max(1, self._training))
+        return self._share.threads(self._training)

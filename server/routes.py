@@ -19,6 +19,7 @@ from mlstack.settings import Settings
 from mlstack.web.flask_bridge import WAITED
 from mlstack.web.problems import Problem
 from mlstack.web.request_checks import check_declaration, check_token, read_json
+from mlstack.web.template_filters import breakable
 from server import metrics as metrics_module
 from server import problems
 from server.answers import encode
@@ -70,6 +71,7 @@ class Routes:
         """Add every route to the application."""
         app.add_template_filter(_capitalize_first, "capitalize_first")
         app.add_template_filter(describe, "describe")
+        app.add_template_filter(breakable, "breakable")
         app.post("/predict")(self.predict)
         app.post("/predict/batch")(self.predict_batch)
         app.post("/feedback")(self.feedback)

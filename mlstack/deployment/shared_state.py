@@ -1,9 +1,8 @@
 """The deployment record that several machines share, as a deploy sees it."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -49,19 +48,9 @@ class SharedState(DeploymentState):
         """Return all deployment attempts, oldest first."""
         return list(self._document().history)
 
-    def write_record(self, run_id: str, by: str) -> Record:
-        """Replace the record, which makes the workers of all machines load this model."""
-        record = Record(run_id=run_id, deployed_at=datetime.now(UTC), deployed_by=by)
-        self._replace(record=record)
-        return record
-
     def remove_record(self) -> None:
         """Remove the record, as if nothing had ever been deployed."""
         self._replace(record=None)
-
-    def add_to_history(self, entry: HistoryEntry) -> None:
-        """Append one entry."""
-        self._replace(history=(*self.history(), entry))
 
     def statements(self) -> list[Statement]:
         """Return the statements of the workers of all living members."""
@@ -129,6 +118,12 @@ class SharedState(DeploymentState):
             log.warning("the next deployment may have to wait %.0f s: %s", _KILLED_SECONDS, error)
         finally:
             self._held = None
+
+    def _write(self, record: Record) -> None:
+        self._replace(record=record)
+
+    def _write_history(self, entries: Iterable[HistoryEntry]) -> None:
+        self._replace(history=tuple(entries))
 
     def _replace(self, **changes: Any) -> None:
         if self._held is None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mlstack.errors import listing
+from mlstack.web.template_filters import breakable
 
 
 def page_templates(folder: Path) -> Environment:
@@ -18,5 +19,5 @@ def page_templates(folder: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["listing"] = listing
+    environment.filters |= {"listing": listing, "breakable": breakable}
     return environment

@@ -24,6 +24,7 @@ from mlstack.web.request_checks import (
     read_json,
 )
 from mlstack.web.strict_json import InvalidJson
+from mlstack.web.template_filters import breakable
 from monitoring.evidently_service.front_page import FrontPage, age
 from monitoring.evidently_service.metrics import CONTENT_TYPE, Metrics
 from monitoring.evidently_service.monitor import Monitor
@@ -114,7 +115,12 @@ def create_app(
 ) -> Flask:
     """Build the application; see `Routes`."""
     app = Flask(__name__)
-    app.jinja_env.filters |= {"age": age, "listing": listing, "sentence": _sentence}
+    app.jinja_env.filters |= {
+        "age": age,
+        "breakable": breakable,
+        "listing": listing,
+        "sentence": _sentence,
+    }
     # A redirect to the path with one slash would lose the prefix of a proxy.
     app.url_map.merge_slashes = False
     answer_errors(app, _problem_of)
