@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mlstack.allocator import give_back
 from mlstack.contract import Contract
 from mlstack.deployment.predictor import Predictor
 from mlstack.deployment.record import STATEMENT_SECONDS, DeploymentState, Record, Statement
@@ -156,6 +157,8 @@ class ModelWatcher:
         self.predictor = Predictor(model, self._log)
         self._refused, self.reason = None, ""
         self._on_swap(wanted)
+        # Loading takes several times the memory that a model keeps.
+        give_back()
         log.info("serving the model of run %s", wanted)
 
     def _find_choice(self) -> str:

@@ -61,13 +61,18 @@ class ModelCall:
         created_at: When they were made, with a time zone.
     """
 
-    __slots__ = ("answer", "classes", "contract", "created_at", "key", "run_id", "threshold")
+    __slots__ = ("answer", "classes", "key", "run_id", "stored", "threshold")
 
     def __init__(self, run_id: str, contract: Contract, created_at: datetime) -> None:
         # Worked out here, because a server makes thousands of predictions a second.
         target = contract.target
-        self.run_id, self.contract = run_id, contract_label(contract)
-        self.created_at = created_at.isoformat()
+        self.run_id = run_id
+        self.stored = {
+            RUN_ID: run_id,
+            CONTRACT: contract_label(contract),
+            CREATED_AT: created_at.isoformat(),
+        }
+        """Fields that their documents share."""
         self.answer, self.threshold = contract.answer, contract.threshold
         self.classes = target.classes if isinstance(target, MulticlassTarget) else ()
         self.key = contract.key.name if contract.key else ""
@@ -107,21 +112,19 @@ class Prediction(NamedTuple):
 
     def document(self) -> dict[str, Any]:
         """Return the spooled JSON document; MongoDB stores its time as a date."""
-        scored, origin, call = self.scored, self.origin, self.call
+        prediction_id, customer, scored, origin, call = self
         document: dict[str, Any] = {
-            ID: self.prediction_id,
-            **self.customer,
+            ID: prediction_id,
+            **customer,
             PREDICTION: scored.prediction,
-            RUN_ID: call.run_id,
-            CONTRACT: call.contract,
             SOURCE: origin.source,
-            CREATED_AT: call.created_at,
+            **call.stored,
         }
         if origin.sequence_number is not None:
             document[SHARD_ID] = origin.shard_id
             document[SEQUENCE_NUMBER] = origin.sequence_number
         more = dict[str, Any]()
-        if call.key in self.customer:
+        if call.key in customer:
             more[KEY] = document.pop(call.key)
         if call.threshold is not None:
             more[DECISION] = self.decision

