@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from functools import partial
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -90,9 +91,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
     # Readable by its owner alone: it is sent to where it is needed, not mounted.
     table.chmod(0o600)
     (folder / "project").mkdir()
-    # An address of this machine that containers reach.
-    gateway = "{{(index .IPAM.Config 0).Gateway}}"
-    host = docker("network", "inspect", "bridge", "--format", gateway).strip()
+    # An address of this machine that containers reach. Docker does not always name it.
+    network = json.loads(docker("network", "inspect", "bridge"))[0]["IPAM"]["Config"][0]
+    host = network.get("Gateway") or str(ip_network(network["Subnet"])[1])
     with (
         inbox(host) as served,
         hooks(host) as received,
