@@ -33,6 +33,9 @@ CARD_FILE = "model_card/card.html"
 _NAV = "<!-- nav -->"
 """Where a copy gets its link to the other cards, which does not work in MLflow."""
 
+_AS_WRITTEN = {"auc": "AUC", "mae": "MAE", "r2": "R2"}
+"""Parts of figures' names that pages write otherwise than tags."""
+
 
 class Listed(NamedTuple):
     """A version in the list of cards; without a card its page is empty."""
@@ -122,7 +125,7 @@ def _listed(found: ModelVersion, aliases: tuple[str, ...], folder: Path) -> List
 
 def _title(figure: str) -> str:
     """Write a figure's name as other pages do."""
-    return figure.replace("auc", "AUC").replace("_", " ")
+    return " ".join(_AS_WRITTEN.get(word, word) for word in figure.split("_"))
 
 
 def _rounded(value: str) -> str:
