@@ -43,8 +43,7 @@ LIVE_SOURCES: tuple[LiveSource, ...] = get_args(LiveSource)
 """Sources that monitoring, quality and reports look at."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where a customer came from: a server and, for a stream, the record's position."""
 
     source: Source

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from botocore.exceptions import ClientError
 
@@ -18,8 +18,7 @@ _EVERYDAY = (_THROTTLED, "ExpiredIteratorException")
 """Errors that are not logged: other readers use the shard too, or the iterator has expired."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A record of a shard."""
 
     sequence_number: str

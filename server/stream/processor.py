@@ -9,7 +9,7 @@ import binascii
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from mlstack import failpoints
 from mlstack.contract.customer_schema import Customer
@@ -37,8 +37,7 @@ Publish = Callable[[Sequence[Message]], Sequence[Refused]]
 server must stop before that."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Valid:
+class _Valid(NamedTuple):
     record: Record
     prediction_id: str
     customer: Customer

@@ -36,4 +36,4 @@ def test_contributing_commands_are_all_run_by_ci() -> None:
             assert all((ROOT / folder.partition("::")[0]).exists() for folder in folders)
         # tests/rest/test_notebooks.py runs the second one.
         elif not command.startswith(("make check", "make notebooks")):
-            assert re.search(rf"(?m)^{command}( |$)", ci), command
+            assert re.search(rf"(?m)^ *{command}( |$)", ci), command
