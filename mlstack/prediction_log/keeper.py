@@ -42,9 +42,10 @@ _BATCH = 1000
 # One large insert costs little more than a small one, and leaves the CPU to requests.
 _GATHER_SECONDS = 0.2
 _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.5, 5.0
-# An hour without MongoDB leaves hundreds of segments, and a process may open a thousand files.
+# An hour without MongoDB leaves hundreds of segments, and a process may open a thousand files. So
+# many of each source, because none must wait for another's backlog.
 _OPEN_SEGMENTS = 8
-# The scoring of a table fills many segments at once, and those of servers must not wait for them.
+# The scoring of a table fills many segments at once, and those of servers go first.
 _OPEN_BATCH_SEGMENTS = 2
 _ABANDON_SECONDS = 10.0
 
@@ -144,9 +145,9 @@ class Keeper:
         return most
 
     def _may_open(self, path: Path) -> bool:
-        if source_of(path) != BATCH:
-            return len(self._segments) < _OPEN_SEGMENTS
-        return sum(source_of(other) == BATCH for other in self._segments) < _OPEN_BATCH_SEGMENTS
+        source = source_of(path)
+        most = _OPEN_BATCH_SEGMENTS if source == BATCH else _OPEN_SEGMENTS
+        return sum(source_of(other) == source for other in self._segments) < most
 
     def _keep(self, path: Path) -> int:
         try:

@@ -261,18 +261,19 @@ def test_many_segments_need_few_files(tmp_path: Path, monkeypatch: pytest.Monkey
     assert len(most) == 20
 
 
-def test_scored_table_leaves_room_for_servers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("source", "before"), [("batch", 2), ("api", 8)])
+def test_backlog_of_one_source_leaves_room_for_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, before: int
 ) -> None:
-    """A server's entry is stored in the next turn, however many rows of tables wait."""
+    """A server's entry is stored in the next turn, however many of other sources wait."""
     monkeypatch.setattr(keeper_module, "_BATCH", 1)
     for number in range(10):
         rows = [(PREDICTION, body(f"{number}-{row}")) for row in range(3)]
-        leave(tmp_path / "spool", *rows, source="batch")
+        leave(tmp_path / "spool", *rows, source=source)
     leave(tmp_path / "spool", (PREDICTION, body("live")), source="kinesis")
     with Running(tmp_path) as running:
         wait_until(running.is_empty, "everything is stored")
-    assert running.storage.stored.index((PREDICTION, "live")) <= 2
+    assert running.storage.stored.index((PREDICTION, "live")) <= before
     assert len(running.storage.stored) == 31
 
 
