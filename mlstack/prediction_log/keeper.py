@@ -31,6 +31,7 @@ from mlstack.prediction_log.segment import (
     SegmentInUse,
     SpoolError,
     backlog,
+    salvage,
     source_of,
 )
 from mlstack.settings import Settings
@@ -153,6 +154,7 @@ class Keeper:
             segment = self._segments.get(path)
             if segment is None:
                 segment = self._segments[path] = Segment(path, existing=True)
+                segment.check()
             entries = segment.read(_BATCH)
             self._store(entries, source_of(path))
             if entries:
@@ -167,13 +169,11 @@ class Keeper:
 
     def _set_aside(self, path: Path, error: SegmentDamaged) -> int:
         """Store what a damaged segment still holds, and put its file into quarantine."""
-        segment = self._segments.get(path)
-        entries = list(segment.salvage()) if segment else []
+        if segment := self._segments.pop(path, None):
+            segment.abandon()
+        entries = list(salvage(path))
         for start in range(0, len(entries), _BATCH):
             self._store(entries[start : start + _BATCH], source_of(path))
-        if segment:
-            del self._segments[path]
-            segment.abandon()
         self._quarantine.add_file(path, str(error))
         self._metrics.count_quarantined(FILE, 1)
         log.error("%s; %d entries were saved, the file is in quarantine", error, len(entries))

@@ -19,7 +19,7 @@ from mlstack.settings import Settings
 from mlstack.waiting import Stop
 from tests.support.keeper import leave
 from tests.support.waiting import wait_until
-from tests.unit.mlstack.prediction_log.test_segment import damage_segment
+from tests.unit.mlstack.prediction_log.test_segment import damage_segment, write_segment
 
 
 class Storage:
@@ -216,6 +216,20 @@ def test_damaged_file_is_quarantined(tmp_path: Path) -> None:
     files = [e for e in running.quarantine.entries() if e.kind == "file"]
     assert [e.body for e in files] == [b"api-broken.spool", b"api-none.spool"]
     assert all((tmp_path / "quarantine" / e.body.decode()).exists() for e in files)
+
+
+def test_cut_off_file_is_quarantined(tmp_path: Path) -> None:
+    """What stands before the cut is stored, the file goes to quarantine."""
+    write_segment(tmp_path / "spool" / "api-cut.spool", entries=2000)
+    with (tmp_path / "spool" / "api-cut.spool").open("r+b") as file:
+        file.truncate(300_000)
+    with Running(tmp_path) as running:
+        running.leave((PREDICTION, body("1")))
+        wait_until(running.is_empty, "the spool is empty")
+    assert (PREDICTION, "1") in running.storage.stored
+    found = running.quarantine.entries()
+    assert [e.body for e in found if e.kind == "file"] == [b"api-cut.spool"]
+    assert len([e for e in found if e.kind == PREDICTION]) > 1000  # they are no JSON
 
 
 def test_failing_segment_does_not_hold_up_others(
