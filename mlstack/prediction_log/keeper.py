@@ -93,6 +93,7 @@ class Keeper:
         self._sink, self._monitor, self._metrics = sink, monitor, metrics
         self._segments: dict[Path, Segment] = {}
         self._outages: dict[Path, Outage] = {}
+        self._counting = Outage(log, "counting the quarantine")
         self._prepared = False
 
     def run(self, stop: Stop) -> None:
@@ -118,16 +119,17 @@ class Keeper:
     def turn(self, beat: Callable[[], None] = lambda: None) -> int:
         """Store a batch of every segment; return the largest number of entries among them.
 
-        Raises StorageUnavailable or QuarantineError; what was not stored stays in the spool.
+        Raises StorageUnavailable, or, after all others were stored, QuarantineError; what was not
+        stored stays in the spool.
         """
         paths = Segment.paths(self._folder)
         # First, so that they are shown even if MongoDB is away.
         self._metrics.set_backlog(self._backlogs(paths))
-        self._metrics.set_quarantine(self._quarantine.count())
+        self._count_quarantine()
         if not self._prepared:
             self._sink.prepare()
             self._prepared = True
-        most = 0
+        most, failure = 0, None
         for path in paths:
             if path not in self._segments and not self._may_open(path):
                 continue
@@ -136,13 +138,26 @@ class Keeper:
                 most = max(most, self._keep(path))
             except SegmentInUse:
                 continue  # its server is alive
+            except QuarantineError as error:
+                failure = error
             except SpoolError as error:
                 if segment := self._segments.pop(path, None):
                     segment.abandon()
                 self._outages.setdefault(path, Outage(log, f"draining {path.name}")).failed(error)
             else:
                 self._outages.pop(path, None)
+        if failure:
+            raise failure
         return most
+
+    def _count_quarantine(self) -> None:
+        try:
+            self._metrics.set_quarantine(self._quarantine.count())
+        except QuarantineError as error:
+            # Only what belongs there waits for it.
+            self._counting.failed(error)
+        else:
+            self._counting.succeeded()
 
     def _may_open(self, path: Path) -> bool:
         if source_of(path) != BATCH:

@@ -303,6 +303,22 @@ def test_quarantine_that_fails_loses_nothing(tmp_path: Path) -> None:
     assert (PREDICTION, "1") in running.storage.stored
 
 
+def test_damaged_quarantine_holds_up_no_good_entry(tmp_path: Path) -> None:
+    """Only the entry that belongs there waits until the file was moved away."""
+    database = tmp_path / "quarantine" / "entries.db"
+    database.parent.mkdir()
+    database.write_bytes(b"no database" * 1000)
+    leave(tmp_path / "spool", (PREDICTION, b"{"), (PREDICTION, body("0")), source="a-bad")
+    good = leave(tmp_path / "spool", (PREDICTION, body("1")), source="b-good")
+    with Running(tmp_path) as running:
+        wait_until(lambda: not good.exists(), "the good segment is stored")
+        assert not running.is_empty()
+        database.unlink()
+        wait_until(running.is_empty, "the bad entry is in quarantine")
+    assert set(running.storage.stored) == {(PREDICTION, "0"), (PREDICTION, "1")}
+    assert running.quarantine.count() == 1
+
+
 def test_large_integer_is_a_double(running: Running) -> None:
     """BSON has no integers beyond 64 bits: they are stored as the numbers that they are."""
     seen = list[Any]()
