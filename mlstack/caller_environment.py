@@ -14,6 +14,7 @@ import ssl
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -44,7 +45,7 @@ _WAY_OUT = (
     *_CERTIFICATE_FILES,
     *_CERTIFICATE_PATHS,
 )
-# httpx fails at anything else in NO_PROXY, such as [::1].
+# httpx fails at anything else in NO_PROXY, such as [::1], and at networks of IPv6 (fd00::/8).
 _HOST = re.compile(r"[\w.*:/@%<>-]+", re.ASCII)
 
 
@@ -90,7 +91,7 @@ def direct_hosts(*lists: str) -> tuple[str, list[str]]:
     hosts = [entry.removeprefix("[").removesuffix("]") for entry in entries if entry]
     if "*" in hosts:  # has this meaning only if it stands alone
         return "*", []
-    unclear = [host for host in hosts if not _HOST.fullmatch(host)]
+    unclear = [host for host in hosts if not _is_clear(host)]
     usable = [host for host in hosts if host not in unclear]
     return ",".join(dict.fromkeys((*usable, *LOOPBACK))), unclear
 
@@ -106,6 +107,22 @@ def name_of(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
+
+
+def _is_clear(host: str) -> bool:
+    if not _HOST.fullmatch(host):
+        return False
+    name = host.partition("://")[2] or host
+    port = name.partition(":")[2].rstrip("/")
+    return not port or port.isdecimal() or _is_address(name)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _way_out(caller: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:

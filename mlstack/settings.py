@@ -34,6 +34,13 @@ _TEXTS: tuple[Any, ...] = (
 )
 """Types of settings whose value is taken as it is."""
 
+_MOST_DAYS: Final = 18_250
+"""Fifty years: a limit before 1970 is no time for MLflow."""
+
+_MOST_MINUTES: Final = 525_600
+"""A year."""
+
+_Days = Annotated[float, Field(gt=0, le=_MOST_DAYS)]
 _Port = Annotated[int, Field(ge=1, le=65535)]
 _StreamName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
 _Url = Annotated[str, Field(pattern=r"^https?://[^/]")]
@@ -89,10 +96,10 @@ class Settings(BaseModel):
     train_trials: int = Field(default=50, ge=1, le=10_000)
     """Number of models per search."""
 
-    train_every_minutes: int = Field(default=180, ge=1)
+    train_every_minutes: int = Field(default=180, ge=1, le=_MOST_MINUTES)
     """Period of the training schedule."""
 
-    train_seed: int | None = None
+    train_seed: int | None = Field(default=None, ge=0, lt=2**63)
     """Seed of the search; if unset, each search draws a new one and logs it in MLflow."""
 
     train_lag: int = Field(default=DEFAULT_TRAIN_LAG, ge=1, le=64)
@@ -149,7 +156,7 @@ class Settings(BaseModel):
     mongo_password_file: Path | None = None
     """File with the password of the user in `MONGO_URI`; unset if the database needs none."""
 
-    monitor_url: str = ""
+    monitor_url: str = Field(default="", pattern=r"^(https?://[^/].*)?$")
     """URL of the monitoring service; empty if none runs."""
 
     prometheus_url: _Url = "http://127.0.0.1:9090"
@@ -192,7 +199,7 @@ class Settings(BaseModel):
     monitor_period_seconds: float = Field(default=15, ge=0.1, le=3600)
     """Seconds between two calculations of drift and quality."""
 
-    report_time_window_minutes: int = Field(default=180, ge=1, le=525_600)
+    report_time_window_minutes: int = Field(default=180, ge=1, le=_MOST_MINUTES)
     """Time window of a report, and period of the report schedule."""
 
     reports_dir: Path = Path(".embedded/reports")
@@ -212,32 +219,32 @@ class Settings(BaseModel):
     mlflow_artifacts_destination: str = ".embedded/mlflow/artifacts"
     """Where the tracking server stores models and plots: a folder or a URI."""
 
-    keep_runs_days: float = Field(default=30, gt=0)
+    keep_runs_days: _Days = 30
     """Retention of searches in MLflow and of local model copies. Runs that are deployed or have an
     alias are kept."""
 
-    keep_deleted_days: float = Field(default=7, ge=0)
+    keep_deleted_days: float = Field(default=7, ge=0, le=_MOST_DAYS)
     """How long deleted runs can be restored in MLflow."""
 
     keep_deployed_models: int = Field(default=5, ge=1)
     """Number of earlier deployments kept for `make rollback`, regardless of age."""
 
-    keep_predictions_days: float = Field(default=30, gt=0)
+    keep_predictions_days: _Days = 30
     """Retention of predictions and outcomes in MongoDB."""
 
-    keep_quarantine_days: float = Field(default=90, gt=0)
+    keep_quarantine_days: _Days = 90
     """Retention of entries that can never be stored."""
 
-    keep_reports_days: float = Field(default=30, gt=0)
+    keep_reports_days: _Days = 30
     """Retention of reports, pages and documents, and of the monitoring page's history."""
 
-    keep_history_days: int = Field(default=14, ge=1)
+    keep_history_days: int = Field(default=14, ge=1, le=_MOST_DAYS)
     """Retention of Prefect's history: flow runs, their logs and events."""
 
-    keep_logs_days: float = Field(default=14, gt=0)
+    keep_logs_days: _Days = 14
     """Retention of rotated logs and of files that killed servers left behind."""
 
-    prune_every_minutes: int = Field(default=1440, ge=1)
+    prune_every_minutes: int = Field(default=1440, ge=1, le=_MOST_MINUTES)
     """Period of the retention schedule."""
 
     logs_dir: Path | None = None

@@ -1,6 +1,5 @@
 """Find out how a CSV text is written, and refuse it where that would be a guess."""
 
-import csv
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -14,9 +13,12 @@ from mlstack.data.canonical import canonical
 from mlstack.data.csv_rows import CsvRows, Positions
 from mlstack.errors import FIRST_BAD_ROWS, DataError, DataFault
 
-_DELIMITERS = ",;\t|"
+DELIMITERS = ",;\t|"
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _SEP_LINE = re.compile(rb'\s*"?sep=([^\w\s"]|\t)"?\s*', re.IGNORECASE)
+# A field that begins with a quote, or with a space and a quote, under any delimiter.
+_QUOTED = rb'(?:\A|(?<=[,;\t|\n])|(?<=[,;\t|\n] ))"(?:[^"]++|"")*+(?:"|\Z)'
+_LINE = re.compile(rb'(?:[^"\n]++|%b|")++' % _QUOTED)
 _PROBED_LINES = 20
 _LONGEST_ROW = 16 * 1024 * 1024
 _MOST_NULS = 1000
@@ -85,7 +87,7 @@ def find_layout(text: bytes, lines_before: int = 0) -> CsvLayout:
             "probably stray: remove them, or the line breaks of the field"
         )
         raise DataError(_in_rows(reason, swallowed))
-    header = tuple(map(canonical, _cells(rows.row(above), rows.delimiter)))
+    header = tuple(map(canonical, rows.texts(above)))
     _check_header(header)
     used = np.arange(above + 1, len(rows))[~blank[above + 1 :]]
     if not len(used):
@@ -109,7 +111,7 @@ def find_layout(text: bytes, lines_before: int = 0) -> CsvLayout:
 
 
 def _first_line(text: bytes) -> tuple[bytes, str]:
-    """Return the header's first line, and the delimiter that a line `sep=` above it names."""
+    """Return the header's line, and the delimiter that a line `sep=` above it names."""
     given = _lines(text)
     first = next(given, b"")
     if sep := _SEP_LINE.fullmatch(first):
@@ -118,16 +120,15 @@ def _first_line(text: bytes) -> tuple[bytes, str]:
 
 
 def _lines(text: bytes) -> Iterator[bytes]:
-    """List the lines that are not blank."""
-    found = (match[0] for match in re.finditer(rb"[^\n]+", text))
+    """List the lines that are not blank; a quoted field may hold line breaks."""
+    found = (match[0] for match in _LINE.finditer(text))
     return (line for line in found if canonical(line.decode()))
 
 
 def _split(text: bytes, first: bytes, sep: str, lines_before: int) -> CsvRows:
     if sep:
         return CsvRows(text, sep, lines_before)
-    outside = re.sub(rb'"[^"]*("|$)', b"", first)
-    counts = Counter({d: outside.count(d.encode()) for d in _DELIMITERS})
+    counts = Counter({d: _count(d, first) for d in DELIMITERS})
     found = [delimiter for delimiter, count in counts.most_common() if count]
     if not found:
         _check_title(text, first)
@@ -148,6 +149,10 @@ def _split(text: bytes, first: bytes, sep: str, lines_before: int) -> CsvRows:
     raise DataError(DataFault(reason))
 
 
+def _count(delimiter: str, line: bytes) -> int:
+    return re.sub(_QUOTED, b"", line).count(delimiter.encode())
+
+
 def _try(text: bytes, delimiter: str, lines_before: int) -> CsvRows | None:
     try:
         return CsvRows(text, delimiter, lines_before)
@@ -163,8 +168,8 @@ def _is_even(rows: CsvRows) -> bool:
 def _check_title(text: bytes, first: bytes) -> None:
     """Refuse a first line without a delimiter above lines that all have one."""
     below = list(islice(_lines(text), 1, _PROBED_LINES))
-    for delimiter in _DELIMITERS:
-        if min((line.count(delimiter.encode()) for line in below), default=0):
+    for delimiter in DELIMITERS:
+        if min((_count(delimiter, line) for line in below), default=0):
             reason = (
                 f"the first line, {_shown(first)}, holds one cell, but the lines below it hold "
                 f"several, divided by {_NAMES[delimiter]}: if it is a title, delete what is above "
@@ -185,15 +190,21 @@ def _check_nul(rows: CsvRows, above: int) -> None:
     text = rows.text
     if b"\0" not in text:
         return
-    header = _cells(rows.row(above), rows.delimiter)
+    header = rows.texts(above)
     faults: dict[str, list[tuple[int, str]]] = {}
-    for position in np.flatnonzero(np.frombuffer(text, np.uint8) == 0).tolist():
-        cell, value = rows.cell_at(position)
-        name = canonical(header[cell]) if cell < len(header) else ""
-        line = int(rows.lines(rows.rows_at(np.array([position])))[0])
-        faults.setdefault(name or f"{cell + 1}", []).append((line, value.decode()))
-        if sum(map(len, faults.values())) >= _MOST_NULS:
+    positions = np.flatnonzero(np.frombuffer(text, np.uint8) == 0)
+    # After a power failure, thousands may be in one cell.
+    for _ in range(_MOST_NULS):
+        if not len(positions):
             break
+        row = rows.rows_at(positions[:1])
+        bounds = rows.bounds(int(row[0]))
+        cell = int(np.searchsorted(bounds, positions[0])) - 1
+        name = canonical(header[cell]) if cell < len(header) else ""
+        start, end = int(bounds[cell]) + 1, int(bounds[cell + 1])
+        value = text[start : min(end, start + _SHOWN)].decode(errors="replace")
+        faults.setdefault(name or f"{cell + 1}", []).append((int(rows.lines(row)[0]), value))
+        positions = positions[np.searchsorted(positions, max(end, positions[0] + 1)) :]
     reason = "holds a NUL byte: the file is damaged or not a text; export it again"
     raise DataError(*(_in_rows(reason, rows, column) for column, rows in faults.items()))
 
@@ -206,8 +217,8 @@ def _check_header(header: tuple[str, ...]) -> None:
         places.setdefault(name, []).append(place)
     faults = [
         DataFault(
-            f"appears twice in the header, as columns {' and '.join(map(str, at))}: rename or "
-            "remove one of them",
+            f"appears twice in the header, as columns {' and '.join(map(str, at[:2]))}"
+            f"{_more(at[2:])}: rename or remove one of them",
             column=name,
         )
         for name, at in sorted(places.items())
@@ -215,6 +226,10 @@ def _check_header(header: tuple[str, ...]) -> None:
     ]
     if faults:
         raise DataError(*faults)
+
+
+def _more(columns: list[int]) -> str:
+    return f", and as {len(columns):,} more" if columns else ""
 
 
 def _check_cells(rows: CsvRows, above: int, used: Positions, header: tuple[str, ...]) -> None:
@@ -248,10 +263,6 @@ def _check_cells(rows: CsvRows, above: int, used: Positions, header: tuple[str, 
         for at, cells in zip(rows.lines(bad), rows.cells[bad], strict=True)
     ]
     raise DataError(_in_rows(reason, shown))
-
-
-def _cells(row: bytes, delimiter: str) -> list[str]:
-    return next(csv.reader([row.decode()], delimiter=delimiter), [""])
 
 
 def _body(rows: CsvRows, used: Positions) -> bytes:

@@ -6,13 +6,14 @@ before it is parsed.
 
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlstack.errors import DataError, DataFault
 
-_NEWLINE, _QUOTE = ord("\n"), ord('"')
+_NEWLINE, _QUOTE, _SPACE = ord("\n"), ord('"'), ord(" ")
 _BLOCK = 8 * 1024 * 1024
 _SHOWN = 40
 
@@ -64,14 +65,19 @@ class CsvRows:
         """Return the rows that contain positions of the text."""
         return np.searchsorted(self.ends, positions)
 
-    def cell_at(self, position: int) -> tuple[int, bytes]:
-        """Return the number of a cell in its row, from 0, and its text."""
-        row = int(self.rows_at(np.array([position]))[0])
+    def bounds(self, row: int) -> Positions:
+        """Return the positions between which the cells of a row are."""
         start, end = int(self.starts[row]), int(self.ends[row])
-        cuts = [at for at in range(start, end) if self._delimits(at)]
-        cell = sum(at < position for at in cuts)
-        bounds = [start - 1, *cuts, end]
-        return cell, self.text[bounds[cell] + 1 : bounds[cell + 1]]
+        at = start + np.flatnonzero(self._data[start:end] == ord(self.delimiter))
+        cuts = at[np.searchsorted(self._edges, at) % 2 == 0]
+        return np.concatenate([[start - 1], cuts, [end]])
+
+    def texts(self, row: int) -> list[str]:
+        """Return the texts of a row's cells."""
+        return [
+            _unquoted(self.text[start + 1 : end].decode())
+            for start, end in pairwise(self.bounds(row))
+        ]
 
     def lines(self, rows: Positions) -> Positions:
         """Return the lines of the text, counted from 1, on which rows begin."""
@@ -101,11 +107,6 @@ class CsvRows:
     @cached_property
     def _breaks(self) -> Positions:
         return np.flatnonzero(self._data == _NEWLINE)
-
-    def _delimits(self, position: int) -> bool:
-        if self.text[position] != ord(self.delimiter):
-            return False
-        return int(np.searchsorted(self._edges, position)) % 2 == 0
 
     def _find_ends(self) -> tuple[Positions, Positions]:
         """Return the ends of the rows and the number of delimiters before each."""
@@ -137,7 +138,10 @@ class CsvRows:
         before = np.where(quotes > 0, self._data[quotes - 1], _NEWLINE)
         after = self._data[np.minimum(quotes + 1, len(self._data) - 1)]
         after[quotes + 1 == len(self._data)] = _NEWLINE
-        may_open, may_close = self._is_edge(before), self._is_edge(after)
+        # DuckDB too leaves one space out before the quote that opens a field.
+        earlier = np.where(quotes > 1, self._data[np.maximum(quotes - 2, 0)], _NEWLINE)
+        may_open = self._is_edge(before) | ((before == _SPACE) & self._is_edge(earlier))
+        may_close = self._is_edge(after)
         # Within a quoted field a quote is written twice: it closes the field and opens it again.
         opens_well = (may_open | (before == _QUOTE))[::2].all()
         closes_well = (may_close | (after == _QUOTE))[1::2].all()
@@ -190,3 +194,8 @@ class CsvRows:
 
     def _shown(self, position: int) -> str:
         return repr(self.text[position : position + _SHOWN].decode(errors="replace"))
+
+
+def _unquoted(cell: str) -> str:
+    quoted = cell.removeprefix(" ")
+    return quoted[1:-1].replace('""', '"') if quoted.startswith('"') else cell

@@ -10,6 +10,7 @@ _OTHER_FORMATS = (
     (rb"PK\x03\x04(?s:.*)(xl/|\[Content_Types\])", f"is an Excel workbook, not a CSV file: {_CSV}"),
     (rb"PK(\x03\x04|\x05\x06)", "is a ZIP archive, not a CSV file: unpack it first"),
     (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", f"is an old Excel workbook, not a CSV file: {_CSV}"),
+    (rb"\x1f\x8b", "is compressed with gzip twice: unpack it once"),
     (rb"BZh[1-9]1AY", "is compressed with bzip2: unpack it, or compress it with gzip"),
     (rb"\xfd7zXZ\x00", "is compressed with xz: unpack it, or compress it with gzip"),
     (rb"\x28\xb5\x2f\xfd", "is compressed with zstd: unpack it, or compress it with gzip"),
@@ -66,6 +67,7 @@ def text_encoding(content: bytes) -> tuple[str, int]:
         if content.startswith(mark):
             return name, len(mark)
     _check_wide(content)
+    _check_binary(content)
     return "utf-8", 0
 
 
@@ -83,10 +85,24 @@ def _decode(content: bytes, encoding: str) -> bytes:
 def _check_wide(content: bytes) -> None:
     """Refuse UTF-16 without a byte order mark: which of its two forms it is would be a guess."""
     half = len(content[:_PROBE]) // 2
-    for first in (0, 1):
-        if half and content[first:_PROBE:2].count(0) > half // 2:
-            reason = "the file looks like UTF-16 without a byte order mark: save it as UTF-8"
-            raise DataError(DataFault(reason))
+    wide = [half and content[first:_PROBE:2].count(0) > half // 2 for first in (0, 1)]
+    # A file that is all zeros is damaged.
+    if any(wide) and not all(wide):
+        reason = "the file looks like UTF-16 without a byte order mark: save it as UTF-8"
+        raise DataError(DataFault(reason))
+
+
+def _check_binary(content: bytes) -> None:
+    """Refuse a file that is neither UTF-8 nor a text in another encoding, which has no NUL."""
+    head = content[:_PROBE]
+    if 0 not in head:
+        return
+    try:
+        # The head may end within a character.
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError as error:
+        reason = "the file is not a text: it is damaged or in another format; export it as CSV"
+        raise DataError(DataFault(reason)) from error
 
 
 def _undecodable(content: bytes, encoding: str, error: UnicodeDecodeError) -> DataFault:

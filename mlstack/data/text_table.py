@@ -253,7 +253,7 @@ def _load(database: duckdb.DuckDBPyConnection, layout: CsvLayout) -> None:
 
 
 def _is_canonical(layout: CsvLayout) -> bool:
-    if not layout.body.isascii():
+    if not (layout.even and layout.body.isascii()):
         return False
     data = np.frombuffer(layout.body, np.uint8)
     first = np.frombuffer(b"\n" + layout.body[:1], np.uint8)

@@ -6,6 +6,7 @@ import pandas as pd
 
 from mlstack.contract import Contract
 from mlstack.data.canonical import canonical
+from mlstack.data.csv_layout import DELIMITERS
 from mlstack.data.text_table import TextTable
 from mlstack.errors import DataError, DataFault, listing, shortened
 
@@ -38,13 +39,9 @@ def check_columns(table: TextTable, used: Sequence[str]) -> None:
     if nested:
         raise DataError(*(_nested(column, table.unusable[canonical(column)]) for column in nested))
     if len(absent) == len(used):
-        hint = (
-            "; are its cells divided by something other than a comma, semicolon, tab or bar?"
-            if len(table.columns) == 1
-            else ": the header must be the first line"
-        )
         names = listing([repr(name) for name in table.columns])
-        reason = f"no column of the contract is in the table, whose header names {names}{hint}"
+        reason = f"no column of the contract is in the table, whose header names {names}"
+        reason += _other_header(table.columns)
         raise DataError(DataFault(reason))
     alike = {_loosely(column): column for column in table.columns}
     raise DataError(
@@ -53,6 +50,15 @@ def check_columns(table: TextTable, used: Sequence[str]) -> None:
             for column in absent
         )
     )
+
+
+def _other_header(names: Sequence[str]) -> str:
+    """Say what may be wrong with a header that names no column of the contract."""
+    if len(names) > 1:
+        return ": the header must be the first line"
+    if any(delimiter in names[0] for delimiter in DELIMITERS):
+        return "; is each line in quotes as a whole? Remove these quotes"
+    return "; are its cells divided by something other than a comma, semicolon, tab or bar?"
 
 
 def _nested(column: str, kind: str) -> DataFault:

@@ -95,7 +95,7 @@ class DeploymentState:
         Raises DeploymentError if the file is not a record (it was edited).
         """
         try:
-            return Record.model_validate_json(self._record.read_text(encoding="utf-8"))
+            return Record.model_validate_json(self._record.read_bytes())
         except FileNotFoundError:
             return None
         except ValidationError as error:
@@ -121,7 +121,7 @@ class DeploymentState:
         if not self._history.exists():
             return []
         entries = []
-        for number, line in enumerate(self._history.read_text(encoding="utf-8").split("\n"), 1):
+        for number, line in enumerate(self._history.read_bytes().split(b"\n"), 1):
             if not line:
                 continue
             try:
@@ -185,13 +185,16 @@ class DeploymentState:
         living = []
         for path in sorted(self._statements.glob("*.json")):
             try:
-                statement = Statement.model_validate_json(path.read_text(encoding="utf-8"))
+                statement = Statement.model_validate_json(path.read_bytes())
                 if machine_clock.age_seconds(statement.written, path) > _STALE_SECONDS:
                     path.unlink(missing_ok=True)
                 else:
                     living.append(statement)
             except FileNotFoundError:
                 continue  # its worker has just ended
+            except ValidationError:
+                # A power failure has emptied it; a running worker writes it again.
+                path.unlink(missing_ok=True)
         return living
 
     def reached(self) -> str:

@@ -31,6 +31,7 @@ from mlstack.prediction_log.segment import (
     SegmentInUse,
     SpoolError,
     backlog,
+    salvage,
     source_of,
 )
 from mlstack.settings import Settings
@@ -93,6 +94,7 @@ class Keeper:
         self._sink, self._monitor, self._metrics = sink, monitor, metrics
         self._segments: dict[Path, Segment] = {}
         self._outages: dict[Path, Outage] = {}
+        self._counting = Outage(log, "counting the quarantine")
         self._prepared = False
 
     def run(self, stop: Stop) -> None:
@@ -118,16 +120,17 @@ class Keeper:
     def turn(self, beat: Callable[[], None] = lambda: None) -> int:
         """Store a batch of every segment; return the largest number of entries among them.
 
-        Raises StorageUnavailable or QuarantineError; what was not stored stays in the spool.
+        Raises StorageUnavailable, or, after all others were stored, QuarantineError; what was not
+        stored stays in the spool.
         """
         paths = Segment.paths(self._folder)
         # First, so that they are shown even if MongoDB is away.
         self._metrics.set_backlog(self._backlogs(paths))
-        self._metrics.set_quarantine(self._quarantine.count())
+        self._count_quarantine()
         if not self._prepared:
             self._sink.prepare()
             self._prepared = True
-        most = 0
+        most, failure = 0, None
         for path in paths:
             if path not in self._segments and not self._may_open(path):
                 continue
@@ -136,13 +139,26 @@ class Keeper:
                 most = max(most, self._keep(path))
             except SegmentInUse:
                 continue  # its server is alive
+            except QuarantineError as error:
+                failure = error
             except SpoolError as error:
                 if segment := self._segments.pop(path, None):
                     segment.abandon()
                 self._outages.setdefault(path, Outage(log, f"draining {path.name}")).failed(error)
             else:
                 self._outages.pop(path, None)
+        if failure:
+            raise failure
         return most
+
+    def _count_quarantine(self) -> None:
+        try:
+            self._metrics.set_quarantine(self._quarantine.count())
+        except QuarantineError as error:
+            # Only what belongs there waits for it.
+            self._counting.failed(error)
+        else:
+            self._counting.succeeded()
 
     def _may_open(self, path: Path) -> bool:
         source = source_of(path)
@@ -154,6 +170,7 @@ class Keeper:
             segment = self._segments.get(path)
             if segment is None:
                 segment = self._segments[path] = Segment(path, existing=True)
+                segment.check()
             entries = segment.read(_BATCH)
             self._store(entries, source_of(path))
             if entries:
@@ -168,13 +185,11 @@ class Keeper:
 
     def _set_aside(self, path: Path, error: SegmentDamaged) -> int:
         """Store what a damaged segment still holds, and put its file into quarantine."""
-        segment = self._segments.get(path)
-        entries = list(segment.salvage()) if segment else []
+        if segment := self._segments.pop(path, None):
+            segment.abandon()
+        entries = list(salvage(path))
         for start in range(0, len(entries), _BATCH):
             self._store(entries[start : start + _BATCH], source_of(path))
-        if segment:
-            del self._segments[path]
-            segment.abandon()
         self._quarantine.add_file(path, str(error))
         self._metrics.count_quarantined(FILE, 1)
         log.error("%s; %d entries were saved, the file is in quarantine", error, len(entries))

@@ -168,7 +168,10 @@ class Quarantine:
                 with database:
                     yield database
         except (sqlite3.Error, OSError) as error:
-            raise QuarantineError(f"the quarantine {self._path}: {error}") from error
+            raise QuarantineError(
+                f"the quarantine {self._path} cannot be used: {error}. If it is damaged, restore "
+                "it or move it away"
+            ) from error
 
 
 def _id(entry: Entry) -> str:

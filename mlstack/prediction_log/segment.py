@@ -8,7 +8,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -25,8 +25,11 @@ SUFFIX = ".spool"
 
 # SQLite's codes for a file that is damaged, or no database at all.
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_LEAST_BYTES = 16
+"""Each entry has more bytes than these."""
 _INSERT = "INSERT INTO entry (kind, body, written_at) VALUES (?, ?, ?)"
 _SELECT = "SELECT number, kind, body, written_at FROM entry"
+_FIRST, _LAST = "SELECT min(number) FROM entry", "SELECT max(number) FROM entry"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entry (
     number INTEGER PRIMARY KEY,
@@ -152,19 +155,17 @@ class Segment:
         except sqlite3.Error as error:
             raise _as_spool_error(self.path, "read", error) from error
 
-    def salvage(self) -> Iterator[Entry]:
-        """Read every entry of a damaged file that can still be read."""
+    def check(self) -> None:
+        """Raise SegmentDamaged if entries may be missing, or SpoolError if that cannot be told.
+
+        A page that is lost in part is otherwise read as one with fewer entries.
+        """
         try:
-            last = self._connection.execute("SELECT max(number) FROM entry").fetchone()[0] or 0
-        except sqlite3.Error:
-            return  # not even the table can be read
-        for number in range(1, last + 1):
-            try:
-                row = self._connection.execute(f"{_SELECT} WHERE number = ?", (number,)).fetchone()
-            except sqlite3.Error:
-                continue  # it stays in the file, which goes to quarantine
-            if row is not None:
-                yield _entry(*row)
+            (found,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+        except sqlite3.Error as error:
+            raise _as_spool_error(self.path, "checked", error) from error
+        if found != "ok":
+            raise SegmentDamaged(f"the spool {self.path} is damaged: {' '.join(found.split())}")
 
     def remove(self, entries: Sequence[Entry]) -> None:
         """Remove the oldest entries, as `read` returned them.
@@ -253,6 +254,32 @@ def _look(path: Path, query: str, *values: Any) -> Iterator[tuple[Any, ...]]:
             connection.close()
 
 
+def salvage(path: Path) -> Iterator[Entry]:
+    """Read every entry of a damaged file that can still be read."""
+    with suppress(sqlite3.Error), closing(_connect(path)) as connection:
+        # Else nothing of a file that was cut off is read.
+        connection.execute("PRAGMA writable_schema=ON")
+        first, last = _edge(connection, _FIRST), _edge(connection, _LAST)
+        # A damaged number may be any.
+        most = sum(file.stat().st_size for file in _files(path) if file.exists()) // _LEAST_BYTES
+        begin = first or max(1, (last or 1) - most)
+        for number in range(begin, min(last or begin + most, begin + most) + 1):
+            try:
+                row = connection.execute(f"{_SELECT} WHERE number = ?", (number,)).fetchone()
+            except sqlite3.Error:
+                continue  # it stays in the file, which goes to quarantine
+            if row is not None:
+                yield _entry(*row)
+
+
+def _edge(connection: sqlite3.Connection, query: str) -> int | None:
+    try:
+        found = connection.execute(query).fetchone()
+    except sqlite3.Error:
+        return None  # the first or last page is lost
+    return int(found[0]) if found[0] is not None else None
+
+
 def source_of(path: Path) -> str:
     """Return who wrote a segment: a server, or quarantine's replay."""
     return path.name.partition("-")[0]
@@ -272,10 +299,15 @@ def _files(path: Path) -> list[Path]:
     return [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
 
 
-def _open(path: Path, *, checkpoints: bool) -> sqlite3.Connection:
+def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
     # Text that is no UTF-8 is a damaged entry, and must not keep others from being read.
     connection.text_factory = lambda raw: raw.decode(errors="replace")
+    return connection
+
+
+def _open(path: Path, *, checkpoints: bool) -> sqlite3.Connection:
+    connection = _connect(path)
     # NORMAL syncs only at checkpoints. A server makes none: its requests must not wait for the
     # disk.
     pages = 1000 if checkpoints else 0

@@ -61,7 +61,11 @@ def test_proxy_is_not_asked_for_this_machine(name: str, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    "no_proxy", ["[::1]", "[::1]:80", "é.example", "*", ".a, ,b", "10.0.0.0/8"]
+    "no_proxy",
+    [
+        *("[::1]", "[::1]:80", "é.example", "*", ".a, ,b", "10.0.0.0/8"),
+        *("fd00::/8", "::1/128", "fe80::1", "127.0.0.1:x", "a:80", "http://a:80/"),
+    ],
 )
 def test_any_no_proxy_can_be_used(no_proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """httpx, and so Prefect, fails at some values that other programs read."""

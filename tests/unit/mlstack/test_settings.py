@@ -1,5 +1,6 @@
 """Settings: secrets come from files; who can reach a service decides whether it needs a token."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,39 @@ def test_impossible_stream_name_is_refused(name: str, monkeypatch: pytest.Monkey
     monkeypatch.setenv("RESULTS_STREAM", name)
     with pytest.raises(SettingsError, match="RESULTS_STREAM="):
         Settings.load()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(
+            (f"KEEP_{what}_DAYS", "999999")
+            for what in ("RUNS", "PREDICTIONS", "REPORTS", "HISTORY")
+        ),
+        ("KEEP_QUARANTINE_DAYS", "inf"),
+        ("KEEP_DELETED_DAYS", "1e9"),
+        ("KEEP_LOGS_DAYS", "1e308"),
+        ("TRAIN_EVERY_MINUTES", "9" * 20),
+        ("PRUNE_EVERY_MINUTES", "9" * 20),
+        ("TRAIN_SEED", "-1"),
+        ("TRAIN_SEED", "9" * 30),
+        ("MONITOR_URL", "127.0.0.1:8085"),
+    ],
+)
+def test_value_that_fails_later_is_refused(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No date is so long ago, no generator takes such a seed: that would show in the middle."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=f"{name}="):
+        Settings.load()
+
+
+def test_longest_retention_is_a_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow takes only times after 1970."""
+    monkeypatch.setenv("KEEP_PREDICTIONS_DAYS", "18250")
+    days = Settings.load().keep_predictions_days
+    assert (datetime.now(UTC) - timedelta(days=days + 1)).timestamp() > 0
 
 
 def test_page_addresses_can_be_opened() -> None:

@@ -2,6 +2,7 @@
 
 import codecs
 import gzip
+import time
 import unicodedata
 
 import pandas as pd
@@ -77,6 +78,55 @@ def test_quotes_inside_fields_are_read() -> None:
     assert table["b"].tolist() == ["5'11\"", "1", "4"]
     assert table.lines is not None
     assert table.lines.tolist() == [2, 3, 5]
+
+
+def test_space_before_a_quote_is_no_part_of_the_field() -> None:
+    """One reading, whatever is inside: what counts the cells and what reads them agree."""
+    table = read_raw(b'a, "b, c",d\n"1", "x, ""y""",2\n3, "",4\n')
+    assert table.columns == ("a", "b, c", "d")
+    assert table.frame().to_numpy().tolist() == [["1", 'x, "y"', "2"], ["3", "", "4"]]
+
+
+def test_delimiter_after_space_and_quote_fills_no_cell() -> None:
+    """A row that is one cell short is refused, not completed with an empty one."""
+    message = refusal(b'a,b,c,d\n"two\nlines",2,3,4\n1, "x, y", 2\n')
+    assert "line 4: '3 cells'" in message
+
+
+def test_line_break_at_the_end_of_a_cell_is_trimmed() -> None:
+    """It is white space like any other, in whatever company."""
+    table = read_raw(b'a,b\n"x\n",1\n"\ny",2\n"x\ny",3\n')
+    assert table["a"].tolist() == ["x", "y", "x\ny"]
+
+
+def test_name_of_a_column_may_hold_line_breaks() -> None:
+    """Spreadsheets wrap long headers, also that of the first column."""
+    table = read_raw(b'"Age\n(years)",Size 5"\n1,2\n')
+    assert table.columns == ("Age\n(years)", 'Size 5"')
+    assert table.lines is not None
+    assert table.lines.tolist() == [3]
+
+
+def test_name_of_a_column_may_be_long() -> None:
+    """Longer than Python's reader of CSV takes."""
+    table = read_raw(b"a," + b"b" * 200_000 + b"\n1,2\n")
+    assert table["b" * 200_000].tolist() == ["2"]
+
+
+def test_name_of_thousands_of_columns_is_a_short_message() -> None:
+    message = refusal(b",".join([b"x"] * 20_000) + b"\n" + b"1," * 19_999 + b"1\n")
+    assert "as columns 1 and 2, and as 19,998 more" in message
+    assert len(message) < 200
+
+
+def test_thousands_of_nuls_are_refused_at_once() -> None:
+    """As a power failure leaves them at a file's end; looking for each in its row took minutes."""
+    began = time.process_time()
+    message = refusal(b"a,b\n" + b"1,2\n" * 50_000 + b"\0" * 200_000)
+    assert time.process_time() - began < 1
+    assert message.startswith("column 'a': holds a NUL byte")
+    assert "line 50002: " in message
+    assert len(message) < 500
 
 
 @pytest.mark.parametrize(("line", "value"), [(3, "47\x0064.6"), (31, "\x00")])
@@ -178,6 +228,13 @@ def test_certain_files_are_read(lines: list[str], documented: Contract, encode: 
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1rest", "is an old Excel workbook"),
         (b"PAR1rest", "Parquet file is damaged"),
         (b"<!DOCTYPE html><html>", "is a web page"),
+        (b"ARROW1\0\0" + bytes(range(256)), "is not a text: it is damaged or in another format"),
+        (b"\x80\x04\x95\0\0pickle", "is not a text: it is damaged or in another format"),
+        (
+            gzip.compress(gzip.compress(b"a,b\n1,2\n", mtime=0), mtime=0),
+            "compressed with gzip twice",
+        ),
+        (b"\0" * 1000, "holds a NUL byte"),
         (b'[{"a": 1}]', "is a JSON document"),
         (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
         (gzip.compress(b"a,b\n1,2\n" * 99, mtime=0)[:-9], "gzip and damaged or cut off"),
@@ -213,6 +270,13 @@ def test_other_table_is_refused_in_one_sentence(documented: Contract) -> None:
         clean(read_raw(b"a b c\n1 2 3\n"), documented)
     assert "divided by something other than a comma" in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_lines_in_quotes_are_named(documented: Contract) -> None:
+    """A file each line of which is quoted as a whole has one column."""
+    lines = raw_table(documented, 9).to_csv(index=False).splitlines()
+    with pytest.raises(DataError, match="is each line in quotes as a whole"):
+        clean(read_raw(text([f'"{line}"' for line in lines])), documented)
 
 
 def test_column_of_another_spelling_is_suggested(documented: Contract) -> None:

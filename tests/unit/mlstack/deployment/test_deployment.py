@@ -255,6 +255,27 @@ def test_statement_of_release_before_is_read(deployer: Deployer, settings: Setti
     assert [each.worker for each in deployer.state.statements()] == ["1"]
 
 
+@pytest.mark.parametrize("content", [b"", b"\0" * 40, b"\xff", b"{"])
+def test_damaged_statement_is_dropped(
+    deployer: Deployer, settings: Settings, content: bytes
+) -> None:
+    """It is not synced, so a power failure may empty it; a running worker writes it again."""
+    deployer.state.write_statement(Statement(server="s", worker="1", run_id=None))
+    path = settings.state_path / "serving" / "s-2.json"
+    path.write_bytes(content)
+    assert [each.worker for each in deployer.state.statements()] == ["1"]
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("name", ["deployment.json", "deployments.jsonl"])
+def test_record_that_is_no_text_is_an_error(settings: Settings, name: str) -> None:
+    settings.state_path.mkdir(parents=True, exist_ok=True)
+    (settings.state_path / name).write_bytes(b"\xff\n")
+    state = DeploymentState(settings.state_path)
+    with pytest.raises(DeploymentError, match="is not a deployment"):
+        state.record() if name == "deployment.json" else state.history()
+
+
 def test_two_deploys_at_once_are_refused(settings: Settings) -> None:
     """While one process holds the lock, another deploy is refused."""
     one, another = DeploymentState(settings.state_path), DeploymentState(settings.state_path)

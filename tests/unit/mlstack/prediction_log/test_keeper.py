@@ -19,7 +19,7 @@ from mlstack.settings import Settings
 from mlstack.waiting import Stop
 from tests.support.keeper import leave
 from tests.support.waiting import wait_until
-from tests.unit.mlstack.prediction_log.test_segment import damage_segment
+from tests.unit.mlstack.prediction_log.test_segment import damage_segment, write_segment
 
 
 class Storage:
@@ -218,6 +218,20 @@ def test_damaged_file_is_quarantined(tmp_path: Path) -> None:
     assert all((tmp_path / "quarantine" / e.body.decode()).exists() for e in files)
 
 
+def test_cut_off_file_is_quarantined(tmp_path: Path) -> None:
+    """What stands before the cut is stored, the file goes to quarantine."""
+    write_segment(tmp_path / "spool" / "api-cut.spool", entries=2000)
+    with (tmp_path / "spool" / "api-cut.spool").open("r+b") as file:
+        file.truncate(300_000)
+    with Running(tmp_path) as running:
+        running.leave((PREDICTION, body("1")))
+        wait_until(running.is_empty, "the spool is empty")
+    assert (PREDICTION, "1") in running.storage.stored
+    found = running.quarantine.entries()
+    assert [e.body for e in found if e.kind == "file"] == [b"api-cut.spool"]
+    assert len([e for e in found if e.kind == PREDICTION]) > 1000  # they are no JSON
+
+
 def test_failing_segment_does_not_hold_up_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -288,6 +302,22 @@ def test_quarantine_that_fails_loses_nothing(tmp_path: Path) -> None:
         wait_until(running.is_empty, "it is in quarantine")
     assert running.quarantine.count() == 1
     assert (PREDICTION, "1") in running.storage.stored
+
+
+def test_damaged_quarantine_holds_up_no_good_entry(tmp_path: Path) -> None:
+    """Only the entry that belongs there waits until the file was moved away."""
+    database = tmp_path / "quarantine" / "entries.db"
+    database.parent.mkdir()
+    database.write_bytes(b"no database" * 1000)
+    leave(tmp_path / "spool", (PREDICTION, b"{"), (PREDICTION, body("0")), source="a-bad")
+    good = leave(tmp_path / "spool", (PREDICTION, body("1")), source="b-good")
+    with Running(tmp_path) as running:
+        wait_until(lambda: not good.exists(), "the good segment is stored")
+        assert not running.is_empty()
+        database.unlink()
+        wait_until(running.is_empty, "the bad entry is in quarantine")
+    assert set(running.storage.stored) == {(PREDICTION, "0"), (PREDICTION, "1")}
+    assert running.quarantine.count() == 1
 
 
 def test_large_integer_is_a_double(running: Running) -> None:

@@ -20,8 +20,11 @@ from mlstack.prediction_log.segment import (
     backlog,
     bodies_with,
     move_damaged,
+    salvage,
 )
 from mlstack.settings import ROOT
+
+PAGE = 8192
 
 
 def bodies(segment: Segment) -> list[bytes]:
@@ -162,29 +165,95 @@ def test_damaged_file_is_told_from_a_busy_disk(tmp_path: Path, content: bytes) -
     assert (tmp_path / "aside" / "a.spool").read_bytes() == content
 
 
+def saved(path: Path) -> list[int]:
+    """The numbers that were written to a damaged segment and are read from it."""
+    starts = (entry.body.split(b" ", 1)[0] for entry in salvage(path))
+    return [int(start) for start in starts if start.isdigit()]
+
+
+def check(path: Path) -> None:
+    segment = Segment(path, existing=True)
+    try:
+        segment.check()
+    finally:
+        segment.abandon()
+
+
 def test_rest_of_a_damaged_segment_is_salvaged(tmp_path: Path) -> None:
     """Entries on readable pages are read, the others are left out."""
     damage_segment(tmp_path / "a.spool", entries=2000)
     segment = Segment(tmp_path / "a.spool", existing=True)
     with pytest.raises(SegmentDamaged):
         segment.read(10_000)
-    saved = [int(entry.body.split(b" ", 1)[0]) for entry in segment.salvage()]
     segment.abandon()
-    assert 1000 < len(saved) < 2000
-    assert saved == sorted(set(saved))
-    assert saved[-1] == 1999
+    numbers = saved(tmp_path / "a.spool")
+    assert 1000 < len(numbers) < 2000
+    assert numbers == sorted(set(numbers))
+    assert numbers[-1] == 1999
+
+
+def test_cut_off_segment_is_salvaged(tmp_path: Path) -> None:
+    """SQLite opens none of it, yet what stands before the cut is read."""
+    path = tmp_path / "a.spool"
+    write_segment(path, entries=2000)
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+    with pytest.raises(SegmentDamaged):
+        check(path)
+    assert 800 < len(saved(path)) < 1200
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+def test_half_a_lost_page_is_noticed(tmp_path: Path, share: float) -> None:
+    """A page with zeros in it reads like one with fewer entries, and the file would be removed."""
+    path = tmp_path / "a.spool"
+    write_segment(path, entries=2000)
+    check(path)
+    pages = path.stat().st_size // PAGE
+    with path.open("r+b") as file:
+        file.seek(int(pages * share) * PAGE + PAGE // 2)
+        file.write(b"\0" * (PAGE // 2))
+    with pytest.raises(SegmentDamaged, match="is damaged"):
+        check(path)
+    assert len(set(saved(path))) > 1900
+
+
+def test_damaged_number_does_not_end_the_salvage(tmp_path: Path) -> None:
+    """A number of an entry that became enormous stands between the others."""
+    path = tmp_path / "a.spool"
+    write_segment(path, entries=60)
+    content = path.read_bytes()
+    # Number, then the header of the record: its size, a number that is null, a text of 10.
+    at = content.index(b"\x1e\x06\x00\x21")
+    path.write_bytes(content[:at] + b"\x7e" + content[at + 1 :])
+    with pytest.raises(SegmentDamaged):
+        check(path)
+    assert set(range(60)) - set(saved(path)) <= {29}
+
+
+def test_entries_of_a_long_used_file_are_salvaged(tmp_path: Path) -> None:
+    """Their numbers are high, however small the file is."""
+    segment = Segment(tmp_path / "a.spool")
+    segment._connection.execute("INSERT INTO entry VALUES (10000000, 'prediction', x'3720', 1)")
+    segment.append("prediction", [b"8 "])
+    segment.abandon()
+    assert saved(tmp_path / "a.spool") == [7, 8]
+
+
+def write_segment(path: Path, entries: int) -> None:
+    """Write a segment without companions, so that the file is all there is."""
+    segment = Segment(path)
+    segment.append("prediction", [b"%d " % n + b"x" * 200 for n in range(entries)])
+    segment.close()
+    with sqlite3.connect(path) as database:
+        assert database.execute("PRAGMA page_size").fetchone() == (PAGE,)
+    database.close()
 
 
 def damage_segment(path: Path, entries: int) -> None:
     """Write a segment and overwrite a page in its middle."""
-    segment = Segment(path)
-    segment.append("prediction", [b"%d " % n + b"x" * 200 for n in range(entries)])
-    segment.close()
-    # Freed of its companions, so that the file is all there is.
-    with sqlite3.connect(path) as database:
-        size = database.execute("PRAGMA page_size").fetchone()[0]
-    database.close()
-    pages = path.stat().st_size // size
+    write_segment(path, entries)
+    pages = path.stat().st_size // PAGE
     with path.open("r+b") as file:
-        file.seek(pages // 2 * size)
-        file.write(b"\xff" * size)
+        file.seek(pages // 2 * PAGE)
+        file.write(b"\xff" * PAGE)
