@@ -8,6 +8,10 @@ from mlstack.errors import DataError, DataFault
 _CSV = "save it as 'CSV UTF-8'"
 _OTHER_FORMATS = (
     (rb"PK\x03\x04(?s:.*)(xl/|\[Content_Types\])", f"is an Excel workbook, not a CSV file: {_CSV}"),
+    (
+        rb"PK\x03\x04(?s:.{26})mimetypeapplication/vnd\.oasis",
+        f"is an OpenDocument spreadsheet, not a CSV file: {_CSV}",
+    ),
     (rb"PK(\x03\x04|\x05\x06)", "is a ZIP archive, not a CSV file: unpack it first"),
     (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", f"is an old Excel workbook, not a CSV file: {_CSV}"),
     (rb"\x1f\x8b", "is compressed with gzip twice: unpack it once"),
@@ -15,9 +19,10 @@ _OTHER_FORMATS = (
     (rb"\xfd7zXZ\x00", "is compressed with xz: unpack it, or compress it with gzip"),
     (rb"\x28\xb5\x2f\xfd", "is compressed with zstd: unpack it, or compress it with gzip"),
     (rb"SQLite format 3\x00", "is an SQLite database, not a CSV file: export the table as CSV"),
+    (rb"\{\\rtf", "is an RTF document: save it as plain text"),
     (rb"%PDF-", "is a PDF document, not a CSV file"),
     (
-        rb"(?i)(\xef\xbb\xbf)?\s*<(!doctype html|html|head|body)",
+        rb"(?i)(\xef\xbb\xbf)?\s*<(!doctype html|html|head|body|table|meta|style)\b",
         "is a web page, not a CSV file: perhaps the download asked for a login",
     ),
     (rb"(\xef\xbb\xbf)?\s*<\?xml", "is an XML document, not a CSV file: export it as CSV"),

@@ -121,7 +121,9 @@ def number_expression(cell: str, condition: str) -> str:
 
 
 def _parse(texts: Sequence[str | float | None]) -> NDArray[np.float64]:
-    parsed = pd.to_numeric(pd.Series(np.array(texts, dtype=object)), errors="coerce")
+    # pandas reads '5e 1' as 50; groups of thousands have no spaces any more.
+    solid = [None if isinstance(text, str) and " " in text else text for text in texts]
+    parsed = pd.to_numeric(pd.Series(np.array(solid, dtype=object)), errors="coerce")
     values: NDArray[np.float64] = parsed.to_numpy("float64", copy=True)
     # pandas reads 'inf' as a number; here it is an error.
     values[~np.isfinite(values)] = np.nan

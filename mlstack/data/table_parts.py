@@ -82,7 +82,7 @@ def _parquet_parts(paths: dict[str, Path]) -> Iterator[TextTable]:
 
 
 def _text_parts(file: io.TextIOWrapper) -> Iterator[TextTable]:
-    rest, head, rows, lines, more = b"", b"", 0, 0, True
+    rest, head, rows, lines, more, empty = b"", b"", 0, 0, True, True
     while more:
         given = _read(file, lines)
         text, more = rest + given, bool(given)
@@ -90,6 +90,7 @@ def _text_parts(file: io.TextIOWrapper) -> Iterator[TextTable]:
         rest = text
         if not text[:end].strip():
             continue
+        empty = False
         try:
             layout, end = _layout(head, text, end, lines, more=more)
         except UnclosedField:
@@ -105,6 +106,8 @@ def _text_parts(file: io.TextIOWrapper) -> Iterator[TextTable]:
         rest = text[end:]
         if table is not None:
             yield table
+    if empty:
+        raise DataError(DataFault("the table is empty"))
 
 
 def _table(layout: CsvLayout, before: int) -> TextTable | None:

@@ -55,6 +55,7 @@ def test_certain_numbers_are_read(
         (["$5"], "is not a number"),
         (["5 %"], "is not a number"),
         (["1 23"], "is not a number"),
+        (["5e 1"], "is not a number"),
         (["\u0663"], "is not a number"),
         (["NA"], "is not a number; if it means 'missing', list it in the contract"),
     ],

@@ -227,7 +227,10 @@ def test_certain_files_are_read(lines: list[str], documented: Contract, encode: 
         (b"PK\x03\x04" + b"\0" * 26 + b"table.csv", "is a ZIP archive"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1rest", "is an old Excel workbook"),
         (b"PAR1rest", "Parquet file is damaged"),
+        (b"PK\x03\x04" + b"\0" * 26 + b"mimetypeapplication/vnd.oasis.open", "is an OpenDocument"),
         (b"<!DOCTYPE html><html>", "is a web page"),
+        (b"<table><tr><td>a</td></tr></table>", "is a web page"),
+        (b"{\\rtf1\\ansi a,b}", "is an RTF document"),
         (b"ARROW1\0\0" + bytes(range(256)), "is not a text: it is damaged or in another format"),
         (b"\x80\x04\x95\0\0pickle", "is not a text: it is damaged or in another format"),
         (

@@ -88,7 +88,12 @@ def test_parts_of_parquet_are_the_whole(tmp_path: Path, documented: Contract) ->
         (b"a,b\n" + b"1,2\n" * 500 + b"\xff,2\n", "not in UTF-8 after line"),
         (gzip.compress(b"a,b\n" + b"1,2\n" * 500, mtime=0)[:-9], "damaged or cut off"),
         (b"a,b\n", "a header but no rows"),
-        (b"", "a header but no rows"),
+        (b"", "the table is empty"),
+        (b" \n\n", "the table is empty"),
+        (
+            gzip.compress(gzip.compress(b"a,b\n1,2\n", mtime=0), mtime=0),
+            "compressed with gzip twice",
+        ),
         (b"PAR1rest", "Parquet file is damaged"),
         (b"PK\x03\x04" + b"\0" * 26 + b"xl/workbook.xml", "is an Excel workbook"),
     ],
