@@ -5,12 +5,13 @@ The files `.env.embedded`, `.env.local` and `.env.cloud` define each environment
 """
 
 import os
-from functools import cached_property
+from functools import cached_property, partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -35,12 +36,14 @@ _TEXTS: tuple[Any, ...] = (
 """Types of settings whose value is taken as it is."""
 
 _MOST_DAYS: Final = 18_250
-"""Fifty years: a limit before 1970 is no time for MLflow."""
+"""Fifty years. Nothing is older, so a longer period means the same; and MLflow takes no time before
+1970."""
 
 _MOST_MINUTES: Final = 525_600
 """A year."""
 
-_Days = Annotated[float, Field(gt=0, le=_MOST_DAYS)]
+_LongEnough = AfterValidator(partial(min, _MOST_DAYS))
+_Days = Annotated[float, Field(gt=0), _LongEnough]
 _Port = Annotated[int, Field(ge=1, le=65535)]
 _StreamName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
 _Url = Annotated[str, Field(pattern=r"^https?://[^/]")]
@@ -223,7 +226,7 @@ class Settings(BaseModel):
     """Retention of searches in MLflow and of local model copies. Runs that are deployed or have an
     alias are kept."""
 
-    keep_deleted_days: float = Field(default=7, ge=0, le=_MOST_DAYS)
+    keep_deleted_days: Annotated[float, Field(ge=0), _LongEnough] = 7
     """How long deleted runs can be restored in MLflow."""
 
     keep_deployed_models: int = Field(default=5, ge=1)
@@ -238,7 +241,7 @@ class Settings(BaseModel):
     keep_reports_days: _Days = 30
     """Retention of reports, pages and documents, and of the monitoring page's history."""
 
-    keep_history_days: int = Field(default=14, ge=1, le=_MOST_DAYS)
+    keep_history_days: Annotated[int, Field(ge=1), _LongEnough] = 14
     """Retention of Prefect's history: flow runs, their logs and events."""
 
     keep_logs_days: _Days = 14
