@@ -42,8 +42,8 @@ _MOST_DAYS: Final = 18_250
 _MOST_MINUTES: Final = 525_600
 """A year."""
 
-_LongEnough = AfterValidator(partial(min, _MOST_DAYS))
-_Days = Annotated[float, Field(gt=0), _LongEnough]
+_Capped = AfterValidator(partial(min, _MOST_DAYS))
+_Days = Annotated[float, Field(gt=0), _Capped]
 _Port = Annotated[int, Field(ge=1, le=65535)]
 _StreamName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
 _Url = Annotated[str, Field(pattern=r"^https?://[^/]")]
@@ -226,7 +226,7 @@ class Settings(BaseModel):
     """Retention of searches in MLflow and of local model copies. Runs that are deployed or have an
     alias are kept."""
 
-    keep_deleted_days: Annotated[float, Field(ge=0), _LongEnough] = 7
+    keep_deleted_days: Annotated[float, Field(ge=0), _Capped] = 7
     """How long deleted runs can be restored in MLflow."""
 
     keep_deployed_models: int = Field(default=5, ge=1)
@@ -241,7 +241,7 @@ class Settings(BaseModel):
     keep_reports_days: _Days = 30
     """Retention of reports, pages and documents, and of the monitoring page's history."""
 
-    keep_history_days: Annotated[int, Field(ge=1), _LongEnough] = 14
+    keep_history_days: Annotated[int, Field(ge=1), _Capped] = 14
     """Retention of Prefect's history: flow runs, their logs and events."""
 
     keep_logs_days: _Days = 14

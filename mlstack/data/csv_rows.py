@@ -66,7 +66,7 @@ class CsvRows:
         return np.searchsorted(self.ends, positions)
 
     def bounds(self, row: int) -> Positions:
-        """Return the positions between which the cells of a row are."""
+        """Return the positions around a row's cells: before the first, between, after the last."""
         start, end = int(self.starts[row]), int(self.ends[row])
         at = start + np.flatnonzero(self._data[start:end] == ord(self.delimiter))
         cuts = at[np.searchsorted(self._edges, at) % 2 == 0]

@@ -98,7 +98,7 @@ def _check_wide(content: bytes) -> None:
 
 
 def _check_binary(content: bytes) -> None:
-    """Refuse a file that is neither UTF-8 nor a text in another encoding, which has no NUL."""
+    """Refuse a file that is no text: it holds a NUL and is not UTF-8."""
     head = content[:_PROBE]
     if 0 not in head:
         return

@@ -43,10 +43,10 @@ _BATCH = 1000
 # One large insert costs little more than a small one, and leaves the CPU to requests.
 _GATHER_SECONDS = 0.2
 _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.5, 5.0
-# An hour without MongoDB leaves hundreds of segments, and a process may open a thousand files. So
-# many of each source, because none must wait for another's backlog.
+# An hour without MongoDB leaves hundreds of segments, and a process may open a thousand files. The
+# limit is for each source, so that none waits for another's backlog.
 _OPEN_SEGMENTS = 8
-# The scoring of a table fills many segments at once, and those of servers go first.
+# The scoring of a table fills many segments at once, and must not slow down those of servers.
 _OPEN_BATCH_SEGMENTS = 2
 _ABANDON_SECONDS = 10.0
 
