@@ -5,14 +5,11 @@ The files `.env.embedded`, `.env.local` and `.env.cloud` define each environment
 """
 
 import os
-from functools import cached_property, partial
-from ipaddress import ip_address
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -21,8 +18,10 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from mlstack.addresses import Addresses
 from mlstack.errors import InvalidSettings, SettingsError, echo
 from mlstack.pasted_text import plain_value
+from mlstack.retention_periods import RetentionPeriods
 from mlstack.run_ids import read_run
 from mlstack.s3_address import S3Address, s3_only, s3_or_other
 from mlstack.secret_files import read_secret, with_password
@@ -35,16 +34,9 @@ _TEXTS: tuple[Any, ...] = (
 )
 """Types of settings whose value is taken as it is."""
 
-_MOST_DAYS: Final = 18_250
-"""Fifty years. Nothing is older, so a longer period means the same; and MLflow takes no time before
-1970."""
-
 _MOST_MINUTES: Final = 525_600
 """A year."""
 
-_Capped = AfterValidator(partial(min, _MOST_DAYS))
-_Days = Annotated[float, Field(gt=0), _Capped]
-_Port = Annotated[int, Field(ge=1, le=65535)]
 _StreamName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
 _Url = Annotated[str, Field(pattern=r"^https?://[^/]")]
 _MAIL: Final = r"[^@\s,{}<>]+@[^@\s,{}<>]+"
@@ -53,7 +45,7 @@ DEFAULT_TRAIN_LAG: Final = 4
 DEFAULT_TRAIN_ENGINE: Final = "threads"
 
 
-class Settings(BaseModel):
+class Settings(Addresses, RetentionPeriods):
     """This project's settings; their upper-case names are the environment variables.
 
     boto3, MLflow and Prefect read their own (`AWS_*`, `MLFLOW_TRACKING_URI`, `PREFECT_API_URL`)
@@ -125,33 +117,9 @@ class Settings(BaseModel):
     dask_certificate: Path = Path(".secrets/dask/worker.pem")
     """PEM file with key and certificate of a member of the Dask cluster, and with its authority."""
 
-    bind_address: str = "127.0.0.1"
-    """Address on which ports are published."""
-
-    listen_address: str = ""
-    """Address on which processes listen; empty means `BIND_ADDRESS`. Containers listen on all
-    addresses, and the container engine publishes their ports on `BIND_ADDRESS`."""
-
-    public_host: str = "127.0.0.1"
-    """Host name or address in the URLs of web pages."""
-
     feedback_token_file: Path | None = None
     """File with the token for `/feedback` and the monitoring service's `/iterate`, required if
     other machines can reach them."""
-
-    api_port: _Port = 9696
-    mlflow_port: _Port = 5051
-    prefect_port: _Port = 4200
-    aws_port: _Port = 4566
-    mongo_port: _Port = 27018
-    stream_metrics_port: _Port = 9697
-    keeper_metrics_port: _Port = 9698
-    evidently_port: _Port = 8085
-    prometheus_port: _Port = 9090
-    alertmanager_port: _Port = 9093
-    reports_port: _Port = 8888
-    grafana_port: _Port = 3000
-    dask_dashboard_port: _Port = 8787
 
     mongo_uri: str = Field(default="mongodb://127.0.0.1:27018", repr=False)
     """MongoDB URI of the prediction log; `load` adds the password from `MONGO_PASSWORD_FILE`."""
@@ -221,31 +189,6 @@ class Settings(BaseModel):
 
     mlflow_artifacts_destination: str = ".embedded/mlflow/artifacts"
     """Where the tracking server stores models and plots: a folder or a URI."""
-
-    keep_runs_days: _Days = 30
-    """Retention of searches in MLflow and of local model copies. Runs that are deployed or have an
-    alias are kept."""
-
-    keep_deleted_days: Annotated[float, Field(ge=0), _Capped] = 7
-    """How long deleted runs can be restored in MLflow."""
-
-    keep_deployed_models: int = Field(default=5, ge=1)
-    """Number of earlier deployments kept for `make rollback`, regardless of age."""
-
-    keep_predictions_days: _Days = 30
-    """Retention of predictions and outcomes in MongoDB."""
-
-    keep_quarantine_days: _Days = 90
-    """Retention of entries that can never be stored."""
-
-    keep_reports_days: _Days = 30
-    """Retention of reports, pages and documents, and of the monitoring page's history."""
-
-    keep_history_days: Annotated[int, Field(ge=1), _Capped] = 14
-    """Retention of Prefect's history: flow runs, their logs and events."""
-
-    keep_logs_days: _Days = 14
-    """Retention of rotated logs and of files that killed servers left behind."""
 
     prune_every_minutes: int = Field(default=1440, ge=1, le=_MOST_MINUTES)
     """Period of the retention schedule."""
@@ -328,19 +271,9 @@ class Settings(BaseModel):
         return ROOT / self.reports_dir
 
     @property
-    def listens_on(self) -> str:
-        """Address on which this project's processes listen."""
-        return self.listen_address or self.bind_address
-
-    @property
     def has_dask_cluster(self) -> bool:
         """Whether the stack starts a Dask cluster of its own."""
         return self.train_engine == "dask" and self.train_workers > 0
-
-    @property
-    def is_exposed(self) -> bool:
-        """Whether other machines can reach the published ports."""
-        return not (_is_loopback(self.bind_address) and _is_loopback(self.public_host))
 
     @property
     def feedback_token(self) -> str:
@@ -357,53 +290,6 @@ class Settings(BaseModel):
             )
         return read_secret("FEEDBACK_TOKEN_FILE", ROOT / self.feedback_token_file)
 
-    @property
-    def mlflow_url(self) -> str:
-        """URL of the MLflow UI."""
-        return self.page(self.mlflow_port, "mlflow")
-
-    @property
-    def prefect_url(self) -> str:
-        """URL of the Prefect UI."""
-        return self.page(self.prefect_port, "prefect")
-
-    @property
-    def monitor_page(self) -> str:
-        """URL of the monitoring page."""
-        return f"{self.front_page}/monitoring"
-
-    @property
-    def front_page(self) -> str:
-        """URL of the front page, which the monitoring service serves."""
-        return self.page(self.evidently_port)
-
-    @property
-    def prometheus_page(self) -> str:
-        """URL of the Prometheus UI."""
-        return self.page(self.prometheus_port)
-
-    @property
-    def alertmanager_page(self) -> str:
-        """URL of the Alertmanager UI."""
-        return self.page(self.alertmanager_port)
-
-    @property
-    def reports_url(self) -> str:
-        """URL of the reports."""
-        return self.page(self.reports_port, "reports")
-
-    def page(self, port: int, subdomain: str | None = None) -> str:
-        """Return the URL of a published port.
-
-        `subdomain` is its name at the proxy, empty for the proxy's own name; None if it has none.
-        """
-        if not _is_loopback(self.bind_address) or _is_loopback(self.public_host):
-            return f"http://{self.public_host}:{port}"
-        # Only the proxy is reachable from other machines.
-        if subdomain is None:
-            return f"http://127.0.0.1:{port}"
-        return f"https://{subdomain}{'.' if subdomain else ''}{self.public_host}"
-
 
 def plain_text(key: str, text: str) -> str:
     """Return the value of a setting as every program reads it; of a text as it is."""
@@ -419,10 +305,3 @@ def _reason(fault: ErrorDetails) -> str:
     is_number = fault["type"].startswith(("int", "float"))
     hint = "; decimal numbers have a point, thousands no separator" if is_number else ""
     return f"{key}={echo(given)}: {reason}{hint if ',' in str(given) else ''}"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

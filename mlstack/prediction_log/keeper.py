@@ -3,37 +3,28 @@
 One keeper runs per state folder: `python -m mlstack.prediction_log.keeper`.
 """
 
-import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from mlstack import command_line, failpoints, heartbeat
 from mlstack.contract.prediction_fields import SOURCE
 from mlstack.locks import wait_for_lock
 from mlstack.metrics_port import expose
+from mlstack.prediction_log.damaged_segment import salvage
+from mlstack.prediction_log.entry import PREDICTION, Document, Entry, UnreadableEntry
 from mlstack.prediction_log.metrics import KeeperMetrics
 from mlstack.prediction_log.mongo_database import StorageUnavailable
 from mlstack.prediction_log.mongo_sink import MongoSink
 from mlstack.prediction_log.monitor_sink import MonitorSink, NoMonitor
 from mlstack.prediction_log.prediction import BATCH
 from mlstack.prediction_log.quarantine import FILE, Quarantine, QuarantineError, Rejected
-from mlstack.prediction_log.segment import (
-    OUTCOME,
-    PREDICTION,
-    Backlog,
-    Entry,
-    Segment,
-    SegmentDamaged,
-    SegmentInUse,
-    SpoolError,
-    backlog,
-    salvage,
-    source_of,
-)
+from mlstack.prediction_log.segment import Segment, SegmentDamaged, SegmentInUse, SpoolError
+from mlstack.prediction_log.segment_file import source_of
+from mlstack.prediction_log.segment_view import backlogs
 from mlstack.settings import Settings
 from mlstack.waiting import Outage, Retry, Stop, Stopped, run_until_stopped
 
@@ -49,8 +40,6 @@ _OPEN_SEGMENTS = 8
 # The scoring of a table fills many segments at once, and must not slow down those of servers.
 _OPEN_BATCH_SEGMENTS = 2
 _ABANDON_SECONDS = 10.0
-
-Document = dict[str, Any]
 
 
 class Sink(Protocol):
@@ -125,7 +114,7 @@ class Keeper:
         """
         paths = Segment.paths(self._folder)
         # First, so that they are shown even if MongoDB is away.
-        self._metrics.set_backlog(self._backlogs(paths))
+        self._metrics.set_backlog(backlogs(paths))
         self._count_quarantine()
         if not self._prepared:
             self._sink.prepare()
@@ -213,7 +202,7 @@ class Keeper:
     def _store_all(self, entries: Sequence[Entry], source: str) -> None:
         # Outcomes first: a prediction that arrives with its outcome then needs no update.
         for kind, group in groupby(sorted(entries, key=_kind), key=_kind):
-            readable, rejected = _documents(kind, group)
+            readable, rejected = _parse(group)
             documents = [document for _, document in readable]
             if documents:
                 store = self._sink.store_outcomes
@@ -237,48 +226,22 @@ class Keeper:
             *(len(rejected), rejected[0].reason),
         )
 
-    def _backlogs(self, paths: Iterable[Path]) -> dict[str, Backlog]:
-        """Sum up the entries that are not stored, by source."""
-        found: dict[str, Backlog] = {}
-        for path in paths:
-            here = backlog(path)
-            before = found.get(source_of(path), Backlog(0, None))
-            times = [at for at in (before.oldest_at, here.oldest_at) if at is not None]
-            found[source_of(path)] = Backlog(
-                before.records + here.records, min(times, default=None)
-            )
-        return found
-
 
 def _kind(entry: Entry) -> str:
     return entry.kind
 
 
-def _documents(
-    kind: str, entries: Iterable[Entry]
+def _parse(
+    entries: Iterable[Entry],
 ) -> tuple[list[tuple[Entry, Document]], list[Rejected]]:
-    """Parse entries of one kind; those that cannot be parsed are rejected."""
+    """Parse entries; those that cannot be parsed are rejected."""
     readable, rejected = list[tuple[Entry, Document]](), list[Rejected]()
     for entry in entries:
-        if kind not in (PREDICTION, OUTCOME):
-            rejected.append(Rejected(entry, f"the kind {kind[:64]!r} is unknown"))
-            continue
         try:
-            document = json.loads(entry.body, parse_int=_number)
-        except (ValueError, OverflowError, RecursionError) as error:
-            rejected.append(Rejected(entry, f"it is no JSON: {error}"))
-            continue
-        if isinstance(document, dict):
-            readable.append((entry, document))
-        else:
-            rejected.append(Rejected(entry, "it is no JSON object"))
+            readable.append((entry, entry.document()))
+        except UnreadableEntry as error:
+            rejected.append(Rejected(entry, str(error)))
     return readable, rejected
-
-
-def _number(digits: str) -> int | float:
-    """Read a JSON integer; beyond 64 bits it is a double, as BSON has no such integers."""
-    number = int(digits)
-    return number if -(2**63) <= number < 2**63 else float(number)
 
 
 def keep(settings: Settings, stop: Stop) -> None:

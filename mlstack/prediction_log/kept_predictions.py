@@ -9,12 +9,14 @@ import msgspec
 from pymongo import DESCENDING
 
 from mlstack.contract.prediction_fields import CREATED_AT
+from mlstack.prediction_log.entry import PREDICTION
 from mlstack.prediction_log.indexes import CONTRACT_NAME, KEY_PATH, create_keyed_indexes
 from mlstack.prediction_log.keyed_outcomes import identity_of
 from mlstack.prediction_log.mongo_database import PREDICTIONS, StorageUnavailable, open_database
 from mlstack.prediction_log.prediction import ID
 from mlstack.prediction_log.quarantine import Quarantine
-from mlstack.prediction_log.segment import PREDICTION, Segment, bodies_with
+from mlstack.prediction_log.segment import Segment
+from mlstack.prediction_log.segment_view import bodies_with
 from mlstack.settings import Settings
 
 STORED = "in MongoDB"

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from mlstack.heartbeat import Heartbeat
+from mlstack.prediction_log.entry import KINDS
 from mlstack.prediction_log.prediction import LIVE_SOURCES
 from mlstack.prediction_log.quarantine import FILE
-from mlstack.prediction_log.segment import OUTCOME, PREDICTION, Backlog
+from mlstack.prediction_log.segment_view import Backlog
 
 # A damaged entry may claim any kind, and every label is a time series.
-_KINDS = (PREDICTION, OUTCOME, FILE)
+_KINDS = (*KINDS, FILE)
 
 
 class KeeperMetrics:

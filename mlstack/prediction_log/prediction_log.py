@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 
+from mlstack.prediction_log.entry import OUTCOME, PREDICTION
 from mlstack.prediction_log.prediction import Outcome, Prediction, Source
-from mlstack.prediction_log.segment import OUTCOME, PREDICTION, SpoolError
+from mlstack.prediction_log.segment import SpoolError
 from mlstack.prediction_log.spool import Spool
 from mlstack.settings import Settings
 

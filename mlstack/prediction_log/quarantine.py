@@ -13,7 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mlstack.errors import MlstackError
-from mlstack.prediction_log.segment import SUFFIX, Entry, Segment, move_damaged, source_of
+from mlstack.prediction_log.damaged_segment import move_damaged
+from mlstack.prediction_log.entry import Entry
+from mlstack.prediction_log.segment import Segment
+from mlstack.prediction_log.segment_file import SUFFIX, source_of
 
 FILE = "file"
 """Kind of the entry that stands for a damaged spool file."""

@@ -7,29 +7,28 @@ write-ahead log keeps the file intact.
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from filelock import FileLock, Timeout
 
 from mlstack.errors import MlstackError
 from mlstack.files import sync_names
-
-PREDICTION, OUTCOME = "prediction", "outcome"
-"""Kinds of entries."""
-
-SUFFIX = ".spool"
+from mlstack.prediction_log.entry import Entry
+from mlstack.prediction_log.segment_file import (
+    SELECT_ENTRIES,
+    SUFFIX,
+    connect,
+    database_files,
+    lock_file,
+)
+from mlstack.prediction_log.segment_view import BACKLOG
 
 # SQLite's codes for a file that is damaged, or no database at all.
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-_LEAST_BYTES = 16
-"""Each entry has more bytes than these."""
 _INSERT = "INSERT INTO entry (kind, body, written_at) VALUES (?, ?, ?)"
-_SELECT = "SELECT number, kind, body, written_at FROM entry"
-_FIRST, _LAST = "SELECT min(number) FROM entry", "SELECT max(number) FROM entry"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entry (
     number INTEGER PRIMARY KEY,
@@ -37,12 +36,6 @@ CREATE TABLE IF NOT EXISTS entry (
     body BLOB NOT NULL,
     written_at REAL NOT NULL
 )
-"""
-# Entries are numbered without gaps, so this needs no scan.
-_BACKLOG = """
-SELECT last.number - first.number + 1, first.written_at
-FROM (SELECT number, written_at FROM entry ORDER BY number LIMIT 1) AS first,
-     (SELECT number FROM entry ORDER BY number DESC LIMIT 1) AS last
 """
 
 
@@ -56,16 +49,6 @@ class SegmentInUse(SpoolError):
 
 class SegmentDamaged(SpoolError):
     """Parts of the file cannot be read, now or ever."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """An entry; later ones have higher numbers. `written_at` is in epoch seconds."""
-
-    number: int
-    kind: str
-    body: bytes
-    written_at: float
 
 
 class Segment:
@@ -84,7 +67,7 @@ class Segment:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             # A thread other than this one may release it.
-            self._owner = FileLock(path.with_suffix(".lock"), thread_local=False)
+            self._owner = FileLock(lock_file(path), thread_local=False)
             self._owner.acquire(timeout=0)
         except Timeout as error:
             raise SegmentInUse(f"the spool {path} belongs to another process") from error
@@ -97,13 +80,13 @@ class Segment:
         try:
             self._connection = _open(path, checkpoints=existing)
             self._connection.execute(_SCHEMA)
-            found = self._connection.execute(_BACKLOG).fetchone()
+            found = self._connection.execute(BACKLOG).fetchone()
             self.pending = found[0] if found else 0
             """Number of entries."""
         except sqlite3.Error as error:
             if not existing:
                 # The disk may be full: each attempt would leave another file.
-                for file in _files(path):
+                for file in database_files(path):
                     file.unlink(missing_ok=True)
             self._release(remove_lock=not existing)
             raise _as_spool_error(path, "opened", error) from error
@@ -150,8 +133,8 @@ class Segment:
     def read(self, most: int) -> list[Entry]:
         """Read the oldest entries, at most `most`. Raises SpoolError or SegmentDamaged."""
         try:
-            rows = self._connection.execute(f"{_SELECT} ORDER BY number LIMIT ?", (most,))
-            return [_entry(*row) for row in rows]
+            rows = self._connection.execute(f"{SELECT_ENTRIES} ORDER BY number LIMIT ?", (most,))
+            return [Entry.of_row(*row) for row in rows]
         except sqlite3.Error as error:
             raise _as_spool_error(self.path, "read", error) from error
 
@@ -200,7 +183,7 @@ class Segment:
             raise _as_spool_error(self.path, "closed", error) from error
         finally:
             if self.pending == 0:
-                for path in _files(self.path):
+                for path in database_files(self.path):
                     path.unlink(missing_ok=True)
             self._release(remove_lock=self.pending == 0)
 
@@ -221,93 +204,8 @@ class Segment:
         return self.path.with_name(f"{self.path.name}-wal")
 
 
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """Entries that are not stored; `oldest_at` (epoch seconds) is None if there are none."""
-
-    records: int
-    oldest_at: float | None
-
-
-def backlog(path: Path) -> Backlog:
-    """Look at a segment that may be in use. What cannot be read now counts as empty."""
-    rows = list(_look(path, _BACKLOG))
-    return Backlog(rows[0][0], _time(rows[0][1])) if rows else Backlog(0, None)
-
-
-def bodies_with(path: Path, kind: str, text: bytes) -> Iterator[bytes]:
-    """Yield the bodies of a kind that have a text, of a segment that may be in use.
-
-    What cannot be read now counts as absent.
-    """
-    rows = _look(path, "SELECT body FROM entry WHERE kind = ? AND instr(body, ?)", kind, text)
-    return (body for (body,) in rows if isinstance(body, bytes))
-
-
-def _look(path: Path, query: str, *values: Any) -> Iterator[tuple[Any, ...]]:
-    # Removed at this moment, or damaged: whoever takes the segment reports that.
-    with suppress(sqlite3.Error):
-        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=1)
-        try:
-            yield from connection.execute(query, values)
-        finally:
-            connection.close()
-
-
-def salvage(path: Path) -> Iterator[Entry]:
-    """Read every entry of a damaged file that can still be read."""
-    with suppress(sqlite3.Error), closing(_connect(path)) as connection:
-        # Else nothing of a file that was cut off is read.
-        connection.execute("PRAGMA writable_schema=ON")
-        first, last = _edge(connection, _FIRST), _edge(connection, _LAST)
-        # A damaged number may be any.
-        most = sum(file.stat().st_size for file in _files(path) if file.exists()) // _LEAST_BYTES
-        begin = first or max(1, (last or 1) - most)
-        for number in range(begin, min(last or begin + most, begin + most) + 1):
-            try:
-                row = connection.execute(f"{_SELECT} WHERE number = ?", (number,)).fetchone()
-            except sqlite3.Error:
-                continue  # it stays in the file, which goes to quarantine
-            if row is not None:
-                yield _entry(*row)
-
-
-def _edge(connection: sqlite3.Connection, query: str) -> int | None:
-    try:
-        found = connection.execute(query).fetchone()
-    except sqlite3.Error:
-        return None  # the first or last page is lost
-    return int(found[0]) if found[0] is not None else None
-
-
-def source_of(path: Path) -> str:
-    """Return who wrote a segment: a server, or quarantine's replay."""
-    return path.name.partition("-")[0]
-
-
-def move_damaged(path: Path, folder: Path) -> None:
-    """Move a damaged file and its companions to another folder. May raise OSError."""
-    folder.mkdir(parents=True, exist_ok=True)
-    # The file itself last: until then the move is made again.
-    for file in reversed(_files(path)):
-        if file.exists():
-            file.replace(folder / file.name)
-    path.with_suffix(".lock").unlink(missing_ok=True)
-
-
-def _files(path: Path) -> list[Path]:
-    return [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
-    # Text that is no UTF-8 is a damaged entry, and must not keep others from being read.
-    connection.text_factory = lambda raw: raw.decode(errors="replace")
-    return connection
-
-
 def _open(path: Path, *, checkpoints: bool) -> sqlite3.Connection:
-    connection = _connect(path)
+    connection = connect(path)
     # NORMAL syncs only at checkpoints. A server makes none: its requests must not wait for the
     # disk.
     pages = 1000 if checkpoints else 0
@@ -321,16 +219,6 @@ def _open(path: Path, *, checkpoints: bool) -> sqlite3.Connection:
     ):
         connection.execute(f"PRAGMA {pragma}")
     return connection
-
-
-def _entry(number: int, kind: Any, body: Any, written_at: Any) -> Entry:
-    """Make an entry; a damaged row may hold values of any type."""
-    content = body if isinstance(body, bytes) else str(body).encode()
-    return Entry(number, str(kind), content, _time(written_at))
-
-
-def _time(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def _as_spool_error(path: Path, what: str, error: sqlite3.Error) -> SpoolError:

@@ -27,7 +27,9 @@ from mlstack.deployment.deployer import Deployer
 from mlstack.deployment.record import DeploymentState
 from mlstack.model.model_store import ModelStore
 from mlstack.prediction_log.prediction import ID
-from mlstack.prediction_log.segment import PREDICTION, Segment, bodies_with
+from mlstack.prediction_log.entry import PREDICTION
+from mlstack.prediction_log.segment import Segment
+from mlstack.prediction_log.segment_view import bodies_with
 from mlstack.settings import ROOT, Settings
 from tests.support.api_server import Answer, ApiServer, send
 from tests.support.bad_requests import JSON, bad_requests

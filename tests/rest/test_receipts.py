@@ -23,7 +23,7 @@ from mlstack.model.model_store import ModelStore
 from mlstack.prediction_log.kept_predictions import KeptPredictions
 from mlstack.prediction_log.mongo_database import DATABASE, PREDICTIONS
 from mlstack.prediction_log.quarantine import Quarantine, Rejected
-from mlstack.prediction_log.segment import Entry
+from mlstack.prediction_log.entry import Entry
 from mlstack.settings import ROOT
 from operations.receipts import command
 from operations.receipts.receipt import Receipts

@@ -11,17 +11,9 @@ from pathlib import Path
 import pytest
 
 from mlstack.prediction_log import segment as segment_module
-from mlstack.prediction_log.segment import (
-    Backlog,
-    Segment,
-    SegmentDamaged,
-    SegmentInUse,
-    SpoolError,
-    backlog,
-    bodies_with,
-    move_damaged,
-    salvage,
-)
+from mlstack.prediction_log.damaged_segment import move_damaged, salvage
+from mlstack.prediction_log.segment import Segment, SegmentDamaged, SegmentInUse, SpoolError
+from mlstack.prediction_log.segment_view import Backlog, backlog, bodies_with
 from mlstack.settings import ROOT
 
 PAGE = 8192
