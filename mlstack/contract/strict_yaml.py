@@ -46,6 +46,9 @@ class FaultAt(ValueError):
 _DECIMAL = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 
 _DATE = "tag:yaml.org,2002:timestamp"
+# YAML takes these only as escapes, and no page, shell or CSV file can show them.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
 _OFTEN_TEXT = frozenset({_DATE, "tag:yaml.org,2002:value", "tag:yaml.org,2002:merge"})
 """Types that no field has: dates, =, <<."""
 
@@ -161,7 +164,7 @@ class YamlFile:
             raise self._error(self._path, mark.line + 1 if mark else None, reason) from error
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
-            reason = f"is not YAML: character {chr(error.character)!r} is not allowed"
+            reason = f"is not YAML: {_not_allowed(chr(error.character))}"
             raise self._error(self._path, line, reason) from error
         except yaml.YAMLError as error:
             raise self._error(self._path, None, f"is not YAML: {error}") from error
@@ -188,6 +191,8 @@ class YamlFile:
                 raise self._error(self._path, line, "a key is not a string")
             if not key_node.style:
                 key = self._checked(key, line)
+            if control := _CONTROL.search(key):
+                raise self._error(self._path, line, _not_allowed(control[0]))
             if key in mapping:
                 raise self._error(self._path, line, f"key {echo(key)} appears twice")
             mapping[key] = self._build(loader, value_node, (*location, key))
@@ -213,9 +218,12 @@ class YamlFile:
 
     def _value(self, loader: SafeConstructor, node: yaml.Node, location: Location) -> Any:
         try:
-            return loader.construct_object(node)
+            value = loader.construct_object(node)
         except ValueError as error:
             raise self.fault(location, f"{echo(node.value)} cannot be read: {error}") from error
+        if isinstance(value, str) and (control := _CONTROL.search(value)):
+            raise self.fault(location, _not_allowed(control[0]))
+        return value
 
     def _checked(self, text: str, line: int) -> str:
         """Return a text that was written without quotes, without invisible ends."""
@@ -224,6 +232,10 @@ class YamlFile:
             reason = f"{echo(text)} has a typographic quote: write \" or '"
             raise self._error(self._path, line, reason)
         return text
+
+
+def _not_allowed(character: str) -> str:
+    return f"character {character!r} is not allowed"
 
 
 def _length(node: Any) -> int:
