@@ -81,8 +81,9 @@ class ParquetFile:
 
     def __init__(self, database: duckdb.DuckDBPyConnection, name: str, location: str) -> None:
         self.name, self._database = name, database
-        self._rows = f"read_parquet({literal(location)}, hive_partitioning=false)"
-        self._numbered = self._rows.replace(", hive", ", file_row_number=true, hive")
+        source = f"{literal(location)}, hive_partitioning=false"
+        self._rows = f"read_parquet({source})"
+        self._numbered = f"read_parquet({source}, file_row_number=true)"
         try:
             found = database.execute(f"DESCRIBE SELECT * FROM {self._rows}").fetchall()
         except duckdb.Error as error:
