@@ -25,7 +25,7 @@ def connect() -> duckdb.DuckDBPyConnection:
 
 @contextmanager
 def file_of(content: bytes) -> Iterator[str]:
-    """Show a content as a file, which is only in memory: the table may be private."""
+    """Expose a content as a file in memory only: the table may be private."""
     descriptor = os.memfd_create("table")
     try:
         rest = memoryview(content)

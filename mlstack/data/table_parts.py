@@ -24,7 +24,7 @@ from mlstack.errors import DataError, DataFault
 
 _CHARACTERS = 8 * 1024 * 1024
 _LONGEST = 4
-"""A row of so many parts is no row: a quote is stray."""
+"""A row that spans more parts than this has a stray quote."""
 _ROWS = 50_000
 _HEAD = 64 * 1024
 
