@@ -164,7 +164,7 @@ def _check_title(text: bytes, first: bytes) -> None:
 
 
 def _filled_rows(rows: CsvRows) -> Positions:
-    """Return the rows that are not lines with nothing but white space."""
+    """Return the rows without blank ones, which are lines with nothing but white space."""
     blank: NDArray[np.bool_] = rows.ends == rows.starts
     for row in np.flatnonzero((rows.cells == 1) & ~blank).tolist():
         blank[row] = not canonical(rows.row(row).decode())

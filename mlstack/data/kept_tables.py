@@ -32,7 +32,7 @@ def table_key(content: bytes) -> str:
 
 def digest_of(name: str) -> str | None:
     """Return the digest in the name of a kept table; None if the name is of something else."""
-    found = _NAME.fullmatch(name.removeprefix(f"{FOLDER}/"))
+    found = _NAME.fullmatch(name)
     return found and found[1]
 
 

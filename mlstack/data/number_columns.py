@@ -85,19 +85,18 @@ class NumberColumns:
             self._plain.append(column)
             return values, lacking, {}
         rows = np.flatnonzero(kept & ~lacking)
-        codes, distinct = pd.factorize(self._table.select(cell)[rows])
+        codes = np.full(len(values), -1)
+        codes[rows], distinct = pd.factorize(self._table.select(cell)[rows])
         gaps = bool((kept & lacking).any())
         numbers = read_numbers([str(text) for text in distinct], gaps=gaps, notation=notation)
         self._proof.notations[column] = numbers.notation
         if not numbers.notation.decimal_comma:
             self._plain.append(column)
-        values = np.full(len(values), np.nan)
-        values[rows] = numbers.values[codes]
-        faults = {}
-        for reason, mask in numbers.faults.items():
-            faults[reason] = np.zeros(len(values), np.bool_)
-            faults[reason][rows] = mask[codes]
-        return values, lacking, faults
+        # The last one is for the other rows.
+        faults = {
+            reason: np.append(mask, [False])[codes] for reason, mask in numbers.faults.items()
+        }
+        return np.append(numbers.values, np.nan)[codes], lacking, faults
 
     def prove(self, kept: Mask) -> NumberProof:
         """Return what the columns that were read prove, points included."""
