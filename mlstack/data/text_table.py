@@ -46,7 +46,7 @@ class TextTable:
         self.numbers: frozenset[str] = frozenset()
         """Columns whose type in the file is a number; each of their texts is exact."""
         self.unusable: Mapping[str, str] = {}
-        """Columns that no contract can use, with their types: their values are lists or the like."""
+        """Columns that no contract can use, such as lists, with their types."""
         self.notes: list[str] = []
         """What was left out, as sentences."""
 
