@@ -80,6 +80,14 @@ def test_parts_of_parquet_are_the_whole(tmp_path: Path, documented: Contract) ->
         pd.testing.assert_frame_equal(found, expected, check_index_type=False)
 
 
+def test_path_of_parquet_is_no_pattern(tmp_path: Path, documented: Contract) -> None:
+    """A file is read, and none that its name would match as a pattern."""
+    raw = raw_table(documented, 60)
+    raw[:20].to_parquet(tmp_path / "may[1].parquet", index=False)
+    raw[20:].to_parquet(tmp_path / "may1.parquet", index=False)
+    assert sum(map(len, read_parts(tmp_path / "may[1].parquet"))) == 20
+
+
 @pytest.mark.parametrize(
     ("content", "cause"),
     [
