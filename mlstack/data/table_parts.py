@@ -162,11 +162,7 @@ def _is_packed(path: Path) -> bool:
         return file.read(len(GZIP)) == GZIP
 
 
-@contextmanager
-def _open(path: Path) -> Iterator[IO[bytes]]:
+def _open(path: Path) -> IO[bytes]:
     if _is_packed(path):
-        with gzip.open(path, "rb") as unpacked:
-            yield unpacked  # type: ignore[misc] # gzip.open in binary mode
-    else:
-        with path.open("rb") as file:
-            yield file
+        return gzip.open(path, "rb")  # type: ignore[return-value] # in binary mode
+    return path.open("rb")
