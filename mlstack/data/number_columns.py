@@ -62,9 +62,7 @@ class NumberColumns:
         self._proof = NumberProof()
         self._plain: list[str] = []
 
-    def read(
-        self, column: str, kept: Mask
-    ) -> tuple[NDArray[np.float64], Mask, Mapping[str, Mask]]:
+    def read(self, column: str, kept: Mask) -> tuple[NDArray[np.float64], Mask, Mapping[str, Mask]]:
         """Return the numbers of a column, which rows lack one, and the bad rows by reason."""
         cell = self._table.cell(column)
         if column in self._table.numbers:
