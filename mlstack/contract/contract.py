@@ -139,7 +139,7 @@ class Contract(StrictModel):
                 raise FaultAt(("threshold",), "only a binary target has a threshold")
             taken = DECISION
         for place, name in places[1:]:
-            if name == taken or (name == EXPLANATION and place[0] != "features"):
+            if name in (taken, EXPLANATION):
                 raise FaultAt(place, f"{name!r} is another key of a response")
         return self
 

@@ -175,12 +175,6 @@ def _fault(feature: Feature, change: Change) -> str | None:
     if whole and isinstance(change.add, float):
         return f"a feature of kind {feature.kind} requires a whole number"
     values: list[Value] = [] if change.fix is None else [change.fix]
-    # Compare types too: 1.0 equals level 1 but is not a level.
-    known = (
-        {(type(value), value) for value in feature.values}
-        if isinstance(feature, ChoiceFeature)
-        else set()
-    )
     if change.clip is not None:
         values += change.clip
         if change.clip[0] > change.clip[1]:
@@ -188,15 +182,18 @@ def _fault(feature: Feature, change: Change) -> str | None:
     if change.replace is not None:
         values += [*change.replace.from_, change.replace.to]
     for value in values:
-        if not ((type(value), value) in known or _is_in_range(feature, value)):
+        if not _is_value(feature, value):
             return f"{echo(value)} is not a value of the feature; it must be {describe(feature)}"
     return None
 
 
-def _is_in_range(feature: Feature, value: Value) -> bool:
+def _is_value(feature: Feature, value: Value) -> bool:
+    if isinstance(feature, ChoiceFeature):
+        # 1.0 equals level 1 but is not a level.
+        return value in feature.values and type(value) is type(feature.values[0])
     if isinstance(feature, DateFeature):
         return is_day(value) and feature.range[0] <= value <= feature.range[1]
-    if isinstance(feature, ChoiceFeature) or isinstance(value, bool | str):
+    if isinstance(value, bool | str):
         return False
     if isinstance(value, float) and feature.kind == "integer":
         return False

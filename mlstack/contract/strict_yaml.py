@@ -86,8 +86,8 @@ class YamlFile:
     def validate(self, model: type[_Model], tags: Collection[str] = ()) -> _Model:
         """Convert the document to a model, or raise FileError with the first error.
 
-        What YAML reads otherwise is accepted where a field leaves only one reading: 1e7 for a
-        number, NO for a text.
+        A value that YAML reads as another type is accepted if the field leaves only one reading:
+        1e7 for a number, NO for a text.
 
         `tags` are union members and discriminator values, which pydantic puts among the keys.
         """

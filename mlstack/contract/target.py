@@ -58,6 +58,11 @@ class _TargetBase(StrictModel):
         fill(self, "raw", self.name)
         return self
 
+    @property
+    def digest_document(self) -> dict[str, Any]:
+        """What a contract's digest covers: all that is set."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
     def reported(self, stored: Outcome) -> bool | float | str:
         """Convert a stored outcome to what a caller reports."""
         return stored
@@ -78,11 +83,6 @@ class BinaryTarget(_TargetBase):
     def class_texts(self) -> Mapping[int, tuple[str, ...]]:
         """The raw values of each class, positive first."""
         return {1: _several(self.positive), 0: _several(self.negative)}
-
-    @property
-    def digest_document(self) -> dict[str, Any]:
-        """What a contract's digest covers: all that is set."""
-        return self.model_dump(mode="json", exclude={"kind", *_unset(ignored=self.ignored)})
 
     @property
     def outcome_schema(self) -> dict[str, Any]:
@@ -213,11 +213,6 @@ class MulticlassTarget(_TargetBase):
         return {label: tuple(raw) for label, raw in texts.items()}
 
     @property
-    def digest_document(self) -> dict[str, Any]:
-        """What a contract's digest covers: all that is set."""
-        return self.model_dump(mode="json", exclude=_unset(ignored=self.ignored))
-
-    @property
     def outcome_schema(self) -> dict[str, Any]:
         """JSON schema of an outcome as a caller reports it."""
         return {"type": "string", "enum": list(self.classes), "description": self.meaning}
@@ -289,10 +284,6 @@ TARGET_TAGS = ("one", "several", "binary", "regression", "multiclass")
 
 def _several(texts: str | tuple[str, ...]) -> tuple[str, ...]:
     return (texts,) if isinstance(texts, str) else texts
-
-
-def _unset(**fields: object) -> set[str]:
-    return {name for name, value in fields.items() if not value}
 
 
 def _check_distinct(*texts: str) -> None:

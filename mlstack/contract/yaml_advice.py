@@ -47,16 +47,12 @@ def without_invisible_ends(text: str) -> str:
 
 def has_loose_quote(text: str) -> bool:
     """Whether a text without quotes begins or ends with a typographic quote meant as one."""
-    first, last = text[:1], text[-1:]
-    if first and first in OPENING_QUOTES + CLOSING_QUOTES:
-        return last in OPENING_QUOTES + CLOSING_QUOTES or not any(
-            mark in text[1:] for mark in CLOSING_QUOTES
-        )
-    return (
-        bool(last)
-        and last in CLOSING_QUOTES
-        and not any(mark in text[:-1] for mark in OPENING_QUOTES)
-    )
+    if not text:
+        return False
+    quotes = OPENING_QUOTES + CLOSING_QUOTES
+    if text[0] in quotes:
+        return text[-1] in quotes or not any(mark in text[1:] for mark in CLOSING_QUOTES)
+    return text[-1] in CLOSING_QUOTES and not any(mark in text for mark in OPENING_QUOTES)
 
 
 def about_syntax(problem: str, lines: str) -> str:

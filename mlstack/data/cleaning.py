@@ -21,12 +21,11 @@ from mlstack.contract.target import RegressionTarget
 from mlstack.data.canonical import canonical
 from mlstack.data.dates import EPOCH, NO_DAY, day_expression
 from mlstack.data.number_columns import NumberColumns, NumberProof
-from mlstack.data.numbers import GUESS
+from mlstack.data.numbers import GUESS, Mask
 from mlstack.data.sql import literal
 from mlstack.data.text_table import TextTable
 from mlstack.errors import DataError, DataFault, listing
 
-_Mask = NDArray[np.bool_]
 _Value = TypeVar("_Value")
 _Numeric = IntegerFeature | NumberFeature | RegressionTarget
 
@@ -47,10 +46,10 @@ class Cleaning:
         self._table = table
         self._say = say
         self._contract = contract
-        self._faults: list[DataFault] = []
-        self._bad: list[tuple[_Mask, str, str]] = []
+        self._bad: list[tuple[Mask, str, str]] = []
+        """The faults: which rows are bad, column and reason."""
         self._missing = {"", *map(canonical, contract.clean_up.missing_values)}
-        self._kept: _Mask = np.ones(len(table), np.bool_)
+        self._kept: Mask = np.ones(len(table), np.bool_)
         self._numbers = NumberColumns(table, self._missing, proof)
 
     def _features(self) -> dict[str, NDArray[Any]]:
@@ -60,7 +59,7 @@ class Cleaning:
         index = self._table.index if self._kept.all() else self._table.index[self._kept]
         return pd.DataFrame(
             {
-                # Of their own accord, pandas would turn objects into another type of text.
+                # By default, pandas would convert texts to a type of its own.
                 name: pd.Series(self._of_kept(values), index, dtype=values.dtype, copy=False)
                 for name, values in columns.items()
             },
@@ -70,13 +69,13 @@ class Cleaning:
     def _of_kept(self, values: NDArray[Any]) -> NDArray[Any]:
         return values if self._kept.all() else values[self._kept]
 
-    def _void_rows(self, columns: Sequence[str]) -> _Mask:
+    def _void_rows(self, columns: Sequence[str]) -> Mask:
         void = {canonical(value) for value in self._contract.clean_up.void_row_values}
         if not void:
             return np.zeros(len(self._table), np.bool_)
         cells = (self._table.cell(canonical(raw)) for raw in columns)
         among = ", ".join(map(literal, sorted(void)))
-        found: _Mask = self._table.select(" OR ".join(f"{cell} IN ({among})" for cell in cells))
+        found: Mask = self._table.select(" OR ".join(f"{cell} IN ({among})" for cell in cells))
         return found
 
     def _feature(self, feature: Feature) -> NDArray[Any]:
@@ -149,9 +148,9 @@ class Cleaning:
         self,
         column: _Numeric,
         values: NDArray[np.float64],
-        given: _Mask,
-        faults: Mapping[str, _Mask],
-    ) -> _Mask:
+        given: Mask,
+        faults: Mapping[str, Mask],
+    ) -> Mask:
         """Note the bad ones of the given numbers; return which could be read."""
         raw = canonical(column.raw)
         for reason, bad in faults.items():
@@ -179,23 +178,17 @@ class Cleaning:
         whole = _is_whole(self._of_kept(values)).all()
         return np.nan_to_num(values).astype(np.int64) if whole else values
 
-    def _check_missing(self, feature: Feature, lacking: _Mask) -> None:
+    def _check_missing(self, feature: Feature, lacking: Mask) -> None:
         if not feature.may_be_missing:
             self._note(self._kept & lacking, canonical(feature.raw), "is missing")
 
-    def _note(self, bad: _Mask, column: str, reason: str) -> None:
-        if not bad.any():
-            return
-        self._bad.append((bad, column, reason))
-        fault = self._table.fault(reason, column, bad)
-        if any(text in NOTHING for _, text in fault.rows) and reason != "is missing":
-            remedy = "; if it means 'missing', list it in the contract under missing_values"
-            fault = self._table.fault(reason + remedy, column, bad)
-        self._faults.append(fault)
+    def _note(self, bad: Mask, column: str, reason: str) -> None:
+        if bad.any():
+            self._bad.append((bad, column, reason))
 
 
-def _is_whole(values: NDArray[np.float64]) -> _Mask:
+def _is_whole(values: NDArray[np.float64]) -> Mask:
     with np.errstate(invalid="ignore"):
-        # Infinite numbers leave no zero.
-        whole: _Mask = values - np.floor(values) == 0
+        # inf - inf is NaN: an infinite number is not whole.
+        whole: Mask = values - np.floor(values) == 0
     return whole

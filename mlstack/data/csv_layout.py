@@ -1,4 +1,4 @@
-"""Find out how a CSV text is written, and refuse it where that would be a guess."""
+"""Detect how a CSV text is written, and refuse it if that would be a guess."""
 
 import re
 from collections import Counter
@@ -24,7 +24,7 @@ _LONGEST_ROW = 16 * 1024 * 1024
 _MOST_NULS = 1000
 _SHOWN = 40
 _MOST = 0.9
-"""Share of rows from which on the header is at fault, and not the rows."""
+"""If so many rows have the same other number of cells, the header is at fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,53 +56,38 @@ class NoRows(DataError):
 
 
 def find_layout(text: bytes, lines_before: int = 0) -> CsvLayout:
-    """Find how a text is written; `lines_before` it is what messages and `lines` count from.
+    """Detect how a text is written; `lines_before` counts the lines before it, for messages.
 
     Raises:
         UnclosedField: a quoted field does not close.
-        NoRows: there are none.
+        NoRows: there are no rows.
         DataError: it is no table, or can be read in more than one way.
     """
     first, sep = _first_line(text)
     rows = _split(text, first, sep, lines_before)
-    blank = _blank_rows(rows)
     # Only blank rows and the line `sep=` are above the header.
-    above = int(np.flatnonzero(~blank)[0])
-    if sep:
-        below = np.flatnonzero(~blank[above + 1 :])
-        if not len(below):
-            raise DataError(DataFault("the table has no header"))
-        above += 1 + int(below[0])
+    filled = _filled_rows(rows)[1 if sep else 0 :]
+    if not len(filled):
+        raise DataError(DataFault("the table has no header"))
+    above, used = int(filled[0]), filled[1:]
     _check_nul(rows, above)
-    swallowed = [
-        (
-            int(rows.lines(rows.rows_at(np.array([opens])))[0]),
-            text[opens : opens + _SHOWN].decode(errors="replace"),
-        )
-        for opens, closes in rows.swallowed_rows(above)
-    ]
-    if swallowed:
-        reason = (
-            "a quoted field holds line breaks and as many delimiters as a row, so its quotes are "
-            "probably stray: remove them, or the line breaks of the field"
-        )
-        raise DataError(_in_rows(reason, swallowed))
+    _check_swallowed(rows, above)
     header = tuple(map(canonical, rows.texts(above)))
     _check_header(header)
-    used = np.arange(above + 1, len(rows))[~blank[above + 1 :]]
     if not len(used):
         raise NoRows
     _check_cells(rows, above, used, header)
-    longest = int((rows.ends - rows.starts)[used].max())
+    lengths, lines = (rows.ends - rows.starts)[used], rows.lines(used)
+    longest = int(lengths.max())
     if longest > _LONGEST_ROW:
-        line = int(rows.lines(used)[np.argmax((rows.ends - rows.starts)[used])])
+        line = int(lines[lengths.argmax()])
         reason = f"the row in line {line:,} is longer than 16 MiB: is a quote stray?"
         raise DataError(DataFault(reason))
     return CsvLayout(
         delimiter=rows.delimiter,
         header=header,
         numbers=used - above,
-        lines=rows.lines(used),
+        lines=lines,
         body=_body(rows, used),
         rows=len(rows) - above - 1,
         longest=longest,
@@ -135,8 +120,8 @@ def _split(text: bytes, first: bytes, sep: str, lines_before: int) -> CsvRows:
         return CsvRows(text, ",", lines_before)
     if len(found) == 1:
         return CsvRows(text, found[0], lines_before)
-    tried = {delimiter: _try(text, delimiter, lines_before) for delimiter in found}
-    even = [rows for rows in tried.values() if rows is not None and _is_even(rows)]
+    tried = (_try(text, delimiter, lines_before) for delimiter in found)
+    even = [rows for rows in tried if rows is not None and _is_even(rows)]
     if len(even) == 1:
         return even[0]
     if not even:
@@ -161,7 +146,7 @@ def _try(text: bytes, delimiter: str, lines_before: int) -> CsvRows | None:
 
 
 def _is_even(rows: CsvRows) -> bool:
-    cells = rows.cells[~_blank_rows(rows)]
+    cells = rows.cells[_filled_rows(rows)]
     return bool((cells == cells[0]).all())
 
 
@@ -178,12 +163,29 @@ def _check_title(text: bytes, first: bytes) -> None:
             raise DataError(DataFault(reason))
 
 
-def _blank_rows(rows: CsvRows) -> NDArray[np.bool_]:
-    """Return which rows are lines with nothing but white space."""
+def _filled_rows(rows: CsvRows) -> Positions:
+    """Return the rows without blank ones, which are lines with nothing but white space."""
     blank: NDArray[np.bool_] = rows.ends == rows.starts
     for row in np.flatnonzero((rows.cells == 1) & ~blank).tolist():
         blank[row] = not canonical(rows.row(row).decode())
-    return blank
+    return np.flatnonzero(~blank)
+
+
+def _check_swallowed(rows: CsvRows, above: int) -> None:
+    """Refuse quoted fields that may have swallowed rows."""
+    shown = [
+        (
+            rows.line(rows.row_at(opens)),
+            rows.text[opens : opens + _SHOWN].decode(errors="replace"),
+        )
+        for opens in rows.swallowing_fields(above)
+    ]
+    if shown:
+        reason = (
+            "a quoted field holds line breaks and as many delimiters as a row, so its quotes are "
+            "probably stray: remove them, or the line breaks of the field"
+        )
+        raise DataError(_in_rows(reason, shown))
 
 
 def _check_nul(rows: CsvRows, above: int) -> None:
@@ -197,13 +199,13 @@ def _check_nul(rows: CsvRows, above: int) -> None:
     for _ in range(_MOST_NULS):
         if not len(positions):
             break
-        row = rows.rows_at(positions[:1])
-        bounds = rows.bounds(int(row[0]))
+        row = rows.row_at(int(positions[0]))
+        bounds = rows.bounds(row)
         cell = int(np.searchsorted(bounds, positions[0])) - 1
         name = canonical(header[cell]) if cell < len(header) else ""
         start, end = int(bounds[cell]) + 1, int(bounds[cell + 1])
         value = text[start : min(end, start + _SHOWN)].decode(errors="replace")
-        faults.setdefault(name or f"{cell + 1}", []).append((int(rows.lines(row)[0]), value))
+        faults.setdefault(name or f"{cell + 1}", []).append((rows.line(row), value))
         positions = positions[np.searchsorted(positions, max(end, positions[0] + 1)) :]
     reason = "holds a NUL byte: the file is damaged or not a text; export it again"
     raise DataError(*(_in_rows(reason, rows, column) for column, rows in faults.items()))
@@ -242,7 +244,7 @@ def _check_cells(rows: CsvRows, above: int, used: Positions, header: tuple[str, 
     bad = used[(cells < named) | (cells > len(header))]
     if not len(bad):
         return
-    line = int(rows.lines(np.array([above]))[0])
+    line = rows.line(above)
     usual, count = Counter(cells.tolist()).most_common(1)[0]
     if count >= _MOST * len(used) and not named <= usual <= len(header):
         raise DataError(

@@ -1,7 +1,6 @@
 """Find where the rows and cells of a CSV text begin and end, by RFC 4180 and nothing looser.
 
-A reader that mends what it does not understand loses rows in silence. So the text is examined
-before it is parsed.
+A lenient reader would lose rows silently, so the text is examined before it is parsed.
 """
 
 from collections.abc import Iterator
@@ -38,16 +37,13 @@ class CsvRows:
         DataError: one does not close at its end.
     """
 
-    def __init__(self, text: bytes, delimiter: str, lines_before: int = 0) -> None:
+    def __init__(self, text: bytes, delimiter: str, lines_before: int) -> None:
         self.text = text
         self._before = lines_before
         self.delimiter = delimiter
         self._data = np.frombuffer(text, np.uint8)
         self._edges = self._find_quoted()
         ends, before = self._find_ends()
-        if not text.endswith(b"\n") or not len(ends) or ends[-1] != len(text) - 1:
-            ends = np.append(ends, len(text))
-            before = np.append(before, self._delimiters)
         self.ends: Positions = ends
         """Where each row ends: the position of its line break."""
         self.starts: Positions = np.concatenate([[0], ends[:-1] + 1])
@@ -61,9 +57,9 @@ class CsvRows:
         """Return the text of a row, counted from 0."""
         return self.text[self.starts[number] : self.ends[number]]
 
-    def rows_at(self, positions: Positions) -> Positions:
-        """Return the rows that contain positions of the text."""
-        return np.searchsorted(self.ends, positions)
+    def row_at(self, position: int) -> int:
+        """Return the row that contains a position of the text."""
+        return int(np.searchsorted(self.ends, position))
 
     def bounds(self, row: int) -> Positions:
         """Return the positions around a row's cells: before the first, between, after the last."""
@@ -84,13 +80,17 @@ class CsvRows:
         lines = np.searchsorted(self._breaks, self.starts[rows]) if self.breaks_inside else rows
         return lines + (1 + self._before)
 
+    def line(self, row: int) -> int:
+        """Return the line on which one row begins."""
+        return int(self.lines(np.array([row]))[0])
+
     @cached_property
     def breaks_inside(self) -> bool:
         """Whether a quoted field holds a line break."""
         return self.text.count(b"\n") > len(self.ends)
 
-    def swallowed_rows(self, header: int) -> Iterator[tuple[int, int]]:
-        """List the quoted fields that may have swallowed rows, as positions of their quotes.
+    def swallowing_fields(self, header: int) -> Iterator[int]:
+        """Yield where the quoted fields open that may have swallowed rows.
 
         Such a field holds a line break and as many delimiters as the row of the header: two stray
         quotes in different rows make one.
@@ -102,7 +102,7 @@ class CsvRows:
         for field in np.unique(fields[fields % 2 == 1] // 2):
             opens, closes = (int(at) for at in self._edges[2 * field : 2 * field + 2])
             if self.text.count(self.delimiter.encode(), opens, closes) >= delimiters:
-                yield opens, closes
+                yield opens
 
     @cached_property
     def _breaks(self) -> Positions:
@@ -110,8 +110,7 @@ class CsvRows:
 
     def _find_ends(self) -> tuple[Positions, Positions]:
         """Return the ends of the rows and the number of delimiters before each."""
-        ends, before = [], []
-        self._delimiters = 0
+        ends, before, total = [], [], 0
         for start in range(0, len(self._data), _BLOCK):
             block = self._data[start : start + _BLOCK]
             breaks, delimiters = block == _NEWLINE, block == ord(self.delimiter)
@@ -126,8 +125,11 @@ class CsvRows:
             found = np.flatnonzero(breaks)
             cuts = np.flatnonzero(delimiters)
             ends.append(found + start)
-            before.append(np.searchsorted(cuts, found) + self._delimiters)
-            self._delimiters += len(cuts)
+            before.append(np.searchsorted(cuts, found) + total)
+            total += len(cuts)
+        if self._data[-1] != _NEWLINE:
+            ends.append(np.array([len(self._data)]))
+            before.append(np.array([total]))
         return np.concatenate(ends), np.concatenate(before)
 
     def _find_quoted(self) -> Positions:

@@ -25,12 +25,8 @@ def connect() -> duckdb.DuckDBPyConnection:
 
 @contextmanager
 def file_of(content: bytes) -> Iterator[str]:
-    """Show a content as a file, which is only in memory: the table may be private."""
-    descriptor = os.memfd_create("table")
-    try:
-        rest = memoryview(content)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-        yield f"/proc/self/fd/{descriptor}"
-    finally:
-        os.close(descriptor)
+    """Expose a content as a file in memory only: the table may be private."""
+    with os.fdopen(os.memfd_create("table"), "wb") as file:
+        file.write(content)
+        file.flush()
+        yield f"/proc/self/fd/{file.fileno()}"

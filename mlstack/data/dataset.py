@@ -11,7 +11,6 @@ from mlstack.errors import DataError
 
 __all__ = [
     "SplitRows",
-    "TextTable",
     "check_table",
     "clean",
     "read_raw",
@@ -21,15 +20,15 @@ __all__ = [
 
 
 def read_raw(source: Path | bytes) -> TextTable:
-    """Read a raw table as texts.
+    """Read a raw table, CSV or Parquet, as texts.
 
-    Raises DataError if it is not a CSV file, is empty, or can be read in more than one way.
+    Raises DataError if it is no table, is empty, or can be read in more than one way.
     """
     return TextTable.read(source)
 
 
 def check_table(source: Path | bytes, contract: Contract, origin: str) -> list[str]:
-    """Do with a table what training does before it learns; return what it leaves out.
+    """Check a table as training does; return notes on what training would leave out.
 
     Raises DataError, which begins with `origin`, if training would refuse the table.
     """

@@ -1,4 +1,4 @@
-"""Get the text of a table out of its file: in UTF-8, with line feeds."""
+"""Decode a table's file to UTF-8 text with line feeds."""
 
 import codecs
 import re
@@ -63,7 +63,7 @@ def table_text(content: bytes) -> bytes:
 def text_encoding(content: bytes) -> tuple[str, int]:
     """Return the encoding of a content, or of its beginning, and where the text begins.
 
-    Raises DataError if it is something else than a text.
+    Raises DataError if it is not text.
     """
     for form, reason in _OTHER_FORMATS:
         if re.match(form, content[:_PROBE]):

@@ -26,7 +26,7 @@ _HEAD = 64 * 1024
 
 _EMULATOR = "AWS_ENDPOINT_URL"
 
-AWS_CONFIG = Config(
+_CONFIG = Config(
     connect_timeout=5, read_timeout=60, retries={"mode": "standard", "max_attempts": 5}
 )
 
@@ -46,7 +46,7 @@ class FeatureStore:
                 "(.env.<env>)"
             )
         self._bucket = bucket
-        self._s3 = boto3.client("s3", config=AWS_CONFIG)
+        self._s3 = boto3.client("s3", config=_CONFIG)
 
     def create(self, say: Callable[[str], None] = lambda _: None) -> None:
         """Create the bucket if it is missing, and say so."""
@@ -165,7 +165,7 @@ class FeatureStore:
 
 
 def durable_bucket(bucket: str) -> str | None:
-    """Return the address of a bucket in AWS itself; None if an emulator has it, which forgets."""
+    """Return the address of a bucket in AWS itself; None if an emulator, which forgets, has it."""
     return f"s3://{bucket}" if bucket and not os.environ.get(_EMULATOR) else None
 
 

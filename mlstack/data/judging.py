@@ -13,6 +13,7 @@ from mlstack.contract.caller_key import LONGEST_KEY
 from mlstack.data.canonical import canonical
 from mlstack.data.cleaning import Cleaning
 from mlstack.data.number_columns import NumberProof
+from mlstack.data.numbers import Mask
 from mlstack.data.text_table import TextTable
 from mlstack.data.used_columns import check_columns, feature_columns
 from mlstack.errors import echo
@@ -83,7 +84,7 @@ class _Judging(Cleaning):
                 self._numbers.read(canonical(feature.raw), self._kept)
         return self._numbers.prove(self._kept)
 
-    def _leave_out_void_rows(self) -> NDArray[np.bool_]:
+    def _leave_out_void_rows(self) -> Mask:
         """Leave out rows with a void value in a feature; return which they are."""
         features = feature_columns(self._contract)
         check_columns(self._table, features)

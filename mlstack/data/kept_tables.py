@@ -1,7 +1,7 @@
 """Keep tables by digest: the exact bytes that runs were trained on.
 
-They are in the feature store, and in the state folder, from which an emulator that has lost them
-gets them again. A run's tags name digest and key.
+They are in the feature store and in the state folder, whose copy restores what an emulator has
+lost. A run's tags name digest and key.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ FOLDER = "tables"
 """Folder of the tables, in the bucket and in the state folder's `data`."""
 
 NEW = timedelta(days=1)
-"""A training that begins now may be about to name a table that no run names yet."""
+"""Age up to which a table is kept without a run that names it: a training may be about to."""
 
 _NAME = re.compile(rf"([0-9a-f]{{64}})\.({'|'.join(re.escape(f.suffix) for f in FORMATS)})")
 
@@ -31,8 +31,8 @@ def table_key(content: bytes) -> str:
 
 
 def digest_of(name: str) -> str | None:
-    """Return the digest in the name of a kept table; None if the name is another's."""
-    found = _NAME.fullmatch(name.removeprefix(f"{FOLDER}/"))
+    """Return the digest in the name of a kept table; None if the name is of something else."""
+    found = _NAME.fullmatch(name)
     return found and found[1]
 
 
@@ -86,14 +86,14 @@ class KeptTables:
         Returns:
             Number of tables, and bytes freed here.
         """
-        before = now - NEW
+        before = (now - NEW).timestamp()
         copies = {path.name: path for path in self.paths()}
         stored = {key.removeprefix(f"{FOLDER}/"): at for key, at in store.objects(FOLDER).items()}
         count = freed = 0
         for name in sorted({*copies, *filter(digest_of, stored)}):
             path = copies.get(name)
             at = path.stat().st_mtime if path else stored[name].timestamp()
-            if at > before.timestamp() or is_needed(digest_of(name) or ""):
+            if at > before or is_needed(digest_of(name) or ""):
                 continue
             # First the copy, from which the store would get the table again.
             if path:

@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 
 from mlstack.data.numbers import (
     GROUPED_BY_POINTS,
+    Mask,
     Notation,
     number_expression,
     plain_condition,
     read_numbers,
 )
 from mlstack.data.text_table import TextTable
-
-_Mask = NDArray[np.bool_]
 
 _CERTAIN_DIGITS = 15
 """All readers of numbers agree up to here; beyond, pandas rounds in its own way."""
@@ -60,13 +59,10 @@ class NumberColumns:
     ) -> None:
         self._table, self._missing = table, missing
         self._given = proof
-        self.proof = NumberProof()
-        """What this table proves; complete when each column was read."""
+        self._proof = NumberProof()
         self._plain: list[str] = []
 
-    def read(
-        self, column: str, kept: _Mask
-    ) -> tuple[NDArray[np.float64], _Mask, Mapping[str, _Mask]]:
+    def read(self, column: str, kept: Mask) -> tuple[NDArray[np.float64], Mask, Mapping[str, Mask]]:
         """Return the numbers of a column, which rows lack one, and the bad rows by reason."""
         cell = self._table.cell(column)
         if column in self._table.numbers:
@@ -82,35 +78,34 @@ class NumberColumns:
             lacking[rest] = pd.Series(texts, dtype=object).isin(self._missing)
         open_rows = kept & np.isnan(values) & ~lacking
         commas = notation is not None and notation.decimal_comma
-        # A whole column of pandas has no negative zero among whole numbers.
+        # pandas reads a column of whole numbers as integers, which have no negative zero.
         if not (commas or open_rows.any() or (np.signbit(values) & (values == 0)).any()):
             self._plain.append(column)
             return values, lacking, {}
         rows = np.flatnonzero(kept & ~lacking)
-        codes, distinct = pd.factorize(self._table.select(cell)[rows])
+        codes = np.full(len(values), -1)
+        codes[rows], distinct = pd.factorize(self._table.select(cell)[rows])
         gaps = bool((kept & lacking).any())
         numbers = read_numbers([str(text) for text in distinct], gaps=gaps, notation=notation)
-        self.proof.notations[column] = numbers.notation
+        self._proof.notations[column] = numbers.notation
         if not numbers.notation.decimal_comma:
             self._plain.append(column)
-        values = np.full(len(values), np.nan)
-        values[rows] = numbers.values[codes]
-        faults = {}
-        for reason, mask in numbers.faults.items():
-            faults[reason] = np.zeros(len(values), np.bool_)
-            faults[reason][rows] = mask[codes]
-        return values, lacking, faults
+        # The last one is for the other rows.
+        faults = {
+            reason: np.append(mask, [False])[codes] for reason, mask in numbers.faults.items()
+        }
+        return np.append(numbers.values, np.nan)[codes], lacking, faults
 
-    def prove(self, kept: _Mask) -> NumberProof:
+    def prove(self, kept: Mask) -> NumberProof:
         """Return what the columns that were read prove, points included."""
         for column in self._plain:
             if (self._table.select(self._is_decimal(column)) & kept).any():
-                self.proof.decimals.add(column)
-        return self.proof
+                self._proof.decimals.add(column)
+        return self._proof
 
-    def ambiguous(self, kept: _Mask) -> dict[str, _Mask]:
+    def ambiguous(self, kept: Mask) -> dict[str, Mask]:
         """Return points that may separate thousands, in a file whose decimals have a comma."""
-        proof = self._given or self.proof
+        proof = self._given or self._proof
         if not (proof.decimal_comma or self._table.delimiter == ";"):
             return {}
         proof = self._given or self.prove(kept)

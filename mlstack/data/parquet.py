@@ -7,6 +7,7 @@ floating-point. A date and time at midnight is written as a date. Nulls and NaN 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from glob import escape
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
@@ -81,8 +82,10 @@ class ParquetFile:
 
     def __init__(self, database: duckdb.DuckDBPyConnection, name: str, location: str) -> None:
         self.name, self._database = name, database
-        self._rows = f"read_parquet({literal(location)}, hive_partitioning=false)"
-        self._numbered = self._rows.replace(", hive", ", file_row_number=true, hive")
+        # DuckDB takes a path for a pattern.
+        source = f"{literal(escape(location))}, hive_partitioning=false"
+        self._rows = f"read_parquet({source})"
+        self._numbered = f"read_parquet({source}, file_row_number=true)"
         try:
             found = database.execute(f"DESCRIBE SELECT * FROM {self._rows}").fetchall()
         except duckdb.Error as error:

@@ -1,6 +1,6 @@
 """Derive a number for each row of a table from its content.
 
-Numbers must never change: a champion would be judged on rows that it has learnt from.
+The numbers must never change: else a champion would be judged on rows that it was trained on.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ _ROWS = 4096
 """Written at once: few enough to stay in the processor's cache."""
 
 _THREADS = 2
-"""NumPy leaves the interpreter to other threads; more than two would mostly wait for it."""
+"""NumPy releases the interpreter lock, but more than two threads would mostly wait for it."""
 
 _COMBINATIONS = 4096
 _MOST_DECIMALS = 4
@@ -27,7 +27,7 @@ _CERTAIN_BELOW = 1e15
 def row_hashes(rows: pd.DataFrame, seed: int) -> NDArray[np.uint64]:
     """Return the keyed BLAKE2b digest of each row, as `repr` writes the tuple of its values."""
     keyed = hashlib.blake2b(digest_size=8, key=seed.to_bytes(8, "big"))
-    # A copy is made faster than an object with a key.
+    # Copying takes less time than making an object with a key.
     fresh = keyed.copy
     digests = []
     for texts in _written(_pieces(rows)):

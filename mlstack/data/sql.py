@@ -1,4 +1,4 @@
-"""Texts and names in SQL; the servers, which encode dates, have no DuckDB."""
+"""Quote texts and names for SQL, without DuckDB: the servers encode dates but do not have it."""
 
 
 def literal(text: str) -> str:

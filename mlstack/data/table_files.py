@@ -1,4 +1,4 @@
-"""The files that tables come in: recognise, unpack, and pack a folder as one content.
+"""Recognise and unpack the files that tables come in, and pack a folder as one file.
 
 A folder of Parquet files becomes an archive, so that each table is one content with one digest.
 """
@@ -49,7 +49,7 @@ FORMATS = (_CSV, _TSV, _PACKED, _ONE_PARQUET, _SEVERAL_PARQUET)
 
 
 def table_format(content: bytes) -> TableFormat:
-    """Recognise the format of a content; what is nothing else is CSV."""
+    """Recognise the format of a content: CSV if it is none of the others."""
     if content.startswith(GZIP):
         return _PACKED
     if content.startswith(PARQUET):
@@ -137,7 +137,7 @@ def parquet_files(content: bytes) -> dict[str, bytes]:
 
 def parquet_paths(folder: Path) -> dict[str, Path]:
     """List the Parquet files in a folder, by name and in order."""
-    files = sorted(path for path in folder.rglob(f"*{PARQUET_SUFFIX}") if path.is_file())
+    files = (path for path in folder.rglob(f"*{PARQUET_SUFFIX}") if path.is_file())
     found = {str(file.relative_to(folder)): file for file in files}
     return {name: found[name] for name in sorted(found) if is_table_file(name)}
 

@@ -24,7 +24,7 @@ from mlstack.errors import DataError, DataFault
 
 _CHARACTERS = 8 * 1024 * 1024
 _LONGEST = 4
-"""A row of so many parts is no row: a quote is stray."""
+"""A row that spans more parts than this has a stray quote."""
 _ROWS = 50_000
 _HEAD = 64 * 1024
 
@@ -162,11 +162,7 @@ def _is_packed(path: Path) -> bool:
         return file.read(len(GZIP)) == GZIP
 
 
-@contextmanager
-def _open(path: Path) -> Iterator[IO[bytes]]:
+def _open(path: Path) -> IO[bytes]:
     if _is_packed(path):
-        with gzip.open(path, "rb") as unpacked:
-            yield unpacked  # type: ignore[misc] # gzip.open in binary mode
-    else:
-        with path.open("rb") as file:
-            yield file
+        return gzip.open(path, "rb")  # type: ignore[return-value] # in binary mode
+    return path.open("rb")

@@ -41,12 +41,12 @@ class TextTable:
         self.columns = tuple(columns)
         self.index = index
         self.lines: Positions | None = None
-        """Line of the file on which each row begins; None if there is no such file."""
+        """Line of the file on which each row begins; None if it is not a text file."""
         self.delimiter: str | None = None
         self.numbers: frozenset[str] = frozenset()
         """Columns whose type in the file is a number; each of their texts is exact."""
         self.unusable: Mapping[str, str] = {}
-        """Columns that no contract can use, because their values are lists or the like: types."""
+        """Columns that no contract can use, such as lists, with their types."""
         self.notes: list[str] = []
         """What was left out, as sentences."""
 
@@ -57,12 +57,9 @@ class TextTable:
         Raises DataError if it is neither, or can be read in more than one way.
         """
         content = unpack(source if isinstance(source, bytes) else table_content(source))
-        files = parquet_files(content)
-        return cls._of_parquet(files) if files else cls._of_text(table_text(content))
-
-    @classmethod
-    def _of_text(cls, text: bytes) -> Self:
-        return cls.of_layout(find_layout(text))
+        if files := parquet_files(content):
+            return cls._of_parquet(files)
+        return cls.of_layout(find_layout(table_text(content)))
 
     @classmethod
     def of_layout(cls, layout: CsvLayout) -> Self:

@@ -25,8 +25,8 @@ def parts_by_time(
     """Return the part of each row: 0 for the oldest rows, to train on, up to 2 for the newest.
 
     Rows of the same time stay together, so that parts may be larger or smaller than their shares.
-    Only if a part would then lack a class (or any row) a time is divided, by `order`, a number for
-    each row.
+    A time is divided only if a part would otherwise lack a class, or be empty; then `order`, a
+    number for each row, decides.
 
     Raises DataError if even then a part lacks a class.
     """

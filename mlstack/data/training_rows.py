@@ -1,6 +1,7 @@
 """Clean a raw table for training: the features, the target and the time of each row."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from mlstack.contract.target import BinaryTarget, ClassTarget, RegressionTarget,
 from mlstack.data.canonical import canonical
 from mlstack.data.cleaning import NOTHING, Cleaning
 from mlstack.data.dates import time_expression
-from mlstack.data.numbers import number_expression, plain_condition
+from mlstack.data.numbers import Mask, number_expression, plain_condition
 from mlstack.data.text_table import TextTable
 from mlstack.data.time_split import TIME
 from mlstack.data.used_columns import check_columns, used_columns
@@ -26,7 +27,7 @@ _UNKNOWN, _ABSENT, _IGNORED = -1, -2, -3
 def clean(
     raw: TextTable | pd.DataFrame,
     contract: Contract,
-    say: Callable[[str], None] | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> pd.DataFrame:
     """Clean raw rows (texts, from `read_raw`) by the contract.
 
@@ -42,7 +43,7 @@ def clean(
         DataError: has every error in the table.
     """
     table = raw if isinstance(raw, TextTable) else TextTable.of_frame(raw)
-    return _TrainingCleaning(table, contract, say or (lambda _: None)).rows()
+    return _TrainingCleaning(table, contract, say).rows()
 
 
 class _TrainingCleaning(Cleaning):
@@ -65,13 +66,20 @@ class _TrainingCleaning(Cleaning):
         columns = self._features()
         times = self._times(contract.time) if contract.time else None
         self._check_points()
-        if self._faults:
-            raise DataError(*self._faults)
+        if self._bad:
+            raise DataError(*(self._fault(*each) for each in self._bad))
         _check_variety(target, outcomes[self._kept])
         columns[target.name] = outcomes
         if times is not None:
             columns[TIME] = times
         return self._frame(columns)
+
+    def _fault(self, bad: Mask, column: str, reason: str) -> DataFault:
+        fault = self._table.fault(reason, column, bad)
+        if {text for _, text in fault.rows} & ({*NOTHING} - self._missing):
+            remedy = "; if it means 'missing', list it in the contract under missing_values"
+            return replace(fault, reason=reason + remedy)
+        return fault
 
     def _class_target(self, target: ClassTarget) -> NDArray[Any]:
         """Return the class of each row; leave out rows without one."""
@@ -108,7 +116,7 @@ class _TrainingCleaning(Cleaning):
         if not self._kept.any():
             raise DataError(DataFault("no row has a target", column=self._contract.target.raw))
 
-    def _leave_out(self, rows: NDArray[np.bool_], reason: str) -> None:
+    def _leave_out(self, rows: Mask, reason: str) -> None:
         count = int((self._kept & rows).sum())
         self._kept &= ~rows
         if count:

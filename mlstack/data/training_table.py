@@ -16,10 +16,12 @@ from pydantic import BaseModel, ConfigDict
 from mlstack.contract import Contract
 from mlstack.contract.contract import PublicData
 from mlstack.contract.target import BinaryTarget
+from mlstack.data.canonical import canonical
 from mlstack.data.dataset import check_table, read_raw
 from mlstack.data.feature_store import FeatureStore
 from mlstack.data.kept_tables import FOLDER, KeptTables
 from mlstack.data.table_source import read_source
+from mlstack.data.used_columns import check_columns, used_columns
 from mlstack.errors import DataError, DataFault, SettingsError
 from mlstack.files import write_atomically
 from mlstack.settings import ROOT, Settings
@@ -200,12 +202,11 @@ def _fetch(public: PublicData, contract: Contract, folder: Path) -> Path:
 
 def _check_public(content: bytes, public: PublicData, contract: Contract) -> None:
     raw = read_raw(content)
-    absent = [f.raw for f in contract.features if f.raw not in raw.columns]
-    if absent or contract.target.raw not in raw.columns:
-        raise DataError(DataFault(f"{public.url} is a different table: it lacks {absent}"))
+    check_columns(raw, used_columns(contract))
     found, expected = f"{len(raw)} rows", f"{public.rows} rows"
     if public.positives is not None and isinstance(contract.target, BinaryTarget):
-        positives = int(raw[contract.target.raw].isin(contract.target.class_texts[1]).sum())
+        outcomes = raw[canonical(contract.target.raw)]
+        positives = int(outcomes.isin(contract.target.class_texts[1]).sum())
         found += f" and {positives} positives"
         expected += f" and {public.positives} positives"
     if found != expected:

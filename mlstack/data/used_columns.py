@@ -13,7 +13,7 @@ from mlstack.errors import DataError, DataFault, listing, shortened
 
 def feature_columns(contract: Contract) -> list[str]:
     """List the raw columns of the features."""
-    return list(dict.fromkeys(feature.raw for feature in contract.features))
+    return [feature.raw for feature in contract.features]
 
 
 def used_columns(contract: Contract) -> list[str]:

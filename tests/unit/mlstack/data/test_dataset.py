@@ -149,12 +149,6 @@ def test_split_uses_every_row_once_in_contract_shares(contract: Contract) -> Non
     assert [part[contract.target.name].mean() for part in parts] == pytest.approx([1 / 3] * 3)
 
 
-def test_split_is_deterministic(documented: Contract) -> None:
-    rows = clean(raw_table(documented, 300), documented)
-    for one, other in zip(split(rows, documented), split(rows, documented), strict=True):
-        assert list(one.index) == list(other.index)
-
-
 def test_class_too_small_to_split_is_refused(documented: Contract) -> None:
     rows = clean(raw_table(documented, 300), documented)
     few = pd.concat([rows[rows["churned"] == 1].head(2), rows[rows["churned"] == 0]])

@@ -249,6 +249,7 @@ def test_certain_files_are_read(lines: list[str], documented: Contract, encode: 
         (b"Customers,,\na,b,c\n1,2,3\n", "names only 1 of 3 columns: if it is a title"),
         (b"a;b,c\n1;2,3\n4;5,6\n", "divided at commas or semicolons: say which.*sep="),
         (codecs.BOM_UTF8 + b"\n\n", "the table is empty"),
+        (codecs.BOM_UTF8 * 2, "the table has no header"),
         (b"sep=;\n", "the table is empty|no header"),
         (b",,\n1,2,3\n", "the header names no column"),
         (b"a,b\n,\n  ,\n", "a header but no rows"),

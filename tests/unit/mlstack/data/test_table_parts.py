@@ -72,12 +72,20 @@ def test_parts_of_parquet_are_the_whole(tmp_path: Path, documented: Contract) ->
     """A file and a folder, whose second file goes on counting."""
     raw = raw_table(documented, 60)
     (tmp_path / "folder").mkdir()
-    for name, rows in (("one", raw), ("folder/1", raw[:25]), ("folder/2", raw[25:])):
+    for name, rows in (("a, hive", raw), ("folder/1", raw[:25]), ("folder/2", raw[25:])):
         rows.to_parquet(tmp_path / f"{name}.parquet", index=False)
-    for path in (tmp_path / "one.parquet", tmp_path / "folder"):
+    for path in (tmp_path / "a, hive.parquet", tmp_path / "folder"):
         expected, _ = whole(path)
         found, _ = joined(path)
         pd.testing.assert_frame_equal(found, expected, check_index_type=False)
+
+
+def test_path_of_parquet_is_no_pattern(tmp_path: Path, documented: Contract) -> None:
+    """A file is read, and none that its name would match as a pattern."""
+    raw = raw_table(documented, 60)
+    raw[:20].to_parquet(tmp_path / "may[1].parquet", index=False)
+    raw[20:].to_parquet(tmp_path / "may1.parquet", index=False)
+    assert sum(map(len, read_parts(tmp_path / "may[1].parquet"))) == 20
 
 
 @pytest.mark.parametrize(

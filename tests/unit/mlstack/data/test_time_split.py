@@ -95,7 +95,7 @@ def test_offset_of_a_time_counts() -> None:
 @pytest.mark.parametrize(
     ("cell", "reason"),
     [
-        ("", "column 'Seen': is missing, and the split goes by it"),
+        ("", "column 'Seen': is missing, and the split goes by it (1 bad rows"),
         ("soon", "column 'Seen': is not a time (YYYY-MM-DD, with or without a time of day)"),
         ("2021", "column 'Seen': is not a time"),
         ("2021-02-30", "column 'Seen': is not a time"),
