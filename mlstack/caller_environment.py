@@ -64,13 +64,13 @@ class Inherited:
 
 def inherit(caller: Mapping[str, str], given: Collection[str] = ()) -> Inherited:
     """Choose from a caller's variables; those in `given` pass, too."""
+    usable, ignored = _way_out(caller)
+    names = _PASSED | (set(given) - set(_WAY_OUT))
     passed = {
         name: value
         for name, value in caller.items()
-        if name in _PASSED or name.startswith(_PASSED_PREFIXES) or name in given
-    }
-    usable, ignored = _way_out(caller)
-    passed = {name: value for name, value in passed.items() if name not in _WAY_OUT} | usable
+        if name in names or name.startswith(_PASSED_PREFIXES)
+    } | usable
     passed |= {name: caller[name] for name in _TEMPORARY if _is_own_folder(caller.get(name, ""))}
     if _is_time_zone(caller.get("TZ", "")):
         passed["TZ"] = caller["TZ"]
