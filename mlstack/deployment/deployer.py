@@ -198,15 +198,15 @@ class Deployer:
         def have_returned() -> bool:
             return all(each.run_id == run_id for each in self.state.statements())
 
-        # The deploy has failed anyway, and whoever takes longer follows the record by itself.
+        # The deploy has failed anyway; slower workers will follow the record later.
         with suppress(Unavailable, RecordUnavailable):
-            wait_until(have_returned, lambda: "", _RETURN_SECONDS, every=0.1)
+            wait_until(have_returned, "", _RETURN_SECONDS, every=0.1)
 
 
 def _state(settings: Settings) -> DeploymentState:
     if settings.deployment_record is None:
         return DeploymentState(settings.state_path)
-    # boto3 takes half a second, and a single machine does without it.
+    # boto3 takes half a second to import, and a single machine does not need it.
     from mlstack.deployment.shared_state import SharedState  # noqa: PLC0415 - see above
 
     return SharedState(settings.state_path, settings.deployment_record)

@@ -1,4 +1,4 @@
-"""What the matrix of a training costs, and whether this machine can hold it."""
+"""How much memory a training's matrix takes, and whether this machine has it."""
 
 from mlstack.contract import Contract
 from mlstack.errors import DataError, DataFault
@@ -7,7 +7,7 @@ from mlstack.model.encoder import Encoder
 
 _CELL_BYTES = 4
 _TRAINING_FACTOR = 2.5
-"""XGBoost adds 0.6 times the matrix, and 1.4 times if values are missing: measured."""
+"""Measured: XGBoost takes another 0.6 times the matrix, or 1.4 times if values are missing."""
 
 _NAMED = 3
 

@@ -79,14 +79,14 @@ class Model:
         return as_scores(self.contract.target, self.margins(matrix))
 
     def margins(self, matrix: Matrix) -> Margins:
-        """Return what the scores are made of, shape (n_rows, n_outputs)."""
+        """Return the margins that scores are computed from, shape (n_rows, n_outputs)."""
         return self._engine.margins(matrix)
 
     def follow_contract(self, contract: Contract) -> None:
         """Check that the model was trained with the contract that requests follow, and use that.
 
-        They may differ in texts for people and in what decides no prediction. Raises ModelError if
-        they differ in something else.
+        They may differ in texts for people and in settings that change no prediction. Raises
+        ModelError if they differ in anything else.
         """
         if self.contract.digest != contract.digest:
             raise ModelError(

@@ -29,7 +29,7 @@ from mlstack.model.onnx_form import OnnxForm, xgboost_margins
 from mlstack.model.targets import as_scores
 
 _TOLERANCE = 1e-5
-"""How much our link function may differ from XGBoost's: its last bits are the machine's."""
+"""How much our link function may differ from XGBoost's, whose last bits depend on the machine."""
 
 
 def write_extra_files(
@@ -39,7 +39,7 @@ def write_extra_files(
     folder: Path,
     marginals: Marginals | None = None,
 ) -> list[Path]:
-    """Write what stands beside a trained model; return the paths.
+    """Write the files beside a trained model; return their paths.
 
     These are the contract (`contract_text` is its YAML), the ONNX form, the manifests and the
     marginals. The folder is created if missing. Raises ModelError if the booster has no exact ONNX

@@ -1,4 +1,4 @@
-"""How each kind of target is learnt by XGBoost, and what a model's margins and scores mean."""
+"""How XGBoost learns each kind of target, and what a model's margins and scores mean."""
 
 from typing import Any, Final
 

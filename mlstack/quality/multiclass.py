@@ -57,9 +57,10 @@ def estimate_classes(probabilities: Probabilities, rows: int) -> MulticlassQuali
         return None
     exact = normalised(probabilities)
     areas = [expected_auc(column) for column in exact.T]
+    known = [area for area in areas if area is not None]
     return MulticlassQuality(
         logloss=float(entr(exact).sum(axis=1).mean()),
-        auc=None if None in areas else float(np.mean([area for area in areas if area is not None])),
+        auc=float(np.mean(known)) if len(known) == len(areas) else None,
         accuracy=float(exact.max(axis=1).mean()),
         confusion=(),
         coverage=len(exact) / rows,
