@@ -67,7 +67,7 @@ class Deployer:
         Raises DeploymentError if no model is chosen and none was ever deployed.
         """
         record = self.state.record()
-        if run_id and (record is None or not self._was_deployed(run_id)):
+        if run_id and not self._was_deployed(run_id, record):
             with self.state.lock():
                 self._replace(run_id, "follow")
             return run_id
@@ -86,10 +86,11 @@ class Deployer:
         """
         self._models.load(run_id).follow_contract(Contract.load(self._contract_path))
 
-    def _was_deployed(self, run_id: str) -> bool:
-        """Whether a run was deployed since the last `follow`, or is deployed now."""
-        record = self.state.record()
-        if record is not None and record.run_id == run_id:
+    def _was_deployed(self, run_id: str, record: Record | None) -> bool:
+        """Whether a run is deployed now, or was since the last `follow`; never without a record."""
+        if record is None:
+            return False
+        if record.run_id == run_id:
             return True
         for entry in reversed(self.state.history()):
             if not entry.succeeded:

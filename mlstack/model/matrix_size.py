@@ -12,17 +12,15 @@ _TRAINING_FACTOR = 2.5
 _NAMED = 3
 
 
-def check_matrix_size(contract: Contract, rows: int, available: int | None = None) -> str:
+def check_matrix_size(contract: Contract, rows: int) -> str:
     """Describe the memory that training on some rows takes.
 
-    `available` is in bytes; None means what the machine has. Raises DataError, which names the
-    widest features, if that is too little.
+    Raises DataError, which names the widest features, if this machine has too little.
     """
     encoder = Encoder(contract)
     columns = len(encoder.columns)
     size = columns * rows * _CELL_BYTES
-    needed = _TRAINING_FACTOR * size
-    free = available_bytes() if available is None else available
+    needed, free = _TRAINING_FACTOR * size, available_bytes()
     cost = f"{columns:,} columns x {rows:,} rows x {_CELL_BYTES} bytes = {_shown(size)}"
     memory = f"up to {_shown(needed)} of memory, and {_shown(free)} are available"
     if needed <= free:

@@ -15,7 +15,6 @@ Chances = NDArray[np.float32] | NDArray[np.float64]
 Outcomes = NDArray[np.int64]
 
 CALIBRATION_BINS = 10
-_CLASSES = (0, 1)
 
 
 def measure_quality(
@@ -33,16 +32,16 @@ def measure_quality(
     predicted = chances.astype(np.float64)
     return BinaryQuality(
         rmse=float(root_mean_squared_error(truth, predicted)),
-        logloss=float(log_loss(truth, predicted, labels=_CLASSES)),
+        logloss=float(log_loss(truth, predicted, labels=(0, 1))),
         auc=float(roc_auc_score(truth, predicted)) if has_auc(truth) else None,
         calibration_error=calibration_error(truth, predicted),
         coverage=coverage,
     )
 
 
-def has_auc(outcomes: Outcomes) -> bool:
-    """Whether there are enough outcomes of both classes to rank one above the other."""
-    counts = np.bincount(outcomes, minlength=len(_CLASSES))
+def has_auc(outcomes: Outcomes, classes: int = 2) -> bool:
+    """Whether there are enough outcomes of every class to rank it above the others."""
+    counts = np.bincount(outcomes, minlength=classes)
     return bool(counts.min() >= MIN_OUTCOMES_PER_CLASS)
 
 
