@@ -147,9 +147,9 @@ class Deployer:
                 note(f"rolled back: {reason}")
             except (Overtaken, RecordUnavailable) as lost:
                 raise DeploymentError(
-                    f"{reason}; the old record could not be put back either: {lost}; it may name "
-                    f"run {run_id} now, and machines that reach S3 follow it: look with make "
-                    "deployed once S3 answers, and deploy again"
+                    f"{reason}; the old record could not be put back either: {lost}. The record "
+                    f"may now name run {run_id}, which machines that reach S3 will serve: once S3 "
+                    "answers, check with make deployed and deploy again"
                 ) from error
             if isinstance(error, DeploymentError):
                 raise DeploymentError(f"{error}; the old model is deployed again") from error
@@ -158,7 +158,7 @@ class Deployer:
             note(DEPLOYED)
         except RecordUnavailable as error:
             raise DeploymentError(
-                f"run {run_id} is served by all workers, but not in the history: {error}"
+                f"all workers serve run {run_id}, but the history could not be written: {error}"
             ) from error
 
     def _put_back(self, old: Record | None) -> None:

@@ -58,14 +58,14 @@ class DeploymentMember:
         try:
             self._shared.leave(self._name)
         except DeploymentError as error:
-            log.warning("deployments may wait some seconds for this machine: %s", error)
+            log.warning("deployments may wait for this machine for some seconds: %s", error)
 
     def _seed(self) -> Version | None:
         """Write this machine's record to S3, which has none: it never had one, or lost it."""
         record, history = self._local.record(), tuple(self._local.history())
         if record is None and not history:
             return None
-        log.info("the shared folder has no record: it gets this machine's")
+        log.info("the shared folder has no record: writing this machine's")
         return self._shared.write(SharedDocument(record=record, history=history), None)
 
     def _copy(self, document: SharedDocument) -> None:
@@ -107,7 +107,7 @@ def follow(settings: Settings, stop: Stop) -> None:
     """
     folder = settings.deployment_record
     if folder is None:
-        raise SettingsError("DEPLOYMENT_RECORD is empty: this machine shares its record with none")
+        raise SettingsError("DEPLOYMENT_RECORD is empty: there is no shared record to follow")
     member = DeploymentMember(settings, folder)
     contact = heartbeat.deployment_member(settings)
     what = f"following {folder}, while servers go on with the copy of the record here"

@@ -137,7 +137,7 @@ class SharedState(DeploymentState):
         try:
             version = self._shared.read()
         except RecordUnavailable as error:
-            log.warning("%s; this is what was known here last", error)
+            log.warning("%s; using this machine's copy of the record", error)
             version = None
         return version.document if version else self._local_copy()
 

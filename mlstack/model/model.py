@@ -46,7 +46,7 @@ class Model:
         `folder` contains an MLflow XGBoost model, with our files in `EXTRA_FOLDER`.
 
         Raises:
-            ModelNotConverted: an earlier release has trained the model; it has no ONNX form.
+            ModelNotConverted: an earlier release trained the model; it has no ONNX form.
             ModelError: a file is missing or modified, or the model contradicts its manifest.
         """
         trained = read_trained_files(folder, run_id)
@@ -107,7 +107,7 @@ class Model:
         if differ := check_rows.count_differences(self._engine):
             raise ModelError(
                 f"{model}: ONNX Runtime scores {differ} of its {len(check_rows.matrix)} check rows "
-                "otherwise than XGBoost did after training"
+                "differently than XGBoost did after training"
             )
         score = self.score_matrix(self.encoder.encode([manifest.test_row]))[0]
         expected = np.asarray(manifest.test_row_chance)

@@ -95,8 +95,8 @@ def _onnx_files(booster: xgboost.Booster, target: Target, model_sha256: str) -> 
     scores = as_scores(target, rows.margins)
     if scores.shape != expected.shape or not np.allclose(scores, expected, _TOLERANCE, _TOLERANCE):
         raise ModelError(
-            f"the objective of the model is not the one of a {target.kind} target: XGBoost makes "
-            "other predictions of its margins"
+            f"the model's objective does not fit a {target.kind} target: XGBoost makes other "
+            "predictions from its margins"
         )
     checked = rows.pack()
     manifest = OnnxManifest(
