@@ -34,18 +34,11 @@ _PASSED = frozenset(
 )
 _PASSED_PREFIXES = ("DOCKER_", "BUILDX_")
 _TEMPORARY = ("TMPDIR", "TEMP", "TMP")
-_INTERNET_PROXIES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY")
+_PROXIES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "PIP_PROXY")
 _OTHER_PROXIES = ("all_proxy", "ALL_PROXY")
-_PIP_PROXY = ("PIP_PROXY",)
 _CERTIFICATE_FILES = ("SSL_CERT_FILE", "AWS_CA_BUNDLE")
 _CERTIFICATE_PATHS = ("SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT")
-_WAY_OUT = (
-    *_INTERNET_PROXIES,
-    *_OTHER_PROXIES,
-    *_PIP_PROXY,
-    *_CERTIFICATE_FILES,
-    *_CERTIFICATE_PATHS,
-)
+_WAY_OUT = (*_PROXIES, *_OTHER_PROXIES, *_CERTIFICATE_FILES, *_CERTIFICATE_PATHS)
 # httpx fails at anything else in NO_PROXY, such as [::1], and at networks of IPv6 (fd00::/8).
 _HOST = re.compile(r"[\w.*:/@%<>-]+", re.ASCII)
 
@@ -140,11 +133,10 @@ def _way_out(caller: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
             elif value:
                 usable[name] = value
 
-    take(_INTERNET_PROXIES, _proxy_fault)
+    take(_PROXIES, _proxy_fault)
     # all_proxy is for protocols without a proxy of their own: useless if HTTP and HTTPS have one.
-    if len({name.lower() for name in usable}) < len(_INTERNET_PROXIES) // 2:
+    if not {"http_proxy", "https_proxy"} <= {name.lower() for name in usable}:
         take(_OTHER_PROXIES, _proxy_fault)
-    take(_PIP_PROXY, _proxy_fault)
     if usable:
         hosts, unclear = direct_hosts(caller.get("no_proxy", ""), caller.get("NO_PROXY", ""))
         usable |= dict.fromkeys(("no_proxy", "NO_PROXY"), hosts)

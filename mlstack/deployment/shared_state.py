@@ -21,7 +21,7 @@ from mlstack.s3_address import S3Address
 log = logging.getLogger(__name__)
 
 _KILLED_SECONDS = 90.0
-"""Time without a step after which a deployment was killed: each of its steps takes less."""
+"""Time without a step after which a deployment counts as killed: each step takes less."""
 
 _FORGOTTEN_SECONDS = 86_400.0
 """Silence after which a member is not mentioned any more."""

@@ -30,11 +30,13 @@ _TEST_ROW_TOLERANCE = 1e-5
 class Model:
     """The verified model of a run, in memory; scoring is thread-safe."""
 
-    def __init__(self, run_id: str, contract: Contract, engine: Engine, folder: Path) -> None:
+    def __init__(
+        self, run_id: str, contract: Contract, engine: Engine, folder: Path, marginals: str | None
+    ) -> None:
         self.run_id, self.contract = run_id, contract
         self.folder = folder
         """Where its files are."""
-        self.marginals: str | None = None
+        self.marginals = marginals
         """The text of the training rows' marginals; None if the run has none."""
         self.encoder = Encoder(contract)
         self._engine = engine
@@ -56,9 +58,8 @@ class Model:
             engine = Engine(files.model)
         except (ContractError, ModelError) as error:
             raise ModelError(f"model of run {run_id} cannot be loaded: {error}") from error
-        model = cls(run_id, contract, engine, folder)
+        model = cls(run_id, contract, engine, folder, read_marginals(folder))
         model._verify(trained.manifest, CheckRows.parse(files.check_rows))
-        model.marginals = read_marginals(folder)
         return model
 
     def score(self, customers: Sequence[Mapping[str, Any]]) -> list[Scored]:

@@ -1,7 +1,7 @@
 """Convert XGBoost models to ONNX: one tree ensemble that adds up the same leaves.
 
 ONNX Runtime then gives XGBoost's margins bit for bit. The converter of onnxmltools does not: it
-translates base score and objective, too, which is inexact, and wrong for some objectives.
+also translates base score and objective, which is inexact, and wrong for some objectives.
 
 Import this module only where models are trained or converted: servers do without XGBoost and onnx.
 """
@@ -107,7 +107,10 @@ def _plain_trees(part: dict[str, Any]) -> tuple[list[dict[str, Any]], list[int]]
 
 
 def _base_margins(model: dict[str, Any], width: int) -> Floats:
-    """Return what XGBoost starts with, which no file has, as a model of zeros predicts it."""
+    """Return the margins that XGBoost starts with.
+
+    No file contains them, so they are predicted by a model whose leaves are all zero.
+    """
     part = model["learner"]["gradient_booster"]["model"]
     count = part["iteration_indptr"][1]
     zeros = [
