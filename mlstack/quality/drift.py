@@ -75,11 +75,10 @@ class ComparedColumn:
 
 @dataclass(frozen=True, slots=True)
 class DriftResult:
-    """Drift of what a model sees, in the contract's order, and numbers of rows compared."""
+    """Drift of what a model sees, in the contract's order, and the number of current rows."""
 
     features: tuple[ColumnDrift, ...]
     rows: int
-    reference_rows: int
 
     @property
     def drifted_features(self) -> tuple[str, ...]:
@@ -188,7 +187,6 @@ class DriftDetector:
                 for feature in self._contract.model_features
             ),
             rows=len(current),
-            reference_rows=len(self._reference),
         )
 
     def distributions(self, current: pd.DataFrame) -> Mapping[str, ColumnDistribution]:
