@@ -149,13 +149,11 @@ def _load(name: str, kept: dict[str, str]) -> Settings:
         return Settings.load()
     except InvalidSettings as error:
         lines = EnvFile(_path(name)).lines
-        raise SettingsError(
-            "; ".join(
-                (f".env.{name}, line {lines[key]}: " if key in lines.keys() - given.keys() else "")
-                + reason
-                for key, reason in error.faults.items()
-            )
-        ) from error
+        faults = []
+        for key, fault in error.faults.items():
+            is_of_file = key in lines and key not in given
+            faults.append(f".env.{name}, line {lines[key]}: {fault}" if is_of_file else fault)
+        raise SettingsError("; ".join(faults)) from error
 
 
 def _compose_files(values: dict[str, str]) -> dict[str, str]:
