@@ -43,7 +43,7 @@ Probe = Callable[[], Answer]
 
 def url_answers(url: str) -> Answer:
     """Ready if a GET returns 200."""
-    return _is_ok(*ask(url))
+    return _answer_of(*ask(url))
 
 
 def mlflow_searches(address: str) -> Answer:
@@ -51,7 +51,7 @@ def mlflow_searches(address: str) -> Answer:
 
     `/health` is no use: it is green even if every call is rejected.
     """
-    return _is_ok(*ask(f"{address}/api/2.0/mlflow/experiments/search", {"max_results": 1}))
+    return _answer_of(*ask(f"{address}/api/2.0/mlflow/experiments/search", {"max_results": 1}))
 
 
 def model_is_served(address: str) -> Answer:
@@ -177,8 +177,8 @@ def why(status: int, body: bytes) -> str:
     return f"answers with {status}: {(detail or ' '.join(text.split()))[:300]}"
 
 
-def _is_ok(status: int, body: bytes) -> Answer:
-    """Ready if the status is 200; the detail is otherwise the reason."""
+def _answer_of(status: int, body: bytes) -> Answer:
+    """Ready if the status is 200; otherwise the detail is the reason."""
     return Answer(ready=status == OK, detail="" if status == OK else why(status, body))
 
 
