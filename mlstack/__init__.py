@@ -1,4 +1,1 @@
-"""Library that all services share.
-
-It does not depend on Flask, Prefect or Kinesis.
-"""
+"""Library that the services share; CONTRIBUTING.md lists its packages, lowest first."""

@@ -1,4 +1,4 @@
-"""Let glibc's allocator keep less of what was freed; with another C library nothing happens."""
+"""Make glibc return more freed memory to the system; other C libraries are left alone."""
 
 import ctypes
 
@@ -9,7 +9,7 @@ _C_LIBRARY = ctypes.CDLL(None)
 
 
 def share_one_arena() -> None:
-    """Let all threads allocate from one arena, because each arena keeps freed memory of its own.
+    """Let all threads allocate from one arena, because each arena keeps its own freed memory.
 
     Threads that run Python code seldom allocate at the same time anyway.
     """

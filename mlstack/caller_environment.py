@@ -1,10 +1,11 @@
 """Choose what of the caller's environment reaches this project's processes.
 
 A shell exports variables for many projects, and libraries read hundreds of them. So only these
-pass: what identifies user, terminal and container engine, the way out of this machine (proxies,
-certificates), and what make's own command line names. Proxies are never asked for this machine.
+pass: those that describe the user, the terminal and the container engine, proxies and certificates
+for the way out of this machine, and those on make's own command line. Requests to this machine
+never go through a proxy.
 
-It needs only the standard library, because packages are installed with it.
+This module needs only the standard library: it runs before packages are installed.
 """
 
 import os
@@ -20,7 +21,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-"""Hosts that must never be asked for through a proxy."""
+"""Names of this machine; requests to them must never go through a proxy."""
 
 _PASSED = frozenset(
     {
@@ -33,18 +34,11 @@ _PASSED = frozenset(
 )
 _PASSED_PREFIXES = ("DOCKER_", "BUILDX_")
 _TEMPORARY = ("TMPDIR", "TEMP", "TMP")
-_INTERNET_PROXIES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY")
+_PROXIES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "PIP_PROXY")
 _OTHER_PROXIES = ("all_proxy", "ALL_PROXY")
-_PIP_PROXY = ("PIP_PROXY",)
 _CERTIFICATE_FILES = ("SSL_CERT_FILE", "AWS_CA_BUNDLE")
 _CERTIFICATE_PATHS = ("SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT")
-_WAY_OUT = (
-    *_INTERNET_PROXIES,
-    *_OTHER_PROXIES,
-    *_PIP_PROXY,
-    *_CERTIFICATE_FILES,
-    *_CERTIFICATE_PATHS,
-)
+_WAY_OUT = (*_PROXIES, *_OTHER_PROXIES, *_CERTIFICATE_FILES, *_CERTIFICATE_PATHS)
 # httpx fails at anything else in NO_PROXY, such as [::1], and at networks of IPv6 (fd00::/8).
 _HOST = re.compile(r"[\w.*:/@%<>-]+", re.ASCII)
 
@@ -55,7 +49,7 @@ class Inherited:
 
     Args:
         variables: Their environment.
-        ignored: A sentence for each variable that does not pass because it cannot work.
+        ignored: A sentence for each variable that is left out because it cannot work.
     """
 
     variables: dict[str, str]
@@ -63,19 +57,19 @@ class Inherited:
 
 
 def inherit(caller: Mapping[str, str], given: Collection[str] = ()) -> Inherited:
-    """Choose from a caller's variables; those in `given` pass, too."""
+    """Choose from a caller's variables; those named in `given` pass too."""
+    usable, ignored = _way_out(caller)
+    names = _PASSED | (set(given) - set(_WAY_OUT))
     passed = {
         name: value
         for name, value in caller.items()
-        if name in _PASSED or name.startswith(_PASSED_PREFIXES) or name in given
-    }
-    usable, ignored = _way_out(caller)
-    passed = {name: value for name, value in passed.items() if name not in _WAY_OUT} | usable
+        if name in names or name.startswith(_PASSED_PREFIXES)
+    } | usable
     passed |= {name: caller[name] for name in _TEMPORARY if _is_own_folder(caller.get(name, ""))}
     if _is_time_zone(caller.get("TZ", "")):
         passed["TZ"] = caller["TZ"]
     passed["HOME"] = _home(caller.get("HOME", ""))
-    # The caller's own may be those of before sudo or setpriv.
+    # After sudo or setpriv, the caller's own may still name the user before.
     passed["USER"] = passed["LOGNAME"] = name_of(os.getuid())
     # Paths and tables may have any letters, whatever the caller's locale.
     passed["PYTHONUTF8"] = "1"
@@ -83,9 +77,9 @@ def inherit(caller: Mapping[str, str], given: Collection[str] = ()) -> Inherited
 
 
 def direct_hosts(*lists: str) -> tuple[str, list[str]]:
-    """Merge values of NO_PROXY and add this machine; also return entries that are unclear.
+    """Merge values of NO_PROXY and add this machine; also return entries that are no host names.
 
-    Libraries differ in which spelling of the variable they read, so both get the entries of both.
+    Libraries read either `no_proxy` or `NO_PROXY`, so both get the entries of both.
     """
     entries = (entry.strip() for text in lists for entry in text.split(","))
     hosts = [entry.removeprefix("[").removesuffix("]") for entry in entries if entry]
@@ -139,11 +133,10 @@ def _way_out(caller: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
             elif value:
                 usable[name] = value
 
-    take(_INTERNET_PROXIES, _proxy_fault)
-    # A proxy for all other protocols has nothing to do if both of these have one.
-    if len({name.lower() for name in usable}) < len(_INTERNET_PROXIES) // 2:
+    take(_PROXIES, _proxy_fault)
+    # all_proxy is for protocols without a proxy of their own: useless if HTTP and HTTPS have one.
+    if not {"http_proxy", "https_proxy"} <= {name.lower() for name in usable}:
         take(_OTHER_PROXIES, _proxy_fault)
-    take(_PIP_PROXY, _proxy_fault)
     if usable:
         hosts, unclear = direct_hosts(caller.get("no_proxy", ""), caller.get("NO_PROXY", ""))
         usable |= dict.fromkeys(("no_proxy", "NO_PROXY"), hosts)

@@ -6,7 +6,7 @@
     axes.plot(times, shares, color=ACCENT)
     html = inline_svg(figure, "drift", "Drift", "Share of drifted features, last 24 hours")
 
-Draw with the colours below only: `inline_svg` replaces them by the custom properties of
+Draw only with the colours below: `inline_svg` replaces them with the custom properties of
 `pages.css` and leaves others as they are. The result goes into HTML as it is (in Jinja: `| safe`):
 its texts are escaped, and shown in the page's font. It has no style sheet and no style attribute,
 so that `style-src 'self'` allows it. `svg.chart` of `pages.css` makes it as wide as its parent.
@@ -119,6 +119,7 @@ def _matplotlib_svg(figure: Figure) -> str:
         text.set_parse_math(False)  # labels with dollars are no formulas
     with (
         _lock,
+        # Drawing creates more texts, which follow this setting.
         mpl.rc_context({"svg.fonttype": "none", "text.parse_math": False}),
         warnings.catch_warnings(),
     ):

@@ -19,9 +19,9 @@ _INTERRUPTED = 130
 def run(main: Callable[[], int | None], prefix: str = "") -> NoReturn:
     """Run an entry point and end the process with its exit code (None counts as 0).
 
-    An `MlstackError` is printed to stderr as one sentence, after `prefix`, and gives exit code 1;
-    so does another user's file, which make under sudo leaves behind. Ctrl-C gives 130. Any other
-    exception is a defect and keeps its stack trace.
+    An `MlstackError` is printed to stderr as one sentence, after `prefix`, and gives exit code 1.
+    So does access to another user's file, such as make under sudo leaves behind. Ctrl-C gives 130.
+    Any other exception is a defect and keeps its stack trace.
     """
     try:
         code = main() or 0

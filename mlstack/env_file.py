@@ -13,7 +13,7 @@ from mlstack.pasted_text import CLOSING_QUOTES, INVISIBLE, OPENING_QUOTES, decod
 
 _QUOTES = OPENING_QUOTES + CLOSING_QUOTES
 
-# Docker Compose reads `.env` too, and by other rules: values that both read alike.
+# Docker Compose also reads `.env`, by other rules. These lines and values mean the same to both.
 _COMMON = re.compile(r"\w+=(?!\s)[\x20-\x7e]*\n?", re.ASCII)
 _BARE = re.compile(r"[\w./:@%+,=-]*", re.ASCII)
 

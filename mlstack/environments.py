@@ -33,7 +33,7 @@ _MORE_FILES = {
     "DEPLOYMENT_RECORD": ("", "docker-compose-members.yml"),
     "TRAIN_ENGINE": (DEFAULT_TRAIN_ENGINE, "docker-compose-dask.yml"),
 }
-"""What Compose reads beside the environment's files if a setting has not this value."""
+"""Compose file to add when a setting is neither empty nor this default."""
 
 OWN_VARIABLES = frozenset(name.upper() for name in Settings.model_fields)
 # RUN_ID is not kept: it would be deployed again at every start.
@@ -63,7 +63,7 @@ def set_up(name: str) -> Settings:
     file = _expanded(name, given)
     kept = {key: given[key] for key in given.keys() - _NOT_KEPT if given[key] != file.get(key, "")}
     settings = _load(name, kept)
-    # Only Compose reads the rest. Prefect would parse it, too, hundreds of times in each process.
+    # Only Compose needs the other settings; Prefect would parse them hundreds of times per process.
     if _COMPOSE_FILE in file:
         text = EnvFile(_path(name)).rewritten(kept | _compose_files(file | kept))
     else:
@@ -149,13 +149,11 @@ def _load(name: str, kept: dict[str, str]) -> Settings:
         return Settings.load()
     except InvalidSettings as error:
         lines = EnvFile(_path(name)).lines
-        raise SettingsError(
-            "; ".join(
-                (f".env.{name}, line {lines[key]}: " if key in lines.keys() - given.keys() else "")
-                + reason
-                for key, reason in error.faults.items()
-            )
-        ) from error
+        faults = []
+        for key, fault in error.faults.items():
+            is_of_file = key in lines and key not in given
+            faults.append(f".env.{name}, line {lines[key]}: {fault}" if is_of_file else fault)
+        raise SettingsError("; ".join(faults)) from error
 
 
 def _compose_files(values: dict[str, str]) -> dict[str, str]:

@@ -17,7 +17,7 @@ MAX_ECHO = 64
 """Maximum number of request characters quoted in an error."""
 
 _MAX_LISTED, _FEW_LISTED = 20, 10
-"""A list of up to twenty is shown as it is, of a longer one the first ten."""
+"""A list of up to twenty items is shown in full; a longer one is cut to ten."""
 
 FIRST_BAD_ROWS = 5
 """Number of bad rows of a table quoted in an error."""
@@ -166,7 +166,7 @@ class FieldError:
 
 
 class InvalidRequest(MlstackError):
-    """A request does not match the contract; has from one to `MAX_ERRORS` errors."""
+    """A request does not match the contract; has one to `MAX_ERRORS` errors."""
 
     def __init__(self, errors: tuple[FieldError, ...]) -> None:
         self.errors = errors
@@ -192,7 +192,7 @@ def echo(value: Any) -> str:
 
 
 def listing(items: Collection[object]) -> str:
-    """Join items for a sentence: a few of them, shortened, and how many there are."""
+    """Join items for a sentence; of a long list the first items, and how many there are."""
     few = items if len(items) <= _MAX_LISTED else islice(items, _FEW_LISTED)
     text = ", ".join(shortened(str(item)) for item in few)
     return text if len(items) <= _MAX_LISTED else f"{text}, ... ({len(items):,} in all)"

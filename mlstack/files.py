@@ -1,4 +1,4 @@
-"""Write files atomically and durably, and recognise their content."""
+"""Write files atomically and durably, and compute checksums."""
 
 import hashlib
 import os

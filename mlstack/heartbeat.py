@@ -12,11 +12,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from mlstack import machine_clock
 from mlstack.files import write_atomically
 from mlstack.probes import Answer
+
+if TYPE_CHECKING:
+    from mlstack.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -60,30 +63,22 @@ class Heartbeat:
         self.path.unlink(missing_ok=True)
 
 
-class Place(Protocol):
-    """The settings that say where heartbeats are."""
-
-    @property
-    def state_path(self) -> Path:
-        """As in `Settings`."""
-
-    @property
-    def stream_metrics_port(self) -> int:
-        """As in `Settings`."""
-
-
 @dataclass(frozen=True, slots=True)
 class OwnPlace:
-    """The place that this process's environment names; the service has checked it."""
+    """The settings that a health check needs, without the packages that `Settings` imports."""
 
     state_path: Path
     stream_metrics_port: int
 
     @classmethod
     def read(cls) -> Self:
-        """Read it; an unset port is that of `Settings`."""
+        """Read them from the environment; the port's default is that of `Settings`."""
         port = os.environ.get("STREAM_METRICS_PORT") or "9697"
         return cls(Path(os.environ["STATE_DIR"]), int(port))
+
+
+Place: TypeAlias = "Settings | OwnPlace"
+"""Where heartbeats are."""
 
 
 def aws_keeper(settings: Place) -> Heartbeat:
@@ -131,7 +126,7 @@ HEARTBEATS: Mapping[str, Callable[[Place], Heartbeat]] = {
 
 
 def check_any_host(name: str, settings: Place) -> Answer:
-    """Return whether a service beats on any host: every container is one of its own."""
+    """Return whether a service beats on any host: every container has a host name of its own."""
     own = HEARTBEATS[name](settings)
     # The host follows the service's name, in which a short one may occur too.
     before, host, _ = own.path.name.rpartition(f"-{os.uname().nodename}")

@@ -43,8 +43,7 @@ Probe = Callable[[], Answer]
 
 def url_answers(url: str) -> Answer:
     """Ready if a GET returns 200."""
-    status, body = ask(url, None)
-    return Answer(ready=status == OK, detail="" if status == OK else why(status, body))
+    return _answer_of(*ask(url))
 
 
 def mlflow_searches(address: str) -> Answer:
@@ -52,8 +51,7 @@ def mlflow_searches(address: str) -> Answer:
 
     `/health` is no use: it is green even if every call is rejected.
     """
-    status, body = ask(f"{address}/api/2.0/mlflow/experiments/search", {"max_results": 1})
-    return Answer(ready=status == OK, detail="" if status == OK else why(status, body))
+    return _answer_of(*ask(f"{address}/api/2.0/mlflow/experiments/search", {"max_results": 1}))
 
 
 def model_is_served(address: str) -> Answer:
@@ -63,7 +61,7 @@ def model_is_served(address: str) -> Answer:
 
 def stream_is_served(address: str) -> Answer:
     """Ready if the stream server has a model; the detail is its run id."""
-    status, body = ask(f"{address}/metrics", None)
+    status, body = ask(f"{address}/metrics")
     if status != OK:
         return Answer(ready=False, detail=why(status, body))
     served = re.search(rb'^mlstack_model_loaded\{model_run_id="(\w+)"\} 1', body, re.MULTILINE)
@@ -95,7 +93,7 @@ def worker_is_online(pool: str) -> Answer:
 
 def dask_has_workers(scheduler: str) -> Answer:
     """Ready if a Dask scheduler has workers; `scheduler` is the address of its dashboard."""
-    status, body = ask(f"{scheduler}/json/counts.json", None)
+    status, body = ask(f"{scheduler}/json/counts.json")
     if status != OK:
         return Answer(ready=False, detail=f"the scheduler: {why(status, body)}")
     count = json.loads(body)["workers"]
@@ -146,7 +144,7 @@ def mongo_answers(address: str) -> Answer:
     return Answer(ready=fine, detail="" if fine else "hello was rejected")
 
 
-def ask(url: str, data: dict[str, Any] | list[Any] | None) -> tuple[int, bytes]:
+def ask(url: str, data: dict[str, Any] | list[Any] | None = None) -> tuple[int, bytes]:
     """Send a GET, or a POST of JSON, and return status and body.
 
     Status 0 means no answer; the body is then the reason.
@@ -179,6 +177,11 @@ def why(status: int, body: bytes) -> str:
     return f"answers with {status}: {(detail or ' '.join(text.split()))[:300]}"
 
 
+def _answer_of(status: int, body: bytes) -> Answer:
+    """Ready if the status is 200; otherwise the detail is the reason."""
+    return Answer(ready=status == OK, detail="" if status == OK else why(status, body))
+
+
 def _silence(reason: object) -> str:
     """Say in plain words why a service gives no answer."""
     match reason:
@@ -195,7 +198,7 @@ def _silence(reason: object) -> str:
 
 def _said_by(url: str, key: str) -> Answer:
     """Ready if a GET returns 200 and JSON with text at `key`, the detail."""
-    status, body = ask(url, None)
+    status, body = ask(url)
     if status != OK:
         return Answer(ready=False, detail=why(status, body))
     said = _text_in(body, key)

@@ -67,7 +67,7 @@ class Deployer:
         Raises DeploymentError if no model is chosen and none was ever deployed.
         """
         record = self.state.record()
-        if run_id and (record is None or not self._was_deployed(run_id)):
+        if run_id and not self._was_deployed(run_id, record):
             with self.state.lock():
                 self._replace(run_id, "follow")
             return run_id
@@ -86,10 +86,11 @@ class Deployer:
         """
         self._models.load(run_id).follow_contract(Contract.load(self._contract_path))
 
-    def _was_deployed(self, run_id: str) -> bool:
-        """Whether a run was deployed since the last `follow`, or is deployed now."""
-        record = self.state.record()
-        if record is not None and record.run_id == run_id:
+    def _was_deployed(self, run_id: str, record: Record | None) -> bool:
+        """Whether a run is deployed now, or was since the last `follow`; never without a record."""
+        if record is None:
+            return False
+        if record.run_id == run_id:
             return True
         for entry in reversed(self.state.history()):
             if not entry.succeeded:
@@ -146,9 +147,9 @@ class Deployer:
                 note(f"rolled back: {reason}")
             except (Overtaken, RecordUnavailable) as lost:
                 raise DeploymentError(
-                    f"{reason}; the old record could not be put back either: {lost}; it may name "
-                    f"run {run_id} now, and machines that reach S3 follow it: look with make "
-                    "deployed once S3 answers, and deploy again"
+                    f"{reason}; the old record could not be put back either: {lost}. The record "
+                    f"may now name run {run_id}, which machines that reach S3 will serve: once S3 "
+                    "answers, check with make deployed and deploy again"
                 ) from error
             if isinstance(error, DeploymentError):
                 raise DeploymentError(f"{error}; the old model is deployed again") from error
@@ -157,7 +158,7 @@ class Deployer:
             note(DEPLOYED)
         except RecordUnavailable as error:
             raise DeploymentError(
-                f"run {run_id} is served by all workers, but not in the history: {error}"
+                f"all workers serve run {run_id}, but the history could not be written: {error}"
             ) from error
 
     def _put_back(self, old: Record | None) -> None:
@@ -198,15 +199,15 @@ class Deployer:
         def have_returned() -> bool:
             return all(each.run_id == run_id for each in self.state.statements())
 
-        # The deploy has failed anyway, and whoever takes longer follows the record by itself.
+        # The deploy has failed anyway; slower workers will follow the record later.
         with suppress(Unavailable, RecordUnavailable):
-            wait_until(have_returned, lambda: "", _RETURN_SECONDS, every=0.1)
+            wait_until(have_returned, "", _RETURN_SECONDS, every=0.1)
 
 
 def _state(settings: Settings) -> DeploymentState:
     if settings.deployment_record is None:
         return DeploymentState(settings.state_path)
-    # boto3 takes half a second, and a single machine does without it.
+    # boto3 takes half a second to import, and a single machine does not need it.
     from mlstack.deployment.shared_state import SharedState  # noqa: PLC0415 - see above
 
     return SharedState(settings.state_path, settings.deployment_record)

@@ -1,8 +1,8 @@
 """The deployment member: makes this machine one of several that share a deployment record.
 
-It copies the record from S3 into the state folder, where servers read it, and says in S3 what they
-serve. One runs per state folder: `python -m mlstack.deployment.member`. While S3 is away, servers
-start and go on with the copy.
+It copies the record from S3 into the state folder, where servers read it, and reports in S3 what
+they serve. One runs per state folder: `python -m mlstack.deployment.member`. While S3 cannot be
+reached, servers start and work with the copy.
 """
 
 import logging
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 1.0
 _RENEW_SECONDS = 5.0
-"""Time after which a lease is renewed; a third of it."""
+"""Time after which the lease is renewed, a third of its duration."""
 
 _ABANDON_SECONDS = 12.0
 
@@ -43,7 +43,7 @@ class DeploymentMember:
         self._told_at = -math.inf
 
     def turn(self) -> None:
-        """Copy the record if it has changed, and renew the lease if it is time.
+        """Copy the record if it has changed, and renew the lease if it is due.
 
         Raises RecordUnavailable if S3 cannot be used, and DeploymentError if the record cannot.
         """
@@ -58,14 +58,14 @@ class DeploymentMember:
         try:
             self._shared.leave(self._name)
         except DeploymentError as error:
-            log.warning("deployments may wait some seconds for this machine: %s", error)
+            log.warning("deployments may wait for this machine for some seconds: %s", error)
 
     def _seed(self) -> Version | None:
-        """Write this machine's record where there is none: the first time, or it was lost."""
+        """Write this machine's record to S3, which has none: it never had one, or lost it."""
         record, history = self._local.record(), tuple(self._local.history())
         if record is None and not history:
             return None
-        log.info("the shared folder has no record: it gets this machine's")
+        log.info("the shared folder has no record: writing this machine's")
         return self._shared.write(SharedDocument(record=record, history=history), None)
 
     def _copy(self, document: SharedDocument) -> None:
@@ -75,7 +75,7 @@ class DeploymentMember:
             log.info("run %s is deployed, by %s", record.run_id, record.deployed_by)
 
     def _tell(self, record: Record | None) -> None:
-        # After the record was copied: a worker that is missing here has not read an older one.
+        # Read after the record was copied: a worker that is missing here starts with this record.
         statements = [
             Statement(
                 server="deployment-member",
@@ -107,7 +107,7 @@ def follow(settings: Settings, stop: Stop) -> None:
     """
     folder = settings.deployment_record
     if folder is None:
-        raise SettingsError("DEPLOYMENT_RECORD is empty: this machine shares its record with none")
+        raise SettingsError("DEPLOYMENT_RECORD is empty: there is no shared record to follow")
     member = DeploymentMember(settings, folder)
     contact = heartbeat.deployment_member(settings)
     what = f"following {folder}, while servers go on with the copy of the record here"

@@ -37,7 +37,7 @@ class Predictor:
         self._validator = CustomerValidator(model.contract)
         self._decoder = CustomerDecoder(model.contract)
         self.longest_customer = longest_customer(model.contract)
-        """See the function."""
+        """Bytes that the longest customers take as JSON."""
 
     def validate(self, request: Any) -> Customer:
         """Check one customer (a parsed JSON value). Raises InvalidCustomer."""
@@ -88,7 +88,7 @@ class Predictor:
         prediction_ids: Sequence[str],
         origins: Sequence[Origin],
     ) -> list[Prediction]:
-        """Score and keep; see both."""
+        """Score customers and keep the predictions; see `score` and `keep`."""
         predictions = self.score(customers, prediction_ids, origins)
         self.keep(predictions)
         return predictions

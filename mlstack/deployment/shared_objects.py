@@ -1,8 +1,8 @@
 """Objects in S3 by which several machines share one deployment record.
 
-`deployment.json` has record and history. It is only replaced if it is still as it was read.
-`members/NAME.json` says what the machine NAME serves. Ages are differences between two times of S3,
-so that no machine's clock counts.
+`deployment.json` has record and history; it is replaced only if it has not changed since it was
+read. `members/NAME.json` says what the machine NAME serves. Ages are differences between two times
+of S3, so they do not depend on any machine's clock.
 """
 
 import json

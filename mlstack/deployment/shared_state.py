@@ -21,7 +21,7 @@ from mlstack.s3_address import S3Address
 log = logging.getLogger(__name__)
 
 _KILLED_SECONDS = 90.0
-"""Time without a step after which a deployment was killed: each of its steps takes less."""
+"""Time without a step after which a deployment counts as killed: each step takes less."""
 
 _FORGOTTEN_SECONDS = 86_400.0
 """Silence after which a member is not mentioned any more."""
@@ -30,8 +30,8 @@ _FORGOTTEN_SECONDS = 86_400.0
 class SharedState(DeploymentState):
     """Record and history in S3, and the statements of all living members.
 
-    The files in the state folder are their local copy. It answers if S3 does not, or if S3 has no
-    record yet: whoever comes first takes this machine's record and history there.
+    The files in the state folder are their local copy. It is used while S3 does not answer, and
+    until S3 has a record: the first deployment or member writes its own there.
     """
 
     def __init__(self, folder: Path, shared: S3Address) -> None:
@@ -113,7 +113,7 @@ class SharedState(DeploymentState):
         try:
             self._replace(deploying="")
         except Overtaken:
-            pass  # it is the other one's lock
+            pass  # the lock belongs to the other deployment now
         except RecordUnavailable as error:
             log.warning("the next deployment may have to wait %.0f s: %s", _KILLED_SECONDS, error)
         finally:
@@ -137,7 +137,7 @@ class SharedState(DeploymentState):
         try:
             version = self._shared.read()
         except RecordUnavailable as error:
-            log.warning("%s; this is what was known here last", error)
+            log.warning("%s; using this machine's copy of the record", error)
             version = None
         return version.document if version else self._local_copy()
 

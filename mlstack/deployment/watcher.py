@@ -87,7 +87,7 @@ class ModelWatcher:
 
     def start(self) -> None:
         """Start following the record; return at once."""
-        # Before the record is read: a deploy that does not see this worker has written its record.
+        # Before the record is read: a deploy that misses this statement has written its record.
         self._tell()
         for thread in self._threads:
             thread.start()

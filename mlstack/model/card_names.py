@@ -1,4 +1,4 @@
-"""Names of the model cards' pages and of their mark in MLflow, which several services know."""
+"""Names of model card pages and of their tag in MLflow, which several services use."""
 
 import re
 from typing import Final
@@ -7,10 +7,10 @@ CARDS: Final = "model-cards.html"
 """The list of all model cards."""
 
 CARD: Final = re.compile(r"model-card-[0-9a-f]{32}\.html")
-"""What the name of a model card's page looks like."""
+"""Matches the name of a model card's page."""
 
 CARD_TAG: Final = "model_card"
-"""Tag of a version that has a card; its value is the artifact."""
+"""Tag of a registered version that has a card; its value is the artifact."""
 
 
 def card_name(run_id: str) -> str:

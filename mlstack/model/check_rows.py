@@ -1,4 +1,4 @@
-"""Rows with XGBoost's margins, by which a model's ONNX form is verified whenever it is loaded."""
+"""Rows with XGBoost's margins, which verify a model's ONNX form whenever it is loaded."""
 
 import io
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ class CheckRows:
             return cls(matrix, arrays["margins"])
 
     def pack(self) -> bytes:
-        """Write the rows, without columns of zeros: no split looks at these."""
+        """Write the rows without columns of zeros, which no split reads."""
         columns = np.flatnonzero((self.matrix != 0).any(axis=0))
         content = io.BytesIO()
         np.savez_compressed(
@@ -45,7 +45,7 @@ class CheckRows:
         return content.getvalue()
 
     def count_differences(self, engine: Engine) -> int:
-        """Count the rows with other margins, be it alone or in a batch: 0 unless it is broken."""
+        """Count the rows with other margins, alone or in a batch; 0 if the engine is exact."""
         alone = np.concatenate([engine.margins(row[np.newaxis]) for row in self.matrix])
         differ = (engine.margins(self.matrix) != self.margins) | (alone != self.margins)
         return int(differ.any(axis=1).sum())

@@ -1,8 +1,8 @@
 """Calculate what each column of a row adds to a model's margins: XGBoost's exact SHAP values.
 
-Servers do without XGBoost, which takes a second to import and 100 MiB. They ask a process of its
-own: `python -m mlstack.model.contributions DESCRIPTOR`, where the descriptor is that of its end of
-a pipe (see `server.explainer`). It ends with the server, or after some minutes without a question.
+Servers do not import XGBoost, which takes a second and 100 MiB. They ask a child process,
+`python -m mlstack.model.contributions DESCRIPTOR`, through a pipe; DESCRIPTOR is the child's end of
+it (see `server.explainer`). It ends with the server, or after some minutes without a question.
 """
 
 import os
@@ -20,17 +20,17 @@ from mlstack.model.encoder import Matrix
 from mlstack.model.model_files import read_trained_files
 
 Contributions = NDArray[np.float32]
-"""Shape (n_outputs, n_columns + 1); the last column is what the model says of nobody in particular.
+"""Shape (n_outputs, n_columns + 1); the last column is the base, which is the same for every row.
 The columns of an output add up to its margin."""
 
 _NICENESS = 10
-"""Explanations get what plain predictions leave of the CPU."""
+"""Explanations get the CPU time that predictions leave."""
 
 _IDLE_SECONDS = 300.0
 
 
 class Contributor:
-    """Explains rows to a model, whose local copy is in `folder`.
+    """Explains how a model scores rows; its local copy is in `folder`.
 
     Raises ModelError if a file of the copy is missing or modified.
     """

@@ -2,8 +2,8 @@
 
 import os
 
-# Otherwise the package reports each use to its maker, from a thread that no fork survives: workers
-# of the HTTP server would abort when they stop.
+# Otherwise the package reports each use to its maker, from a thread that does not survive a fork:
+# workers of the HTTP server would abort when they stop.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnxruntime

@@ -19,10 +19,10 @@ class Explanation(NamedTuple):
     """Why a model predicts what it predicts.
 
     Args:
-        label: The class that is explained: the predicted one; None if the target has no such.
-        base: The margin before anything is known of the customer.
+        label: The predicted class, whose margin is explained; None if the target has no classes.
+        base: The margin before anything is known about the customer.
         contributions: What each feature adds to it, in the contract's order.
-        margin: Where that leads; `Target.margin_meaning` says what it is.
+        margin: The sum of all these; `Target.margin_meaning` says what it means.
     """
 
     label: str | None
@@ -31,7 +31,7 @@ class Explanation(NamedTuple):
     margin: float
 
     def document(self) -> dict[str, Any]:
-        """Return what an answer has of it."""
+        """Return it for an answer in JSON."""
         label = {} if self.label is None else {"class": self.label}
         return {
             **label,
@@ -42,7 +42,7 @@ class Explanation(NamedTuple):
 
 
 def explain(model: Model, customer: Customer, said: Scored, contribute: Contribute) -> Explanation:
-    """Explain what a model has said of a valid customer."""
+    """Explain what a model has predicted (`said`) for a valid customer."""
     matrix = model.encoder.encode([customer])
     label, output, target = None, 0, model.contract.target
     if isinstance(target, MulticlassTarget):

@@ -1,4 +1,4 @@
-"""What the matrix of a training costs, and whether this machine can hold it."""
+"""How much memory a training's matrix takes, and whether this machine has it."""
 
 from mlstack.contract import Contract
 from mlstack.errors import DataError, DataFault
@@ -7,22 +7,20 @@ from mlstack.model.encoder import Encoder
 
 _CELL_BYTES = 4
 _TRAINING_FACTOR = 2.5
-"""XGBoost adds 0.6 times the matrix, and 1.4 times if values are missing: measured."""
+"""Measured: XGBoost takes another 0.6 times the matrix, or 1.4 times if values are missing."""
 
 _NAMED = 3
 
 
-def check_matrix_size(contract: Contract, rows: int, available: int | None = None) -> str:
+def check_matrix_size(contract: Contract, rows: int) -> str:
     """Describe the memory that training on some rows takes.
 
-    `available` is in bytes; None means what the machine has. Raises DataError, which names the
-    widest features, if that is too little.
+    Raises DataError, which names the widest features, if this machine has too little.
     """
     encoder = Encoder(contract)
     columns = len(encoder.columns)
     size = columns * rows * _CELL_BYTES
-    needed = _TRAINING_FACTOR * size
-    free = available_bytes() if available is None else available
+    needed, free = _TRAINING_FACTOR * size, available_bytes()
     cost = f"{columns:,} columns x {rows:,} rows x {_CELL_BYTES} bytes = {_shown(size)}"
     memory = f"up to {_shown(needed)} of memory, and {_shown(free)} are available"
     if needed <= free:

@@ -87,7 +87,7 @@ def run_address(experiment_id: str, run_id: str) -> str:
 
 
 def experiment_address(mlflow: str, experiment_id: str) -> str:
-    """Return the URL of an experiment's page; without an id, that of MLflow, which `mlflow` is."""
+    """Return the URL of an experiment's page, or `mlflow`, MLflow's own URL, without an id."""
     return f"{mlflow}/#/experiments/{experiment_id}" if experiment_id else mlflow
 
 

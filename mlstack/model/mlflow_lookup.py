@@ -12,7 +12,7 @@ from mlstack.probes import OK, ask, why
 
 
 def find_experiment(name: str, run_id: str | None = None) -> str:
-    """Return the id of a run's experiment, else of the one with a name; empty if there is neither.
+    """Return the id of a run's experiment, else of the one of that name; empty without either.
 
     Raises RegistryUnavailable if the query fails.
     """
@@ -23,7 +23,7 @@ def find_experiment(name: str, run_id: str | None = None) -> str:
 
 
 class Version(NamedTuple):
-    """A registered version: name and number, and the page of its model card; empty without one."""
+    """A registered version: name with number, and its model card's page or an empty text."""
 
     title: str
     card: str

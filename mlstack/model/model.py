@@ -30,11 +30,13 @@ _TEST_ROW_TOLERANCE = 1e-5
 class Model:
     """The verified model of a run, in memory; scoring is thread-safe."""
 
-    def __init__(self, run_id: str, contract: Contract, engine: Engine, folder: Path) -> None:
+    def __init__(
+        self, run_id: str, contract: Contract, engine: Engine, folder: Path, marginals: str | None
+    ) -> None:
         self.run_id, self.contract = run_id, contract
         self.folder = folder
         """Where its files are."""
-        self.marginals: str | None = None
+        self.marginals = marginals
         """The text of the training rows' marginals; None if the run has none."""
         self.encoder = Encoder(contract)
         self._engine = engine
@@ -46,7 +48,7 @@ class Model:
         `folder` contains an MLflow XGBoost model, with our files in `EXTRA_FOLDER`.
 
         Raises:
-            ModelNotConverted: an earlier release has trained the model; it has no ONNX form.
+            ModelNotConverted: an earlier release trained the model; it has no ONNX form.
             ModelError: a file is missing or modified, or the model contradicts its manifest.
         """
         trained = read_trained_files(folder, run_id)
@@ -56,9 +58,8 @@ class Model:
             engine = Engine(files.model)
         except (ContractError, ModelError) as error:
             raise ModelError(f"model of run {run_id} cannot be loaded: {error}") from error
-        model = cls(run_id, contract, engine, folder)
+        model = cls(run_id, contract, engine, folder, read_marginals(folder))
         model._verify(trained.manifest, CheckRows.parse(files.check_rows))
-        model.marginals = read_marginals(folder)
         return model
 
     def score(self, customers: Sequence[Mapping[str, Any]]) -> list[Scored]:
@@ -79,14 +80,14 @@ class Model:
         return as_scores(self.contract.target, self.margins(matrix))
 
     def margins(self, matrix: Matrix) -> Margins:
-        """Return what the scores are made of, shape (n_rows, n_outputs)."""
+        """Return the margins that scores are computed from, shape (n_rows, n_outputs)."""
         return self._engine.margins(matrix)
 
     def follow_contract(self, contract: Contract) -> None:
         """Check that the model was trained with the contract that requests follow, and use that.
 
-        They may differ in texts for people and in what decides no prediction. Raises ModelError if
-        they differ in something else.
+        They may differ in texts for people and in settings that change no prediction. Raises
+        ModelError if they differ in anything else.
         """
         if self.contract.digest != contract.digest:
             raise ModelError(
@@ -107,7 +108,7 @@ class Model:
         if differ := check_rows.count_differences(self._engine):
             raise ModelError(
                 f"{model}: ONNX Runtime scores {differ} of its {len(check_rows.matrix)} check rows "
-                "otherwise than XGBoost did after training"
+                "differently than XGBoost did after training"
             )
         score = self.score_matrix(self.encoder.encode([manifest.test_row]))[0]
         expected = np.asarray(manifest.test_row_chance)

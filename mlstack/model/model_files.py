@@ -59,7 +59,7 @@ class OnnxManifest(BaseModel):
 
 
 class TrainedFiles(NamedTuple):
-    """The verified content of what training has written."""
+    """The verified content of the files that training wrote."""
 
     manifest: Manifest
     contract: str
@@ -87,8 +87,8 @@ def read_onnx_files(folder: Path, run_id: str, trained: Manifest) -> OnnxFiles:
     """Read a model's ONNX form.
 
     Raises:
-        ModelNotConverted: there is none, because an earlier release has trained the model.
-        ModelError: a file is missing or modified, or was made of another model.
+        ModelNotConverted: there is none, because an earlier release trained the model.
+        ModelError: a file is missing or modified, or was made from another model.
     """
     extra = folder / EXTRA_FOLDER
     if not (extra / ONNX_MANIFEST_FILE).exists():
@@ -98,7 +98,7 @@ def read_onnx_files(folder: Path, run_id: str, trained: Manifest) -> OnnxFiles:
         )
     manifest = _parse(OnnxManifest, _read(extra / ONNX_MANIFEST_FILE), run_id)
     if manifest.model_sha256 != trained.model_sha256:
-        raise ModelError(f"model of run {run_id}: {ONNX_FILE} was made of another model")
+        raise ModelError(f"model of run {run_id}: {ONNX_FILE} was made from another model")
     files = OnnxFiles(_read(extra / ONNX_FILE), _read(extra / CHECK_ROWS_FILE))
     _check(run_id, ONNX_FILE, files.model, manifest.onnx_sha256)
     _check(run_id, CHECK_ROWS_FILE, files.check_rows, manifest.check_rows_sha256)

@@ -29,7 +29,7 @@ from mlstack.model.onnx_form import OnnxForm, xgboost_margins
 from mlstack.model.targets import as_scores
 
 _TOLERANCE = 1e-5
-"""How much our link function may differ from XGBoost's: its last bits are the machine's."""
+"""How much our link function may differ from XGBoost's, whose last bits depend on the machine."""
 
 
 def write_extra_files(
@@ -39,7 +39,7 @@ def write_extra_files(
     folder: Path,
     marginals: Marginals | None = None,
 ) -> list[Path]:
-    """Write what stands beside a trained model; return the paths.
+    """Write the files beside a trained model; return their paths.
 
     These are the contract (`contract_text` is its YAML), the ONNX form, the manifests and the
     marginals. The folder is created if missing. Raises ModelError if the booster has no exact ONNX
@@ -95,8 +95,8 @@ def _onnx_files(booster: xgboost.Booster, target: Target, model_sha256: str) -> 
     scores = as_scores(target, rows.margins)
     if scores.shape != expected.shape or not np.allclose(scores, expected, _TOLERANCE, _TOLERANCE):
         raise ModelError(
-            f"the objective of the model is not the one of a {target.kind} target: XGBoost makes "
-            "other predictions of its margins"
+            f"the model's objective does not fit a {target.kind} target: XGBoost makes other "
+            "predictions from its margins"
         )
     checked = rows.pack()
     manifest = OnnxManifest(

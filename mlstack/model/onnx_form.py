@@ -1,15 +1,14 @@
 """Convert XGBoost models to ONNX: one tree ensemble that adds up the same leaves.
 
 ONNX Runtime then gives XGBoost's margins bit for bit. The converter of onnxmltools does not: it
-translates base score and objective, too, which is inexact, and wrong for some objectives.
+also translates base score and objective, which is inexact, and wrong for some objectives.
 
 Import this module only where models are trained or converted: servers do without XGBoost and onnx.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import xgboost
@@ -33,39 +32,6 @@ _OPSETS = (make_opsetid("", 21), make_opsetid(_DOMAIN, 3))
 _IR_VERSION = 10
 
 Floats = NDArray[np.float32]
-Integers = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class _Nodes:
-    """The nodes of all trees, one after the other: arrays of shape (n_nodes,)."""
-
-    tree: Integers
-    node: Integers
-    left: Integers
-    """The child for values below `split`; -1 at a leaf."""
-    right: Integers
-    column: Integers
-    split: Floats
-    """At a leaf, what it adds to the margin."""
-    missing_left: Integers
-
-    @classmethod
-    def read(cls, trees: list[dict[str, Any]]) -> Self:
-        sizes = [len(tree["left_children"]) for tree in trees]
-
-        def joined(name: str) -> NDArray[Any]:
-            return np.concatenate([tree[name] for tree in trees])
-
-        return cls(
-            tree=np.repeat(np.arange(len(trees)), sizes),
-            node=np.concatenate([np.arange(size) for size in sizes]),
-            left=joined("left_children"),
-            right=joined("right_children"),
-            column=joined("split_indices"),
-            split=joined("split_conditions").astype(np.float32),
-            missing_left=joined("default_left").astype(np.int64),
-        )
 
 
 class OnnxForm:
@@ -77,33 +43,43 @@ class OnnxForm:
     def __init__(self, booster: xgboost.Booster) -> None:
         model = json.loads(booster.save_raw("json"))
         trees, outputs = _plain_trees(model["learner"]["gradient_booster"])
-        nodes = _Nodes.read(trees)
-        leaf, inner = nodes.left < 0, nodes.left >= 0
         base = _base_margins(model, booster.num_features())
+
+        def joined(name: str) -> NDArray[Any]:
+            """Join what the trees say of their nodes, shape (n_nodes,)."""
+            return np.concatenate([tree[name] for tree in trees])
+
+        left = joined("left_children")  # the child for values below the split; -1 at a leaf
+        leaf, inner = left < 0, left >= 0
+        column = joined("split_indices")
+        split = joined("split_conditions").astype(np.float32)  # at a leaf, what it adds
+        sizes = [len(tree["left_children"]) for tree in trees]
+        tree_ids = np.repeat(np.arange(len(trees)), sizes)
+        node_ids = np.concatenate([np.arange(size) for size in sizes])
         # XGBoost starts with the base and adds one tree after the other. With the base in the
         # leaves of each output's first tree, the same numbers are added in the same order.
         added = np.zeros(len(trees), dtype=np.float32)
         added[[outputs.index(each) for each in range(len(base))]] = base
-        output = np.array(outputs)[nodes.tree]
+        output = np.array(outputs)[tree_ids]
         self.content = _ensemble(
             booster.num_features(),
             len(base),
             {
-                "nodes_treeids": nodes.tree,
-                "nodes_nodeids": nodes.node,
-                "nodes_featureids": nodes.column * inner,
-                "nodes_values": nodes.split * inner,
+                "nodes_treeids": tree_ids,
+                "nodes_nodeids": node_ids,
+                "nodes_featureids": column * inner,
+                "nodes_values": split * inner,
                 "nodes_modes": np.where(inner, b"BRANCH_LT", b"LEAF"),
-                "nodes_truenodeids": nodes.left * inner,
-                "nodes_falsenodeids": nodes.right * inner,
-                "nodes_missing_value_tracks_true": nodes.missing_left * inner,
-                "target_treeids": nodes.tree[leaf],
-                "target_nodeids": nodes.node[leaf],
+                "nodes_truenodeids": left * inner,
+                "nodes_falsenodeids": joined("right_children") * inner,
+                "nodes_missing_value_tracks_true": joined("default_left").astype(np.int64) * inner,
+                "target_treeids": tree_ids[leaf],
+                "target_nodeids": node_ids[leaf],
                 "target_ids": output[leaf],
-                "target_weights": (nodes.split + added[nodes.tree])[leaf],
+                "target_weights": (split + added[tree_ids])[leaf],
             },
         )
-        column, split = nodes.column[inner], nodes.split[inner]
+        column, split = column[inner], split[inner]
         self.splits = {int(each): np.unique(split[column == each]) for each in np.unique(column)}
         """The values at which the trees split, ascending, by column of the matrix."""
 
@@ -131,7 +107,10 @@ def _plain_trees(part: dict[str, Any]) -> tuple[list[dict[str, Any]], list[int]]
 
 
 def _base_margins(model: dict[str, Any], width: int) -> Floats:
-    """Return what XGBoost starts with, which no file has, as a model of zeros predicts it."""
+    """Return the margins that XGBoost starts with.
+
+    No file contains them, so they are predicted by a model whose leaves are all zero.
+    """
     part = model["learner"]["gradient_booster"]["model"]
     count = part["iteration_indptr"][1]
     zeros = [

@@ -1,4 +1,4 @@
-"""Targets in tables: what XGBoost learns of a column, and predictions as columns."""
+"""Targets in tables: the labels that XGBoost learns from, and predictions as columns."""
 
 from typing import Any
 

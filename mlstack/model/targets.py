@@ -1,6 +1,6 @@
-"""How each kind of target is learnt by XGBoost, and what a model's margins and scores mean."""
+"""How XGBoost learns each kind of target, and what a model's margins and scores mean."""
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +14,6 @@ Scores = NDArray[np.float32]
 """What a model returns: probabilities or numbers, shape (n_rows,); with three classes or more their
 probabilities, shape (n_rows, n_classes)."""
 
-OBJECTIVES: Final = {
-    # For probabilities the rmse is the root of the Brier score.
-    BinaryTarget: {"objective": "binary:logistic", "eval_metric": "rmse"},
-    RegressionTarget: {"objective": "reg:squarederror", "eval_metric": "rmse"},
-    MulticlassTarget: {"objective": "multi:softprob", "eval_metric": "mlogloss"},
-}
-
-
 _LARGEST_POWER = np.float32(88.7)
 """The exponential of a larger number overflows in single precision."""
 
@@ -30,10 +22,15 @@ _ONE = np.float32(1)
 
 def objective(target: Target) -> dict[str, Any]:
     """Return XGBoost's parameters that depend on the target."""
-    params: dict[str, Any] = dict(OBJECTIVES[type(target)])
-    if isinstance(target, MulticlassTarget):
-        params["num_class"] = len(target.classes)
-    return params
+    match target:
+        case BinaryTarget():
+            # For probabilities the rmse is the root of the Brier score.
+            return {"objective": "binary:logistic", "eval_metric": "rmse"}
+        case RegressionTarget():
+            return {"objective": "reg:squarederror", "eval_metric": "rmse"}
+        case MulticlassTarget():
+            classes = len(target.classes)
+            return {"objective": "multi:softprob", "eval_metric": "mlogloss", "num_class": classes}
 
 
 def as_scores(target: Target, margins: Margins) -> Scores:

@@ -26,8 +26,8 @@ class Histogram:
     """Distribution of numbers.
 
     Args:
-        edges: Edges of the bins; one more than there are bins. Without a number on either side
-            there are none. The outer bins also count the numbers beyond them.
+        edges: Edges of the bins, one more than there are bins; empty without a number on either
+            side. The outer bins also count the numbers beyond them.
         current: Share of the current numbers in each bin, empty if there is no number.
         reference: The same of the reference.
     """
@@ -52,9 +52,9 @@ ColumnDistribution = Histogram | LabelShares
 def histogram(
     current: "pd.Series[float]", reference: "pd.Series[float]", *, whole: bool = False
 ) -> Histogram:
-    """Count finite numbers, NaN if missing; bins of `whole` numbers hold the same number of them.
+    """Count numbers, NaN if missing; for `whole` numbers, each bin covers equally many of them.
 
-    The bins cover both sides, so that a change of unit shows.
+    The bins cover both sides, so that a change of unit shows. All numbers are finite.
     """
     now, before = _sorted(current), _sorted(reference)
     if not len(now) + len(before):

@@ -75,11 +75,10 @@ class ComparedColumn:
 
 @dataclass(frozen=True, slots=True)
 class DriftResult:
-    """Drift of what a model sees, in the contract's order, and numbers of rows compared."""
+    """Drift of what a model sees, in the contract's order, and the number of current rows."""
 
     features: tuple[ColumnDrift, ...]
     rows: int
-    reference_rows: int
 
     @property
     def drifted_features(self) -> tuple[str, ...]:
@@ -104,7 +103,7 @@ class DriftResult:
 def threshold(method: Method, rows: int, reference_rows: int, categories: int = 2) -> float:
     """Return the smallest distance that counts as drift for these sample sizes.
 
-    The more categories there are, the more do two samples of the same customers differ: eight times
+    The more categories there are, the more two samples of the same customers differ: eight times
     the squared Jensen-Shannon distance, divided by 1/n + 1/m, has a chi-squared distribution.
     """
     noise = _NOISE
@@ -181,11 +180,13 @@ class DriftDetector:
         Raises TooFewRows if there are fewer than `MIN_ROWS` rows.
         """
         _check_rows(current, "there are only")
-        methods = {f.name: comparison_method(f) for f in self._contract.model_features}
+        rows = self._labelled(current)
         return DriftResult(
-            features=self._compare(self._labelled(current), methods),
+            features=tuple(
+                self._compare(feature.name, comparison_method(feature), rows[feature.name])
+                for feature in self._contract.model_features
+            ),
             rows=len(current),
-            reference_rows=len(self._reference),
         )
 
     def distributions(self, current: pd.DataFrame) -> Mapping[str, ColumnDistribution]:
@@ -201,22 +202,16 @@ class DriftDetector:
 
         Raises TooFewRows if there are fewer than `MIN_ROWS`.
         """
-        rows = pd.DataFrame({PREDICTION: predictions.to_numpy()})
-        _check_rows(rows, "there are only")
-        (drift,) = self._compare(rows, {PREDICTION: prediction_method(self._contract.target)})
-        return drift
+        _check_rows(predictions, "there are only")
+        method = prediction_method(self._contract.target)
+        return self._compare(PREDICTION, method, predictions)
 
     def _labelled(self, rows: pd.DataFrame) -> pd.DataFrame:
         names = list(self._contract.feature_names)
         return with_labels(rows[names].reset_index(drop=True), self._contract)
 
-    def _compare(
-        self, rows: pd.DataFrame, methods: Mapping[str, Method]
-    ) -> tuple[ColumnDrift, ...]:
-        return tuple(
-            _judge(name, compared_column(method, rows[name], self._reference[name]))
-            for name, method in methods.items()
-        )
+    def _compare(self, name: str, method: Method, current: pd.Series) -> ColumnDrift:
+        return _judge(name, compared_column(method, current, self._reference[name]))
 
 
 def _distribution(feature: Feature, current: pd.Series, reference: pd.Series) -> ColumnDistribution:
@@ -225,7 +220,7 @@ def _distribution(feature: Feature, current: pd.Series, reference: pd.Series) ->
     return histogram(current, reference, whole=not isinstance(feature, NumberFeature))
 
 
-def _check_rows(rows: pd.DataFrame, have: str) -> None:
+def _check_rows(rows: pd.DataFrame | pd.Series, have: str) -> None:
     if len(rows) < MIN_ROWS:
         raise TooFewRows(f"{have} {len(rows)} rows; a comparison needs at least {MIN_ROWS}")
 

@@ -1,8 +1,7 @@
-"""Keep what monitoring found over time: figures only, nothing about a customer."""
+"""Keep what monitoring found over time: only figures, nothing about single customers."""
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pymongo import ASCENDING, IndexModel
@@ -78,11 +77,7 @@ class HistoryStore:
         with mongo_errors():
             for moment in moments:
                 key = f"{self._dataset} {moment.at.isoformat()}"
-                document: dict[str, Any] = {
-                    ID: key,
-                    _DATASET: self._dataset,
-                    **moment.model_dump(),
-                }
+                document = {ID: key, _DATASET: self._dataset, **moment.model_dump()}
                 self._moments.replace_one({ID: key}, document, upsert=True)
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 """Import parts of Evidently without the package itself.
 
-Its package imports its user interface, and what it has for texts and language models: five more
-seconds and 90 MB in each process, of which drift detection uses nothing.
+The package imports its user interface and its tools for texts and language models: five more
+seconds and 90 MB in each process, none of which drift detection uses.
 """
 
 import sys

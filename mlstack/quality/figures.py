@@ -9,40 +9,39 @@ from numpy.typing import NDArray
 from scipy.special import entr
 from sklearn.metrics import log_loss, roc_auc_score, root_mean_squared_error
 
-from mlstack.quality.results import MIN_OUTCOMES, MIN_OUTCOMES_PER_CLASS, BinaryQuality
+from mlstack.quality.results import MIN_OUTCOMES_PER_CLASS, BinaryQuality
 
 Chances = NDArray[np.float32] | NDArray[np.float64]
 Outcomes = NDArray[np.int64]
 
 CALIBRATION_BINS = 10
-_CLASSES = (0, 1)
 
 
-def measure_quality(outcomes: NDArray[np.float64], chances: Chances) -> BinaryQuality | None:
-    """Measure the quality on the rows whose outcome is known; None below `MIN_OUTCOMES`.
+def measure_quality(
+    outcomes: Outcomes | NDArray[np.float64], chances: Chances, coverage: float = 1.0
+) -> BinaryQuality:
+    """Measure the quality on rows whose outcomes are known, at least one.
 
     Args:
-        outcomes: 1 for the positive class, 0 for the other, NaN if unknown; shape (n_rows,).
+        outcomes: 1 for the positive class, 0 for the other; shape (n_rows,).
         chances: Probabilities of the positive class, shape (n_rows,).
+        coverage: Share of these rows among all predictions.
     """
-    known = ~np.isnan(outcomes)
-    if known.sum() < MIN_OUTCOMES:
-        return None
-    truth = outcomes[known].astype(np.int64)
+    truth = outcomes.astype(np.int64)
     # Summing in float32 loses precision.
-    predicted = chances[known].astype(np.float64)
+    predicted = chances.astype(np.float64)
     return BinaryQuality(
         rmse=float(root_mean_squared_error(truth, predicted)),
-        logloss=float(log_loss(truth, predicted, labels=_CLASSES)),
+        logloss=float(log_loss(truth, predicted, labels=(0, 1))),
         auc=float(roc_auc_score(truth, predicted)) if has_auc(truth) else None,
         calibration_error=calibration_error(truth, predicted),
-        coverage=float(known.mean()),
+        coverage=coverage,
     )
 
 
-def has_auc(outcomes: Outcomes) -> bool:
-    """Whether there are enough outcomes of both classes to rank one above the other."""
-    counts = np.bincount(outcomes, minlength=len(_CLASSES))
+def has_auc(outcomes: Outcomes, classes: int = 2) -> bool:
+    """Whether there are enough outcomes of every class to rank it above the others."""
+    counts = np.bincount(outcomes, minlength=classes)
     return bool(counts.min() >= MIN_OUTCOMES_PER_CLASS)
 
 

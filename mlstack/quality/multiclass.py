@@ -5,8 +5,8 @@ from numpy.typing import NDArray
 from scipy.special import entr
 from sklearn.metrics import confusion_matrix, log_loss, roc_auc_score
 
-from mlstack.quality.figures import expected_auc
-from mlstack.quality.results import MIN_OUTCOMES_PER_CLASS, MulticlassQuality
+from mlstack.quality.figures import expected_auc, has_auc
+from mlstack.quality.results import MulticlassQuality
 
 Probabilities = NDArray[np.float32] | NDArray[np.float64]
 Positions = NDArray[np.int64]
@@ -27,14 +27,13 @@ def measure_classes(
 
     `probabilities` has shape (n_rows, n_classes).
     """
-    classes = range(probabilities.shape[1])
+    classes = list(range(probabilities.shape[1]))
     exact = normalised(probabilities)
     predicted = probabilities.argmax(axis=1)
-    counts = np.bincount(outcomes, minlength=len(classes))
-    confusion = confusion_matrix(outcomes, predicted, labels=list(classes))
+    confusion = confusion_matrix(outcomes, predicted, labels=classes)
     return MulticlassQuality(
-        logloss=float(log_loss(outcomes, exact, labels=list(classes))),
-        auc=macro_auc(outcomes, exact) if counts.min() >= MIN_OUTCOMES_PER_CLASS else None,
+        logloss=float(log_loss(outcomes, exact, labels=classes)),
+        auc=macro_auc(outcomes, exact) if has_auc(outcomes, len(classes)) else None,
         accuracy=float((outcomes == predicted).mean()),
         confusion=tuple(map(tuple, confusion.tolist())),
         coverage=coverage,
@@ -57,9 +56,10 @@ def estimate_classes(probabilities: Probabilities, rows: int) -> MulticlassQuali
         return None
     exact = normalised(probabilities)
     areas = [expected_auc(column) for column in exact.T]
+    known = [area for area in areas if area is not None]
     return MulticlassQuality(
         logloss=float(entr(exact).sum(axis=1).mean()),
-        auc=None if None in areas else float(np.mean([area for area in areas if area is not None])),
+        auc=float(np.mean(known)) if len(known) == len(areas) else None,
         accuracy=float(exact.max(axis=1).mean()),
         confusion=(),
         coverage=len(exact) / rows,

@@ -1,6 +1,5 @@
 """The reference for drift: training rows of a run, scored by its model."""
 
-import hashlib
 import io
 import json
 import tempfile
@@ -19,6 +18,7 @@ from mlstack.data.outcome_table import outcome_column
 from mlstack.errors import ModelError, NoReference, RegistryUnavailable, listing
 from mlstack.files import write_atomically
 from mlstack.model.mlflow_api import download, find_run, find_search
+from mlstack.model.model_files import sha256
 from mlstack.model.model_store import ModelStore
 from mlstack.quality.results import MIN_OUTCOMES, Quality
 from mlstack.quality.targets import quality_at_training
@@ -90,11 +90,11 @@ class ReferenceStore:
         """Return the copy if it matches the checksum in its name, else fetch a new one."""
         for path in self._folder.glob(f"{run_id}-*{suffix}"):
             content = path.read_bytes()
-            if path.stem == f"{run_id}-{_checksum(content)}":
+            if path.stem == f"{run_id}-{sha256(content)}":
                 return content
             path.unlink()  # damaged; MLflow has an intact one
         content = fetch(run_id)
-        write_atomically(self._folder / f"{run_id}-{_checksum(content)}{suffix}", content)
+        write_atomically(self._folder / f"{run_id}-{sha256(content)}{suffix}", content)
         return content
 
 
@@ -126,10 +126,6 @@ def _quality(figures: Mapping[str, float], target: Target) -> Quality | None:
     if figures.get(_VALIDATION_ROWS, MIN_OUTCOMES) < MIN_OUTCOMES:
         return None
     return quality_at_training(figures, target)
-
-
-def _checksum(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 def _parse(content: bytes, run_id: str, contract: Contract) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""What a report says first; services that make no reports read only this."""
+"""The head of a report: all that services which make no reports need to read."""
 
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ class ReportHead(BaseModel):
     created_at: AwareDatetime
 
     n_predictions: int
-    """Number of predictions in the window; about so many if not all of them were compared."""
+    """Number of predictions in the window; approximate if only some of them were compared."""
 
     verdict: Literal["drift", "no drift"]
     """`drift` if a feature or the prediction has drifted."""

@@ -1,4 +1,4 @@
-"""Figures of the contract's slices: groups of customers that are measured apart."""
+"""Figures of the contract's slices: groups of customers that are measured separately."""
 
 from collections.abc import Iterator
 from typing import NamedTuple

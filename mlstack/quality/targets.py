@@ -39,16 +39,17 @@ def measure(rows: pd.DataFrame, target: Target) -> Quality | None:
     if len(known) < MIN_OUTCOMES:
         return None
     coverage = len(known) / len(rows)
+    outcomes, predicted = known[TARGET], known[PREDICTION]
     match target:
         case BinaryTarget():
-            quality = measure_quality(rows[TARGET].to_numpy("float64"), rows[PREDICTION].to_numpy())
-            return quality and replace(quality, decisions=_decisions(known))
+            quality = measure_quality(outcomes.to_numpy(), predicted.to_numpy(), coverage)
+            return replace(quality, decisions=_decisions(known))
         case RegressionTarget():
-            outcomes, predicted = known[TARGET].to_numpy(), known[PREDICTION].to_numpy()
-            return measure_numbers(outcomes, predicted, target.deviations, coverage)
+            return measure_numbers(
+                outcomes.to_numpy(), predicted.to_numpy(), target.deviations, coverage
+            )
         case MulticlassTarget():
-            outcomes = labels(target, known[TARGET])
-            return measure_classes(outcomes, probabilities(known), coverage)
+            return measure_classes(labels(target, outcomes), probabilities(known), coverage)
 
 
 def _decisions(known: pd.DataFrame) -> Decisions | None:

@@ -1,6 +1,6 @@
 """Read and write the JSON of the calls that carry records.
 
-botocore walks through each field of each record, which takes longer than to predict it.
+botocore walks through every field of every record, which takes longer than predicting it.
 """
 
 import binascii
@@ -50,7 +50,7 @@ class _Parser(JSONParser):
     def parse(self, response: Mapping[str, Any], shape: "Shape") -> dict[str, Any]:
         name = shape.name if shape else ""
         if response["status_code"] == _OK and name in {"GetRecordsOutput", "PutRecordsOutput"}:
-            with suppress(msgspec.DecodeError):  # it is botocore's to say what that means
+            with suppress(msgspec.DecodeError):  # botocore raises the error that callers know
                 return _answer(_decode(response["body"]), name)
         parsed: dict[str, Any] = super().parse(response, shape)
         return parsed

@@ -8,6 +8,7 @@ import pytest
 
 from mlstack.contract import Contract
 from mlstack.errors import DataError
+from mlstack.model import matrix_size
 from mlstack.model.encoder import Encoder
 from mlstack.model.matrix_size import check_matrix_size
 from tests.support.wide_contracts import many_values
@@ -15,19 +16,21 @@ from tests.support.wide_contracts import many_values
 WIDE = Contract.parse(many_values(1000))
 
 
-def test_cost_of_a_matrix_is_said(documented: Contract) -> None:
+def test_cost_of_a_matrix_is_said(documented: Contract, monkeypatch: pytest.MonkeyPatch) -> None:
     """Columns times rows times four bytes, and what XGBoost adds."""
-    said = check_matrix_size(documented, 1_000_000, available=10**9)
+    monkeypatch.setattr(matrix_size, "available_bytes", lambda: 10**9)
+    said = check_matrix_size(documented, 1_000_000)
     assert said == (
         "matrix: 17 columns x 1,000,000 rows x 4 bytes = 68.0 MB; training takes up to 170.0 MB of "
         "memory, and 1.0 GB are available"
     )
 
 
-def test_matrix_beyond_memory_names_the_widest_features() -> None:
+def test_matrix_beyond_memory_names_the_widest_features(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is refused before the memory ends, with what to do."""
+    monkeypatch.setattr(matrix_size, "available_bytes", lambda: 8 * 10**9)
     with pytest.raises(DataError) as caught:
-        check_matrix_size(WIDE, 1_000_000, available=8 * 10**9)
+        check_matrix_size(WIDE, 1_000_000)
     message = str(caught.value)
     assert "1,014 columns x 1,000,000 rows x 4 bytes = 4.1 GB" in message
     assert "takes up to 10.1 GB of memory, and 8.0 GB are available" in message

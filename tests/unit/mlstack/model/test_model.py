@@ -104,7 +104,7 @@ def test_onnx_form_of_another_model_is_refused(
     other = write_model(tmp_path / "other", documented, seed=2)
     for name in ("model.onnx", "check_rows.npz", "onnx.json"):
         (folder / EXTRA_FOLDER / name).write_bytes((other / EXTRA_FOLDER / name).read_bytes())
-    with pytest.raises(ModelError, match="was made of another model"):
+    with pytest.raises(ModelError, match="was made from another model"):
         Model.load(folder, RUN_ID)
 
 
@@ -119,7 +119,7 @@ def test_onnx_form_that_scores_otherwise_is_refused(
     manifest = json.loads(path.read_text()) | {"onnx_sha256": sha256(content)}
     path.write_text(json.dumps(manifest))
     with pytest.raises(
-        ModelError, match=r"ONNX Runtime scores \d+ of its 256 check rows otherwise"
+        ModelError, match=r"ONNX Runtime scores \d+ of its 256 check rows differently"
     ):
         Model.load(folder, RUN_ID)
 
@@ -127,5 +127,5 @@ def test_onnx_form_that_scores_otherwise_is_refused(
 def test_model_of_another_objective_is_not_written(tmp_path: Path, documented: Contract) -> None:
     """The target decides the link function."""
     booster = train(documented, seed=1, objective="reg:squarederror")
-    with pytest.raises(ModelError, match="objective of the model is not the one of a binary"):
+    with pytest.raises(ModelError, match="objective does not fit a binary"):
         write_extra_files(booster, documented, contract_text(documented), tmp_path)

@@ -1,9 +1,11 @@
 """How well chances match outcomes, measured and estimated."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score, root_mean_squared_error
 
+from mlstack.contract.prediction_fields import PREDICTION, TARGET
 from mlstack.contract.target import BinaryTarget
 from mlstack.quality.figures import (
     calibration_bins,
@@ -18,9 +20,10 @@ from mlstack.quality.results import (
     BinaryQuality,
     explain_outcomes,
 )
+from mlstack.quality.targets import measure
 from mlstack.settings import ROOT
 
-TARGET = BinaryTarget(name="left", positive="yes", negative="no", meaning="The customer left.")
+BINARY = BinaryTarget(name="left", positive="yes", negative="no", meaning="The customer left.")
 
 
 def test_measured_figures_are_the_textbook_ones() -> None:
@@ -29,7 +32,6 @@ def test_measured_figures_are_the_textbook_ones() -> None:
     chances = random.beta(1, 4, 500).round(2)
     outcomes = (random.random(500) < chances).astype("float64")
     quality = measure_quality(outcomes, chances)
-    assert quality is not None
     assert quality.rmse == pytest.approx(np.sqrt(np.mean((chances - outcomes) ** 2)), abs=1e-12)
     likelihood = np.clip(np.where(outcomes == 1, chances, 1 - chances), np.finfo(float).eps, 1)
     assert quality.logloss == pytest.approx(-np.log(likelihood).mean(), abs=1e-12)
@@ -40,7 +42,6 @@ def test_measured_figures_are_the_textbook_ones() -> None:
 def test_wrong_certainty_costs_a_finite_logloss() -> None:
     """A chance of 1 that is wrong costs much, but not infinitely much."""
     quality = measure_quality(np.tile([0.0, 1.0], MIN_OUTCOMES), np.ones(2 * MIN_OUTCOMES))
-    assert quality is not None
     assert 1 < quality.logloss < 100
 
 
@@ -48,10 +49,10 @@ def test_rows_without_outcome_count_in_coverage_alone() -> None:
     """All other figures are those of the rows whose outcome is known."""
     outcomes = np.repeat([0, np.nan, 0, 1, 1, np.nan, np.nan, np.nan], MIN_OUTCOMES)
     chances = np.repeat([0.1, 0.9, 0.4, 0.35, 0.8, 0.9, 0.9, 0.9], MIN_OUTCOMES)
-    quality = measure_quality(outcomes, chances)
-    known = measure_quality(outcomes[~np.isnan(outcomes)], chances[~np.isnan(outcomes)])
-    assert quality is not None
-    assert known is not None
+    rows = pd.DataFrame({PREDICTION: chances, TARGET: outcomes})
+    quality, known = measure(rows, BINARY), measure(rows.dropna(), BINARY)
+    assert isinstance(quality, BinaryQuality)
+    assert isinstance(known, BinaryQuality)
     assert (quality.coverage, known.coverage) == (0.5, 1)
     assert quality.rmse == known.rmse
     assert quality.auc == pytest.approx(3 / 4)
@@ -59,14 +60,14 @@ def test_rows_without_outcome_count_in_coverage_alone() -> None:
 
 def test_nothing_is_measured_without_outcomes() -> None:
     """The measured quality is None when no outcome is known."""
-    assert measure_quality(np.full(3, np.nan), np.array([0.1, 0.2, 0.3])) is None
+    assert measure(pd.DataFrame({PREDICTION: [0.1, 0.2, 0.3], TARGET: np.nan}), BINARY) is None
+    assert measure(pd.DataFrame({PREDICTION: [], TARGET: []}), BINARY) is None
 
 
 @pytest.mark.parametrize("outcome", [0.0, 1.0])
 def test_outcomes_of_one_class_have_no_auc(outcome: float) -> None:
     """The other figures are measured all the same."""
     quality = measure_quality(np.full(2 * MIN_OUTCOMES, outcome), np.tile([0.1, 0.2], MIN_OUTCOMES))
-    assert quality is not None
     assert quality.auc is None
     assert quality.rmse > 0
     assert quality.logloss > 0
@@ -78,7 +79,8 @@ def test_nothing_is_measured_with_too_few_outcomes(known: int) -> None:
     outcomes = np.full(3361, np.nan)
     outcomes[:known] = np.arange(known) % 2
     enough = known >= MIN_OUTCOMES
-    assert (measure_quality(outcomes, np.full(3361, 0.045)) is not None) is enough
+    rows = pd.DataFrame({PREDICTION: 0.045, TARGET: outcomes})
+    assert (measure(rows, BINARY) is not None) is enough
     assert explain_outcomes(known).startswith("" if enough else f"too few outcomes ({known})")
 
 
@@ -87,7 +89,6 @@ def test_auc_needs_outcomes_of_both_classes(positives: int) -> None:
     """A ranking of a handful of positive outcomes is chance."""
     outcomes = (np.arange(2 * MIN_OUTCOMES) < positives).astype("float64")
     quality = measure_quality(outcomes, np.linspace(0.9, 0.1, 2 * MIN_OUTCOMES))
-    assert quality is not None
     assert (quality.auc is not None) is (positives >= MIN_OUTCOMES_PER_CLASS)
 
 
@@ -163,8 +164,8 @@ def test_calibration_bins_include_one_and_skip_empty_bins() -> None:
 def test_reference_needs_enough_validation_rows(rows: int, *, shown: bool) -> None:
     """Metrics of a model that was judged on a handful of rows are no reference."""
     figures = {"rmse": 0.3, "logloss": 0.4, "auc": np.nan, "ece": 0.02}
-    quality = _quality(figures | {"validation_rows": rows}, TARGET)
+    quality = _quality(figures | {"validation_rows": rows}, BINARY)
     assert (quality is not None) is shown
-    earlier = _quality(figures, TARGET)
+    earlier = _quality(figures, BINARY)
     assert isinstance(earlier, BinaryQuality)
     assert earlier.auc is None
