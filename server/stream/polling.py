@@ -146,7 +146,7 @@ class PollingEngine:
                 "%s of stream %s expired before it was completely answered",
                 *(shard_id, self._name),
             )
-            self._context.metrics.checkpoint_lost(1)
+            self._context.metrics.checkpoint_lost()
         checkpoints.forget(shard_id)
 
 

@@ -8,7 +8,6 @@ import base64
 import binascii
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from mlstack import failpoints
@@ -43,8 +42,7 @@ class _Valid(NamedTuple):
     customer: Customer
 
 
-@dataclass(frozen=True, slots=True)
-class _Poison:
+class _Poison(NamedTuple):
     record: Record
     error: MlstackError
 
