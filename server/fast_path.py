@@ -70,14 +70,14 @@ class FastPath:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        if scope["type"] != "http" or scope["method"] != "POST":
+        if scope["method"] != "POST":
             await self._flask(scope, receive, send)
-            return
-        if _asks_for_explanation(scope):
-            await self._explain(scope, receive, send)
             return
         body = await read_body(scope, receive, max_body(scope["path"], self._models.predictor))
         begun = time.perf_counter()
+        if _asks_for_explanation(scope):
+            await self._explain(scope, body, send, begun)
+            return
         head = _read_head(scope)
         if head is None:
             await self._ask_flask(scope, body, send, begun)
@@ -104,10 +104,8 @@ class FastPath:
         for message in messages:
             await send(message)
 
-    async def _explain(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _explain(self, scope: Scope, body: Body, send: Send, begun: float) -> None:
         """Let Flask answer in this request's turn, or refuse it if the turn comes too late."""
-        body = await read_body(scope, receive, max_body(scope["path"], self._models.predictor))
-        begun = time.perf_counter()
         try:
             async with asyncio.timeout(MAX_WAIT):
                 await self._explaining.acquire()
