@@ -1,4 +1,4 @@
-"""Logs: requests on stdout, everything else on stderr.
+"""Logs of the HTTP server: requests on stdout, everything else on stderr.
 
 At full speed a line for each request would fill a disk in days, so by default only errors and slow
 requests have one.
@@ -20,7 +20,7 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _access = logging.getLogger("server.access")
 
 
-def set_up(*, every_request: bool = False) -> None:
+def set_up(*, every_request: bool) -> None:
     """Set up the process's logs."""
     log_to_stderr()
     _access.setLevel(logging.DEBUG if every_request else logging.INFO)

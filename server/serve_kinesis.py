@@ -18,7 +18,6 @@ from mlstack.streams.client import kinesis_client
 from mlstack.streams.publishing import Publisher
 from mlstack.streams.stream import StreamIdentity
 from mlstack.waiting import Stop, run_until_stopped
-from server import logs
 from server.stream.liveness import Liveness
 from server.stream.metrics import StreamMetrics
 from server.stream.polling import PollingEngine
@@ -88,7 +87,7 @@ def _run_engine(settings: Settings, context: EngineContext) -> None:
 def main() -> None:
     """Run the server."""
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
-    logs.set_up()
+    command_line.log_to_stderr()
     logging.getLogger("botocore").setLevel(logging.WARNING)
     settings = Settings.load()
     shorten_timeouts()

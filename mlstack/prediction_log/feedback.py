@@ -16,7 +16,7 @@ MAX_FEEDBACK = 1000
 """Maximum number of outcomes per request."""
 
 
-def feedback_schema(target: Target, key: CallerKey | None = None) -> dict[str, Any]:
+def feedback_schema(target: Target, key: CallerKey | None) -> dict[str, Any]:
     """Build the JSON schema (draft 2020-12) of one outcome.
 
     It names a prediction, or, by its key, the latest prediction of a customer.
