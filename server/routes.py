@@ -235,8 +235,4 @@ def _json(document: Any, status: HTTPStatus = HTTPStatus.OK) -> Response:
 
 
 def _page(template: str, **values: Any) -> Response:
-    response = Response(
-        render_template(template, **values), content_type="text/html; charset=utf-8"
-    )
-    response.headers["Cache-Control"] = "no-cache"
-    return response
+    return Response(render_template(template, **values), headers={"Cache-Control": "no-cache"})
