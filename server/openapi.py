@@ -213,16 +213,12 @@ def _operation_paths(run_id: str) -> dict[str, Any]:
             }
         }
 
-    def status(value: str, **more: Mapping[str, Any]) -> dict[str, Any]:
-        return object_schema({"status": {"const": value}, **more})
-
     text = {"type": "string"}
-    run = {"type": "string", "example": run_id}
+    alive = object_schema({"status": {"const": "alive"}})
+    ready = object_schema({"status": {"const": "ready"}, RUN_ID: {**text, "example": run_id}})
     return {
-        "/health/live": path("live", "The process answers", status("alive")),
-        "/health/ready": path(
-            "ready", "A verified model is in use", status("ready", **{RUN_ID: run}), _UNAVAILABLE
-        ),
+        "/health/live": path("live", "The process answers", alive),
+        "/health/ready": path("ready", "A verified model is in use", ready, _UNAVAILABLE),
         "/metrics": path("metrics", "Metrics for Prometheus", text, media_type="text/plain"),
         "/marginals": path(
             "marginals",
