@@ -26,16 +26,16 @@ from mlstack.settings import ROOT
 log = logging.getLogger(__name__)
 
 PARAMETER = "explain"
-"""Of a query: 1 asks for an explanation."""
+"""Query parameter; 1 asks for an explanation."""
 
 _MODULE = "mlstack.model.contributions"
+# The process starts in one or two seconds, on a busy machine in many more; an explanation takes
+# milliseconds. A server that stops waits for 30 s.
 _SECONDS = 25.0
-"""Its start takes one or two, many more on a busy machine; an explanation some milliseconds. A
-server that stops waits for 30."""
 
 
 class NotExplained(MlstackError):
-    """The process has ended or does not answer; the next explanation starts another one."""
+    """The process has ended or does not answer; the next request starts another one."""
 
 
 class _Process(NamedTuple):
@@ -46,8 +46,8 @@ class _Process(NamedTuple):
 class Explainer:
     """Explains one prediction after the other; thread-safe.
 
-    The process starts with the first one. It ends with this one, however that ends, or when no
-    more explanations are asked for.
+    Its process starts with the first explanation. It ends with this process, however this one ends,
+    or when nobody has asked for minutes.
     """
 
     def __init__(self) -> None:
@@ -55,25 +55,17 @@ class Explainer:
         self._started: _Process | None = None
 
     def explain(self, model: Model, customer: Customer, said: Scored) -> Explanation:
-        """Explain what a model has said of a valid customer. Raises NotExplained."""
+        """Explain a model's prediction for a valid customer. Raises NotExplained."""
 
         def contribute(matrix: Matrix) -> NDArray[Any]:
             return self._ask((str(model.folder), model.run_id, matrix))
 
         return explain(model, customer, said, contribute)
 
-    def stop(self) -> None:
-        """End the process."""
-        if self._started is not None:
-            self._started.questions.close()
-            self._started.process.kill()
-            self._started.process.wait()
-            self._started = None
-
     def _ask(self, question: tuple[str, str, Matrix]) -> NDArray[Any]:
         with self._lock:
             if self._started is not None and self._started.process.poll() is not None:
-                self.stop()  # it has ended, perhaps because nobody asked for minutes
+                self._stop()  # it has ended, perhaps because nobody asked for minutes
             if self._started is None:
                 self._started = _start()
             questions = self._started.questions
@@ -85,12 +77,19 @@ class Explainer:
                 reason = f"it does not answer within {_SECONDS:g} s"
             except (EOFError, OSError):
                 reason = "it has ended; its reason is in the log"
-            self.stop()
+            self._stop()
             raise NotExplained(f"the process that explains predictions: {reason}")
+
+    def _stop(self) -> None:
+        if self._started is not None:
+            self._started.questions.close()
+            self._started.process.kill()
+            self._started.process.wait()
+            self._started = None
 
 
 def asked_for(query: str) -> Sequence[str]:
-    """Return what a query string says of `PARAMETER`: every value."""
+    """Return every value of `PARAMETER` in a query string."""
     return parse_qs(query, keep_blank_values=True).get(PARAMETER, ()) if query else ()
 
 

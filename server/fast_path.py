@@ -1,7 +1,7 @@
 """The short way through the server: plain predictions are answered without Flask.
 
-Whatever this way does not take as it is goes to the Flask application with its body, so that one
-place writes all errors.
+Every other request goes to the Flask application with its body, so that one place writes all
+errors.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ _JSON = {
         b";charset=UTF-8",
     )
 }
-# Headers that mean something here. Sent twice, Flask decides what they mean.
+# Headers that matter here. If one is sent twice, Flask decides what that means.
 _READ = {b"content-type", b"content-encoding", b"idempotency-key", b"x-request-id"}
 
 # A longer body keeps the event loop busy for longer than single requests may wait.
@@ -70,14 +70,14 @@ class FastPath:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        if scope["type"] != "http" or scope["method"] != "POST":
+        if scope["method"] != "POST":
             await self._flask(scope, receive, send)
-            return
-        if _asks_for_explanation(scope):
-            await self._explain(scope, receive, send)
             return
         body = await read_body(scope, receive, max_body(scope["path"], self._models.predictor))
         begun = time.perf_counter()
+        if _asks_for_explanation(scope):
+            await self._explain(scope, body, send, begun)
+            return
         head = _read_head(scope)
         if head is None:
             await self._ask_flask(scope, body, send, begun)
@@ -104,10 +104,8 @@ class FastPath:
         for message in messages:
             await send(message)
 
-    async def _explain(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let Flask answer when it is this request's turn, or refuse it if that takes too long."""
-        body = await read_body(scope, receive, max_body(scope["path"], self._models.predictor))
-        begun = time.perf_counter()
+    async def _explain(self, scope: Scope, body: Body, send: Send, begun: float) -> None:
+        """Let Flask answer in this request's turn, or refuse it if the turn comes too late."""
         try:
             async with asyncio.timeout(MAX_WAIT):
                 await self._explaining.acquire()
@@ -146,7 +144,7 @@ class FastPath:
         return question.answer
 
     def _watch(self, send: Send) -> Send:
-        """Count a plain request that Flask could answer: this way should have taken it."""
+        """Count a plain request that Flask answered: the fast path should have taken it."""
 
         async def watched(message: MutableMapping[str, Any]) -> None:
             if message.get("status") == HTTPStatus.OK:
@@ -161,7 +159,7 @@ def _asks_for_explanation(scope: Scope) -> bool:
 
 
 def _read_head(scope: Scope) -> _Head | None:
-    """Return what the head of a plain POST says; None: Flask has to look at it."""
+    """Read the head of a plain POST; None if Flask has to look at the request."""
     if scope["path"] not in _ROUTES:
         return None
     found: dict[bytes, bytes] = {}
@@ -180,7 +178,7 @@ def _read_head(scope: Scope) -> _Head | None:
 
 
 def _ask(predictor: Predictor, head: _Head, body: bytes, begun: float) -> Question | None:
-    """Decode a body; None: Flask has to look at it."""
+    """Decode a body; None if Flask has to look at it."""
     is_batch = head.route == _BATCH
     customers = predictor.decode_batch(body) if is_batch else predictor.decode(body)
     if customers is None:

@@ -56,8 +56,8 @@ def post_worker_init(_: "Worker") -> None:
     watcher.start()
     # A replacement worker should not reject what the old one would have answered.
     watcher.wait_for_first_look(_FIRST_MODEL_SECONDS)
-    # What exists by now stays: a collection that looks at all of it again delays requests. A batch
-    # makes thousands of objects, and nearly all of them go without a collection.
+    # Objects that exist by now stay, and a collection that visits all of them delays requests. A
+    # batch makes thousands of objects; nearly all of them are freed without a collection.
     gc.freeze()
     gc.set_threshold(_OBJECTS_BEFORE_COLLECTION)
 

@@ -1,4 +1,4 @@
-"""Logs: requests on stdout, everything else on stderr.
+"""Logs of the HTTP server: requests on stdout, everything else on stderr.
 
 At full speed a line for each request would fill a disk in days, so by default only errors and slow
 requests have one.
@@ -16,11 +16,11 @@ from mlstack.command_line import log_to_stderr
 SLOW_SECONDS = 0.5
 """A request that took longer is always logged."""
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _access = logging.getLogger("server.access")
 
 
-def set_up(*, every_request: bool = False) -> None:
+def set_up(*, every_request: bool) -> None:
     """Set up the process's logs."""
     log_to_stderr()
     _access.setLevel(logging.DEBUG if every_request else logging.INFO)
@@ -32,7 +32,7 @@ def set_up(*, every_request: bool = False) -> None:
 
 def request_id(given: str) -> str:
     """Return the id of a request: the client's X-Request-Id if it may be logged, or a new one."""
-    return given if _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
+    return given if REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
 
 
 def request(request_id: str, method: str, route: str, status: int, seconds: float) -> None:

@@ -9,15 +9,11 @@ from http import HTTPStatus
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
-__all__ = ["CONTENT_TYPE", "FOLDER_VARIABLE", "Metrics"]
-
-FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-"""Variable that names the folder with the counts of all worker processes. prometheus_client reads
-it when it is imported."""
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 # A prediction takes half a millisecond, a full batch about ten, a waiting request up to a second.
 _BUCKETS = (
@@ -31,7 +27,8 @@ _LOADED = "mlstack_model_loaded"
 class Metrics:
     """The HTTP server's metrics.
 
-    If `FOLDER_VARIABLE` is set they cover all processes that share the folder, otherwise this one.
+    If PROMETHEUS_MULTIPROC_DIR names a folder, they cover all processes that share it, otherwise
+    this one. prometheus_client reads the variable when it is imported.
     """
 
     def __init__(self) -> None:
@@ -111,14 +108,14 @@ class Metrics:
 
     def render(self) -> bytes:
         """Return the metrics in Prometheus' text format."""
-        folder = os.environ.get(FOLDER_VARIABLE)
+        folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
         registry = CollectorRegistry()
         registry.register(_Workers(folder) if folder else _InProcess(self._registry))
         return generate_latest(registry)
 
 
 def _observe(histogram: Histogram, seconds: Sequence[float]) -> None:
-    """Observe several values at once, which `Histogram` cannot: only its own fields can."""
+    """Observe several values at once; `Histogram` has no method for that."""
     histogram._sum.inc(sum(seconds))  # noqa: SLF001 - there is no other way
     for place, count in Counts(bisect_left(_BUCKETS, each) for each in seconds).items():
         histogram._buckets[place].inc(count)  # noqa: SLF001 - as above

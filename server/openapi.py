@@ -9,18 +9,26 @@ from mlstack.contract.prediction_fields import PREDICTION_ID, RUN_ID
 from mlstack.deployment.predictor import MAX_BATCH
 from mlstack.errors import MAX_ERRORS
 from mlstack.prediction_log.feedback import MAX_FEEDBACK, feedback_schema
-from mlstack.web.problems import CONTENT_TYPE
+from mlstack.web.problems import CONTENT_TYPE, Problem
 from server.explainer import PARAMETER
+from server.logs import REQUEST_ID
+from server.prediction_ids import IDEMPOTENCY_KEY
 from server.prediction_schema import example_outcome, object_schema, prediction_schema
 from server.problems import KINDS
 
 VERSION = "1"
 """Version of the routes and their responses; the customer's schema follows the model."""
 
-_CUSTOMER = {"$ref": "#/components/schemas/Customer"}
-_PREDICTION = {"$ref": "#/components/schemas/Prediction"}
 _EXAMPLE_RUN_ID = "0123456789abcdef0123456789abcdef"
 _EXAMPLE_PREDICTION_ID = "8d3f4a52-6a0e-4c0c-9d3b-0b0f3e1a7c11"
+
+_UNAUTHORIZED, _UNAVAILABLE = 401, 503
+# Undocumented paths and methods return 404 and 405; 500 is a defect.
+_BODY_STATUSES = sorted({kind.status for kind in KINDS.values()} - {_UNAUTHORIZED, 404, 405, 500})
+"""Statuses of all problems that a request body can cause."""
+
+# Alternatives: a server that only its own machine can reach needs no token.
+_WITH_TOKEN = [{"feedbackToken": []}, {}]
 
 
 def openapi_document(contract: Contract, run_id: str | None) -> dict[str, Any]:
@@ -85,7 +93,7 @@ def openapi_document(contract: Contract, run_id: str | None) -> dict[str, Any]:
                         "Makes a repeat the same prediction: the same key with the same "
                         "customer on the same model has the same prediction_id."
                     ),
-                    "schema": {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$"},
+                    "schema": {"type": "string", "pattern": f"^{IDEMPOTENCY_KEY.pattern}$"},
                 },
                 "RequestId": {
                     "name": "X-Request-Id",
@@ -102,7 +110,7 @@ def openapi_document(contract: Contract, run_id: str | None) -> dict[str, Any]:
             "headers": {
                 "RequestId": {
                     "description": "Names the request in the server's log.",
-                    "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+                    "schema": {"type": "string", "pattern": f"^{REQUEST_ID.pattern}$"},
                 },
                 "Authenticate": {
                     "description": "How to authenticate.",
@@ -115,7 +123,7 @@ def openapi_document(contract: Contract, run_id: str | None) -> dict[str, Any]:
             },
             "responses": {
                 str(status): _problem_response(status)
-                for status in (_UNAUTHORIZED, *_body_statuses())
+                for status in (_UNAUTHORIZED, *_BODY_STATUSES)
             },
             "securitySchemes": {
                 "feedbackToken": {
@@ -129,22 +137,23 @@ def openapi_document(contract: Contract, run_id: str | None) -> dict[str, Any]:
 
 
 def _predict() -> dict[str, Any]:
+    customer, prediction = _ref("schemas", "Customer"), _ref("schemas", "Prediction")
     return {
         "operationId": "predict",
         "summary": "Predict one customer",
-        **_prediction(_CUSTOMER, "The prediction.", _PREDICTION, _ref("parameters", "Explain")),
+        **_prediction(customer, "The prediction.", prediction, _ref("parameters", "Explain")),
     }
 
 
 def _predict_batch(contract: Contract) -> dict[str, Any]:
     customers = {
         "type": "array",
-        "items": _CUSTOMER,
+        "items": _ref("schemas", "Customer"),
         "minItems": 1,
         "maxItems": MAX_BATCH,
         "example": [dict(contract.example)],
     }
-    predictions = {"type": "array", "items": _PREDICTION}
+    predictions = {"type": "array", "items": _ref("schemas", "Prediction")}
     return {
         "operationId": "predictBatch",
         "summary": f"Predict 1 to {MAX_BATCH:,} customers",
@@ -161,7 +170,7 @@ def _prediction(
         "tags": ["predictions"],
         "parameters": [*more, *headers],
         "requestBody": _body(body),
-        "responses": {"200": _ok(description, answer), **_body_problems()},
+        "responses": {"200": _ok(description, answer), **_problems(*_BODY_STATUSES)},
     }
 
 
@@ -177,15 +186,10 @@ def _feedback(contract: Contract) -> dict[str, Any]:
             f"`{contract.target.name}`: {contract.target.meaning} Once it is known, in any order; "
             "of two reports on a prediction the later one counts."
         ),
-        # Alternatives: a server that only its own machine can reach needs no token.
-        "security": [{"feedbackToken": []}, {}],
+        "security": _WITH_TOKEN,
         "parameters": [_ref("parameters", "RequestId")],
         "requestBody": _body({"oneOf": [outcome, outcomes]}),
-        "responses": {
-            "202": _ok("Kept.", accepted),
-            str(_UNAUTHORIZED): _ref("responses", str(_UNAUTHORIZED)),
-            **_body_problems(),
-        },
+        "responses": {"202": _ok("Kept.", accepted), **_problems(_UNAUTHORIZED, *_BODY_STATUSES)},
     }
 
 
@@ -193,9 +197,9 @@ def _operation_paths(run_id: str) -> dict[str, Any]:
     def path(
         operation: str,
         summary: str,
-        media_type: str,
         schema: Mapping[str, Any],
         *problems: int,
+        media_type: str = "application/json",
         **more: Any,
     ) -> dict[str, Any]:
         return {
@@ -204,33 +208,29 @@ def _operation_paths(run_id: str) -> dict[str, Any]:
                 "tags": ["operation"],
                 "summary": summary,
                 "parameters": [_ref("parameters", "RequestId")],
-                "responses": {
-                    "200": _ok(summary, schema, media_type),
-                    **{str(status): _ref("responses", str(status)) for status in problems},
-                },
+                "responses": {"200": _ok(summary, schema, media_type), **_problems(*problems)},
                 **more,
             }
         }
 
-    def status(value: str, **more: Mapping[str, Any]) -> dict[str, Any]:
-        return object_schema({"status": {"const": value}, **more})
-
-    text, json = {"type": "string"}, "application/json"
-    run = {"type": "string", "example": run_id}
+    text = {"type": "string"}
+    alive = object_schema({"status": {"const": "alive"}})
+    ready = object_schema({"status": {"const": "ready"}, RUN_ID: {**text, "example": run_id}})
     return {
-        "/health/live": path("live", "The process answers", json, status("alive")),
-        "/health/ready": path(
-            "ready", "A verified model is in use", json, status("ready", **{RUN_ID: run}), 503
-        ),
-        "/metrics": path("metrics", "Metrics for Prometheus", "text/plain", text),
+        "/health/live": path("live", "The process answers", alive),
+        "/health/ready": path("ready", "A verified model is in use", ready, _UNAVAILABLE),
+        "/metrics": path("metrics", "Metrics for Prometheus", text, media_type="text/plain"),
         "/marginals": path(
-            *("marginals", "Distribution of each feature in training, for simulators", json),
-            *({"type": ["object", "null"]}, _UNAUTHORIZED, 503),
-            security=[{"feedbackToken": []}, {}],
+            "marginals",
+            "Distribution of each feature in training, for simulators",
+            {"type": ["object", "null"]},
+            _UNAUTHORIZED,
+            _UNAVAILABLE,
+            security=_WITH_TOKEN,
         ),
-        "/openapi.json": path("openapi", "This description", json, {"type": "object"}, 503),
-        "/docs": path("docs", "This description, as a page", "text/html", text),
-        "/": path("form", "A form to try the model", "text/html", text, 503),
+        "/openapi.json": path("openapi", "This description", {"type": "object"}, _UNAVAILABLE),
+        "/docs": path("docs", "This description, as a page", text, media_type="text/html"),
+        "/": path("form", "A form to try the model", text, _UNAVAILABLE, media_type="text/html"),
     }
 
 
@@ -259,15 +259,7 @@ def _problem_response(status: int) -> dict[str, Any]:
     examples = {
         kind.code: {
             "summary": kind.title,
-            "value": {
-                "type": kind.type,
-                "title": kind.title,
-                "status": status,
-                "detail": kind.title,
-                "code": kind.code,
-                "request_id": "5f3c8a",
-                "errors": [],
-            },
+            "value": Problem(kind, kind.title, request_id="5f3c8a", errors=[]).document(),
         }
         for kind in kinds
     }
@@ -284,19 +276,8 @@ def _problem_response(status: int) -> dict[str, Any]:
     }
 
 
-_UNAUTHORIZED = 401
-_UNAVAILABLE = 503
-# Undocumented paths and methods return 404 and 405; 500 is a defect.
-_UNDOCUMENTED = {404, 405, 500}
-
-
-def _body_statuses() -> list[int]:
-    """Return the statuses of all problems that a request body can cause."""
-    return sorted({kind.status for kind in KINDS.values()} - {_UNAUTHORIZED, *_UNDOCUMENTED})
-
-
-def _body_problems() -> dict[str, Any]:
-    return {str(status): _ref("responses", str(status)) for status in _body_statuses()}
+def _problems(*statuses: int) -> dict[str, Any]:
+    return {str(status): _ref("responses", str(status)) for status in statuses}
 
 
 def _body(schema: Mapping[str, Any]) -> dict[str, Any]:

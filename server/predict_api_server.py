@@ -21,7 +21,7 @@ from server.problems import problem_of
 from server.routes import Routes, max_body
 
 SERVER_NAME = "predict-api"
-"""Name of this server in deploys and logs."""
+"""Name of this server in deployments and logs."""
 
 _ID, _BEGUN = "mlstack.request_id", "mlstack.begun"
 _NO_ROUTE = "unmatched"

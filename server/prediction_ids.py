@@ -10,7 +10,7 @@ from mlstack.uuid_text import uuid_text
 from mlstack.web.problems import Problem
 from server.problems import KINDS
 
-_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _NAMESPACE = uuid.UUID("6f0c3a52-6a0e-5c0c-9d3b-0b0f3e1a7c11")
 """Separates our ids from other version 5 UUIDs; must never change."""
 
@@ -22,7 +22,7 @@ class PredictionIds:
     """
 
     def __init__(self, key: str | None) -> None:
-        if key is not None and not _KEY.fullmatch(key):
+        if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
             raise Problem(
                 KINDS["invalid_idempotency_key"],
                 "Idempotency-Key must have 1 to 255 visible ASCII characters",

@@ -48,7 +48,7 @@ def prediction_schema(contract: Contract, run_id: str, prediction_id: str) -> di
     }
     example |= {RUN_ID: run_id, PREDICTION_ID: prediction_id}
     schema = {**object_schema(properties), "example": example}
-    # Only in an answer that was asked for it.
+    # Only in an answer whose request asked for it.
     properties[EXPLANATION] = _explanation_schema(contract)
     if contract.key is not None:
         # Only in the answer to a customer who has one.

@@ -2,7 +2,6 @@
 
 import logging
 import re
-from http import HTTPStatus
 
 from werkzeug.exceptions import HTTPException
 
@@ -88,15 +87,11 @@ def problem_of(  # noqa: PLR0911 - one return for each class of exceptions
             log.error("request %s needs the contract: %s", request_id, error)
             return Problem(KINDS["not_ready"], without_folders(str(error), settings), RETRY_SOON)
         case HTTPException():
-            return http_problem(error, _kind_of_status(error.code or 500))
+            kind = http_kind(error.code or 500)
+            return http_problem(error, KINDS.get(kind.code, kind))
     log.error("unexpected error in request %s", request_id, exc_info=error)
     detail = "the server's log has the details under this request_id; please report it"
     return Problem(KINDS["internal_error"], detail)
-
-
-def _kind_of_status(status: int) -> Kind:
-    code = http_kind(status).code
-    return KINDS.get(code) or _kind(code, status, f"{HTTPStatus(status).phrase}.")
 
 
 def without_folders(sentence: str, settings: Settings) -> str:

@@ -20,10 +20,10 @@ from mlstack.web.flask_bridge import WAITED
 from mlstack.web.problems import Problem
 from mlstack.web.request_checks import check_declaration, check_token, read_json
 from mlstack.web.template_filters import breakable
-from server import metrics as metrics_module
 from server import problems
 from server.answers import encode
 from server.explainer import PARAMETER, Explainer, asked_for
+from server.metrics import CONTENT_TYPE, Metrics
 from server.openapi import openapi_document
 from server.prediction_ids import PredictionIds
 
@@ -40,11 +40,10 @@ MAX_WAIT = 1.0
 """Seconds after which a waiting request is rejected: serving it would delay all later ones."""
 
 _MAX_OPTIONS = 200
-"""Values that the form offers as a list; of more than that, one is typed."""
+"""Maximum number of values that the form offers as a list; of more, one is typed."""
 
 _ORIGIN = Origin("api")
 _SWAGGER_UI = Path(flask_swagger_ui.__file__).parent / "dist"
-_OVERLOADED_RETRY = "1"
 
 
 class Routes:
@@ -58,7 +57,7 @@ class Routes:
         self,
         settings: Settings,
         models: ModelSource,
-        metrics: metrics_module.Metrics,
+        metrics: Metrics,
         prediction_log: PredictionSink,
     ) -> None:
         self._settings, self._models, self._metrics = settings, models, metrics
@@ -136,7 +135,7 @@ class Routes:
 
     def show_metrics(self) -> Response:
         """Return the metrics for Prometheus."""
-        return Response(self._metrics.render(), content_type=metrics_module.CONTENT_TYPE)
+        return Response(self._metrics.render(), content_type=CONTENT_TYPE)
 
     def marginals(self) -> Response:
         """Return how each feature was distributed in training; null for a model without it."""
@@ -186,7 +185,7 @@ class Routes:
             raise Problem(
                 problems.KINDS["overloaded"],
                 f"the request waited longer than {MAX_WAIT:g} s for its turn; try again later",
-                {"Retry-After": _OVERLOADED_RETRY},
+                {"Retry-After": "1"},
             )
 
     def _predictor(self) -> Predictor:
@@ -236,8 +235,4 @@ def _json(document: Any, status: HTTPStatus = HTTPStatus.OK) -> Response:
 
 
 def _page(template: str, **values: Any) -> Response:
-    response = Response(
-        render_template(template, **values), content_type="text/html; charset=utf-8"
-    )
-    response.headers["Cache-Control"] = "no-cache"
-    return response
+    return Response(render_template(template, **values), headers={"Cache-Control": "no-cache"})

@@ -7,7 +7,6 @@ import gc
 import logging
 import os
 from contextlib import ExitStack
-from typing import Protocol
 
 from mlstack import command_line, heartbeat, machine_clock
 from mlstack.deployment.watcher import ModelWatcher
@@ -19,7 +18,6 @@ from mlstack.streams.client import kinesis_client
 from mlstack.streams.publishing import Publisher
 from mlstack.streams.stream import StreamIdentity
 from mlstack.waiting import Stop, run_until_stopped
-from server import logs
 from server.stream.liveness import Liveness
 from server.stream.metrics import StreamMetrics
 from server.stream.polling import PollingEngine
@@ -31,19 +29,12 @@ SERVER_NAME = "predict-kinesis"
 
 log = logging.getLogger(__name__)
 
-# A fetch makes tens of thousands of objects, none of them in cycles. Looking through them after
-# every 700, as Python does by default, takes a third of the time of a record.
+# A fetch makes tens of thousands of objects, none of them in cycles. By default Python would look
+# through them after every 700, which takes a third of a record's time.
 _OBJECTS_BETWEEN_COLLECTIONS = 20_000
 
 # For running batches. After that the watcher stops, and the spool is closed.
 _GRACE_SECONDS = 4.0
-
-
-class Engine(Protocol):
-    """Passes the records of all shards to the processor."""
-
-    def run(self) -> None:
-        """Read until the server must stop."""
 
 
 def serve(settings: Settings, stop: Stop, liveness: Liveness) -> None:
@@ -77,26 +68,26 @@ def serve(settings: Settings, stop: Stop, liveness: Liveness) -> None:
             stop=stop,
             liveness=liveness,
         )
-        _engine(settings, context).run()
+        _run_engine(settings, context)
 
 
-def _engine(settings: Settings, context: EngineContext) -> Engine:
+def _run_engine(settings: Settings, context: EngineContext) -> None:
     if settings.stream_engine == "polling":
         folder = settings.state_path / "stream"
-        return PollingEngine(context, settings.predictions_stream, folder)
+        PollingEngine(context, settings.predictions_stream, folder).run()
+        return
     # A native extension of several megabytes, imported only on request.
     from server.stream.kcl import KclEngine  # noqa: PLC0415 - see above
 
     # One instance has the port of a host, before and after a restart. Hosts may have equal names.
     host = f"{os.uname().nodename}-{machine_clock.boot_id()[:8]}"
-    worker = f"{host}-{settings.stream_metrics_port}"
-    return KclEngine(context, settings.predictions_stream, worker)
+    KclEngine(context, f"{host}-{settings.stream_metrics_port}").run()
 
 
 def main() -> None:
     """Run the server."""
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
-    logs.set_up()
+    command_line.log_to_stderr()
     logging.getLogger("botocore").setLevel(logging.WARNING)
     settings = Settings.load()
     shorten_timeouts()

@@ -1,4 +1,4 @@
-"""Predict in one call what the requests of one turn of the event loop ask for."""
+"""Answer the requests of one turn of the event loop with one prediction call."""
 
 import asyncio
 import logging
@@ -24,7 +24,7 @@ _ORIGIN = Origin("api")
 _MOST_CUSTOMERS = 256
 
 _REST = 3
-"""Times as long as other work took, turns have the event loop for themselves."""
+"""After other work, turns have the event loop to themselves for this many times its duration."""
 
 
 @dataclass(slots=True, eq=False)
@@ -95,8 +95,8 @@ class Turns:
     def answer_now(self, questions: Sequence[Question]) -> None:
         """Answer questions to one predictor, all or none; thread-safe.
 
-        A question that waited too long, or cannot be answered, has no answer afterwards, and
-        nothing of it was kept: Flask then says what is wrong.
+        A question that waited too long or cannot be answered has no answer afterwards, and nothing
+        of it was kept: Flask then says what is wrong.
         """
         now = time.perf_counter()
         asked = [question for question in questions if now - question.begun <= MAX_WAIT]

@@ -16,7 +16,7 @@ MAX_FEEDBACK = 1000
 """Maximum number of outcomes per request."""
 
 
-def feedback_schema(target: Target, key: CallerKey | None = None) -> dict[str, Any]:
+def feedback_schema(target: Target, key: CallerKey | None) -> dict[str, Any]:
     """Build the JSON schema (draft 2020-12) of one outcome.
 
     It names a prediction, or, by its key, the latest prediction of a customer.
@@ -66,7 +66,7 @@ def read_feedback(request: Any, contract: Contract) -> list[Outcome]:
 def _outcome(item: dict[str, Any], contract: Contract) -> Outcome:
     value = contract.target.stored(item[contract.target.name])
     if contract.key is not None and contract.key.name in item:
-        # An id of its own: of an outcome that is stored again there is still one.
+        # It needs an id of its own, so that storing it again does not make another one.
         return Outcome(str(uuid.uuid4()), value, (contract.name, item[contract.key.name]))
     return Outcome(item[PREDICTION_ID], value)
 

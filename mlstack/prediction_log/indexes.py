@@ -1,7 +1,7 @@
 """The indexes of predictions and outcomes.
 
 Every query of the stack must be a range of one of them: a test runs all queries and compares. Each
-index costs every insert some time, so none is without a query.
+index costs every insert some time, so each has a query that needs it.
 """
 
 from collections.abc import Mapping
@@ -51,8 +51,8 @@ KEYED_INDEXES = {
         IndexModel([*_CUSTOMER, (TARGET_AT, DESCENDING)], partialFilterExpression=_WITH_KEY)
     ],
 }
-"""They hold only documents with a caller's key. Where no contract has a key they do not exist: they
-would cost each insert some time."""
+"""They hold only documents with a caller's key, and are created only where keys are used, because
+they cost each insert some time."""
 
 
 def version_filter(contract: Contract) -> dict[str, str]:

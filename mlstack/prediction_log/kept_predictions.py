@@ -90,7 +90,7 @@ class KeptPredictions:
 
 
 def _read(body: bytes) -> Document | None:
-    """Read an entry; None for one that is damaged, which the quarantine tells people of."""
+    """Read an entry; None if it is damaged, which the quarantine reports."""
     try:
         document = json.loads(body)
         return {

@@ -1,7 +1,8 @@
 """Join outcomes that name a caller's key with the latest prediction made before them.
 
-Predictions and outcomes reach MongoDB in any order and from several keepers. Whoever stores one of
-them looks for the other afterwards, so that one of two that work at once sees both.
+Predictions and outcomes reach MongoDB in any order and from several keepers. A keeper that has
+stored one of the two looks for the other afterwards, so at least one of two keepers that store at
+the same time sees both.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,7 +31,7 @@ _OUTCOME = f"{MORE}.outcome"
 
 
 class KeyedOutcomes:
-    """The outcomes and predictions that have a key; settling again changes nothing."""
+    """Joins outcomes and predictions that have a key; doing so again changes nothing."""
 
     def __init__(self, database: Database[dict[str, Any]]) -> None:
         self._database = database
@@ -93,7 +94,7 @@ class KeyedOutcomes:
         self._predictions.update_one(earlier, {"$set": {**fields, **by_key}})
 
     def _take_back(self, prediction: Document, outcome: Document) -> None:
-        """Remove an outcome that is another prediction's, and look for the one of this."""
+        """Remove an outcome that belongs to another prediction, and look for this one's own."""
         its = {ID: prediction[ID], _OUTCOME: outcome[ID], TARGET_AT: outcome[TARGET_AT]}
         nothing = dict.fromkeys((TARGET, TARGET_AT, _OUTCOME), "")
         self._predictions.update_one(its, {"$unset": nothing})
@@ -134,5 +135,5 @@ def _of(name: str, key: Any) -> dict[str, Any]:
 
 
 def _as_stored(time: datetime) -> datetime:
-    """Cut a time as MongoDB does."""
+    """Cut a time to milliseconds, as MongoDB does."""
     return time.replace(microsecond=time.microsecond // 1000 * 1000)

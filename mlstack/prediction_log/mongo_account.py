@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pymongo import MongoClient
-from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.uri_parser import parse_uri
 
 from mlstack.command_line import run, say
@@ -80,7 +80,7 @@ def _create(client: MongoClient[dict[str, Any]], user: str, password: str) -> No
     account = {"pwd": password, "roles": _ROLES}
     try:
         client.admin.command({"createUser": user, **account})
-    except (OperationFailure, DuplicateKeyError) as error:
+    except OperationFailure as error:
         if error.code != _ALREADY_EXISTS:
             raise
         client.admin.command({"updateUser": user, **account})

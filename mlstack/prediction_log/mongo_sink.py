@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -108,14 +109,14 @@ class MongoSink:
     def store_outcomes(self, documents: Sequence[Document]) -> dict[int, str]:
         """Store outcomes (`Outcome.document`); the latest one per prediction wins.
 
-        One with a key is of the latest prediction made before it, whichever of the two comes first.
-        Returns and raises as `store_predictions`.
+        One with a key belongs to the latest prediction made before it, whichever of the two comes
+        first. Returns and raises as `store_predictions`.
         """
         rows, refused = _storable(documents, TARGET_AT, TARGET)
         latest = {row.fields[ID]: row for row in sorted(rows, key=lambda r: r.fields[TARGET_AT])}
         with _storing():
             known = self._insert(self._outcomes, list(latest.values()), refused)
-            self._update(self._outcomes, known, _upsert_if_later, refused)
+            self._update(self._outcomes, known, partial(_set_if_later, upsert=True), refused)
             stored = [row.fields for row in latest.values() if row.number not in refused]
             self._copy_outcomes(outcome for outcome in stored if identity_of(outcome) is None)
             self._keyed.outcomes_arrived(outcome for outcome in stored if identity_of(outcome))
@@ -196,10 +197,6 @@ def _set_if_later(outcome: Document, *, upsert: bool = False) -> UpdateOne:
     earlier = {ID: outcome[ID], TARGET_AT: {"$not": {"$gte": outcome[TARGET_AT]}}}
     fields = {name: outcome[name] for name in (TARGET, TARGET_AT)}
     return UpdateOne(earlier, {"$set": fields}, upsert=upsert)
-
-
-def _upsert_if_later(outcome: Document) -> UpdateOne:
-    return _set_if_later(outcome, upsert=True)
 
 
 def _with_outcome(row: _Row, outcome: Document | None) -> _Row:

@@ -86,7 +86,7 @@ class Prediction(NamedTuple):
         customer: The validated features, and the caller's key if it was sent.
         scored: What the model predicts.
         origin: Where the customer came from.
-        call: What it shares with others.
+        call: What it shares with others of the same call.
     """
 
     prediction_id: str
@@ -147,9 +147,10 @@ class Outcome:
     """What became of a customer.
 
     Args:
-        prediction_id: Id of the prediction; of an outcome by key its own id.
+        prediction_id: Id of the prediction; an outcome by key has an id of its own.
         value: As `Target.stored` returns it.
-        by_key: Contract's name and caller's key, if it is of the latest prediction made before it.
+        by_key: The contract's name and the caller's key, if the outcome belongs to the latest
+            prediction made before it.
     """
 
     prediction_id: str

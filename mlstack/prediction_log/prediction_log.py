@@ -26,19 +26,17 @@ _encode = msgspec.json.Encoder().encode
 class PredictionLog:
     """Keeps the predictions and outcomes of this process; thread-safe.
 
-    It opens nothing before `start`, so that each child of a forking process starts its own.
-    `source` is part of the spool's file names.
+    It opens nothing before `start` or `keep`, so that each child of a forking process has its own
+    spool. `source` is part of the spool's file names.
     """
 
     def __init__(self, settings: Settings, source: Source) -> None:
         self._folder, self._source = settings.spool_path, source
         self._opening = threading.Lock()
-        self._started = False
         self._spool: Spool | None = None
 
     def start(self) -> None:
         """Open the spool; `keep` tries again if that fails."""
-        self._started = True
         try:
             self._open_spool()
         except SpoolError as error:
@@ -69,11 +67,8 @@ class PredictionLog:
         self._open_spool().append(kind, bodies)
 
     def _open_spool(self) -> Spool:
-        if self._spool is not None:
-            return self._spool
-        with self._opening:
-            if self._spool is None:
-                if not self._started:
-                    raise SpoolError("the prediction log was not started")
-                self._spool = Spool(self._folder, self._source)
-            return self._spool
+        if self._spool is None:
+            with self._opening:
+                if self._spool is None:
+                    self._spool = Spool(self._folder, self._source)
+        return self._spool

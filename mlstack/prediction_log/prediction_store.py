@@ -95,12 +95,12 @@ class PredictionStore:
         return self._table(self._documents(query) for query in self._slices(start, end))
 
     def sample(self, start: datetime, end: datetime, most: int) -> Sample:
-        """Return the predictions of a time window; if they are more than `most`, about so many.
+        """Return the predictions of a time window, or about `most` of them if there are more.
 
         The same window gives the same sample, unless it changed. Time and memory grow with `most`,
         not with the window. Raises StorageUnavailable.
         """
-        # It protects nothing; the seed makes a repeated report the same.
+        # It protects nothing; with this seed, a repeated report has the same sample.
         chance = random.Random(start.timestamp())  # noqa: S311 - see above
         with mongo_errors():
             total = self._count(start, end, most, chance)
@@ -149,7 +149,7 @@ class PredictionStore:
         self._client.close()
 
     def _count(self, start: datetime, end: datetime, enough: int, chance: random.Random) -> int:
-        """Count the predictions of a window; if they are more than enough, estimate how many."""
+        """Count the predictions of a window; if there are more than `enough`, estimate how many."""
         queries, found = list(self._slices(start, end)), 0
         chance.shuffle(queries)
         for number, query in enumerate(queries, 1):
@@ -174,7 +174,7 @@ class PredictionStore:
         yield from self._predictions.find(query, wanted, batch_size=_ROWS, **options)
 
     def _table(self, found: Iterable[Iterable[Mapping[str, Any]]]) -> pd.DataFrame:
-        """Convert documents to a table, some at a time: as such they take five times the memory."""
+        """Convert documents to a table, some at a time: they take five times its memory."""
         documents, parts = chain.from_iterable(found), list[pd.DataFrame]()
         with mongo_errors():
             while some := list(islice(documents, _ROWS)):

@@ -56,7 +56,7 @@ def share_error(rows: pd.DataFrame, parts: NDArray[np.int64], share_read: float)
 
 
 def _members(values: pd.Series) -> list[NDArray[np.bool_]]:
-    """Say which rows belong to each share of a column."""
+    """Return, for each share of a column, which rows belong to it."""
     if pd.api.types.is_numeric_dtype(values):
         numbers = values.to_numpy("float64")
         missing = np.isnan(numbers)

@@ -85,7 +85,7 @@ class Spool:
                 self._outage.succeeded()
 
     def _is_due(self) -> bool:
-        """Whether to close the segment: soon, or once it is large if nobody takes the last one."""
+        """Whether to close the segment: soon or, if nobody took the last one, once it is large."""
         if not self._segment.pending or time.monotonic() < self._since + _SEGMENT_SECONDS:
             return False
         taken = self._closed is None or not self._closed.exists()

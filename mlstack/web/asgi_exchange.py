@@ -33,8 +33,8 @@ class Exchange:
     """
 
     __slots__ = (
-        *("_answer", "_awaits_continue", "_body", "_connection", "_failure", "_news", "_waiter"),
-        *("complete", "keep_alive", "more_body", "scope", "task"),
+        *("_answer", "_awaits_continue", "_body", "_connection", "_failure", "_more_body"),
+        *("_news", "_waiter", "complete", "keep_alive", "scope", "task"),
     )
 
     def __init__(
@@ -47,9 +47,10 @@ class Exchange:
         self._news = False
         self._waiter: asyncio.Future[None] | None = None
         self._answer: Mapping[str, Any] | None = None
-        self.more_body = True
+        self._more_body = True
         self.complete = False
-        self.task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None]
+        """Runs the application; set when it starts."""
 
     def add(self, part: bytes) -> None:
         """Add a part of the body."""
@@ -65,7 +66,7 @@ class Exchange:
 
     def end(self) -> None:
         """End the body."""
-        self.more_body = False
+        self._more_body = False
         self._tell()
 
     def fail(self, failure: OSError) -> None:
@@ -102,7 +103,7 @@ class Exchange:
         if self._failure is not None:
             raise self._failure
         body, self._body = self._body, b""
-        return {"type": "http.request", "body": bytes(body), "more_body": self.more_body}
+        return {"type": "http.request", "body": bytes(body), "more_body": self._more_body}
 
     async def send(self, message: MutableMapping[str, Any]) -> None:
         """Send the answer, once it is complete."""
@@ -118,7 +119,7 @@ class Exchange:
         if connection.flow.write_paused:
             await connection.flow.drain()
         # What is left of a body would be taken for the next request.
-        self.keep_alive = self.keep_alive and not self.more_body
+        self.keep_alive = self.keep_alive and not self._more_body
         self.complete = True
         content = b"" if self.scope["method"] == "HEAD" else body
         connection.finish(status, headers, content, last=not self.keep_alive)

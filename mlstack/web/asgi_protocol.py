@@ -1,10 +1,10 @@
 """HTTP for uvicorn's server, with limits for every client and an answer for every request.
 
-uvicorn's own protocol waits forever for a slow client, buffers any head, gives up good requests
-that garbage follows, does not answer clients that have closed their side, and accepts requests that
-other servers read differently. This protocol
+uvicorn's own protocol waits forever for a slow client, buffers heads of any size, drops good
+requests that are followed by garbage, does not answer clients that have closed their side, and
+accepts requests that other servers read differently. This protocol
 
-- limits the size of a head and the time for each thing that a client does,
+- limits the size of a request's head and the time for each step of a client,
 - rejects ambiguous requests, as problem+json,
 - answers whatever was accepted, in order, then lets the client finish sending before it closes.
 
@@ -15,7 +15,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import cast
 from urllib.parse import unquote
 
 import httptools
@@ -51,21 +51,15 @@ log = logging.getLogger(__name__)
 
 
 class HttpProtocol(asyncio.Protocol):
-    """One connection. uvicorn's server creates it and calls `shutdown`; see the module."""
+    """One connection; see the module. uvicorn's server calls `shutdown`."""
 
     max_connections = 4096
     """How many connections a process has; more are rejected."""
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],  # noqa: ARG002 - no application of ours has one
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
+    def __init__(self, config: Config, server_state: ServerState) -> None:
         self._application, self._server = config.loaded_app, server_state
         self._keep_alive_seconds = config.timeout_keep_alive
-        self._loop = _loop or asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)
         self._exchanges: deque[Exchange] = deque()
         """The first one is being answered; the last one may still be received."""
@@ -239,8 +233,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def forget(self, exchange: Exchange) -> None:
         """Drop an exchange that has ended; without an answer, the connection ends too."""
-        if exchange.task is not None:
-            self._server.tasks.discard(exchange.task)
+        self._server.tasks.discard(exchange.task)
         if not exchange.complete:
             self._transport.abort()
 
@@ -268,7 +261,7 @@ class HttpProtocol(asyncio.Protocol):
     def _reject(self, rejection: Rejection) -> None:
         client = self._addresses[1]
         log.warning("rejected a request from %s: %s", client and client[0], rejection)
-        self._answer(*problem_parts(rejection.problem), last=True)
+        self._answer(*problem_parts(rejection), last=True)
 
     def _answer(
         self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes, *, last: bool

@@ -50,7 +50,7 @@ class _Server(Server):
         )
 
     def tell_connections(self) -> None:
-        """Tell the other workers; they take this one for gone otherwise."""
+        """Tell the other workers; otherwise they think that this one is gone."""
         _connections.tell(self._worker, math.inf if self.should_exit else self._count)
 
     @property
@@ -75,7 +75,7 @@ class _Server(Server):
         self.tell_connections()
 
     async def _begin(self, connection: socket.socket) -> None:
-        protocol = partial(HttpProtocol, self.config, self.server_state, self.lifespan.state)
+        protocol = partial(HttpProtocol, self.config, self.server_state)
         try:
             await asyncio.get_running_loop().connect_accepted_socket(protocol, connection)
         except OSError:

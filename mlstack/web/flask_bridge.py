@@ -22,7 +22,7 @@ AsgiApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
 WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 WAITED = "mlstack.waited_seconds"
-"""WSGI environment key: how long the request waited for a thread."""
+"""WSGI environment key: how many seconds the request waited for its turn."""
 
 _BODYLESS = {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
 

@@ -1,4 +1,4 @@
-"""Accept connections so that all workers have about as many.
+"""Accept connections so that all workers have about the same number.
 
 The workers listen to one socket. uvloop's own server takes all connections that wait: one worker
 then has a client's whole pool of connections for itself, and the others have nothing to do.
@@ -14,7 +14,7 @@ import numpy as np
 
 _MAX_WORKERS = 64
 _STALE_SECONDS = 3.0
-"""A worker that has told nothing for so long is gone, or stuck."""
+"""A worker that has not told its connections for this long is gone, or stuck."""
 
 _PAUSE_SECONDS = 0.001
 _MAX_PAUSES = 20

@@ -3,11 +3,11 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
+from werkzeug.http import HTTP_STATUS_CODES
 
 from mlstack.errors import MlstackError, echo
 
@@ -16,7 +16,7 @@ CONTENT_TYPE = "application/problem+json"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of problem; clients may rely on code and status.
+    """A kind of problem; clients may rely on its code and status.
 
     Args:
         title: The same sentence for all problems of the kind.
@@ -62,7 +62,8 @@ class Problem(MlstackError):
 
 def http_kind(status: int, code: str = "") -> Kind:
     """Build a kind from HTTP's name for a status; `code` replaces the default code."""
-    phrase = HTTPStatus(status).phrase
+    # Not `HTTPStatus(status).phrase`: Python 3.13 renames some, and clients rely on the codes.
+    phrase = HTTP_STATUS_CODES[status]
     return Kind(code or phrase.lower().replace(" ", "_").replace("-", "_"), status, phrase)
 
 

@@ -1,4 +1,4 @@
-"""Check the head of an HTTP request: what the parser lets through, and others read differently."""
+"""Check request heads for what the parser accepts but others read differently."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -19,8 +19,8 @@ NEVER_IN_TRAILERS = {*_ONCE, b"authorization", b"te", b"trailer"}
 """Headers that would change the meaning of a request after its body."""
 
 
-class Rejection(Exception):
-    """A request that is not passed to the application, and its answer."""
+class Rejection(Problem):
+    """A request that is not passed to the application."""
 
     def __init__(
         self,
@@ -29,8 +29,7 @@ class Rejection(Exception):
         code: str = "",
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        self.problem = Problem(http_kind(status, code), detail, headers)
-        super().__init__(detail)
+        super().__init__(http_kind(status, code), detail, headers)
 
 
 TOO_SLOW = Rejection("the request did not arrive in time", HTTPStatus.REQUEST_TIMEOUT)

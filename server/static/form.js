@@ -52,12 +52,9 @@ const showPrediction = {
     const ordered = Object.entries(probabilities).sort((a, b) => b[1] - a[1]);
     byId("probabilities").replaceChildren(
       ...ordered.map(([name, chance]) => {
-        const row = document.createElement("tr");
-        const [head, value] = [document.createElement("th"), document.createElement("td")];
+        const [row, head] = [part("tr"), part("th", "", name)];
         head.scope = "row";
-        head.textContent = name;
-        value.textContent = percent(chance);
-        row.append(head, value);
+        row.append(head, part("td", "", percent(chance)));
         return row;
       }),
     );
@@ -66,14 +63,14 @@ const showPrediction = {
 
 const MOST_BARS = 12;
 
-/** What a field says, as a person reads it. */
+/** The value of a field, as a person reads it. */
 function textOf(name) {
   const input = form.querySelector(`[data-feature="${CSS.escape(name)}"] :is(input, select)`);
   const text = input.selectedOptions ? input.selectedOptions[0].textContent : input.value;
   return text === "" ? "not known" : text;
 }
 
-function part(kind, className, text = "") {
+function part(kind, className = "", text = "") {
   const element = document.createElement(kind);
   element.className = className;
   element.textContent = text;
@@ -106,7 +103,7 @@ function showWhy(why) {
     });
   byId("contributions").replaceChildren(
     ...rows.map(([label, text, amount]) => {
-      const row = part("li", "");
+      const row = part("li");
       const [track, bar] = [part("div", "track"), part("div", amount < 0 ? "lowers" : "raises")];
       bar.style.width = `${(50 * Math.abs(amount)) / largest}%`;
       track.setAttribute("aria-hidden", "true");
@@ -135,9 +132,7 @@ function showProblem(problem) {
   for (const fault of problem.errors ?? []) {
     const field = form.querySelector(`[data-feature="${CSS.escape(fault.pointer.slice(1))}"]`);
     if (!field) {
-      const item = document.createElement("li");
-      item.textContent = `${fault.pointer} ${fault.detail}`;
-      byId("problem-errors").append(item);
+      byId("problem-errors").append(part("li", "", `${fault.pointer} ${fault.detail}`));
       continue;
     }
     const error = field.querySelector(".error");

@@ -49,8 +49,8 @@ class KclEngine:
     after a restart it goes on at once, instead of waiting for them to expire.
     """
 
-    def __init__(self, context: EngineContext, stream_name: str, worker: str) -> None:
-        self._context, self._name, self._worker = context, stream_name, worker
+    def __init__(self, context: EngineContext, worker: str) -> None:
+        self._context, self._worker = context, worker
 
     def run(self) -> None:
         """Read until the stop request.
@@ -115,7 +115,7 @@ class KclEngine:
                     "checkpoints are void; reading the new one from TRIM_HORIZON",
                     *(stream.name, stream.created_at.isoformat()),
                 )
-                self._context.metrics.checkpoint_lost(1)
+                self._context.metrics.checkpoint_lost()
                 return
 
 
@@ -268,7 +268,7 @@ class _ShardProcessor(RecordProcessorBase):
                     self._context.stop.sleep(READ_SECONDS)
         except PositionLost as error:
             log.error("the checkpoint is lost: %s; reading from the oldest record", error)  # noqa: TRY400 - no defect
-            self._context.metrics.checkpoint_lost(1)
+            self._context.metrics.checkpoint_lost()
         except Stopped:
             return
 

@@ -9,10 +9,6 @@ from datetime import datetime
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
-from mlstack.prediction_log.prediction import Source
-
-_SOURCE: Source = "kinesis"
-
 
 class ShardGauge:
     """Lag and checkpoint age of one shard; both grow while it makes no progress."""
@@ -58,7 +54,7 @@ class StreamMetrics:
         self.registry = CollectorRegistry()
         self._shards: dict[str, ShardGauge] = {}
         self._lock = threading.Lock()
-        self.registry.register(_Shards(self._shards, self._lock))
+        self.registry.register(self)
         self._records = Counter(
             "mlstack_stream_records",
             "Records processed, by outcome.",
@@ -90,7 +86,7 @@ class StreamMetrics:
         """Count answered records."""
         if count:
             self._records.labels("answered").inc(count)
-            self._predictions.labels(_SOURCE, run_id).inc(count)
+            self._predictions.labels("kinesis", run_id).inc(count)
 
     def dead_lettered(self, count: int) -> None:
         """Count records that became dead letters."""
@@ -110,7 +106,7 @@ class StreamMetrics:
     def reading(self, shard_id: str, *, sees_empty_reads: bool = True) -> Iterator[ShardGauge]:
         """Export a shard's metrics until the block ends.
 
-        Without empty reads (`sees_empty_reads`), a shard without new records does not count as
+        If the engine does not see empty reads, a shard without new records does not count as
         stalled.
         """
         gauge = ShardGauge(sees_empty_reads=sees_empty_reads)
@@ -123,14 +119,8 @@ class StreamMetrics:
                 if self._shards.get(shard_id) is gauge:
                     del self._shards[shard_id]
 
-
-class _Shards:
-    """Collects the gauges of all shards at each scrape."""
-
-    def __init__(self, shards: dict[str, ShardGauge], lock: threading.Lock) -> None:
-        self._shards, self._lock = shards, lock
-
     def collect(self) -> Iterable[Metric]:
+        """Return the gauges of all shards; called at each scrape."""
         lag = GaugeMetricFamily(
             "mlstack_stream_lag_seconds",
             "How far behind the newest record the shard's answers are.",

@@ -93,9 +93,9 @@ class PollingEngine:
             self._context.liveness.renew()
             if stream is None or (stream != self._stream and not self._begin(stream)):
                 return
-        if self._checkpoints and (now >= self._list_at or ended):
+        if self._stream and self._checkpoints and (now >= self._list_at or ended):
             self._list_at = now + _LIST_SECONDS
-            self._follow_shards(self._checkpoints)
+            self._follow_shards(self._stream, self._checkpoints)
 
     def _begin(self, stream: Stream) -> bool:
         """Start a stream; return False while records of the old one are being answered."""
@@ -118,8 +118,7 @@ class PollingEngine:
         log.info("reading stream %s, created at %s", stream.name, stream.created_at.isoformat())
         return True
 
-    def _follow_shards(self, checkpoints: Checkpoints) -> None:
-        assert self._stream is not None  # noqa: S101 - for the type checker: set with checkpoints
+    def _follow_shards(self, stream: Stream, checkpoints: Checkpoints) -> None:
         listed = list_shards(self._context.client, self._name)
         for shard_id in [s for s, reader in self._readers.items() if not reader.is_alive()]:
             del self._readers[shard_id]  # ended, or failed and replaced below
@@ -129,7 +128,7 @@ class PollingEngine:
             closed = "EndingSequenceNumber" in shard["SequenceNumberRange"]
             reader = self._readers.get(shard_id)
             if reader is None and _is_ready(shard, listed, checkpoints):
-                reader = ShardReader(shard_id, self._stream, checkpoints, self._context)
+                reader = ShardReader(shard_id, stream, checkpoints, self._context)
                 self._readers[shard_id] = reader
                 log.info("reading %s of stream %s", shard_id, self._name)
                 reader.start()
@@ -146,7 +145,7 @@ class PollingEngine:
                 "%s of stream %s expired before it was completely answered",
                 *(shard_id, self._name),
             )
-            self._context.metrics.checkpoint_lost(1)
+            self._context.metrics.checkpoint_lost()
         checkpoints.forget(shard_id)
 
 

@@ -8,7 +8,6 @@ import base64
 import binascii
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from mlstack import failpoints
@@ -43,8 +42,7 @@ class _Valid(NamedTuple):
     customer: Customer
 
 
-@dataclass(frozen=True, slots=True)
-class _Poison:
+class _Poison(NamedTuple):
     record: Record
     error: MlstackError
 
@@ -106,12 +104,7 @@ class StreamProcessor:
             [v.prediction_id for v in valid],
             [Origin("kinesis", shard_id, v.record.sequence_number) for v in valid],
         )
-        unpublished = self._publish_results(
-            [
-                _result(prediction, shard_id, v.record)
-                for prediction, v in zip(predictions, valid, strict=True)
-            ]
-        )
+        unpublished = self._publish_results([_result(prediction) for prediction in predictions])
         failpoints.reached("results_published")
         record_of = {v.prediction_id: v.record for v in valid}
         poison += [_Poison(record_of[each.message.key], _unpublished(each)) for each in unpublished]
@@ -186,10 +179,10 @@ def _unpublished(refused: Refused) -> InternalError:
     )
 
 
-def _result(prediction: Prediction, shard_id: str, record: Record) -> Message:
+def _result(prediction: Prediction) -> Message:
     result = {
         **prediction.answer(),
-        SHARD_ID: shard_id,
-        SEQUENCE_NUMBER: record.sequence_number,
+        SHARD_ID: prediction.origin.shard_id,
+        SEQUENCE_NUMBER: prediction.origin.sequence_number,
     }
     return Message(prediction.prediction_id, encode(result))

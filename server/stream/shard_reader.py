@@ -117,7 +117,7 @@ class ShardReader(threading.Thread):
         """Forget the checkpoint, and read the shard from its start."""
         self._confirm_stream()
         log.error("the checkpoint is lost: %s; reading the shard from TRIM_HORIZON", lost)
-        self._context.metrics.checkpoint_lost(1)
+        self._context.metrics.checkpoint_lost()
         self._checkpoints.move(self._shard_id, None)
 
     def _answer(self, batch: Batch) -> None:

@@ -253,9 +253,10 @@ def test_head_and_options_are_answered(client: FlaskClient) -> None:
 
 
 def test_bad_range_is_a_problem(client: FlaskClient) -> None:
-    """A range that a file does not have is answered as a problem."""
+    """A range that a file does not have is a problem, whose type is no row of `/docs`."""
     answer = client.get("/static/form.js", headers={"Range": "bytes=999999-"})
     assert (answer.status_code, problem_code(answer)) == (416, "requested_range_not_satisfiable")
+    assert answer.get_json()["type"] == "about:blank"
 
 
 class TestMetrics:

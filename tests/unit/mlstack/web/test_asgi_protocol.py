@@ -71,7 +71,7 @@ class Connection:
         )
         config.load()
         self.server = ServerState()
-        self.protocol = HttpProtocol(config, self.server, {})
+        self.protocol = HttpProtocol(config, self.server)
         self.transport = Transport()
         self.protocol.connection_made(self.transport)  # type: ignore[arg-type] # a double
 
