@@ -39,7 +39,7 @@ _OPTIONS = {
     "cache-dir": "",
     "no-cache-dir": "",
 }
-_PIP_VARIABLES = (*(f"PIP_{option.upper().replace('-', '_')}" for option in _OPTIONS),)
+_PIP_VARIABLES = tuple(f"PIP_{option.upper().replace('-', '_')}" for option in _OPTIONS)
 _UV_VARIABLES = (
     *(name for name in _OPTIONS.values() if name.startswith("UV_")),
     *("UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_KEYRING_PROVIDER", "UV_NATIVE_TLS"),
