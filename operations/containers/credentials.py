@@ -26,7 +26,7 @@ _DASK = "dask"
 _DIGITS = 16
 
 KEEPERS = {"mongo_root_password": "mongo", "grafana_admin_password": "grafana"}
-"""Services that take a secret only when their volume, of the same name, is new."""
+"""Services that read their secret only when their volume, of the same name, is new; by secret."""
 
 CONTAINER_UID = 10001
 """User id of the containers when root runs make."""
@@ -67,7 +67,7 @@ def ensure_dask() -> bool:
 
 
 def find_lost(existing: Mapping[str, str]) -> list[str]:
-    """Say which secrets are lost that an existing volume was created with, and the ways out."""
+    """Say which lost secrets an existing volume was created with, and what to do."""
     return [
         f"{FOLDER / name} is missing, and volume {existing[service]} knows only the password that "
         f"it was created with: {ways_out(name, existing[service])}"
@@ -90,7 +90,7 @@ def for_compose() -> dict[str, str]:
     """Return compose variables: secrets for images that cannot read our files, and digests.
 
     The digests are labels of the containers that read the files, so that compose replaces them when
-    a secret has changed. Raises StackError if a file is not a text.
+    a secret has changed. Raises StackError if a file is not text.
     """
     secrets = {name: _read(FOLDER / name) for name in NAMES}
     certificates = [FOLDER / _DASK / f"{member}.pem" for member in dask_certificates.MEMBERS]
@@ -116,4 +116,4 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8").strip()
     except UnicodeDecodeError as error:
-        raise StackError(f"{path} is not a text: restore it") from error
+        raise StackError(f"{path} is not a text file: restore it") from error

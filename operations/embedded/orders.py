@@ -1,4 +1,4 @@
-"""Launch orders: how a service is run, including restarts, until the next start."""
+"""Launch orders: how supervisord's restarts run a service until the next start by make."""
 
 import json
 from collections.abc import Mapping

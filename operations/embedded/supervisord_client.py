@@ -86,7 +86,7 @@ class SupervisordClient:
             with self._proxy(self._patience_seconds) as proxy:
                 return getattr(proxy, method)(*arguments)
         except Fault as fault:
-            # Another caller has already brought the service into this state.
+            # Another caller was faster.
             if fault.faultString.startswith(("ALREADY_STARTED", "NOT_RUNNING")):
                 return None
             raise StackError(f"supervisord: {fault.faultString}") from fault

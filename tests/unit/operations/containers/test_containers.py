@@ -93,7 +93,7 @@ def test_lost_secret_of_no_volume_is_drawn_again(folder: Path) -> None:
 def test_edited_secret_that_is_no_text_is_named(folder: Path) -> None:
     credentials.ensure({})
     (folder / "grafana_admin_password").write_bytes(b"\xff\xfe")
-    with pytest.raises(StackError, match="grafana_admin_password is not a text: restore it"):
+    with pytest.raises(StackError, match="grafana_admin_password is not a text file: restore it"):
         credentials.for_compose()
 
 
