@@ -92,28 +92,31 @@ def for_compose() -> dict[str, str]:
     The digests are labels of the containers that read the files, so that compose replaces them when
     a secret has changed. Raises StackError if a file is not text.
     """
-    secrets = {name: _read(FOLDER / name) for name in NAMES}
-    certificates = [FOLDER / _DASK / f"{member}.pem" for member in dask_certificates.MEMBERS]
+    secrets = {name: read(FOLDER / name) for name in NAMES}
+    certificates = [read(FOLDER / _DASK / f"{member}.pem") for member in dask_certificates.MEMBERS]
     passed = {name.upper(): secrets[name] for name in KEEPERS if secrets[name]}
-    if alertmanager := _read(FOLDER / ALERTMANAGER):
+    if alertmanager := read(FOLDER / ALERTMANAGER):
         passed["ALERTMANAGER_CONFIGURATION"] = alertmanager
     return {
         **passed,
         "MLSTACK_SECRETS": _digest(*secrets.values()),
         "MLSTACK_ALERTMANAGER": _digest(alertmanager),
-        "MLSTACK_DASK": _digest(*map(_read, certificates)),
+        "MLSTACK_DASK": _digest(*certificates),
     }
 
 
-def _digest(*texts: str) -> str:
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:_DIGITS]
+def read(path: Path) -> str:
+    """Read a secret; empty if there is none, or this user may not read it.
 
-
-def _read(path: Path) -> str:
-    """Read a secret; empty if there is none, or another user owns it."""
-    if not (path.exists() and os.access(path, os.R_OK)):
+    Raises StackError if it is not text.
+    """
+    if not os.access(path, os.R_OK):
         return ""
     try:
         return path.read_text(encoding="utf-8").strip()
     except UnicodeDecodeError as error:
         raise StackError(f"{path} is not a text file: restore it") from error
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:_DIGITS]

@@ -19,7 +19,6 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from mlstack.files import write_atomically
 from mlstack.prediction_log.mongo_database import AUTHENTICATION_FAILED
-from mlstack.secret_files import has_secret
 from operations.containers import credentials
 from operations.containers.engine import Container, docker
 
@@ -43,10 +42,10 @@ def find_refused(
     refused = {}
     for name, service in credentials.KEEPERS.items():
         path = credentials.FOLDER / name
+        password = credentials.read(path)
         is_running = any(each.state == "running" for each in containers.get(service, ()))
-        if not is_running or not has_secret(path):
+        if not is_running or not password:
             continue
-        password = path.read_text(encoding="utf-8").strip()
         published = services[service]["ports"][0]
         host, port = reachable(published.get("host_ip", "")), int(published["published"])
         if service == "mongo":

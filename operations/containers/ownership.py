@@ -185,6 +185,5 @@ class Project:
 
 
 def _secret(folder: Path, name: str) -> str:
-    path = folder / credentials.FOLDER.name / name
-    # A folder that this user may not enter has nothing that could be ours.
-    return path.read_text(encoding="utf-8").strip() if os.access(path, os.R_OK) else ""
+    # Empty for a folder that this user may not enter: it has nothing that could be ours.
+    return credentials.read(folder / credentials.FOLDER.name / name)

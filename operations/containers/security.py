@@ -116,9 +116,9 @@ def _outside_ports(container: Inspected) -> list[str]:
 
 
 def _secrets(settings: Settings) -> dict[str, str]:
-    paths = [credentials.FOLDER / name for name in credentials.NAMES]
-    own = {path.name: path.read_text(encoding="ascii").strip() for path in paths if path.exists()}
-    return {**own, **Receivers.load(settings).secrets}
+    own = {name: credentials.read(credentials.FOLDER / name) for name in credentials.NAMES}
+    drawn = {name: secret for name, secret in own.items() if secret}
+    return {**drawn, **Receivers.load(settings).secrets}
 
 
 def main() -> int:
