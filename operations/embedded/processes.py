@@ -7,7 +7,7 @@ birth. None of this changes when the clock is set, the machine sleeps or the fol
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -129,10 +129,12 @@ def end(processes: Iterable[psutil.Process], grace_seconds: float) -> None:
     """Send SIGTERM to processes, and SIGKILL after the grace period."""
     left = list(processes)
     for process in left:
-        _signal(process, psutil.Process.terminate)
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
     _, left = psutil.wait_procs(left, timeout=grace_seconds)
     for process in left:
-        _signal(process, psutil.Process.kill)
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
     psutil.wait_procs(left, timeout=5)
 
 
@@ -162,11 +164,9 @@ def outside_group(processes: Iterable[psutil.Process], leader: int) -> list[psut
     """Return the processes outside a leader's process group."""
     outside = []
     for process in processes:
-        try:
+        with suppress(ProcessLookupError):
             if os.getpgid(process.pid) != leader:
                 outside.append(process)
-        except ProcessLookupError:
-            continue
     return outside
 
 
@@ -174,10 +174,8 @@ def memory_bytes(processes: Iterable[psutil.Process]) -> int:
     """Return the resident memory of processes, with shared pages once per process."""
     total = 0
     for process in processes:
-        try:
+        with suppress(psutil.NoSuchProcess):
             total += process.memory_info().rss
-        except psutil.NoSuchProcess:
-            continue
     return total
 
 
@@ -234,10 +232,3 @@ def _environments() -> Iterator[tuple[psutil.Process, dict[str, str]]]:
         with suppress(psutil.NoSuchProcess):
             if process.uids().real == user and process.status() != psutil.STATUS_ZOMBIE:
                 yield process, _environment(process)
-
-
-def _signal(process: psutil.Process, send: Callable[[psutil.Process], None]) -> None:
-    try:
-        send(process)
-    except psutil.NoSuchProcess:
-        return
