@@ -25,8 +25,8 @@ ALERTMANAGER = "alertmanager.yml"
 _DASK = "dask"
 _DIGITS = 16
 
-KEEPERS = {"mongo_root_password": "mongo", "grafana_admin_password": "grafana"}
-"""Services that read their secret only when their volume, of the same name, is new; by secret."""
+REMEMBERED_BY = {"mongo_root_password": "mongo", "grafana_admin_password": "grafana"}
+"""Secrets that a service reads only when its volume, of the same name, is new."""
 
 CONTAINER_UID = 10001
 """User id of the containers when root runs make."""
@@ -71,14 +71,14 @@ def find_lost(existing: Mapping[str, str]) -> list[str]:
     return [
         f"{FOLDER / name} is missing, and volume {existing[service]} knows only the password that "
         f"it was created with: {ways_out(name, existing[service])}"
-        for name, service in KEEPERS.items()
+        for name, service in REMEMBERED_BY.items()
         if service in existing and not has_secret(FOLDER / name)
     ]
 
 
 def ways_out(name: str, volume: str) -> str:
     """Say what to do about a volume that was created with another secret."""
-    service = KEEPERS[name]
+    service = REMEMBERED_BY[name]
     project = volume.removesuffix(f"_{service}")
     return (
         f"restore that file, or delete the volume with all that it holds (docker rm --force "
@@ -94,7 +94,7 @@ def for_compose() -> dict[str, str]:
     """
     secrets = {name: read(FOLDER / name) for name in NAMES}
     certificates = [read(FOLDER / _DASK / f"{member}.pem") for member in dask_certificates.MEMBERS]
-    passed = {name.upper(): secrets[name] for name in KEEPERS if secrets[name]}
+    passed = {name.upper(): secrets[name] for name in REMEMBERED_BY if secrets[name]}
     if alertmanager := read(FOLDER / ALERTMANAGER):
         passed["ALERTMANAGER_CONFIGURATION"] = alertmanager
     return {

@@ -40,7 +40,7 @@ def find_refused(
     files. A password that Grafana has refused is only tried `again` on request.
     """
     refused = {}
-    for name, service in credentials.KEEPERS.items():
+    for name, service in credentials.REMEMBERED_BY.items():
         path = credentials.FOLDER / name
         password = credentials.read(path)
         is_running = any(each.state == "running" for each in containers.get(service, ()))

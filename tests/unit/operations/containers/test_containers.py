@@ -67,7 +67,7 @@ def test_lost_secret_of_a_volume_is_not_drawn_again(folder: Path) -> None:
     credentials.ensure({})
     volumes = {"mongo": "mlstack_mongo", "grafana": "mlstack_grafana", "state": "mlstack_state"}
     assert credentials.ensure(volumes) == []
-    for name, service in credentials.KEEPERS.items():
+    for name, service in credentials.REMEMBERED_BY.items():
         (folder / name).write_text("")
         with pytest.raises(StackError) as refused:
             credentials.ensure(volumes)
