@@ -139,7 +139,7 @@ def main() -> int:
         ]
     )
     for each in containers:
-        if each.is_root and not each.is_ours and each.image in ROOT_IMAGES:
+        if each.is_root and each.image in ROOT_IMAGES:
             say(f"  public image as root: {each.image}: {ROOT_IMAGES[each.image]}")
     untried = sorted({"grafana", "mongo"} - {each.service for each in containers if each.ports})
     if untried:
