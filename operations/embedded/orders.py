@@ -1,4 +1,4 @@
-"""Launch orders: how supervisord's restarts run a service until the next start by make."""
+"""Launch orders: how a service is started, and restarted, until make starts it again."""
 
 import json
 from collections.abc import Mapping
