@@ -1,7 +1,7 @@
 """The identity of this clone: a random id that marks everything it starts.
 
 A path proves nothing: folders are renamed, copied and replaced, and another machine or user may
-have the same path. So the id lies in a file that git ignores, and processes, containers and volumes
+have the same path. So the id is in a file that git ignores, and processes, containers and volumes
 carry it.
 """
 
@@ -58,9 +58,9 @@ class Clone:
 
 
 def identify(root: Path) -> Clone:
-    """Return the identity of the clone in a folder; draw it at first need.
+    """Return the identity of the clone in a folder; draw it on first use.
 
-    A renamed clone keeps its id. A copy gets an id of its own while its original is there, because
+    A renamed clone keeps its id. A copy gets an id of its own while its original exists, because
     what runs belongs to the original.
     """
     found = Clone.read(root)
@@ -97,7 +97,7 @@ def _write(root: Path, identity: str, name: str = NAME) -> Clone:
     clone, path = Clone(identity, str(root)), root / name
     try:
         write_atomically(path, json.dumps(asdict(clone)).encode())
-        # Whoever may use the folder may read it, whatever the umask of whoever was first.
+        # Every user of the folder must be able to read it, whatever the first one's umask.
         path.chmod(0o644)
     except OSError as error:
         raise StackError(f"{path} cannot be written: {error.strerror}") from error

@@ -47,16 +47,6 @@ def reference() -> str:
     return "\n".join([_HEAD, *sections])
 
 
-def missing_texts() -> list[str]:
-    """List the fields without a text that explains them."""
-    models: list[type[BaseModel]] = [Contract, *dict.fromkeys(_models(Contract))]
-    return [
-        f"{model.__name__}.{field}"
-        for model in models
-        for field in model.model_fields.keys() - {*_texts(model), "kind"}
-    ]
-
-
 def _models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
     """Yield the models that a model's fields are made of, in their order."""
     for field in model.model_fields.values():

@@ -1,7 +1,7 @@
 """Draw the certificates of the Dask cluster that searches train on.
 
-The key of their authority is deleted at once: nobody can issue another one. Members take each
-other's certificates, whatever names they have, if they are of the same authority.
+Members accept every certificate of the same authority, whatever its name. The authority's key is
+deleted at once, so nobody can issue another one.
 """
 
 import os
@@ -48,7 +48,7 @@ def draw(folder: Path, owner: int | None = None) -> bool:
     try:
         with tempfile.TemporaryDirectory() as scratch:
             _issue(Path(scratch), new, owner)
-        # All of them are of one authority, or there are none.
+        # All certificates must be of one authority.
         shutil.rmtree(folder, ignore_errors=True)
         sync_tree(new)
         new.rename(folder)

@@ -1,4 +1,4 @@
-"""List what was said of one customer, newest first (`make predictions KEY=...`)."""
+"""List the predictions of one customer, newest first (`make predictions KEY=...`)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -41,7 +41,7 @@ def main() -> None:
     if not key:
         raise SettingsError(f"KEY is empty: give the {contract.key.name} of a customer")
     with open_database(settings.mongo_uri) as database:
-        # After a restore they exist once a server has kept a prediction with a key.
+        # After a restore, they would exist only once a server has stored a prediction with a key.
         create_keyed_indexes(database)
         wanted = {CONTRACT_NAME: contract.name, KEY_PATH: key}
         newest = [(CREATED_AT, DESCENDING)]

@@ -89,7 +89,7 @@ def keep(settings: Settings) -> None:
 
 
 def main() -> None:
-    """Entry point."""
+    """Create the resources, or keep them."""
     parser = command_line.argument_parser("operations.aws.init_aws", __doc__)
     parser.add_argument(
         "--keep", action="store_true", help="keep running, and recreate lost resources"

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from mlstack.probes import port_answers
 from mlstack.settings import ROOT, Settings
 from operations.alerting.receivers import receivers_finding
 from operations.containers import credentials
@@ -65,12 +66,9 @@ def examine(environment: str, settings: Settings) -> Iterator[Finding]:
     for name, service in compose.services.items():
         for port in service.get("ports", []):
             number, host = int(port["published"]), port.get("host_ip", _EVERYWHERE)
+            fault = None if name in running else port_fault(host, number)
             if number in published:
-                fault: str | None = (
-                    f"{published[number]} has the same port: give each a port of its own"
-                )
-            else:
-                fault = None if name in running else port_fault(host, number)
+                fault = f"{published[number]} has the same port: give each a port of its own"
             published[number] = name
             yield Finding(f"port {number} ({name})", fault)
 
@@ -81,7 +79,7 @@ def port_fault(host: str, port: int) -> str | None:
         return None
     # Only root may bind it, so a failed bind proves nothing; the engine is root.
     privileged = port < _FIRST_UNPRIVILEGED_PORT and os.getuid() != 0
-    if privileged and not ports.answers(host, port):
+    if privileged and not port_answers(f"{host}:{port}").ready:
         return None
     another = ports.next_free(host, port)
     return (

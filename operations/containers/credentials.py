@@ -25,8 +25,8 @@ ALERTMANAGER = "alertmanager.yml"
 _DASK = "dask"
 _DIGITS = 16
 
-KEEPERS = {"mongo_root_password": "mongo", "grafana_admin_password": "grafana"}
-"""Services that take a secret only when their volume, of the same name, is new."""
+REMEMBERED_BY = {"mongo_root_password": "mongo", "grafana_admin_password": "grafana"}
+"""Secrets that a service reads only when its volume, of the same name, is new."""
 
 CONTAINER_UID = 10001
 """User id of the containers when root runs make."""
@@ -67,18 +67,18 @@ def ensure_dask() -> bool:
 
 
 def find_lost(existing: Mapping[str, str]) -> list[str]:
-    """Say which secrets are lost that an existing volume was created with, and the ways out."""
+    """Say which lost secrets an existing volume was created with, and what to do."""
     return [
         f"{FOLDER / name} is missing, and volume {existing[service]} knows only the password that "
         f"it was created with: {ways_out(name, existing[service])}"
-        for name, service in KEEPERS.items()
+        for name, service in REMEMBERED_BY.items()
         if service in existing and not has_secret(FOLDER / name)
     ]
 
 
 def ways_out(name: str, volume: str) -> str:
     """Say what to do about a volume that was created with another secret."""
-    service = KEEPERS[name]
+    service = REMEMBERED_BY[name]
     project = volume.removesuffix(f"_{service}")
     return (
         f"restore that file, or delete the volume with all that it holds (docker rm --force "
@@ -90,30 +90,33 @@ def for_compose() -> dict[str, str]:
     """Return compose variables: secrets for images that cannot read our files, and digests.
 
     The digests are labels of the containers that read the files, so that compose replaces them when
-    a secret has changed. Raises StackError if a file is not a text.
+    a secret has changed. Raises StackError if a file is not text.
     """
-    secrets = {name: _read(FOLDER / name) for name in NAMES}
-    certificates = [FOLDER / _DASK / f"{member}.pem" for member in dask_certificates.MEMBERS]
-    passed = {name.upper(): secrets[name] for name in KEEPERS if secrets[name]}
-    if alertmanager := _read(FOLDER / ALERTMANAGER):
+    secrets = {name: read(FOLDER / name) for name in NAMES}
+    certificates = [read(FOLDER / _DASK / f"{member}.pem") for member in dask_certificates.MEMBERS]
+    passed = {name.upper(): secrets[name] for name in REMEMBERED_BY if secrets[name]}
+    if alertmanager := read(FOLDER / ALERTMANAGER):
         passed["ALERTMANAGER_CONFIGURATION"] = alertmanager
     return {
         **passed,
         "MLSTACK_SECRETS": _digest(*secrets.values()),
         "MLSTACK_ALERTMANAGER": _digest(alertmanager),
-        "MLSTACK_DASK": _digest(*map(_read, certificates)),
+        "MLSTACK_DASK": _digest(*certificates),
     }
 
 
-def _digest(*texts: str) -> str:
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:_DIGITS]
+def read(path: Path) -> str:
+    """Read a secret; empty if there is none, or this user may not read it.
 
-
-def _read(path: Path) -> str:
-    """Read a secret; empty if there is none, or another user owns it."""
-    if not (path.exists() and os.access(path, os.R_OK)):
+    Raises StackError if it is not text.
+    """
+    if not os.access(path, os.R_OK):
         return ""
     try:
         return path.read_text(encoding="utf-8").strip()
     except UnicodeDecodeError as error:
-        raise StackError(f"{path} is not a text: restore it") from error
+        raise StackError(f"{path} is not a text file: restore it") from error
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:_DIGITS]

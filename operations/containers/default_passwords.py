@@ -1,15 +1,14 @@
 """Find logins with well-known passwords by trying them."""
 
-import base64
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any
 
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
 from operations.containers.inspection import Inspected
+from operations.containers.logins import grafana_status, reachable
 from operations.errors import StackError
 
 _GUESSES = ("admin", "password", "example", "changeme", "root", "mongo", "grafana")
@@ -21,13 +20,16 @@ def find_default_passwords(containers: Sequence[Inspected]) -> tuple[str, ...]:
 
     Raises StackError if a service does not answer, so that the result is unknown.
     """
+    tries = {"grafana": _grafana_logins, "mongo": _mongo_logins}
     found: list[str] = []
     for each in containers:
-        attempts = {"grafana": _grafana_logins, "mongo": _mongo_logins}.get(each.service)
-        for host, port in each.ports if attempts else ():
-            address = "127.0.0.1" if host in ("", "0.0.0.0", "::") else host  # noqa: S104 - compared
-            if ":" not in address and attempts is not None:
-                found += [f"{each.service}: {login}" for login in attempts(address, port)]
+        if each.service not in tries:
+            continue
+        for host, port in each.ports:
+            address = reachable(host)
+            if ":" not in address:  # an IPv6 port has an IPv4 one beside it
+                logins = tries[each.service](address, port)
+                found += [f"{each.service}: {login}" for login in logins]
     return tuple(found)
 
 
@@ -35,18 +37,14 @@ def _grafana_logins(host: str, port: int) -> list[str]:
     """Try only four: after five failures Grafana locks a user out for minutes."""
     working = []
     for password in ("admin", "grafana", "password", "prom-operator"):
-        login = base64.b64encode(f"admin:{password}".encode()).decode()
-        request = urllib.request.Request(
-            f"http://{host}:{port}/api/user", headers={"Authorization": f"Basic {login}"}
-        )
         try:
-            with urllib.request.urlopen(request, timeout=_SECONDS):  # noqa: S310 - always http
-                working.append(f"admin with {password}")
-        except urllib.error.HTTPError as error:
-            if error.code != 401:  # noqa: PLR2004 - HTTP's 'unauthorized'
-                raise StackError(f"Grafana answers {error.code} to a login") from error
+            status = grafana_status(f"http://{host}:{port}", password)
         except OSError as error:
             raise StackError(f"Grafana does not answer: {error}") from error
+        if status == HTTPStatus.OK:
+            working.append(f"admin with {password}")
+        elif status != HTTPStatus.UNAUTHORIZED:
+            raise StackError(f"Grafana answers {status} to a login")
     return working
 
 

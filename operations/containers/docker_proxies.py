@@ -1,7 +1,8 @@
 """Read which hosts Docker's own configuration exempts from its proxies.
 
-With `proxies` in its `config.json`, Docker gives every container a proxy, unless the compose file
-sets the variable. Ours sets NO_PROXY to this project's services, so it adds these hosts.
+If its `config.json` has `proxies`, Docker sets the proxy variables of every container, except for
+those that the compose file sets. Ours sets NO_PROXY to this project's services, so it adds these
+hosts.
 """
 
 import json

@@ -18,7 +18,7 @@ from operations.containers.credentials import container_uid, for_compose
 from operations.containers.docker_proxies import configured_no_proxy
 from operations.errors import StackError
 
-# A name may be anybody's choice.
+# From the labels, because a container may have any name.
 _NUMBER = re.compile(r"com\.docker\.compose\.container-number=(\d+)")
 
 
@@ -34,7 +34,7 @@ class Container:
     id: str
     since: str
     number: int
-    """Which one it is of the service's containers, from 1."""
+    """Number among the service's containers, from 1."""
 
     @property
     def is_ready(self) -> bool:

@@ -37,21 +37,18 @@ _SERVICES = {
 A deploy converts models of earlier releases, for which the servers' images have no packages."""
 
 # Paths on this machine; the image sets its own.
-_MACHINE_VARIABLES = frozenset(
-    {
-        *(
-            "DASK_CERTIFICATE",
-            "DATA_FILE",
-            "LISTEN_ADDRESS",
-            "LOGS_DIR",
-            "REPORTS_DIR",
-            "STATE_DIR",
-        ),
-        *("MLFLOW_ARTIFACTS_DESTINATION", "MLFLOW_BACKEND_STORE_URI"),
-    }
-)
-_FILTERS = frozenset({"operations.scoring.remote"})
-"""Modules whose input and output are files, whatever the terminal is."""
+_MACHINE_VARIABLES = {
+    "DASK_CERTIFICATE",
+    "DATA_FILE",
+    "LISTEN_ADDRESS",
+    "LOGS_DIR",
+    "MLFLOW_ARTIFACTS_DESTINATION",
+    "MLFLOW_BACKEND_STORE_URI",
+    "REPORTS_DIR",
+    "STATE_DIR",
+}
+SCORING = "operations.scoring.remote"
+"""Its input and output are always files."""
 _RECEIVE = 'cat >"$DATA_FILE" && exec "$@"'
 
 
@@ -94,7 +91,7 @@ def prepare(
         if not data_file.startswith("s3://"):
             command = ["sh", "-c", _RECEIVE, "receive", *command]
     # Some versions of compose check only standard output for a terminal.
-    terminal = [] if sys.stdin.isatty() and module not in _FILTERS else ["--no-TTY"]
+    terminal = [] if sys.stdin.isatty() and module != SCORING else ["--no-TTY"]
     # Names without values, because command lines are visible to everybody.
     variables = [word for name in given for word in ("--env", name)]
     line = ["run", "--rm", "--no-deps", *terminal, *variables, service, *command]

@@ -1,7 +1,7 @@
-"""Find out whether services still take the passwords in `.secrets/`.
+"""Find out whether services still accept the passwords in `.secrets/`.
 
 MongoDB and Grafana read their passwords only when their volume is new. If the file is edited later,
-or restored without the volume, they go on with the old one.
+or restored without the volume, they keep the old one.
 """
 
 import base64
@@ -19,13 +19,12 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from mlstack.files import write_atomically
 from mlstack.prediction_log.mongo_database import AUTHENTICATION_FAILED
-from mlstack.secret_files import has_secret
 from operations.containers import credentials
 from operations.containers.engine import Container, docker
 
 _SECONDS = 5
 _TRIED = "grafana_login.json"
-"""What Grafana said to the last password: after five failures it locks the account for minutes."""
+"""Grafana's answer to the last password: after five failures it locks the account for minutes."""
 
 
 def find_refused(
@@ -41,12 +40,12 @@ def find_refused(
     files. A password that Grafana has refused is only tried `again` on request.
     """
     refused = {}
-    for name, service in credentials.KEEPERS.items():
+    for name, service in credentials.REMEMBERED_BY.items():
         path = credentials.FOLDER / name
+        password = credentials.read(path)
         is_running = any(each.state == "running" for each in containers.get(service, ()))
-        if not is_running or not has_secret(path):
+        if not is_running or not password:
             continue
-        password = path.read_text(encoding="utf-8").strip()
         published = services[service]["ports"][0]
         host, port = reachable(published.get("host_ip", "")), int(published["published"])
         if service == "mongo":
@@ -68,8 +67,24 @@ def is_engine_here() -> bool:
 
 
 def reachable(host: str) -> str:
-    """Return the address at which a port is reached that is published at `host`."""
+    """Return the address that reaches a port published at `host`."""
     return "127.0.0.1" if host in ("", "0.0.0.0", "::") else host  # noqa: S104 - compared
+
+
+def grafana_status(address: str, password: str) -> int:
+    """Return how Grafana answers a login as its administrator; raise OSError if it does not."""
+    login = base64.b64encode(f"admin:{password}".encode()).decode()
+    request = urllib.request.Request(  # noqa: S310 - always http
+        f"{address}/api/user", headers={"Authorization": f"Basic {login}"}
+    )
+    # A proxy could not reach this machine's addresses.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=_SECONDS) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
 
 
 def _mongo_refuses(host: str, port: int, password: str) -> bool:
@@ -89,7 +104,7 @@ def _mongo_refuses(host: str, port: int, password: str) -> bool:
         except OperationFailure as error:
             return error.code == AUTHENTICATION_FAILED
         except PyMongoError:
-            return False  # that it does not answer is reported by its health check
+            return False  # its health check reports that it does not answer
     return False
 
 
@@ -99,23 +114,13 @@ def _grafana_refuses(address: str, password: str, *, again: bool) -> bool:
     last = _read(tried)
     if not again and last.get("password") == digest:
         return bool(last["refused"])
-    login = base64.b64encode(f"admin:{password}".encode()).decode()
-    request = urllib.request.Request(  # noqa: S310 - always http
-        f"{address}/api/user", headers={"Authorization": f"Basic {login}"}
-    )
-    # A proxy could not reach this machine's addresses.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    refused = False
     try:
-        with opener.open(request, timeout=_SECONDS):
-            pass
-    except urllib.error.HTTPError as error:
-        with error:
-            if error.code != HTTPStatus.UNAUTHORIZED:
-                return False
-            refused = True
+        status = grafana_status(address, password)
     except OSError:
-        return False  # that it does not answer is reported by its health check
+        return False  # its health check reports that it does not answer
+    if status not in (HTTPStatus.OK, HTTPStatus.UNAUTHORIZED):
+        return False
+    refused = status == HTTPStatus.UNAUTHORIZED
     document = json.dumps({"password": digest, "refused": refused})
     write_atomically(tried, document.encode(), sync=False, mode=0o600)
     return refused

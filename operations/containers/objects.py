@@ -1,4 +1,4 @@
-"""Containers and volumes as the engine describes them, with what tells their owner."""
+"""Read containers and volumes from the engine, with the labels that tell their owner."""
 
 import io
 import json
@@ -36,7 +36,7 @@ class Found:
 
 
 def find_containers(project: str) -> list[Found]:
-    """Return the services' containers of a compose project; those of jobs come and go."""
+    """Return the containers of a compose project's services, without those of jobs."""
     wanted = (f"label={_COMPOSE_LABEL}project={project}", f"label={_COMPOSE_LABEL}oneoff=False")
     filters = [word for each in wanted for word in ("--filter", each)]
     ids = docker("ps", "--all", "--quiet", "--no-trunc", *filters).split()

@@ -30,19 +30,22 @@ from operations.errors import StackError
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whose a compose project is.
+    """Who owns a compose project.
 
     Args:
-        is_ours: Whether this clone may use, change and delete it.
-        refusal: Why not, and what to do; empty if it may.
         existing: Names of the data volumes that exist, by their keys in the compose files.
+        refusal: Why this clone may not use it, and what to do; empty if it may.
         adoptable: Whether `make adopt` may take it over.
     """
 
-    is_ours: bool
-    refusal: str
     existing: Mapping[str, str]
-    adoptable: bool
+    refusal: str = ""
+    adoptable: bool = True
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this clone may use, change and delete it."""
+        return not self.refusal
 
 
 class Project:
@@ -70,7 +73,7 @@ class Project:
         return drawn
 
     def require(self) -> Verdict:
-        """Raise StackError if the project is another clone's, or nobody knows whose."""
+        """Raise StackError unless the project is this clone's."""
         verdict = self.judge()
         if not verdict.is_ours:
             raise StackError(verdict.refusal)
@@ -79,7 +82,7 @@ class Project:
     def adopt(self) -> None:
         """Take over what another clone, or the release before, has left.
 
-        Raises StackError while containers of another clone, which is there, are running.
+        Raises StackError while containers of another existing clone are running.
         """
         verdict = self.judge()
         if not verdict.adoptable:
@@ -95,35 +98,33 @@ class Project:
             docker("volume", "rm", self._marker)
 
     def judge(self) -> Verdict:
-        """Find out whose the project is."""
+        """Find out who owns the project."""
         volumes = find_volumes([*self._volumes.values(), self._marker])
         containers = find_containers(self._name)
         marker = volumes.pop(self._marker, None)
         existing = {key: name for key, name in self._volumes.items() if name in volumes}
         found = [*containers, *volumes.values()]
 
-        def verdict(refusal: str = "", *, adoptable: bool = True) -> Verdict:
-            return Verdict(not refusal, refusal, existing, adoptable)
-
         marked = [marker] if marker else [each for each in found if each.clone]
         others = [each for each in marked if each.clone != self._clone.id]
         if others:
             other = Clone(others[0].clone, others[0].folder)
             if not (found or other.is_there):
-                return verdict()  # only the owner volume of a clone that is gone
+                return Verdict(existing)  # only the owner volume of a clone that is gone
             running = other.is_there and any(each.is_running for each in containers)
-            return verdict(self._belongs_to(other), adoptable=not running)
+            return Verdict(existing, self._belongs_to(other), adoptable=not running)
         if marked or not found or self._holds_our_secrets(containers):
-            return verdict()
-        return verdict(self._belongs_to_nobody(found))
+            return Verdict(existing)
+        return Verdict(existing, self._belongs_to_nobody(found))
 
     def _mark(self) -> None:
         """Create the owner volume; raise StackError if another clone was faster."""
         self._create(self._marker, "owner")
         marker = find_volumes([self._marker])[self._marker]
         if marker.clone != self._clone.id:
-            if Clone(marker.clone, marker.folder).is_there:
-                raise StackError(self._belongs_to(Clone(marker.clone, marker.folder)))
+            owner = Clone(marker.clone, marker.folder)
+            if owner.is_there:
+                raise StackError(self._belongs_to(owner))
             self.forget()
             self._create(self._marker, "owner")
 
@@ -184,6 +185,5 @@ class Project:
 
 
 def _secret(folder: Path, name: str) -> str:
-    path = folder / credentials.FOLDER.name / name
-    # A folder that this user may not enter has nothing that could be ours.
-    return path.read_text(encoding="utf-8").strip() if os.access(path, os.R_OK) else ""
+    # Empty for a folder that this user may not enter: it has nothing that could be ours.
+    return credentials.read(folder / credentials.FOLDER.name / name)

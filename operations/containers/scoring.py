@@ -7,16 +7,14 @@ import tarfile
 from pathlib import Path
 
 from mlstack.settings import Settings
-from operations.containers.job import open_table, prepare
+from operations.containers.job import SCORING, open_table, prepare
 from operations.errors import StackError
-
-_MODULE = "operations.scoring.remote"
 
 
 def score_in_container(environment: str, settings: Settings, table: Path, out: Path) -> None:
-    """Send a table to a container, which scores it, and write the results beside each other.
+    """Send a table to a container, which scores it, and write scores and rejected rows.
 
-    Raises StackError if the file exists, or the container fails; started again, it goes on.
+    Raises StackError if `out` exists, or the container fails; a second call continues.
     """
     if out.exists():
         raise StackError(f"OUT={out} exists: remove it, or choose another name")
@@ -24,7 +22,7 @@ def score_in_container(environment: str, settings: Settings, table: Path, out: P
         name = hashlib.file_digest(content, "sha256").hexdigest()
         content.seek(0)
         results = out.with_name(f"{out.name}.part")
-        compose, words = prepare(environment, settings, _MODULE, [name, out.suffix])
+        compose, words = prepare(environment, settings, SCORING, [name, out.suffix])
         try:
             with results.open("wb") as file:
                 done = compose.call(*words, stdin=content, stdout=file)

@@ -116,9 +116,9 @@ def _outside_ports(container: Inspected) -> list[str]:
 
 
 def _secrets(settings: Settings) -> dict[str, str]:
-    paths = [credentials.FOLDER / name for name in credentials.NAMES]
-    own = {path.name: path.read_text(encoding="ascii").strip() for path in paths if path.exists()}
-    return {**own, **Receivers.load(settings).secrets}
+    own = {name: credentials.read(credentials.FOLDER / name) for name in credentials.NAMES}
+    drawn = {name: secret for name, secret in own.items() if secret}
+    return {**drawn, **Receivers.load(settings).secrets}
 
 
 def main() -> int:
@@ -139,7 +139,7 @@ def main() -> int:
         ]
     )
     for each in containers:
-        if each.is_root and not each.is_ours and each.image in ROOT_IMAGES:
+        if each.is_root and each.image in ROOT_IMAGES:
             say(f"  public image as root: {each.image}: {ROOT_IMAGES[each.image]}")
     untried = sorted({"grafana", "mongo"} - {each.service for each in containers if each.ports})
     if untried:

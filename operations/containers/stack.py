@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import chain
 
 from mlstack import environments
@@ -108,7 +108,10 @@ class ContainerStack:
                 lines.append(row.format(*cells).rstrip())
         lines.append(f"total {sum(memory.values()):.0f} MiB")
         lines.append(status_line(self._settings))
-        remarks = [verdict.refusal] if verdict.refusal else self._password_faults(verdict.existing)
+        remarks = [verdict.refusal]
+        if verdict.is_ours:
+            lost = credentials.find_lost(verdict.existing)
+            remarks = [*lost, *self._refused(again=False).values()]
         say("\n".join([*(f"!! {remark}" for remark in remarks), *lines]))
 
     def logs(self, service: str) -> None:
@@ -140,15 +143,11 @@ class ContainerStack:
         Project(self._compose).adopt()
 
     def _check_passwords(self) -> None:
-        """Print who refuses the password of its file; raise StackError if it is MongoDB."""
-        refused = self._refused(again=True)
-        for service, fault in refused.items():
+        """Print which services refuse their password; raise StackError if MongoDB does."""
+        for service, fault in self._refused(again=True).items():
             if service == "mongo":
                 raise StackError(fault)
             say(f"!! {fault}")
-
-    def _password_faults(self, existing: Mapping[str, str]) -> list[str]:
-        return [*credentials.find_lost(existing), *self._refused(again=False).values()]
 
     def _refused(self, *, again: bool) -> dict[str, str]:
         if not is_engine_here():
@@ -160,8 +159,8 @@ class ContainerStack:
         say("building images (takes a few minutes the first time)")
         # Jobs use images of services that do not run here.
         build = ("--profile", "emulator", "build")
-        # Most images share their first layers. An engine without BuildKit builds them once for each
-        # image, all at the same time, unless they are there: so one image comes first.
+        # Most images share their first layers. An engine without BuildKit would build them once for
+        # each image, all at the same time. So one image comes first, and the others reuse them.
         for names in ([_FIRST_IMAGE], []):
             quiet = (*build, "--quiet", *names)
             if self._compose.call(*quiet, stdout=subprocess.DEVNULL).returncode:
@@ -170,7 +169,7 @@ class ContainerStack:
                 return
 
     def _gone(self) -> set[str]:
-        """Return services that a setting started before, and does not any more."""
+        """Return existing services that the settings no longer include."""
         gone = {LOAD_BALANCER, MEMBER, *CLUSTER} - self._compose.services.keys()
         return gone & self._compose.containers().keys()
 
@@ -215,7 +214,7 @@ def list_aws_resources(settings: Settings, artifacts: str) -> list[str]:
     bucket = settings.feature_store_bucket
     return [
         *([f"s3://{bucket}"] if bucket else []),
-        *([f"{settings.deployment_record}"] if settings.deployment_record else []),
+        *([str(settings.deployment_record)] if settings.deployment_record else []),
         *([artifacts] if "://" in artifacts else []),
         *(f"stream {name}" for name in streams),
     ]

@@ -108,7 +108,7 @@ def _calm(
         STEP_SECONDS,
     )
     if told:
-        # An alert that comes back before is no news to Alertmanager.
+        # Until then, Alertmanager sends no message about a new drift.
         wait_until(told.seen, "Alertmanager does not say that the drift is over", STEP_SECONDS)
     say("   the window shows no drift")
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import requests
 from prometheus_client.parser import text_string_to_metric_families
@@ -44,7 +44,7 @@ class Gauges:
     rows: int = 0
 
     @classmethod
-    def parse(cls, exposition: str, dataset: str) -> "Gauges":
+    def parse(cls, exposition: str, dataset: str) -> Self:
         """Parse the answer of GET /metrics; `dataset` is the contract's name."""
         drifted, features, rows = None, [], 0
         for family in text_string_to_metric_families(exposition):
@@ -63,7 +63,7 @@ class Gauges:
 class RunningStack:
     """The running services.
 
-    Every method except `alerts_fault` raises StackError if a service does not answer.
+    Every method except `alerts_fault` raises MlstackError if a service does not answer.
     """
 
     def __init__(self, settings: Settings, contract: Contract) -> None:

@@ -1,13 +1,12 @@
 """Define the Dask cluster of the embedded environment, if searches train on one."""
 
-import sys
 from functools import partial
 from importlib.util import find_spec
 
 from mlstack import heartbeat
 from mlstack.probes import url_answers
 from mlstack.settings import Settings
-from operations.embedded.service import HERE, MODEL_REGISTRY, Service
+from operations.embedded.service import MODEL_REGISTRY, Service, module, url
 
 _NO_DASK = "Dask is not installed, and TRAIN_ENGINE=dask needs it: set EXTRA_PACKAGES=dask as well"
 
@@ -17,12 +16,12 @@ def dask_services(settings: Settings) -> tuple[Service, ...]:
     if not settings.has_dask_cluster:
         return ()
     lacks = "" if find_spec("distributed") else _NO_DASK
-    dashboard = f"http://{HERE}:{settings.dask_dashboard_port}"
-    node = (sys.executable, "-m", "model_orchestration.dask_node")
+    dashboard = url(settings.dask_dashboard_port)
+    node = "model_orchestration.dask_node"
     scheduler = Service(
         name="dask-scheduler",
         group=MODEL_REGISTRY,
-        command=(*node, "scheduler"),
+        command=module(node, "scheduler"),
         environment={"DASK_CERTIFICATE": str(settings.dask_certificate.with_name("scheduler.pem"))},
         follows_settings=True,
         probe=partial(url_answers, f"{dashboard}/health"),
@@ -38,7 +37,7 @@ def dask_services(settings: Settings) -> tuple[Service, ...]:
             Service(
                 name=name,
                 group=MODEL_REGISTRY,
-                command=(*node, "worker", name),
+                command=module(node, "worker", name),
                 follows_settings=True,
                 probe=heartbeat.dask_worker(settings, name).check,
                 # Of any worker: a search goes on with one.

@@ -15,7 +15,7 @@ _SHOWS_IT = "evidently_service"
 
 
 def with_front_page(services: Sequence[Service], settings: Settings) -> tuple[Service, ...]:
-    """Return the services, of which the monitoring service now knows all."""
+    """Return the services, with the list of them all in the monitoring service's environment."""
     beats = {find(settings).path: name for name, find in HEARTBEATS.items()}
     lines = [shlex.join([service.name, *_words(service, beats)]) for service in services]
     known = {"STACK_SERVICES": "\n".join(lines)}
@@ -28,7 +28,7 @@ def with_front_page(services: Sequence[Service], settings: Settings) -> tuple[Se
 
 
 def _words(service: Service, beats: Mapping[Path, str]) -> Sequence[str]:
-    """Return a service's probes as a line of `STACK_SERVICES` has them."""
+    """Return a service's probes, as in a line of `STACK_SERVICES`."""
     if service.lacks:
         return "left_out", service.lacks
     if service.seen_as:

@@ -9,7 +9,6 @@ port and files. So this process ends them first, records itself, and becomes the
 import os
 import sys
 import time
-from pathlib import Path
 
 from mlstack import command_line, probes
 from mlstack.waiting import wait_until
@@ -24,16 +23,14 @@ _PORT_SECONDS = 3.0
 _WAIT_SECONDS = 180.0
 
 
-def launch(stack: Path, run: Path, service: str) -> None:
-    """Become the service, as its launch order in `run` says.
+def launch(service: str) -> None:
+    """Become the service, as its launch order says.
 
-    `stack`, the checkout's state folder, marks the service's processes.
-
-    Raises:
-        MlstackError: its port is taken, or a service it depends on does not answer.
+    Raises MlstackError if there is no usable order, its port is taken, or a service that it depends
+    on does not answer.
     """
-    order = Order.read(run, service)
-    ended = processes.end_service(stack, service, _GRACE_SECONDS)
+    order = Order.read(layout.RUN, service)
+    ended = processes.end_service(layout.STACK, service, _GRACE_SECONDS)
     if ended:
         _log(f"{service}: ended {ended} processes left from its last run")
     identity = processes.Identity.of(os.getpid())
@@ -51,7 +48,7 @@ def launch(stack: Path, run: Path, service: str) -> None:
             lambda: f"{order.waits_for}: {probes.url_answers(order.waits_for).detail}",
             _WAIT_SECONDS,
         )
-    environment = {**os.environ, **order.environment, **processes.marker(stack, service)}
+    environment = {**os.environ, **order.environment, **processes.marker(layout.STACK, service)}
     _log(f"{service}: starting")
     command = [identity.name if word == UNIQUE_NAME else word for word in order.command]
     os.execve(command[0], command, environment)  # noqa: S606 - no shell
@@ -62,6 +59,4 @@ def _log(line: str) -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(
-        lambda: launch(layout.STACK, layout.RUN, sys.argv[1]), prefix=f"{sys.argv[1]}: "
-    )
+    command_line.run(lambda: launch(sys.argv[1]), prefix=f"{sys.argv[1]}: ")

@@ -1,6 +1,6 @@
 """Find out whether another clone's services hold this clone's ports.
 
-Commands reach services by their ports. Where two clones or users have the same ones, they would
+Commands reach services by their ports. If two clones or users have the same ones, a command could
 change the other's models and predictions.
 """
 

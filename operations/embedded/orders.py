@@ -1,4 +1,4 @@
-"""Launch orders: how a service is run, including restarts, until the next start."""
+"""Launch orders: how a service is started, and restarted, until make starts it again."""
 
 import json
 from collections.abc import Mapping
@@ -37,21 +37,26 @@ class Order:
 
     @classmethod
     def read(cls, run: Path, service: str) -> Self:
-        """Read a service's order; raise StackError if there is none."""
+        """Read a service's order; raise StackError if there is none, or it is damaged."""
         path = _path(run, service)
         try:
-            return cls(**json.loads(path.read_text()))
+            return cls(**json.loads(path.read_bytes()))
         except FileNotFoundError as error:
-            raise StackError(f"{service}: it was never started ({path} does not exist)") from error
+            raise StackError(f"it was never started ({path} does not exist)") from error
+        except (ValueError, TypeError) as error:
+            raise StackError(
+                f"its launch order {path} is damaged: start it again with make, which writes a new "
+                "one"
+            ) from error
 
     def write(self, run: Path, service: str) -> bool:
         """Write the order and return whether it has changed."""
         path = _path(run, service)
-        text = json.dumps(asdict(self), indent=1, sort_keys=True)
-        if path.exists() and path.read_text() == text:
+        content = json.dumps(asdict(self), indent=1, sort_keys=True).encode()
+        if path.exists() and path.read_bytes() == content:
             return False
         # It may contain keys. It needs no sync, because the next start rewrites it.
-        write_atomically(path, text.encode(), sync=False, mode=0o600)
+        write_atomically(path, content, sync=False, mode=0o600)
         return True
 
 

@@ -1,14 +1,13 @@
 """Find and end the stack's own processes, never by name.
 
 Every process of the stack inherits two environment variables: the id of its clone and its service.
-Orphaned children still have them. The process that starts a service is also recorded by pid and by
-when it was born, because pids are reused. Neither changes when the clock is set, the machine sleeps
-or the folder is renamed.
+Orphaned children still have them. The process that becomes a service is also recorded, by pid and
+birth. None of this changes when the clock is set, the machine sleeps or the folder is renamed.
 """
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,8 +27,7 @@ SERVICE_VARIABLE = "MLSTACK_SERVICE"
 
 _ROUNDS = 5
 _EXEC_SECONDS = 0.5
-_STAT = "/proc/{}/stat"
-# Fields of that file after the command's name, which may contain spaces; the start comes in ticks.
+# Of /proc/PID/stat, among the fields after the command's name, which may contain spaces. In ticks.
 _START_FIELD = 19
 
 
@@ -43,13 +41,13 @@ def marker(stack: Path, service: str) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A process by its pid and its birth, which tells reused pids apart.
+    """A process, known by its pid and its birth, because pids are reused.
 
     Args:
         pid: Process id.
-        started: Start by the clock at the time of the record, for people; it decides nothing.
-        born: Start in ticks since the machine's start, and which start that was. Empty in records
-            of the release before.
+        started: Start time by the system clock, for people; never compared.
+        born: Start in ticks since boot, and the id of that boot. Empty in records of the release
+            before.
     """
 
     pid: int
@@ -63,10 +61,10 @@ class Identity:
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """Read a record; None if it is missing or incomplete."""
+        """Read a record; None if it is missing or damaged."""
         try:
-            return cls(**json.loads(path.read_text()))
-        except (FileNotFoundError, json.JSONDecodeError, TypeError):
+            return cls(**json.loads(path.read_bytes()))
+        except (FileNotFoundError, ValueError, TypeError):
             return None
 
     @property
@@ -121,14 +119,22 @@ def find_by_service(stack: Path) -> dict[str, list[psutil.Process]]:
     return found
 
 
+def is_foreign(process: psutil.Process, stack: Path) -> bool:
+    """Return whether another clone started a process; raise AccessDenied if another user did."""
+    environment = process.environ()
+    return STACK_VARIABLE in environment and not _is_marked(process, environment, stack)
+
+
 def end(processes: Iterable[psutil.Process], grace_seconds: float) -> None:
     """Send SIGTERM to processes, and SIGKILL after the grace period."""
     left = list(processes)
     for process in left:
-        _signal(process, psutil.Process.terminate)
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
     _, left = psutil.wait_procs(left, timeout=grace_seconds)
     for process in left:
-        _signal(process, psutil.Process.kill)
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
     psutil.wait_procs(left, timeout=5)
 
 
@@ -158,11 +164,9 @@ def outside_group(processes: Iterable[psutil.Process], leader: int) -> list[psut
     """Return the processes outside a leader's process group."""
     outside = []
     for process in processes:
-        try:
+        with suppress(ProcessLookupError):
             if os.getpgid(process.pid) != leader:
                 outside.append(process)
-        except ProcessLookupError:
-            continue
     return outside
 
 
@@ -170,10 +174,8 @@ def memory_bytes(processes: Iterable[psutil.Process]) -> int:
     """Return the resident memory of processes, with shared pages once per process."""
     total = 0
     for process in processes:
-        try:
+        with suppress(psutil.NoSuchProcess):
             total += process.memory_info().rss
-        except psutil.NoSuchProcess:
-            continue
     return total
 
 
@@ -194,12 +196,13 @@ def _is_alive(process: psutil.Process) -> bool:
 def _born(pid: int) -> str:
     """Return when a process was born; raise NoSuchProcess if there is none."""
     if not boot_id():
-        # Where the system notes the time of the clock at the start, it does not move either.
+        # Without /proc, the system stores the start by the clock, and does not change it later.
         return f"{psutil.Process(pid).create_time()}"
     try:
-        fields = Path(_STAT.format(pid)).read_text(errors="replace").rpartition(")")[2].split()
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except (FileNotFoundError, ProcessLookupError) as error:
         raise psutil.NoSuchProcess(pid) from error
+    fields = text.rpartition(")")[2].split()
     return f"{fields[_START_FIELD]}-{boot_id()}"
 
 
@@ -213,12 +216,6 @@ def _is_marked(process: psutil.Process, environment: Mapping[str, str], stack: P
         return Path(process.cwd()).is_relative_to(stack.parent.resolve())
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return False
-
-
-def is_foreign(process: psutil.Process, stack: Path) -> bool:
-    """Whether another clone has started a process; raise AccessDenied if another user has."""
-    environment = process.environ()
-    return STACK_VARIABLE in environment and not _is_marked(process, environment, stack)
 
 
 def _environment(process: psutil.Process) -> dict[str, str]:
@@ -235,10 +232,3 @@ def _environments() -> Iterator[tuple[psutil.Process, dict[str, str]]]:
         with suppress(psutil.NoSuchProcess):
             if process.uids().real == user and process.status() != psutil.STATUS_ZOMBIE:
                 yield process, _environment(process)
-
-
-def _signal(process: psutil.Process, send: Callable[[psutil.Process], None]) -> None:
-    try:
-        send(process)
-    except psutil.NoSuchProcess:
-        return

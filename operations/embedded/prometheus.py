@@ -1,7 +1,7 @@
 """Run Prometheus with the project's configuration and local addresses.
 
-The rules are a link to those that the container uses. Configuration and targets are the
-container's too, with local addresses.
+Its rules are a link to the container's; its configuration and targets are the container's with
+local addresses.
 """
 
 import os
@@ -33,16 +33,17 @@ _KEPT_MB = 512
 
 
 def targets(services: Iterable[Service]) -> list[dict[str, Any]]:
-    """Return the project's scrape targets with local addresses, without services that lack.
+    """Return the project's scrape targets with local addresses, without missing programs.
 
     Raises StackError if a target is not a service with a port.
     """
     groups: list[dict[str, Any]] = yaml.safe_load((PROJECT / TARGETS).read_text(encoding="utf-8"))
     by_name = {service.name: service for service in services}
+    lacking = {service.name for service in by_name.values() if service.lacks}
     return [
-        {**group, "targets": [_address(job, by_name, TARGETS)]}
+        {**group, "targets": [_address(group["labels"]["job"], by_name, TARGETS)]}
         for group in groups
-        if (job := group["labels"]["job"]) not in by_name or not by_name[job].lacks
+        if group["labels"]["job"] not in lacking
     ]
 
 
@@ -56,7 +57,7 @@ def alertmanagers(services: Iterable[Service]) -> list[dict[str, Any]]:
 
 
 def configuration(services: Iterable[Service]) -> dict[str, Any]:
-    """Return the project's configuration with the local address of each name to be looked up.
+    """Return the project's configuration with local addresses instead of names to look up.
 
     Raises StackError as `targets` does.
     """

@@ -41,7 +41,7 @@ def wait_until_ready(
 
 @dataclass(slots=True)
 class _Startup:
-    """One service that starts."""
+    """The start of one service."""
 
     service: Service
     began: float = field(default_factory=time.monotonic)

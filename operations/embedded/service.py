@@ -13,7 +13,7 @@ MODEL_REGISTRY = "model-registry"
 SERVE = "serve"
 MONITORING = "monitoring"
 UNIQUE_NAME = "{name}"
-"""Word of a command that the launcher replaces with a name which no other process has."""
+"""Word of a command that the launcher replaces with a name that no other process has."""
 
 GROUPS = (MODEL_REGISTRY, SERVE, MONITORING)
 
@@ -27,8 +27,8 @@ class Service:
         group: Group that targets start and stop together.
         command: The command line.
         probe: Tells whether it is ready.
-        seen_as: How the front page probes it (see `Settings.stack_services`), where `probe` works
-            only here; else it is probed by `probe`.
+        seen_as: How the front page probes it (see `Settings.stack_services`), if `probe` works only
+            in make's own processes.
         environment: Variables in addition to the common ones (`PATH` etc.).
         follows_settings: Whether it is our code, which reads the active environment.
         address: URL for users and clients.

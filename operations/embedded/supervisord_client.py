@@ -86,7 +86,7 @@ class SupervisordClient:
             with self._proxy(self._patience_seconds) as proxy:
                 return getattr(proxy, method)(*arguments)
         except Fault as fault:
-            # Another caller has already brought the service into this state.
+            # Another caller was faster.
             if fault.faultString.startswith(("ALREADY_STARTED", "NOT_RUNNING")):
                 return None
             raise StackError(f"supervisord: {fault.faultString}") from fault
@@ -107,7 +107,7 @@ def is_listening(control: Path) -> bool:
 
 
 class _UnixConnection(HTTPConnection):
-    """HTTP over a Unix socket, with a time limit for each step of a request."""
+    """HTTP over a Unix socket, with a time limit for each step."""
 
     def __init__(self, path: str, seconds: float) -> None:
         super().__init__("127.0.0.1", timeout=seconds)
@@ -120,7 +120,7 @@ class _UnixConnection(HTTPConnection):
 
 
 class _UnixTransport(Transport):
-    """supervisor's own transport with time limits."""
+    """XML-RPC over a Unix socket; supervisor's own transport has no time limits."""
 
     def __init__(self, path: str, seconds: float) -> None:
         super().__init__()

@@ -15,7 +15,8 @@ RUN_GIB = 1.0
 INSTALL_GIB = 2.0
 """Disk space for packages and their downloads during the installation."""
 _GIB = 1024**3
-# Signs of shells, search paths, wildcards, and the files of supervisord, Nginx and compose.
+# Characters with a meaning in shells, search paths, wildcards, or the configuration files of
+# supervisord, Nginx and compose.
 _UNSAFE = frozenset(";%$:\"'`\\*?[]{}<>|")
 
 

@@ -39,7 +39,7 @@ _OPTIONS = {
     "cache-dir": "",
     "no-cache-dir": "",
 }
-_PIP_VARIABLES = (*(f"PIP_{option.upper().replace('-', '_')}" for option in _OPTIONS),)
+_PIP_VARIABLES = {option: f"PIP_{option.upper().replace('-', '_')}" for option in _OPTIONS}
 _UV_VARIABLES = (
     *(name for name in _OPTIONS.values() if name.startswith("UV_")),
     *("UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_KEYRING_PROVIDER", "UV_NATIVE_TLS"),
@@ -55,16 +55,15 @@ def installer_environment(
     `read_configuration` runs `pip config list`, whose lines look like
     `global.index-url='https://...'`, in an environment.
     """
-    wanted = (*_PIP_VARIABLES, "PIP_CONFIG_FILE", *_UV_VARIABLES)
-    inherited = inherit(caller, wanted)
-    configuration = read_configuration(inherited.variables)
-    options = _options(configuration)
+    pip_variables = _PIP_VARIABLES.values()
+    inherited = inherit(caller, (*pip_variables, "PIP_CONFIG_FILE", *_UV_VARIABLES))
+    options = _configured_options(read_configuration(inherited.variables))
     if "find-links" not in options:
         # Alone it leaves nowhere to get packages from.
         options.pop("no-index", None)
-    environment = {name: v for name, v in inherited.variables.items() if name not in _PIP_VARIABLES}
+    environment = {name: v for name, v in inherited.variables.items() if name not in pip_variables}
     for option, value in options.items():
-        environment[f"PIP_{option.upper().replace('-', '_')}"] = value
+        environment[_PIP_VARIABLES[option]] = value
         if name := _OPTIONS[option]:
             environment.setdefault(name, value)
     # The files have been read; as in pip, any index may provide a package, which its hash verifies.
@@ -72,7 +71,7 @@ def installer_environment(
     return environment, inherited.ignored
 
 
-def _options(configuration: str) -> dict[str, str]:
+def _configured_options(configuration: str) -> dict[str, str]:
     found = {}
     for origin in ("global.", "install.", ":env:."):  # later ones override earlier ones
         for line in configuration.splitlines():

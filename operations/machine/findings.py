@@ -11,6 +11,7 @@ from mlstack.contract import Contract
 from mlstack.errors import ContractError, MlstackError, StoreUnreachable
 from mlstack.s3_address import S3Address
 from mlstack.settings import ROOT, Settings
+from operations.errors import StackError
 
 _GIB = 1024**3
 
@@ -30,8 +31,8 @@ class Finding:
     optional: bool = False
 
 
-def report(findings: Iterable[Finding]) -> bool:
-    """Print each finding and return whether no required check failed."""
+def report(findings: Iterable[Finding]) -> None:
+    """Print each finding; raise StackError at the end if a required check failed."""
     fine = True
     for finding in findings:
         verdict = "ok" if finding.fault is None else "--" if finding.optional else "NO"
@@ -39,7 +40,8 @@ def report(findings: Iterable[Finding]) -> bool:
         if finding.fault is not None:
             fine = fine and finding.optional
             say(indent(finding.fault, " " * 6))
-    return fine
+    if not fine:
+        raise StackError("Some checks failed; see the lines marked NO.")
 
 
 def contract_fault(settings: Settings) -> str | None:
@@ -57,10 +59,10 @@ def contract_fault(settings: Settings) -> str | None:
 
 
 def table_finding(settings: Settings, *, reaches_s3: bool) -> Finding:
-    """Tell whether training would refuse the table in `DATA_FILE`.
+    """Return whether training would refuse the table in `DATA_FILE`.
 
-    Not all environments reach their S3 from here, or before it has started; `make init_aws` then
-    examines the table before it replaces another.
+    Some environments do not reach S3 from here, or not before it has started. There `make init_aws`
+    examines the table, before it replaces another one.
     """
     source = settings.data_file
     if source is None or contract_fault(settings) is not None:
@@ -68,7 +70,7 @@ def table_finding(settings: Settings, *, reaches_s3: bool) -> Finding:
     later = Finding("table", f"DATA_FILE={source}: make init_aws examines it", optional=True)
     if isinstance(source, S3Address) and not reaches_s3:
         return later
-    # pandas and boto3 take a second, and most commands do without.
+    # pandas and boto3 take a second to load, and most commands do not need them.
     from mlstack.data.dataset import check_table  # noqa: PLC0415 - see above
     from mlstack.data.table_source import read_source  # noqa: PLC0415 - see above
 

@@ -4,28 +4,18 @@ import socket
 
 import psutil
 
-_ANSWER_SECONDS = 2
-
 
 def is_free(host: str, port: int) -> bool:
     """Return whether a server could listen on this port now."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # As servers do, because old connections may linger.
+        # As servers do: old connections may linger.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError:
             return False
         return True
-
-
-def answers(host: str, port: int) -> bool:
-    """Return whether connections to this port are accepted."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.settimeout(_ANSWER_SECONDS)
-        return probe.connect_ex((host, port)) == 0
 
 
 def next_free(host: str, port: int) -> int | None:

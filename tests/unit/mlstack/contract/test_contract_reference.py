@@ -1,6 +1,6 @@
 """The reference of contracts says what their model says now."""
 
-from operations.contract_reference import FILE, missing_texts, reference
+from operations.contract_reference import FILE, reference
 
 
 def test_reference_is_up_to_date() -> None:
@@ -10,4 +10,4 @@ def test_reference_is_up_to_date() -> None:
 
 def test_every_key_is_explained() -> None:
     """A text stands below each field of the model."""
-    assert missing_texts() == []
+    assert [line for line in reference().splitlines() if line.endswith("|  |")] == []

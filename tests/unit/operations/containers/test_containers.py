@@ -67,7 +67,7 @@ def test_lost_secret_of_a_volume_is_not_drawn_again(folder: Path) -> None:
     credentials.ensure({})
     volumes = {"mongo": "mlstack_mongo", "grafana": "mlstack_grafana", "state": "mlstack_state"}
     assert credentials.ensure(volumes) == []
-    for name, service in credentials.KEEPERS.items():
+    for name, service in credentials.REMEMBERED_BY.items():
         (folder / name).write_text("")
         with pytest.raises(StackError) as refused:
             credentials.ensure(volumes)
@@ -93,7 +93,7 @@ def test_lost_secret_of_no_volume_is_drawn_again(folder: Path) -> None:
 def test_edited_secret_that_is_no_text_is_named(folder: Path) -> None:
     credentials.ensure({})
     (folder / "grafana_admin_password").write_bytes(b"\xff\xfe")
-    with pytest.raises(StackError, match="grafana_admin_password is not a text: restore it"):
+    with pytest.raises(StackError, match="grafana_admin_password is not a text file: restore it"):
         credentials.for_compose()
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mlstack.probes import REFUSED, Answer
 from mlstack.settings import Settings
 from operations.containers import checks
 from operations.machine import ports
@@ -21,22 +22,30 @@ def _nobody_special(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_nobody_special")
 def test_low_port_is_free_to_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine is root, so the proxy may have 80 and 443 although the caller may not."""
-    asked: list[tuple[str, int]] = []
-    monkeypatch.setattr(ports, "answers", lambda *address: asked.append(address))
+    asked: list[str] = []
+
+    def refuse(address: str) -> Answer:
+        asked.append(address)
+        return Answer(ready=False, detail=REFUSED)
+
+    monkeypatch.setattr(checks, "port_answers", refuse)
     assert checks.port_fault("0.0.0.0", 443) is None
-    assert asked == [("0.0.0.0", 443)]
-    monkeypatch.setattr(ports, "answers", lambda *_: True)
+    assert asked == ["0.0.0.0:443"]
+    monkeypatch.setattr(checks, "port_answers", lambda _: Answer(ready=True, detail=""))
     assert "it is in use by" in str(checks.port_fault("0.0.0.0", 443))
 
 
-def test_answers_means_accepting_connections() -> None:
+@pytest.mark.usefixtures("_nobody_special")
+def test_low_port_that_accepts_connections_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even one at all addresses, which a client cannot name."""
+    monkeypatch.setattr(checks, "_FIRST_UNPRIVILEGED_PORT", 65536)
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         port = server.getsockname()[1]
-        assert not ports.answers("127.0.0.1", port)
+        assert checks.port_fault("127.0.0.1", port) is None
         server.listen()
-        assert ports.answers("127.0.0.1", port)
-        assert "it is in use by" in str(checks.port_fault("127.0.0.1", port))
+        for host in ("127.0.0.1", "0.0.0.0"):
+            assert "it is in use by" in str(checks.port_fault(host, port))
 
 
 def test_missing_files_of_proxy_are_named(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from mlstack.settings import ROOT
+from mlstack.settings import ROOT, Settings
+from operations.containers import credentials, security
 from operations.containers.inspection import Inspected
 from operations.containers.security import Figure, figures, find_open_files, report
 
@@ -124,6 +125,14 @@ def test_secret_in_environment_is_named_not_shown(
     assert found(documents, secrets={"mongo_root_password": "s3cret"}) == {
         "secrets in environment variables": ("mongo: URI has mongo_root_password",)
     }
+
+
+def test_edited_secrets_are_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A password may have any letters, and an empty file has none to look for."""
+    monkeypatch.setattr(credentials, "FOLDER", tmp_path)
+    (tmp_path / "mongo_password").write_text("straße\n", encoding="utf-8")
+    (tmp_path / "feedback_token").touch()
+    assert security._secrets(Settings()) == {"mongo_password": "straße"}
 
 
 def test_open_secret_files_are_found(tmp_path: Path) -> None:

@@ -114,6 +114,19 @@ def test_missing_order_says_never_started(tmp_path: Path) -> None:
         Order.read(tmp_path, "mlflow")
 
 
+@pytest.mark.parametrize("content", [b"", b"\0" * 9, b"\xff", b'{"command": [', b"[]", b"{}"])
+def test_damaged_order_is_named_and_replaced(tmp_path: Path, content: bytes) -> None:
+    """A power cut leaves such files; the next start writes a new one."""
+    service = all_services(Settings())[0]
+    path = tmp_path / f"{service.name}.order.json"
+    path.write_bytes(content)
+    with pytest.raises(StackError, match=f"order {path} is damaged: start it again"):
+        Order.read(tmp_path, service.name)
+    order = Order.of(service, ACTIVE)
+    assert order.write(tmp_path, service.name)
+    assert Order.read(tmp_path, service.name) == order
+
+
 def test_emulator_handles_one_request_at_a_time() -> None:
     inside = 0
     most = 0

@@ -114,8 +114,8 @@ def test_unused_pid_is_no_process() -> None:
 def test_broken_record_is_no_identity(tmp_path: Path) -> None:
     record = tmp_path / "x.pid.json"
     assert Identity.read(record) is None
-    for text in ("", '{"pid": 1', "{}", "[1]"):
-        record.write_text(text)
+    for content in (b"", b"\xff", b'{"pid": 1', b"{}", b"[1]"):
+        record.write_bytes(content)
         assert Identity.read(record) is None
 
 

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from xmlrpc.server import SimpleXMLRPCDispatcher, SimpleXMLRPCRequestHandler
 
+import psutil
 import pytest
 
 from mlstack.settings import ROOT, Settings
@@ -108,6 +109,17 @@ def test_supervisord_is_kept_without_its_record(stack: Path, server: _Server, re
     server.thread.start()
     (stack / "run/supervisord.pid.json").write_text(record)
     assert not Supervisord(stack, ()).ensure(())
+
+
+def test_supervisord_may_end_before_the_signal(
+    stack: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else may end it between the look and the signal."""
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    process = psutil.Process(child.pid)
+    child.wait()
+    monkeypatch.setattr(Supervisord, "_process", lambda _: process)
+    assert Supervisord(stack, ()).end() == 0
 
 
 def test_copied_folder_leaves_supervisord_of_original(stack: Path, server: _Server) -> None:
