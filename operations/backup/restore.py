@@ -62,11 +62,11 @@ def restore_backup(settings: Settings, stream: IO[bytes]) -> Manifest:
 
 
 def _require_same_store(mlflow: MlflowFiles, manifest: Manifest) -> None:
-    if mlflow.elsewhere != manifest.artifacts_elsewhere:
+    if mlflow.artifacts_elsewhere != manifest.artifacts_elsewhere:
         raise BackupError(
             f"MLflow's artifacts are {manifest.artifacts_elsewhere or 'in the backup'}, and here "
-            f"they are kept in {mlflow.elsewhere or 'a folder'}: restore into a stack with the "
-            "same MLFLOW_ARTIFACTS"
+            f"they are kept in {mlflow.artifacts_elsewhere or 'a folder'}: restore into a stack "
+            "with the same MLFLOW_ARTIFACTS"
         )
     if (mlflow.database is None) != (manifest.database_elsewhere is not None):
         raise BackupError(
