@@ -64,9 +64,9 @@ def prune_quarantine(settings: Settings, now: datetime) -> list[Removal]:
 
 
 def prune_leftovers(settings: Settings, now: datetime) -> list[Removal]:
-    """Remove what killed servers and simulators left in the state folder.
+    """Remove what killed servers, simulators and scorings left in the state folder.
 
-    A new container has another name and does not reuse it.
+    A new container has another name, so it does not reuse what the last one left.
     """
     state, days = settings.state_path, settings.keep_logs_days
     heartbeats = [
@@ -81,7 +81,7 @@ def prune_leftovers(settings: Settings, now: datetime) -> list[Removal]:
         for folder in _older(state / "metrics", "predict-api-*", now, days)
         if not any(f"-{host}-" in folder.name for host in hosts)
     ]
-    # A container's, which nobody has started again.
+    # Of make score in containers, which nobody has started again.
     scorings = _older(state / "scoring", "*", now, days)
     old = [*heartbeats, *counts, *scorings]
     return [
