@@ -11,9 +11,10 @@ from mlstack import command_line
 from mlstack.contract import Contract
 from mlstack.errors import MlstackError, SettingsError
 from mlstack.model.mlflow_api import shorten_timeouts
+from mlstack.model.model_store import ModelStore
 from mlstack.prediction_log.kept_predictions import Kept, KeptPredictions
 from mlstack.settings import Settings
-from operations.receipts.receipt import Receipts
+from operations.receipts.receipt import make_receipt
 from operations.receipts.text import receipt_lines
 
 
@@ -32,7 +33,7 @@ def main() -> int:
     logging.getLogger("mlstack").setLevel(logging.ERROR)
     settings = Settings.load()
     kept = _find(settings, arguments.id, arguments.key)
-    receipt = Receipts(settings).write(kept)
+    receipt = make_receipt(kept, ModelStore.of(settings))
     for line in receipt_lines(receipt):
         command_line.say(line)
     return int(bool(receipt.difference))
