@@ -37,10 +37,10 @@ def draft_to_file(data: str, target: str, name: str = "") -> tuple[Path, Draft]:
     if not (data and target):
         raise SettingsError(f"name the table and the column to predict: {_USAGE}")
     try:
-        source: Path | S3Address = s3_or_other(data)
+        given = s3_or_other(data)
     except ValueError as error:
         raise SettingsError(f"DATA={data}: {error}") from error
-    source = source if isinstance(source, S3Address) else Path(source)
+    source = given if isinstance(given, S3Address) else Path(given)
     name = name or new_name(source.name.split(".")[0], (), "table")
     if not _NAME.fullmatch(name):
         raise SettingsError(f"NAME={name}: use lower-case letters, digits and _, a letter first")

@@ -44,7 +44,7 @@ def most_values(columns: list[Column]) -> int:
     return min(MOST_VALUES, max(_FEW, fitting))
 
 
-def draft_feature(column: Column, most: int = 1000) -> Drafted:
+def draft_feature(column: Column, most: int) -> Drafted:
     """Draft a feature from a column; a category lists its `most` most frequent values."""
     texts = column.texts
     if not texts:
@@ -100,11 +100,6 @@ def range_with_room(low: float, high: float, *, whole: bool) -> list[float] | li
     return [float(f"{lower:.6g}"), float(f"{upper:.6g}")]
 
 
-def tidy(number: float, *, whole: bool) -> float | int:
-    """Round an example."""
-    return round(number) if whole else float(f"{number:.4g}")
-
-
 def _number(column: Column, numbers: Range, notes: tuple[str, ...]) -> Drafted:
     named = _is_named_as_identifier(column.name)
     if numbers.whole:
@@ -121,7 +116,7 @@ def _number(column: Column, numbers: Range, notes: tuple[str, ...]) -> Drafted:
         notes = (*notes, f"is numbers, but some rows have {shown}, taken for missing")
     kind = "integer" if numbers.whole else "number"
     bounds = range_with_room(numbers.low, numbers.high, whole=numbers.whole)
-    example = tidy(numbers.median, whole=numbers.whole)
+    example = round(numbers.median) if numbers.whole else float(f"{numbers.median:.4g}")
     example = min(max(example, bounds[0]), bounds[1])
     fields = {"kind": kind, "range": bounds, "example": example}
     return Drafted(column, fields, notes, column.odd_texts)

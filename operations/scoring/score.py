@@ -1,7 +1,7 @@
 """Score every row of a table through the deployed run.
 
-A scoring that was killed goes on where it was, with the run that was deployed when it began: beside
-OUT stands how far it has come. A row has the same prediction id whenever it is scored.
+A scoring that was killed goes on where it stopped, with the run that was deployed when it began: a
+file beside OUT says how far it has come. A row has the same prediction id each time it is scored.
 """
 
 import logging
@@ -48,6 +48,7 @@ Say = Callable[[str], None]
 _BATCH = 10_000
 _SAY_SECONDS = 2.0
 _ROW, _REASON = "row", "reason"
+_ORIGIN = Origin(BATCH)
 
 
 class _ScoredPart(NamedTuple):
@@ -66,7 +67,7 @@ class Scoring:
     Args:
         model: The model of the run that the progress names.
         log: Keeps the predictions.
-        say: Is called with sentences about the progress.
+        say: Gets sentences about the progress.
     """
 
     def __init__(self, model: Model, log: PredictionSink, output: Output, say: Say) -> None:
@@ -160,9 +161,6 @@ class Scoring:
             self._say(f"{done:,} of {total:,} rows")
 
 
-_ORIGIN = Origin(BATCH)
-
-
 def output_columns(contract: Contract) -> dict[str, str]:
     """Return the columns of the output and their types in SQL."""
     key = {contract.key.name: "VARCHAR"} if contract.key and contract.key.raw else {}
@@ -184,7 +182,7 @@ def _cells(prediction: Prediction) -> tuple[object, ...]:
 
 
 def score(settings: Settings, table: Path, out: Path, say: Say) -> Progress:
-    """Score a table into a file, or go on with that.
+    """Score a table into a file, or go on with a scoring that was killed.
 
     Raises:
         ScoringError: nothing is deployed, or the files do not belong together.
@@ -234,7 +232,7 @@ def _begin(settings: Settings, table: Path, output: Output, say: Say) -> Progres
 
 
 def score_and_tell(settings: Settings, table: Path, out: Path, say: Say) -> None:
-    """Score as `score` does, and say what came of it."""
+    """Score as `score` does, and say how many rows were scored."""
     # Libraries report each connection.
     logging.getLogger("mlstack").setLevel(logging.WARNING)
     began = time.monotonic()
