@@ -1,7 +1,7 @@
 """Draft a contract from a table: `make contract DATA=path TARGET=column [NAME=name]`.
 
 The draft is written to contracts/<name>.yaml and can be trained with at once. What a person has to
-decide stands in it as comments, and is printed. No row of the table gets into it.
+decide is printed, and is in the file as comments. The file contains no row of the table.
 """
 
 import re
@@ -69,7 +69,7 @@ def main() -> None:
         for column, note in draft.decisions[:_SHOWN]:
             say(f"  {column}: {note}")
         if (more := len(draft.decisions) - _SHOWN) > 0:
-            say(f"  ... and {more} more, which stand in the file")
+            say(f"  ... and {more} more, which are in the file")
     say(f"\nWrote {shown}, and an example of a drift beside it. Next:")
     say(f"  make demo CONTRACT={shown} DATA_FILE={shlex.quote(data)}")
 

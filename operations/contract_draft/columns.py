@@ -140,7 +140,7 @@ def _column(table: TextTable, name: str, missing: int, distinct: int) -> Column:
 
 
 def looks_like_number(text: str) -> bool:
-    """Whether a text has digits, and nothing that no number has."""
+    """Whether a text has digits, and only characters that numbers may have."""
     return any(map(str.isdigit, text)) and set(text) <= set("0123456789+-.,eE' \u2019\u2212")
 
 

@@ -16,7 +16,7 @@ IDENTIFIES = "identifies rows, as most values occur once: is it the key?"
 _FEW = 20
 _RARE_ROWS = 5
 _MOST_CELLS = 200_000_000
-"""Of a matrix, which takes 4 bytes for each, and XGBoost up to 10."""
+"""Cells of a matrix, which takes 4 bytes for each, and XGBoost up to 10."""
 _UNIQUE_SHARE = 0.95
 _MANY_SHARE = 0.5
 _NEARLY_EMPTY = 0.95

@@ -1,4 +1,4 @@
-"""Show of a kept prediction what it was made of, and score it again (`make explain`).
+"""Show what a kept prediction was made of, and score it again (`make explain`).
 
 Usage: python -m operations.receipts.command ID KEY
 
@@ -29,7 +29,7 @@ def main() -> int:
     parser.add_argument("key", help="caller's own identifier of a customer: the newest prediction")
     arguments = parser.parse_args()
     shorten_timeouts()
-    # What libraries log of missing runs, the receipt says in its own words.
+    # The receipt says in its own words which runs are missing.
     logging.getLogger("mlstack").setLevel(logging.ERROR)
     settings = Settings.load()
     kept = _find(settings, arguments.id, arguments.key)

@@ -26,17 +26,17 @@ class Receipt(NamedTuple):
     Args:
         model: The model that made it; None if it cannot be loaded.
         origin: Where the model comes from, or why that is not known.
+        difference: Why it is not proved; empty if both scores are equal bit for bit.
         again: What the model says of the customer now; None if it cannot be asked.
         explanation: Why it says so.
-        difference: Why it is not proved; empty: both are equal bit for bit.
     """
 
     kept: Kept
     model: Model | None
     origin: Origin | str
-    again: Scored | None
-    explanation: Explanation | None
     difference: str
+    again: Scored | None = None
+    explanation: Explanation | None = None
 
 
 def make_receipt(kept: Kept, store: ModelStore) -> Receipt:
@@ -51,21 +51,21 @@ def make_receipt(kept: Kept, store: ModelStore) -> Receipt:
         model = store.load(run_id)
         contribute = Contributor(model.folder, run_id)
     except ModelError as error:
-        return Receipt(kept, None, origin, None, None, f"its model cannot be loaded: {error}")
+        return Receipt(kept, None, origin, f"its model cannot be loaded: {error}")
     contract = model.contract
     made_by = document.get(CONTRACT)
     if not isinstance(made_by, Mapping) or made_by.get("hash") != contract.digest:
         reason = "the kept contract is not that of the model: one of them was changed"
-        return Receipt(kept, model, origin, None, None, reason)
+        return Receipt(kept, model, origin, reason)
     try:
         given = {name: document.get(name) for name in contract.feature_names}
         customer = CustomerValidator(contract).validate(given)
     except InvalidCustomer as error:
         reason = f"the kept customer does not fit the contract, so it was changed: {error}"
-        return Receipt(kept, model, origin, None, None, reason)
+        return Receipt(kept, model, origin, reason)
     (again,) = model.score([customer])
     explanation = explain(model, customer, again, contribute)
-    return Receipt(kept, model, origin, again, explanation, _difference(document, again))
+    return Receipt(kept, model, origin, _difference(document, again), again, explanation)
 
 
 def _difference(document: Mapping[str, Any], again: Scored) -> str:

@@ -1,4 +1,4 @@
-"""Prune the tables that no run was trained on any more."""
+"""Prune the tables that no run names any more."""
 
 from datetime import datetime
 

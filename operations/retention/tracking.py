@@ -148,7 +148,7 @@ def _collect_garbage(settings: Settings) -> int:
     options = {
         "--backend-store-uri": settings.mlflow_backend_store_uri,
         "--older-than": f"{settings.keep_deleted_days:f}d",
-        # That of the environment; an address would be set for this whole process.
+        # Empty for that of the environment; an address would be set for this whole process.
         "--tracking-uri": "",
     }
     words = [word for option in options.items() for word in option]

@@ -1,4 +1,4 @@
-"""Work ahead: one thread makes the next item while another uses the last one."""
+"""Work ahead: a thread makes the next item while the caller uses the last one."""
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 def ahead(items: Iterable[T]) -> Iterator[T]:
-    """Yield items; a thread makes the next one meanwhile. What making one raises is raised here."""
+    """Yield items, whose next one a thread makes meanwhile; its exceptions are raised here."""
     source = iter(items)
     with ThreadPoolExecutor(1, thread_name_prefix="ahead") as thread:
         following = thread.submit(_take, source)

@@ -25,7 +25,7 @@ _PRIVATE = 0o600
 
 
 class Output:
-    """The growing files; a context manager that holds them against other processes.
+    """The growing files, as a context manager that locks them against other processes.
 
     Args:
         path: The file of the predictions; Parquet if its name ends so, else CSV.
@@ -122,5 +122,5 @@ def _csv(rows: Iterable[Row]) -> bytes:
 
 
 def _is_still(descriptor: int, path: Path) -> bool:
-    """Return whether an open file has its name; another process may have renamed it."""
+    """Return whether an open file still has its name; another process may have renamed it."""
     return path.exists() and os.path.samestat(os.fstat(descriptor), path.stat())
