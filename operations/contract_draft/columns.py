@@ -113,20 +113,14 @@ class Column:
 
 def describe_columns(table: TextTable) -> list[Column]:
     """Describe every column of a table that a contract can use."""
-    cells = {name: table.cell(name) for name in table.columns if name not in table.unusable}
-    figures: list[int] = []
-    for start in range(0, len(cells), 50):
-        expressions = ", ".join(
-            f"count(*) FILTER ({cell} IN ({_NOTHING})), approx_count_distinct({cell})"
-            for cell in [*cells.values()][start : start + 50]
-        )
-        figures += table.query(f"SELECT {expressions} FROM cells")[0]
-    found = zip(cells, figures[::2], figures[1::2], strict=True)
-    return [_column(table, name, missing, distinct) for name, missing, distinct in found]
+    return [_column(table, name) for name in table.columns if name not in table.unusable]
 
 
-def _column(table: TextTable, name: str, missing: int, distinct: int) -> Column:
+def _column(table: TextTable, name: str) -> Column:
     rows, cell = len(table), table.cell(name)
+    [(missing, distinct)] = table.query(
+        f"SELECT count(*) FILTER ({cell} IN ({_NOTHING})), approx_count_distinct({cell}) FROM cells"
+    )
     sampled = distinct > _MOST_TEXTS
     step = max(1, rows // _MOST_TEXTS) if sampled else 1
     counted = table.query(

@@ -79,7 +79,7 @@ def is_boolean(column: Column) -> bool:
 
 def find_date_format(column: Column) -> str:
     """Return how all cells write dates; empty if they are none or it is ambiguous."""
-    texts = [*column.texts]
+    texts = column.texts
     if all(_YEAR.fullmatch(text) for text in texts):
         return "iso" if all(_is_read(text[:10], "%Y-%m-%d") for text in texts) else ""
     fitting = [form for form in _FORMATS if all(_is_read(text, form) for text in texts)]
