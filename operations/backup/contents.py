@@ -133,11 +133,10 @@ def save_quarantine(quarantine: Quarantine, archive: ArchiveWriter) -> dict[str,
     return {"quarantine": count}
 
 
-def restore_quarantine(quarantine: Quarantine, folder: Path) -> dict[str, int]:
-    """Write a backup's quarantine into the state folder; return the number of entries."""
+def restore_quarantine(quarantine: Quarantine, folder: Path) -> None:
+    """Write a backup's quarantine into the state folder."""
     for path in (folder / _QUARANTINE).glob("*"):
         write_atomically(quarantine.folder / path.name, path.read_bytes())
-    return {"quarantine": quarantine.count()}
 
 
 def save_tables(settings: Settings, archive: ArchiveWriter) -> dict[str, int]:
@@ -150,19 +149,17 @@ def save_tables(settings: Settings, archive: ArchiveWriter) -> dict[str, int]:
     return {"tables": len(tables)}
 
 
-def restore_tables(state: Path, folder: Path) -> dict[str, int]:
-    """Write a backup's tables into the state folder; return their number.
+def restore_tables(state: Path, folder: Path) -> None:
+    """Write a backup's tables into the state folder.
 
     The feature store gets them from there. A contract that has a table here keeps it.
     """
-    files = [path for path in sorted((folder / _TABLES).rglob("*")) if path.is_file()]
-    tables = [path for path in files if path.suffix != ".json"]
-    # Tables first, because the other files name them.
-    for path in [*tables, *(path for path in files if path.suffix == ".json")]:
+    files = [path for path in (folder / _TABLES).rglob("*") if path.is_file()]
+    # Tables first, because the other files, which are JSON, name them.
+    for path in sorted(files, key=lambda path: path.suffix == ".json"):
         target = state / path.relative_to(folder)
         if not target.exists():
             write_atomically(target, path.read_bytes(), mode=0o600)
-    return {"tables": len(tables)}
 
 
 def save_deployments(state: Path, archive: ArchiveWriter) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -91,7 +92,13 @@ def prune_leftovers(settings: Settings, now: datetime) -> list[Removal]:
 
 def _older(folder: Path, pattern: str, now: datetime, days: float) -> list[Path]:
     limit = (now - timedelta(days=days)).timestamp()
-    return [path for path in sorted(folder.glob(pattern)) if path.stat().st_mtime < limit]
+    old = []
+    for path in sorted(folder.glob(pattern)):
+        # A running process may just have renamed or removed it.
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime < limit:
+                old.append(path)
+    return old
 
 
 def _remove(path: Path) -> int:

@@ -31,7 +31,8 @@ def test_tables_come_back_from_a_backup(tmp_path: Path) -> None:
         )
     stream.seek(0)
     unpack(stream, tmp_path / "unpacked")
-    assert restore_tables(new.state_path, tmp_path / "unpacked") == counts == {"tables": 2}
+    assert counts == {"tables": 2}
+    restore_tables(new.state_path, tmp_path / "unpacked")
     current = {table.key: table.path.read_bytes() for table in current_tables(new)}
     assert current == {"one.csv": JUNE, "two.csv": MAY}
     assert [path.read_bytes() for path in KeptTables(new).paths()] == [
