@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -10,14 +11,12 @@ T = TypeVar("T")
 def ahead(items: Iterable[T]) -> Iterator[T]:
     """Yield items, whose next one a thread makes meanwhile; its exceptions are raised here."""
     source = iter(items)
+
+    def take() -> list[T]:
+        return list(islice(source, 1))
+
     with ThreadPoolExecutor(1, thread_name_prefix="ahead") as thread:
-        following = thread.submit(_take, source)
-        while item := following.result():
-            following = thread.submit(_take, source)
-            yield item[0]
-
-
-def _take(source: Iterator[T]) -> tuple[T] | None:
-    for item in source:
-        return (item,)
-    return None
+        following = thread.submit(take)
+        while taken := following.result():
+            following = thread.submit(take)
+            yield from taken
