@@ -6,8 +6,9 @@ omitted, because servers download them from MLflow again.
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -64,22 +65,27 @@ def _save_collection(
     collection: Collection[dict[str, Any]], archive: ArchiveWriter, start: datetime, end: datetime
 ) -> int:
     """Add all documents, by ranges of their time if they have one; return their number."""
-    numbers = itertools.count()
-
-    def save(query: Mapping[str, Any]) -> int:
-        count = 0
-        # pymongo's annotation is wrong: the batches are bytes.
-        batches = cast("Iterable[bytes]", collection.find_raw_batches(query, batch_size=_BATCH))
-        for batch in batches:
-            if found := len(list(bson.decode_iter(batch, _RAW))):
-                archive.add(f"{_DOCUMENTS}/{collection.name}/{next(numbers):08}.bson", batch)
-                count += found
-        return count
-
+    save = partial(_save_found, collection, archive, itertools.count())
     time = _TIMES.get(collection.name)
     if time is None:
         return save({})
     return by_ranges(start, end, lambda when: save({time: when}))
+
+
+def _save_found(
+    collection: Collection[dict[str, Any]],
+    archive: ArchiveWriter,
+    numbers: Iterator[int],
+    query: Mapping[str, Any],
+) -> int:
+    count = 0
+    # pymongo's annotation is wrong: the batches are bytes.
+    batches = cast("Iterable[bytes]", collection.find_raw_batches(query, batch_size=_BATCH))
+    for batch in batches:
+        if found := len(list(bson.decode_iter(batch, _RAW))):
+            archive.add(f"{_DOCUMENTS}/{collection.name}/{next(numbers):08}.bson", batch)
+            count += found
+    return count
 
 
 def has_documents(uri: str) -> bool:
