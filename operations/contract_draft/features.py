@@ -152,7 +152,7 @@ def _category(column: Column, notes: tuple[str, ...], most: int) -> Drafted:
     too_many = distinct > MOST_VALUES or column.sampled
     if too_many or (distinct > _FEW and distinct > _MANY_SHARE * column.given):
         return Drafted(column, notes=(_why_no_category(column),))
-    if _SIGNED.fullmatch(column.most_frequent) and all(map(_SIGNED.fullmatch, texts)):
+    if all(map(_SIGNED.fullmatch, texts)):
         notes = (*notes, "is numbers with signs around them, taken for a category")
     frequent = [text for text, rows in texts.items() if rows >= _RARE_ROWS][:most]
     listed = sorted(texts if distinct <= _FEW else frequent, key=str.casefold)
