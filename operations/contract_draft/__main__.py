@@ -40,7 +40,7 @@ def draft_to_file(data: str, target: str, name: str = "") -> tuple[Path, Draft]:
         given = s3_or_other(data)
     except ValueError as error:
         raise SettingsError(f"DATA={data}: {error}") from error
-    source = given if isinstance(given, S3Address) else Path(given)
+    source: S3Address | Path = given if isinstance(given, S3Address) else Path(given)
     name = name or new_name(source.name.split(".")[0], (), "table")
     if not _NAME.fullmatch(name):
         raise SettingsError(f"NAME={name}: use lower-case letters, digits and _, a letter first")
