@@ -27,7 +27,7 @@ class Detector:
         step = max(1, len(table) // _MOST_ROWS)
         self._sample = f"WHERE rowid % {step} = 0 ORDER BY rowid"
         texts = self._texts(target.column)
-        known = ~texts.isin(NOTHING).to_numpy()
+        known = ~texts.isin((*NOTHING, *target.missing_values)).to_numpy()
         self._rows = np.flatnonzero(known)
         self._numbers: NDArray[np.float64] | None = None
         if target.kind == "regression":

@@ -140,6 +140,17 @@ def test_date_that_predicts_the_target_alone_is_no_base() -> None:
     ]
 
 
+def test_texts_among_a_targets_numbers_hide_no_column_that_predicts_it() -> None:
+    """Rows without a target are left out of the comparison."""
+    draws = random.Random(5)
+    rows = ["rooms,copy,price"]
+    for number in range(600):
+        price = draws.randint(1, 60) * 1.5
+        rows.append(f"{draws.randint(1, 9)},{2 * price},{price if number % 50 else 'Unknown'}")
+    draft = draft_contract(read_raw("\n".join(rows).encode()), "price", "homes", "homes.csv")
+    assert ("copy", f"left out: {LEAK}") in draft.decisions
+
+
 def test_positive_class_says_yes(contract: Contract) -> None:
     """A guess, which the contract asks a person to confirm."""
     assert (contract.target.raw, contract.answer) == ("Left?", "left chance")
