@@ -23,7 +23,7 @@ class Detector:
     """Measures on one half of the rows what it has learnt on the other."""
 
     def __init__(self, table: TextTable, target: DraftedTarget) -> None:
-        self._table, self._target = table, target
+        self._table = table
         step = max(1, len(table) // _MOST_ROWS)
         self._sample = f"WHERE rowid % {step} = 0 ORDER BY rowid"
         texts = self._texts(target.column)
