@@ -46,7 +46,7 @@ class Alertmanager:
         self.url = url
 
     def ways(self) -> frozenset[str]:
-        """Return how it tells people: of `email`, `slack` and `webhook`."""
+        """Return the ways in which it tells people: `email`, `slack` and `webhook`, or fewer."""
         status: Any = json.loads(self._ask("/api/v2/status"))
         configuration = yaml.safe_load(status["config"]["original"])
         return frozenset(
@@ -57,7 +57,7 @@ class Alertmanager:
         )
 
     def counts(self) -> Mapping[str, Counts]:
-        """Return what it has sent, by the way."""
+        """Return what it has sent in each way."""
         found: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
         for name, way, value in _COUNTER.findall(self._ask("/metrics")):
             found[way][name] += float(value)

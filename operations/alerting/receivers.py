@@ -44,17 +44,17 @@ class Mail:
     sender: str
     server: str
     starttls: bool
-    user: str = ""
-    password: str = field(default="", repr=False)
+    user: str
+    password: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Receivers:
     """Everybody who is told about alerts; URLs are empty for none."""
 
-    mail: Mail | None = None
-    slack_url: str = field(default="", repr=False)
-    webhook_url: str = field(default="", repr=False)
+    mail: Mail | None
+    slack_url: str = field(repr=False)
+    webhook_url: str = field(repr=False)
 
     @classmethod
     def load(cls, settings: Settings) -> Self:

@@ -39,7 +39,7 @@ class Manifest(BaseModel):
         database_elsewhere: Database server that has MLflow's data, which is not in the backup.
         tables_elsewhere: Where the feature store keeps tables that are not in the backup.
         counts: Number of items by kind.
-        sha256: Checksum of each member.
+        sha256: Checksum of each member; the archive fills it in.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,11 +47,11 @@ class Manifest(BaseModel):
     format: Literal[1] = 1
     began_at: datetime
     mlflow_version: str
-    artifacts_elsewhere: str | None
+    artifacts_elsewhere: str | None = None
     database_elsewhere: str | None = None
     tables_elsewhere: str | None = None
     counts: Mapping[str, int]
-    sha256: Mapping[str, str]
+    sha256: Mapping[str, str] = {}
 
     def __str__(self) -> str:
         listed = ", ".join(f"{count:,} {what}" for what, count in self.counts.items())
@@ -89,28 +89,11 @@ class ArchiveWriter:
         with path.open("rb") as file:
             self._add(name, file, os.fstat(file.fileno()).st_size)
 
-    def finish(
-        self,
-        began_at: datetime,
-        mlflow_version: str,
-        artifacts_elsewhere: str | None,
-        counts: Mapping[str, int],
-        *,
-        database_elsewhere: str | None = None,
-        tables_elsewhere: str | None = None,
-    ) -> Manifest:
-        """Add the manifest as the last member and return it."""
-        manifest = Manifest(
-            began_at=began_at,
-            mlflow_version=mlflow_version,
-            artifacts_elsewhere=artifacts_elsewhere,
-            database_elsewhere=database_elsewhere,
-            tables_elsewhere=tables_elsewhere,
-            counts=counts,
-            sha256=self._sha256,
-        )
-        self.add(_MANIFEST, manifest.model_dump_json(indent=2).encode())
-        return manifest
+    def finish(self, manifest: Manifest) -> Manifest:
+        """Add the manifest, completed by the checksums, as the last member; return it."""
+        complete = manifest.model_copy(update={"sha256": dict(self._sha256)})
+        self.add(_MANIFEST, complete.model_dump_json(indent=2).encode())
+        return complete
 
     def _add(self, name: str, content: IO[bytes], size: int) -> None:
         member = tarfile.TarInfo(name)
@@ -163,9 +146,9 @@ def unpack(stream: IO[bytes], folder: Path) -> Manifest:
         manifest = Manifest.model_validate_json((folder / _MANIFEST).read_bytes())
     except ValidationError as error:
         raise BackupError(f"the backup has another format version: {error}") from error
-    if changed := [name for name, _ in sha256.items() ^ manifest.sha256.items()]:
+    if changed := {name for name, _ in sha256.items() ^ manifest.sha256.items()}:
         raise BackupError(
-            f"the backup is damaged; missing or changed members: {', '.join(sorted(set(changed)))}"
+            f"the backup is damaged; missing or changed members: {', '.join(sorted(changed))}"
         )
     sync_tree(folder)
     return manifest

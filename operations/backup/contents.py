@@ -4,8 +4,11 @@ Documents are saved unchanged as BSON, about a thousand per archive member. Mode
 omitted, because servers download them from MLflow again.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -49,44 +52,40 @@ def save_documents(settings: Settings, archive: ArchiveWriter, now: datetime) ->
     A document that gets a later time during the backup is saved twice; the later one counts.
     Raises StorageUnavailable if MongoDB does not answer.
     """
-    counts: dict[str, int] = {}
-    # What is older is few: pruning removes it.
+    # Few documents are older, because pruning removes them.
     start = now - timedelta(days=max(settings.keep_predictions_days, settings.keep_reports_days))
     with open_database(settings.mongo_uri) as database:
         # `data` last: an outcome that arrives during the backup is then at least part of its
         # prediction document.
-        for name in sorted(database.list_collection_names(), reverse=True):
-            members = _Members(archive, database[name])
-            counts[name] = members.add_all(_TIMES.get(name), start, now)
-    return counts
+        names = sorted(database.list_collection_names(), reverse=True)
+        return {name: _save_collection(database[name], archive, start, now) for name in names}
 
 
-class _Members:
-    """The members of a collection in an archive."""
+def _save_collection(
+    collection: Collection[dict[str, Any]], archive: ArchiveWriter, start: datetime, end: datetime
+) -> int:
+    """Add all documents, by ranges of their time if they have one; return their number."""
+    save = partial(_save_found, collection, archive, itertools.count())
+    time = _TIMES.get(collection.name)
+    if time is None:
+        return save({})
+    return by_ranges(start, end, lambda when: save({time: when}))
 
-    def __init__(self, archive: ArchiveWriter, collection: Collection[dict[str, Any]]) -> None:
-        self._archive, self._collection = archive, collection
-        self._number = 0
 
-    def add_all(self, time: str | None, start: datetime, end: datetime) -> int:
-        """Add all documents, by ranges of their time if they have one; return their number."""
-        if time is None:
-            return self._add({})
-        return by_ranges(start, end, lambda when: self._add({time: when}))
-
-    def _add(self, query: Mapping[str, Any]) -> int:
-        count = 0
-        # pymongo's annotation is wrong: the batches are bytes.
-        batches = cast(
-            "Iterable[bytes]", self._collection.find_raw_batches(query, batch_size=_BATCH)
-        )
-        for batch in batches:
-            if found := len(list(bson.decode_iter(batch, _RAW))):
-                name = f"{_DOCUMENTS}/{self._collection.name}/{self._number:08}.bson"
-                self._archive.add(name, batch)
-                self._number += 1
-                count += found
-        return count
+def _save_found(
+    collection: Collection[dict[str, Any]],
+    archive: ArchiveWriter,
+    numbers: Iterator[int],
+    query: Mapping[str, Any],
+) -> int:
+    count = 0
+    # pymongo's annotation is wrong: the batches are bytes.
+    batches = cast("Iterable[bytes]", collection.find_raw_batches(query, batch_size=_BATCH))
+    for batch in batches:
+        if found := len(list(bson.decode_iter(batch, _RAW))):
+            archive.add(f"{_DOCUMENTS}/{collection.name}/{next(numbers):08}.bson", batch)
+            count += found
+    return count
 
 
 def has_documents(uri: str) -> bool:
@@ -97,21 +96,25 @@ def has_documents(uri: str) -> bool:
 
 
 def restore_documents(uri: str, folder: Path) -> dict[str, int]:
-    """Insert a backup's documents; return how many of it are there, per collection.
+    """Insert a backup's documents; return their number per collection, as the backup counts them.
 
     Raises StorageUnavailable if MongoDB does not answer or rejects a document.
     """
+    # The backup counts a document that was saved twice as two.
+    replaced = Counter[str]()
     with open_database(uri) as database:
-        twice: dict[str, int] = {}
         for path in sorted((folder / _DOCUMENTS).glob("*/*.bson")):
-            name = path.parent.name
-            twice.setdefault(name, 0)
-            twice[name] += _insert(database[name], list(bson.decode_iter(path.read_bytes(), _RAW)))
-        return {name: database[name].estimated_document_count() + twice[name] for name in twice}
+            name, documents = path.parent.name, bson.decode_iter(path.read_bytes(), _RAW)
+            replaced[name] += _insert(database[name], list(documents))
+        return {
+            name: database[name].estimated_document_count() + count
+            for name, count in replaced.items()
+        }
 
 
 def _insert(collection: Collection[dict[str, Any]], documents: Sequence[RawBSONDocument]) -> int:
-    """Insert documents; replace those that exist, and return their number."""
+    """Insert documents; replace those that exist, and return the number of these."""
+    # Backups of earlier releases have such members.
     if not documents:
         return 0
     try:
@@ -136,11 +139,10 @@ def save_quarantine(quarantine: Quarantine, archive: ArchiveWriter) -> dict[str,
     return {"quarantine": count}
 
 
-def restore_quarantine(quarantine: Quarantine, folder: Path) -> dict[str, int]:
-    """Write a backup's quarantine into the state folder; return the number of entries."""
+def restore_quarantine(quarantine: Quarantine, folder: Path) -> None:
+    """Write a backup's quarantine into the state folder."""
     for path in (folder / _QUARANTINE).glob("*"):
         write_atomically(quarantine.folder / path.name, path.read_bytes())
-    return {"quarantine": quarantine.count()}
 
 
 def save_tables(settings: Settings, archive: ArchiveWriter) -> dict[str, int]:
@@ -153,18 +155,17 @@ def save_tables(settings: Settings, archive: ArchiveWriter) -> dict[str, int]:
     return {"tables": len(tables)}
 
 
-def restore_tables(state: Path, folder: Path) -> dict[str, int]:
-    """Write a backup's tables into the state folder; return their number.
+def restore_tables(state: Path, folder: Path) -> None:
+    """Write a backup's tables into the state folder.
 
     The feature store gets them from there. A contract that has a table here keeps it.
     """
-    saved = folder / _TABLES
-    files = {path.relative_to(saved): path for path in sorted(saved.rglob("*")) if path.is_file()}
-    tables = [name for name in files if name.suffix != ".json"]
-    for name in [*tables, *(name for name in files if name.suffix == ".json")]:
-        if not (state / _TABLES / name).exists():
-            write_atomically(state / _TABLES / name, files[name].read_bytes(), mode=0o600)
-    return {"tables": len(tables)}
+    files = [path for path in (folder / _TABLES).rglob("*") if path.is_file()]
+    # Tables first, because the other files, which are JSON, name them.
+    for path in sorted(files, key=lambda path: path.suffix == ".json"):
+        target = state / path.relative_to(folder)
+        if not target.exists():
+            write_atomically(target, path.read_bytes(), mode=0o600)
 
 
 def save_deployments(state: Path, archive: ArchiveWriter) -> dict[str, int]:

@@ -50,11 +50,15 @@ def create_backup(settings: Settings, stream: IO[bytes], say: Callable[[str], ob
         if tables_elsewhere is None:
             # After MLflow: a run's table is kept before the run begins.
             counts |= save_tables(settings, archive)
-        version = importlib.metadata.version("mlflow-skinny")
         return archive.finish(
-            *(began, version, mlflow.elsewhere, counts),
-            database_elsewhere=mlflow.database_elsewhere,
-            tables_elsewhere=tables_elsewhere,
+            Manifest(
+                began_at=began,
+                mlflow_version=importlib.metadata.version("mlflow-skinny"),
+                artifacts_elsewhere=mlflow.artifacts_elsewhere,
+                database_elsewhere=mlflow.database_elsewhere,
+                tables_elsewhere=tables_elsewhere,
+                counts=counts,
+            )
         )
 
 

@@ -31,13 +31,13 @@ class MlflowFiles:
         database: The SQLite file; None if another database server has the data.
         database_elsewhere: That server and its database, without a login; they are not backed up.
         artifacts: Folder of models and plots; None if they are in an object store.
-        elsewhere: That object store, which is not backed up.
+        artifacts_elsewhere: That object store, which is not backed up.
     """
 
     database: Path | None
     database_elsewhere: str | None
     artifacts: Path | None
-    elsewhere: str | None
+    artifacts_elsewhere: str | None
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -50,7 +50,7 @@ class MlflowFiles:
             database=ROOT / uri.removeprefix(_SQLITE) if is_file else None,
             database_elsewhere=None if is_file else _without_login(uri),
             artifacts=None if is_bucket else ROOT / place,
-            elsewhere=place if is_bucket else None,
+            artifacts_elsewhere=place if is_bucket else None,
         )
 
     def save(self, archive: ArchiveWriter) -> dict[str, int]:
@@ -119,14 +119,13 @@ class MlflowFiles:
             closing(sqlite3.connect(self.database, timeout=_BUSY_SECONDS)) as live,
         ):
             saved.backup(live)
-        with _sqlite_errors():
-            return {**counts, "runs": _count_runs(self.database)}
+            return {**counts, "runs": _count_runs(live)}
 
     def _save_database(self, database: Path, archive: ArchiveWriter) -> dict[str, int]:
         if not database.exists():
             raise BackupError("MLflow has no database yet; run: make setup-model-registry")
-        with _sqlite_errors(), self._copy(database) as copy:
-            archive.add_file(_DATABASE, copy)
+        with _sqlite_errors(), self._copy(database) as path, closing(_open(path)) as copy:
+            archive.add_file(_DATABASE, path)
             return {"runs": _count_runs(copy)}
 
     @contextmanager
@@ -179,9 +178,8 @@ def _count(database: sqlite3.Connection, table: str) -> int:
     return int(count)
 
 
-def _count_runs(path: Path) -> int:
-    with closing(_open(path)) as database:
-        return _count(database, _RUNS) if _RUNS in _tables(database) else 0
+def _count_runs(database: sqlite3.Connection) -> int:
+    return _count(database, _RUNS) if _RUNS in _tables(database) else 0
 
 
 def _schema(database: sqlite3.Connection) -> str | None:

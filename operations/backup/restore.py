@@ -44,16 +44,11 @@ def restore_backup(settings: Settings, stream: IO[bytes]) -> Manifest:
             _require_empty(settings, mlflow, state, manifest)
             _require_same_store(mlflow, manifest)
             mlflow.check_version(folder, manifest.mlflow_version)
-            restored = {
-                **mlflow.restore(folder),
-                **restore_documents(settings.mongo_uri, folder),
-                **restore_quarantine(Quarantine(settings.quarantine_path), folder),
-                **restore_tables(settings.state_path, folder),
-            }
-            # A backup of an earlier release has no quarantine and no tables.
-            counts = {"quarantine": 0, "tables": 0, **manifest.counts}
-            if wrong := restored.items() - counts.items():
+            restored = {**mlflow.restore(folder), **restore_documents(settings.mongo_uri, folder)}
+            if wrong := restored.items() - manifest.counts.items():
                 raise BackupError(f"the counts differ from the backup's: {sorted(wrong)}")
+            restore_quarantine(Quarantine(settings.quarantine_path), folder)
+            restore_tables(settings.state_path, folder)
             # Last, because servers start once the deployment record exists.
             restore_deployments(settings.state_path, folder)
         finally:
@@ -62,11 +57,11 @@ def restore_backup(settings: Settings, stream: IO[bytes]) -> Manifest:
 
 
 def _require_same_store(mlflow: MlflowFiles, manifest: Manifest) -> None:
-    if mlflow.elsewhere != manifest.artifacts_elsewhere:
+    if mlflow.artifacts_elsewhere != manifest.artifacts_elsewhere:
         raise BackupError(
             f"MLflow's artifacts are {manifest.artifacts_elsewhere or 'in the backup'}, and here "
-            f"they are kept in {mlflow.elsewhere or 'a folder'}: restore into a stack with the "
-            "same MLFLOW_ARTIFACTS"
+            f"they are kept in {mlflow.artifacts_elsewhere or 'a folder'}: restore into a stack "
+            "with the same MLFLOW_ARTIFACTS"
         )
     if (mlflow.database is None) != (manifest.database_elsewhere is not None):
         raise BackupError(

@@ -1,7 +1,7 @@
 """Draft a contract from a table: `make contract DATA=path TARGET=column [NAME=name]`.
 
 The draft is written to contracts/<name>.yaml and can be trained with at once. What a person has to
-decide stands in it as comments, and is printed. No row of the table gets into it.
+decide is printed, and is in the file as comments. The file contains no row of the table.
 """
 
 import re
@@ -37,10 +37,10 @@ def draft_to_file(data: str, target: str, name: str = "") -> tuple[Path, Draft]:
     if not (data and target):
         raise SettingsError(f"name the table and the column to predict: {_USAGE}")
     try:
-        source: Path | S3Address = s3_or_other(data)
+        given = s3_or_other(data)
     except ValueError as error:
         raise SettingsError(f"DATA={data}: {error}") from error
-    source = source if isinstance(source, S3Address) else Path(source)
+    source: S3Address | Path = given if isinstance(given, S3Address) else Path(given)
     name = name or new_name(source.name.split(".")[0], (), "table")
     if not _NAME.fullmatch(name):
         raise SettingsError(f"NAME={name}: use lower-case letters, digits and _, a letter first")
@@ -69,7 +69,7 @@ def main() -> None:
         for column, note in draft.decisions[:_SHOWN]:
             say(f"  {column}: {note}")
         if (more := len(draft.decisions) - _SHOWN) > 0:
-            say(f"  ... and {more} more, which stand in the file")
+            say(f"  ... and {more} more, which are in the file")
     say(f"\nWrote {shown}, and an example of a drift beside it. Next:")
     say(f"  make demo CONTRACT={shown} DATA_FILE={shlex.quote(data)}")
 

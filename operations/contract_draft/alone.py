@@ -23,11 +23,11 @@ class Detector:
     """Measures on one half of the rows what it has learnt on the other."""
 
     def __init__(self, table: TextTable, target: DraftedTarget) -> None:
-        self._table, self._target = table, target
+        self._table = table
         step = max(1, len(table) // _MOST_ROWS)
         self._sample = f"WHERE rowid % {step} = 0 ORDER BY rowid"
         texts = self._texts(target.column)
-        known = ~texts.isin(NOTHING).to_numpy()
+        known = ~texts.isin((*NOTHING, *target.missing_values)).to_numpy()
         self._rows = np.flatnonzero(known)
         self._numbers: NDArray[np.float64] | None = None
         if target.kind == "regression":

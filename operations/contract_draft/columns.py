@@ -85,14 +85,13 @@ class Column:
 
     @cached_property
     def _numbers(self) -> tuple[Range | None, tuple[str, ...]]:
-        odd = [t for t in self.texts if not looks_like_number(t)]
-        share = sum(self.texts[t] for t in odd) / max(1, sum(self.texts.values()))
-        known = all(text in _AMONG_NUMBERS for text in odd)
-        if not self.texts or share == 1 or (share > _ODD_SHARE and not known):
+        texts = [text for text in self.texts if looks_like_number(text)]
+        odd = [text for text in self.texts if not looks_like_number(text)]
+        share = sum(self.texts[text] for text in odd) / max(1, sum(self.texts.values()))
+        are_rare = share <= _ODD_SHARE and len(odd) <= _ODD_TEXTS
+        if not texts or not (are_rare or all(text in _AMONG_NUMBERS for text in odd)):
             return None, ()
-        if len(odd) > _ODD_TEXTS and not known:
-            return None, ()
-        numbers = read_numbers([t for t in self.texts if t not in odd], gaps=self.missing > 0)
+        numbers = read_numbers(texts, gaps=self.missing > 0)
         if numbers.faults:
             return None, ()
         value = _value_sql(self.cell, decimal_comma=numbers.decimal_comma)
@@ -104,29 +103,24 @@ class Column:
         )
         if unread:
             return None, ()
-        counts = np.array([self.texts[t] for t in self.texts if t not in odd])
-        median = _median(numbers.values, counts)
+        counts = np.array([self.texts[text] for text in texts])
+        median = np.quantile(numbers.values, 0.5, weights=counts, method="inverted_cdf")
         mean = np.average(numbers.values, weights=counts)
         spread = float(np.sqrt(np.average((numbers.values - mean) ** 2, weights=counts)))
-        return Range(low, high, median, spread, whole, self.distinct - len(odd)), tuple(odd)
+        distinct = self.distinct - len(odd)
+        return Range(low, high, float(median), spread, whole, distinct), tuple(odd)
 
 
 def describe_columns(table: TextTable) -> list[Column]:
     """Describe every column of a table that a contract can use."""
-    cells = {name: table.cell(name) for name in table.columns if name not in table.unusable}
-    figures: list[int] = []
-    for start in range(0, len(cells), 50):
-        expressions = ", ".join(
-            f"count(*) FILTER ({cell} IN ({_NOTHING})), approx_count_distinct({cell})"
-            for cell in [*cells.values()][start : start + 50]
-        )
-        figures += table.query(f"SELECT {expressions} FROM cells")[0]
-    found = zip(cells, figures[::2], figures[1::2], strict=True)
-    return [_column(table, name, missing, distinct) for name, missing, distinct in found]
+    return [_column(table, name) for name in table.columns if name not in table.unusable]
 
 
-def _column(table: TextTable, name: str, missing: int, distinct: int) -> Column:
+def _column(table: TextTable, name: str) -> Column:
     rows, cell = len(table), table.cell(name)
+    [(missing, distinct)] = table.query(
+        f"SELECT count(*) FILTER ({cell} IN ({_NOTHING})), approx_count_distinct({cell}) FROM cells"
+    )
     sampled = distinct > _MOST_TEXTS
     step = max(1, rows // _MOST_TEXTS) if sampled else 1
     counted = table.query(
@@ -140,7 +134,7 @@ def _column(table: TextTable, name: str, missing: int, distinct: int) -> Column:
 
 
 def looks_like_number(text: str) -> bool:
-    """Whether a text has digits, and nothing that no number has."""
+    """Whether a text has digits, and only characters that numbers may have."""
     return any(map(str.isdigit, text)) and set(text) <= set("0123456789+-.,eE' \u2019\u2212")
 
 
@@ -149,22 +143,5 @@ def _value_sql(cell: str, *, decimal_comma: bool) -> str:
     separators = "''. \u2019" if decimal_comma else "'', \u2019"
     text = f"replace(translate({cell}, '{separators}', ''), '\u2212', '-')"
     if decimal_comma:
-        text = f"replace({text}, ',', '.')"
-    value = f"try_cast({cell} AS DOUBLE)"
-    if decimal_comma:
-        value = "NULL"
-    return f"coalesce({value}, try_cast({text} AS DOUBLE))"
-
-
-def _median(
-    values: "np.ndarray[tuple[int], np.dtype[np.float64]]",
-    counts: "np.ndarray[tuple[int], np.dtype[np.int64]]",
-) -> float:
-    order = np.argsort(values)
-    reached = np.cumsum(counts[order])
-    return float(values[order][np.searchsorted(reached, reached[-1] / 2)])
-
-
-def find_column(columns: list[Column], name: str) -> Column | None:
-    """Return the column of a name."""
-    return next((column for column in columns if column.name == name), None)
+        return f"try_cast(replace({text}, ',', '.') AS DOUBLE)"
+    return f"coalesce(try_cast({cell} AS DOUBLE), try_cast({text} AS DOUBLE))"

@@ -8,7 +8,7 @@ from mlstack.data.sql import literal
 from mlstack.data.text_table import TextTable
 from mlstack.errors import DataError, DataFault, listing
 from operations.contract_draft.alone import Detector
-from operations.contract_draft.columns import NOTHING, describe_columns, find_column
+from operations.contract_draft.columns import NOTHING, describe_columns
 from operations.contract_draft.drafted import Drafted, meaning_of, new_name
 from operations.contract_draft.drifts import draft_drifts
 from operations.contract_draft.features import draft_feature, most_values
@@ -41,15 +41,16 @@ def draft_contract(table: TextTable, target_column: str, name: str, origin: str)
     nothing to learn.
     """
     columns = describe_columns(table)
-    column = find_column(columns, target_column)
+    column = next((each for each in columns if each.name == target_column), None)
     if column is None:
         known = listing([repr(each.name) for each in columns])
         raise DataError(DataFault(f"is not in the table, which has {known}", column=target_column))
     target = draft_target(column)
     most = most_values(columns)
-    drafted = _with_bases([draft_feature(each, most) for each in columns if each is not column])
+    drafted = [draft_feature(each, most) for each in columns if each is not column]
     detector = Detector(table, target)
     drafted = [d.without(_LEAK) if d.is_feature and detector.predicts(d) else d for d in drafted]
+    drafted = _count_dates(drafted)
     features = [d for d in drafted if d.is_feature]
     if not features:
         raise DataError(DataFault("no column is left that a model could learn from"))
@@ -84,23 +85,21 @@ def _head(name: str, origin: str, target: DraftedTarget) -> list[str]:
     return [*block(head, 0), "", f"data: {flow({'key': f'{name}/table'}, 0)}"]
 
 
-def _with_bases(drafted: list[Drafted]) -> list[Drafted]:
+def _count_dates(drafted: list[Drafted]) -> list[Drafted]:
     """Count dates from the earliest one; a model learns nothing from a single date."""
     dates = [d for d in drafted if d.fields.get("kind") == "date"]
     if not dates:
         return drafted
     base = min(dates, key=lambda d: str(d.fields["example"]))
-    if len(dates) == 1:
-        alone = base.without("is a date without another one to count days from: is it the time?")
-        return [alone if d is base else d for d in drafted]
-    return [
-        replace(d, fields={"kind": "date", "since": base, **d.fields})
-        if d in dates and d is not base
-        else replace(d, notes=(*d.notes, "is the date that others are counted from"))
-        if d is base
-        else d
-        for d in drafted
-    ]
+
+    def counted(date: Drafted) -> Drafted:
+        if len(dates) == 1:
+            return date.without("is a date without another one to count days from: is it the time?")
+        if date is base:
+            return replace(date, notes=(*date.notes, "is the date that others are counted from"))
+        return replace(date, fields={"kind": "date", "since": base.column.name, **date.fields})
+
+    return [counted(d) if d.fields.get("kind") == "date" else d for d in drafted]
 
 
 def _named(features: Sequence[Drafted], target: DraftedTarget) -> dict[str, Drafted]:
@@ -112,12 +111,12 @@ def _named(features: Sequence[Drafted], target: DraftedTarget) -> dict[str, Draf
 
 
 def _lines(named: dict[str, Drafted]) -> Iterator[str]:
-    names = {id(drafted.column): name for name, drafted in named.items()}
+    names = {drafted.column.name: name for name, drafted in named.items()}
     for name, drafted in named.items():
         yield from comments(_sentences(drafted.notes))
         fields: dict[str, Any] = {"name": name, **drafted.fields}
         if since := fields.get("since"):
-            fields["since"] = names[id(since.column)]
+            fields["since"] = names[since]
         has_gaps = drafted.column.missing or drafted.missing_values
         fields["missing"] = "allow" if has_gaps else "refuse"
         if drafted.column.name != name:

@@ -1,4 +1,4 @@
-"""Draft one example of a drift, so that it can be seen detected."""
+"""Draft one example of a drift, which people can watch being detected."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -16,7 +16,7 @@ IDENTIFIES = "identifies rows, as most values occur once: is it the key?"
 _FEW = 20
 _RARE_ROWS = 5
 _MOST_CELLS = 200_000_000
-"""Of a matrix, which takes 4 bytes for each, and XGBoost up to 10."""
+"""Cells of a matrix, which takes 4 bytes for each, and XGBoost up to 10."""
 _UNIQUE_SHARE = 0.95
 _MANY_SHARE = 0.5
 _NEARLY_EMPTY = 0.95
@@ -44,7 +44,7 @@ def most_values(columns: list[Column]) -> int:
     return min(MOST_VALUES, max(_FEW, fitting))
 
 
-def draft_feature(column: Column, most: int = 1000) -> Drafted:
+def draft_feature(column: Column, most: int) -> Drafted:
     """Draft a feature from a column; a category lists its `most` most frequent values."""
     texts = column.texts
     if not texts:
@@ -79,7 +79,7 @@ def is_boolean(column: Column) -> bool:
 
 def find_date_format(column: Column) -> str:
     """Return how all cells write dates; empty if they are none or it is ambiguous."""
-    texts = [*column.texts]
+    texts = column.texts
     if all(_YEAR.fullmatch(text) for text in texts):
         return "iso" if all(_is_read(text[:10], "%Y-%m-%d") for text in texts) else ""
     fitting = [form for form in _FORMATS if all(_is_read(text, form) for text in texts)]
@@ -100,11 +100,6 @@ def range_with_room(low: float, high: float, *, whole: bool) -> list[float] | li
     return [float(f"{lower:.6g}"), float(f"{upper:.6g}")]
 
 
-def tidy(number: float, *, whole: bool) -> float | int:
-    """Round an example."""
-    return round(number) if whole else float(f"{number:.4g}")
-
-
 def _number(column: Column, numbers: Range, notes: tuple[str, ...]) -> Drafted:
     named = _is_named_as_identifier(column.name)
     if numbers.whole:
@@ -121,7 +116,7 @@ def _number(column: Column, numbers: Range, notes: tuple[str, ...]) -> Drafted:
         notes = (*notes, f"is numbers, but some rows have {shown}, taken for missing")
     kind = "integer" if numbers.whole else "number"
     bounds = range_with_room(numbers.low, numbers.high, whole=numbers.whole)
-    example = tidy(numbers.median, whole=numbers.whole)
+    example = round(numbers.median) if numbers.whole else float(f"{numbers.median:.4g}")
     example = min(max(example, bounds[0]), bounds[1])
     fields = {"kind": kind, "range": bounds, "example": example}
     return Drafted(column, fields, notes, column.odd_texts)
@@ -157,7 +152,7 @@ def _category(column: Column, notes: tuple[str, ...], most: int) -> Drafted:
     too_many = distinct > MOST_VALUES or column.sampled
     if too_many or (distinct > _FEW and distinct > _MANY_SHARE * column.given):
         return Drafted(column, notes=(_why_no_category(column),))
-    if _SIGNED.fullmatch(column.most_frequent) and all(map(_SIGNED.fullmatch, texts)):
+    if all(map(_SIGNED.fullmatch, texts)):
         notes = (*notes, "is numbers with signs around them, taken for a category")
     frequent = [text for text, rows in texts.items() if rows >= _RARE_ROWS][:most]
     listed = sorted(texts if distinct <= _FEW else frequent, key=str.casefold)

@@ -57,7 +57,7 @@ def draft_target(column: Column) -> DraftedTarget:
         fields |= {"kind": "regression", "range": bounds}
         fields["deviations"] = [float(f"{numbers.spread * share:.2g}") for share in _DEVIATIONS]
         fields["meaning"] = meaning
-        return DraftedTarget(column, fields, f"predicted {name}"[:63])
+        return DraftedTarget(column, fields, f"predicted {name}")
     kept = [text for text in texts if texts[text] >= _FEWEST_ROWS]
     if column.sampled or not 1 < len(kept) <= _MOST_CLASSES:
         raise _unfit(
@@ -93,7 +93,7 @@ def _multiclass(
         fields["ignored"] = rare
         notes.append(_ignored_note(rare))
     fields["meaning"] = meaning
-    return DraftedTarget(column, fields, f"predicted {fields['name']}"[:63], tuple(notes))
+    return DraftedTarget(column, fields, f"predicted {fields['name']}", tuple(notes))
 
 
 def _ignored_note(rare: list[str]) -> str:

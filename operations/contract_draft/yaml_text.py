@@ -10,6 +10,8 @@ import yaml
 
 _WIDTH = 100
 _EXACT = 1e15
+_GLUE = "\x00"
+"""Stands for a space at which a line must not break."""
 _PLAIN = re.compile(r"[A-Za-z0-9$(+][A-Za-z0-9 _.+/$%()=*^-]*")
 
 
@@ -27,7 +29,7 @@ def scalar(value: Any) -> str:
 
 def flow(fields: Mapping[str, Any], indent: int) -> str:
     """Write a mapping in braces, broken between its parts if it is longer than a line."""
-    return _wrapped("{" + ", ".join(f"{k}: {_value(v)}" for k, v in fields.items()) + "}", indent)
+    return _wrapped(_value(fields), indent)
 
 
 def block(fields: Mapping[str, Any], indent: int = 2) -> list[str]:
@@ -55,9 +57,6 @@ def _value(value: Any) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "[" + ", ".join(map(_value, value)) + "]"
     return scalar(value)
-
-
-_GLUE = "\x00"
 
 
 def _wrapped(text: str, indent: int) -> str:

@@ -1,4 +1,4 @@
-"""Show of a kept prediction what it was made of, and score it again (`make explain`).
+"""Show what a kept prediction was made of, and score it again (`make explain`).
 
 Usage: python -m operations.receipts.command ID KEY
 
@@ -11,9 +11,10 @@ from mlstack import command_line
 from mlstack.contract import Contract
 from mlstack.errors import MlstackError, SettingsError
 from mlstack.model.mlflow_api import shorten_timeouts
+from mlstack.model.model_store import ModelStore
 from mlstack.prediction_log.kept_predictions import Kept, KeptPredictions
 from mlstack.settings import Settings
-from operations.receipts.receipt import Receipts
+from operations.receipts.receipt import make_receipt
 from operations.receipts.text import receipt_lines
 
 
@@ -28,11 +29,11 @@ def main() -> int:
     parser.add_argument("key", help="caller's own identifier of a customer: the newest prediction")
     arguments = parser.parse_args()
     shorten_timeouts()
-    # What libraries log of missing runs, the receipt says in its own words.
+    # The receipt says in its own words which runs are missing.
     logging.getLogger("mlstack").setLevel(logging.ERROR)
     settings = Settings.load()
     kept = _find(settings, arguments.id, arguments.key)
-    receipt = Receipts(settings).write(kept)
+    receipt = make_receipt(kept, ModelStore.of(settings))
     for line in receipt_lines(receipt):
         command_line.say(line)
     return int(bool(receipt.difference))

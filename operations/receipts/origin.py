@@ -1,4 +1,4 @@
-"""Where a model comes from: what MLflow knows of its run."""
+"""Find out where a model comes from, by what MLflow knows of its run."""
 
 from datetime import UTC, datetime
 from typing import NamedTuple

@@ -1,11 +1,11 @@
-"""Make receipts of kept predictions: what they were made of, and whether they can be repeated."""
+"""Make the receipt of a kept prediction: what it was made of, and whether it can be repeated."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlstack.contract.customer_schema import Customer, CustomerValidator
+from mlstack.contract.customer_schema import CustomerValidator
 from mlstack.contract.prediction_fields import CONTRACT, MORE, PREDICTION, PROBABILITIES, RUN_ID
 from mlstack.contract.target import Scored
 from mlstack.errors import InvalidCustomer, ModelError
@@ -14,7 +14,6 @@ from mlstack.model.explanation import Explanation, explain
 from mlstack.model.model import Model
 from mlstack.model.model_store import ModelStore
 from mlstack.prediction_log.kept_predictions import Kept
-from mlstack.settings import Settings
 from operations.receipts.origin import Origin, find_origin
 
 _LAST_BITS = 1e-6
@@ -27,64 +26,46 @@ class Receipt(NamedTuple):
     Args:
         model: The model that made it; None if it cannot be loaded.
         origin: Where the model comes from, or why that is not known.
+        difference: Why it is not proved; empty if both scores are equal bit for bit.
         again: What the model says of the customer now; None if it cannot be asked.
         explanation: Why it says so.
-        difference: Why it is not proved; empty: both are equal bit for bit.
     """
 
     kept: Kept
     model: Model | None
     origin: Origin | str
-    again: Scored | None
-    explanation: Explanation | None
     difference: str
+    again: Scored | None = None
+    explanation: Explanation | None = None
 
 
-class Receipts:
-    """Makes receipts; each model is loaded once."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._store = ModelStore.of(settings)
-        self._models: dict[str, tuple[Model, CustomerValidator, Contributor]] = {}
-        self._origins: dict[str, Origin | str] = {}
-
-    def write(self, kept: Kept) -> Receipt:
-        """Make a receipt, whatever has become of the prediction and its model."""
-        document, run_id = kept.document, str(kept.document.get(RUN_ID))
-        origin = self._origin(run_id)
-        try:
-            model, validator, contribute = self._load(run_id)
-        except ModelError as error:
-            return Receipt(kept, None, origin, None, None, f"its model cannot be loaded: {error}")
-        contract = model.contract
-        made_by = document.get(CONTRACT)
-        if not isinstance(made_by, Mapping) or made_by.get("hash") != contract.digest:
-            reason = "the kept contract is not that of the model: one of them was changed"
-            return Receipt(kept, model, origin, None, None, reason)
-        try:
-            given = {name: document.get(name) for name in contract.feature_names}
-            customer: Customer = validator.validate(given)
-        except InvalidCustomer as error:
-            reason = f"the kept customer does not fit the contract, so it was changed: {error}"
-            return Receipt(kept, model, origin, None, None, reason)
-        (again,) = model.score([customer])
-        explanation = explain(model, customer, again, contribute)
-        return Receipt(kept, model, origin, again, explanation, _difference(document, again))
-
-    def _load(self, run_id: str) -> tuple[Model, CustomerValidator, Contributor]:
-        if run_id not in self._models:
-            model = self._store.load(run_id)
-            validator = CustomerValidator(model.contract)
-            self._models[run_id] = model, validator, Contributor(model.folder, run_id)
-        return self._models[run_id]
-
-    def _origin(self, run_id: str) -> Origin | str:
-        if run_id not in self._origins:
-            try:
-                self._origins[run_id] = find_origin(run_id)
-            except ModelError as error:
-                return str(error)
-        return self._origins[run_id]
+def make_receipt(kept: Kept, store: ModelStore) -> Receipt:
+    """Make a receipt, whatever has become of the prediction and its model."""
+    document, run_id = kept.document, str(kept.document.get(RUN_ID))
+    origin: Origin | str
+    try:
+        origin = find_origin(run_id)
+    except ModelError as error:
+        origin = str(error)
+    try:
+        model = store.load(run_id)
+        contribute = Contributor(model.folder, run_id)
+    except ModelError as error:
+        return Receipt(kept, None, origin, f"its model cannot be loaded: {error}")
+    contract = model.contract
+    made_by = document.get(CONTRACT)
+    if not isinstance(made_by, Mapping) or made_by.get("hash") != contract.digest:
+        reason = "the kept contract is not that of the model: one of them was changed"
+        return Receipt(kept, model, origin, reason)
+    try:
+        given = {name: document.get(name) for name in contract.feature_names}
+        customer = CustomerValidator(contract).validate(given)
+    except InvalidCustomer as error:
+        reason = f"the kept customer does not fit the contract, so it was changed: {error}"
+        return Receipt(kept, model, origin, reason)
+    (again,) = model.score([customer])
+    explanation = explain(model, customer, again, contribute)
+    return Receipt(kept, model, origin, _difference(document, again), again, explanation)
 
 
 def _difference(document: Mapping[str, Any], again: Scored) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mlstack.contract import Contract, Feature
+from mlstack.contract import ChoiceFeature, Contract, Feature
 from mlstack.contract.prediction_fields import (
     CREATED_AT,
     DECISION,
@@ -19,6 +19,7 @@ from mlstack.contract.prediction_fields import (
     TARGET,
     TARGET_AT,
 )
+from mlstack.contract.target import MulticlassTarget
 from mlstack.prediction_log.prediction import ID
 from operations.receipts.origin import Origin
 from operations.receipts.receipt import Receipt
@@ -101,8 +102,8 @@ def _answer(document: Mapping[str, Any], contract: Contract | None) -> str:
     name = contract.answer if contract else PREDICTION
     answer = f"{name}: {_answer_of(document.get(PREDICTION))}"
     probabilities = document.get(MORE, {}).get(PROBABILITIES)
-    if probabilities and contract:
-        each = zip(getattr(contract.target, "classes", ()), probabilities, strict=False)
+    if probabilities and contract and isinstance(contract.target, MulticlassTarget):
+        each = zip(contract.target.classes, probabilities, strict=False)
         answer += f" ({', '.join(f'{label} {_answer_of(chance)}' for label, chance in each)})"
     return answer
 
@@ -125,8 +126,9 @@ def _outcome(document: Mapping[str, Any], contract: Contract | None) -> str:
 def _of_feature(feature: Feature, value: Any) -> str:
     if value is None:
         return "not known"
-    labels = dict(zip(getattr(feature, "values", ()), getattr(feature, "labels", ()), strict=True))
-    return str(labels.get(value, _plain(value)))
+    if isinstance(feature, ChoiceFeature) and value in feature.values:
+        return feature.labels[feature.values.index(value)]
+    return _plain(value)
 
 
 def _plain(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -64,9 +65,9 @@ def prune_quarantine(settings: Settings, now: datetime) -> list[Removal]:
 
 
 def prune_leftovers(settings: Settings, now: datetime) -> list[Removal]:
-    """Remove what killed servers and simulators left in the state folder.
+    """Remove what killed servers, simulators and scorings left in the state folder.
 
-    A new container has another name and does not reuse it.
+    A new container has another name, so it does not reuse what the last one left.
     """
     state, days = settings.state_path, settings.keep_logs_days
     heartbeats = [
@@ -81,7 +82,7 @@ def prune_leftovers(settings: Settings, now: datetime) -> list[Removal]:
         for folder in _older(state / "metrics", "predict-api-*", now, days)
         if not any(f"-{host}-" in folder.name for host in hosts)
     ]
-    # A container's, which nobody has started again.
+    # Of make score in containers, which nobody has started again.
     scorings = _older(state / "scoring", "*", now, days)
     old = [*heartbeats, *counts, *scorings]
     return [
@@ -91,7 +92,13 @@ def prune_leftovers(settings: Settings, now: datetime) -> list[Removal]:
 
 def _older(folder: Path, pattern: str, now: datetime, days: float) -> list[Path]:
     limit = (now - timedelta(days=days)).timestamp()
-    return [path for path in sorted(folder.glob(pattern)) if path.stat().st_mtime < limit]
+    old = []
+    for path in sorted(folder.glob(pattern)):
+        # A running process may just have renamed or removed it.
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime < limit:
+                old.append(path)
+    return old
 
 
 def _remove(path: Path) -> int:

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from mlstack import command_line
 from mlstack.errors import MlstackError
 from mlstack.settings import Settings
+from model_orchestration.model_card.publish import publish_cards
 from operations.maintenance import maintenance
-from operations.retention.cards import prune_cards
 from operations.retention.database import prune_database
 from operations.retention.local_files import (
     prune_copies,
@@ -25,10 +25,16 @@ from operations.retention.tracking import prune_tracking
 _PATIENCE_SECONDS = 3600.0
 """Time to wait for a nightly backup."""
 
+
+def _prune_cards(settings: Settings, _: datetime) -> list[Removal]:
+    """Remove the pages of cards whose version is gone, and bring back those that are missing."""
+    return [Removal("model cards' pages", publish_cards(settings), settings.keep_runs_days)]
+
+
 _PARTS: tuple[Callable[[Settings, datetime], list[Removal]], ...] = (
     prune_tracking,
     prune_tables,
-    prune_cards,
+    _prune_cards,
     prune_database,
     prune_copies,
     prune_logs,

@@ -1,8 +1,7 @@
-"""Prune the tables that no run was trained on any more."""
+"""Prune the tables that no run names any more."""
 
 from datetime import datetime
 
-from mlflow import MlflowClient
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
@@ -33,15 +32,13 @@ def prune_tables(settings: Settings, now: datetime) -> list[Removal]:
         experiments = [str(experiment.experiment_id) for experiment in found]
 
         def is_needed(digest: str) -> bool:
-            return digest in current or _is_named(client, experiments, digest)
+            named = f"tags.{DATA_TAG} = '{digest}'"
+            return digest in current or bool(
+                client.search_runs(experiments, named, ViewType.ALL, max_results=1)
+            )
 
         store = FeatureStore(settings.feature_store_bucket)
         count, freed = KeptTables(settings).remove_unneeded(store, now, is_needed)
     except MlflowException as error:
         raise RegistryUnavailable(f"tables cannot be pruned: {explain(error)}") from error
     return [Removal("tables that no run names", count, NEW.days, freed)]
-
-
-def _is_named(client: MlflowClient, experiments: list[str], digest: str) -> bool:
-    wanted = f"tags.{DATA_TAG} = '{digest}'"
-    return bool(client.search_runs(experiments, wanted, ViewType.ALL, max_results=1))

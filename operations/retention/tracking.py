@@ -12,9 +12,10 @@ from contextlib import redirect_stdout
 from datetime import datetime, timedelta
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModel, Run, ViewType
+from mlflow.entities import Run, ViewType
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
@@ -51,7 +52,9 @@ def prune_tracking(settings: Settings, now: datetime) -> list[Removal]:
 
 def _trash_runs(settings: Settings, now: datetime) -> list[Removal]:
     client, before = connect(), _milliseconds(now, settings.keep_runs_days)
-    old = {str(run.info.run_id): run for run in _old_runs(client, before)}
+    ended = f"attributes.end_time < {before} and tags.{SEARCH_TAG} LIKE '%'"
+    runs = _find(client, client.search_runs, filter_string=ended)
+    old: dict[str, Run] = {str(run.info.run_id): run for run in runs}
     needed = restore_needed(settings, client)
     unneeded = {run_id: run for run_id, run in old.items() if run_id not in needed}
     trials = defaultdict[str, set[str]](set)
@@ -87,28 +90,13 @@ def _trash_models(settings: Settings, now: datetime) -> int:
     client, before = connect(), _milliseconds(now, settings.keep_deleted_days)
     needed = restore_needed(settings, client)
     # List models before runs: then no listed model belongs to a run that starts in between.
-    models: list[LoggedModel] = [
-        model
-        for experiment in _experiments(client)
-        for model in pages(
-            client.search_logged_models,
-            experiment_ids=[experiment],
-            filter_string=f"creation_timestamp < {before}",
-        )
-    ]
-    runs = {
-        run.info.run_id
-        for experiment in _experiments(client)
-        for run in pages(
-            client.search_runs,
-            experiment_ids=[experiment],
-            run_view_type=ViewType.ALL,
-        )
+    created = f"creation_timestamp < {before}"
+    models = list(_find(client, client.search_logged_models, filter_string=created))
+    runs = needed | {
+        run.info.run_id for run in _find(client, client.search_runs, run_view_type=ViewType.ALL)
     }
     without_run = [
-        model
-        for model in models
-        if model.source_run_id and model.source_run_id not in runs | needed
+        model for model in models if model.source_run_id and model.source_run_id not in runs
     ]
     for model in without_run:
         client.delete_logged_model(model.model_id)
@@ -124,14 +112,11 @@ def _ignore_absent(delete: Callable[..., object], *arguments: object) -> None:
             raise
 
 
-def _experiments(client: MlflowClient) -> list[str]:
-    return [str(found.experiment_id) for found in pages(client.search_experiments)]
-
-
-def _old_runs(client: MlflowClient, before: int) -> Iterator[Run]:
-    ended = f"attributes.end_time < {before} and tags.{SEARCH_TAG} LIKE '%'"
-    for experiment in _experiments(client):
-        yield from pages(client.search_runs, experiment_ids=[experiment], filter_string=ended)
+def _find(client: MlflowClient, search: Callable[..., Any], **arguments: Any) -> Iterator[Any]:
+    """Search in each experiment."""
+    experiments = [found.experiment_id for found in pages(client.search_experiments)]
+    for experiment in experiments:
+        yield from pages(search, experiment_ids=[experiment], **arguments)
 
 
 def _empty_trash(settings: Settings, now: datetime) -> list[Removal]:
@@ -163,7 +148,7 @@ def _collect_garbage(settings: Settings) -> int:
     options = {
         "--backend-store-uri": settings.mlflow_backend_store_uri,
         "--older-than": f"{settings.keep_deleted_days:f}d",
-        # That of the environment; an address would be set for this whole process.
+        # Empty for that of the environment; an address would be set for this whole process.
         "--tracking-uri": "",
     }
     words = [word for option in options.items() for word in option]

@@ -4,7 +4,6 @@ Usage: python -m operations.scoring.command DATA OUT
 """
 
 import os
-from pathlib import Path
 
 from mlstack import command_line, environments
 from mlstack.settings import ROOT
@@ -20,7 +19,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if not (arguments.table and arguments.out):
         raise StackError("name both: make score DATA=/path/to/table.csv OUT=/path/to/scores.csv")
-    table, out = ROOT / Path(arguments.table), ROOT / Path(arguments.out)
+    table, out = ROOT / arguments.table, ROOT / arguments.out
     if not table.exists():
         raise StackError(f"DATA={arguments.table}: there is no such file")
     if not out.parent.is_dir():

@@ -1,4 +1,4 @@
-"""The files that the scoring of a table writes: predictions, and rows that do not fit.
+"""Write the files of a scoring: predictions, and rows that do not fit.
 
 They grow under other names, as CSV, and get their own when they are complete.
 """
@@ -25,7 +25,7 @@ _PRIVATE = 0o600
 
 
 class Output:
-    """The growing files; a context manager that holds them against other processes.
+    """The growing files, as a context manager that locks them against other processes.
 
     Args:
         path: The file of the predictions; Parquet if its name ends so, else CSV.
@@ -45,10 +45,11 @@ class Output:
         self._parts = [each.with_name(f"{each.name}.part") for each in (path, self.rejected)]
 
     def __enter__(self) -> Self:
+        flags = os.O_RDWR | os.O_CREAT
         with ExitStack() as opened:
             files = [
                 opened.enter_context(os.fdopen(os.open(part, flags, _PRIVATE), "r+b"))
-                for part, flags in ((part, os.O_RDWR | os.O_CREAT) for part in self._parts)
+                for part in self._parts
             ]
             try:
                 fcntl.flock(files[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -91,7 +92,7 @@ class Output:
     def finish(self, *, rejects: bool) -> None:
         """Give the files their names; a repetition completes what was interrupted."""
         part, rejected = self._parts
-        # An empty one was made again after the other had got its name.
+        # An empty part was made again by a scoring that goes on after the real one got its name.
         if rejects and rejected.stat().st_size:
             rejected.replace(self.rejected)
         if part.stat().st_size:
@@ -121,5 +122,5 @@ def _csv(rows: Iterable[Row]) -> bytes:
 
 
 def _is_still(descriptor: int, path: Path) -> bool:
-    """Return whether an open file has its name; another process may have renamed it."""
+    """Return whether an open file still has its name; another process may have renamed it."""
     return path.exists() and os.path.samestat(os.fstat(descriptor), path.stat())

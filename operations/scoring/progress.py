@@ -1,4 +1,4 @@
-"""How far the scoring of a table has come, durably, beside its output."""
+"""Record how far the scoring of a table has come, durably, beside its output."""
 
 import hashlib
 from pathlib import Path

@@ -2,8 +2,8 @@
 
 Usage: python -m operations.scoring.remote NAME SUFFIX <TABLE >RESULTS
 
-NAME is the table's digest. A scoring that was killed goes on, because its files are in the state
-folder until their results were taken. TABLE is a file or a folder's files packed as one; RESULTS is
+NAME is the table's digest. A scoring that was killed goes on, because its files stay in the state
+folder until their results are taken. TABLE is a file or a folder's files packed as one; RESULTS is
 an archive (tar) of the predictions, with the given suffix, and of the rows that do not fit.
 """
 
@@ -37,7 +37,7 @@ def score_stream(settings: Settings, name: str, suffix: str, table: IO[bytes]) -
     if not received.exists():
         _receive(table, received)
     out = folder / f"{RESULT}{suffix}"
-    # It exists if somebody stopped while the results were taken.
+    # It exists if somebody interrupted the transfer of the results.
     if not out.exists():
         score_and_tell(settings, received, out, _say)
     return folder

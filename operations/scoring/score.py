@@ -1,15 +1,17 @@
 """Score every row of a table through the deployed run.
 
-A scoring that was killed goes on where it was, with the run that was deployed when it began: beside
-OUT stands how far it has come. A row has the same prediction id whenever it is scored.
+A scoring that was killed goes on where it stopped, with the run that was deployed when it began: a
+file beside OUT says how far it has come. A row has the same prediction id each time it is scored.
 """
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
+
+import pandas as pd
 
 from mlstack import failpoints
 from mlstack.contract import Contract
@@ -48,6 +50,7 @@ Say = Callable[[str], None]
 _BATCH = 10_000
 _SAY_SECONDS = 2.0
 _ROW, _REASON = "row", "reason"
+_ORIGIN = Origin(BATCH)
 
 
 class _ScoredPart(NamedTuple):
@@ -66,7 +69,7 @@ class Scoring:
     Args:
         model: The model of the run that the progress names.
         log: Keeps the predictions.
-        say: Is called with sentences about the progress.
+        say: Gets sentences about the progress.
     """
 
     def __init__(self, model: Model, log: PredictionSink, output: Output, say: Say) -> None:
@@ -115,38 +118,32 @@ class Scoring:
     def _score(self, part: TextTable, proof: NumberProof) -> _ScoredPart:
         model = self._model
         verdict = judge(part, model.contract, proof)
-        batches = (verdict.rows.iloc[i : i + _BATCH] for i in range(0, len(verdict.rows), _BATCH))
-        predicted = [
-            each
-            for rows in batches
-            for each in scored(
-                model.contract.target, model.score_matrix(model.encoder.encode_frame(rows))
-            )
-        ]
+        predicted: list[Scored] = []
+        for batch in _batches(verdict.rows):
+            matrix = model.encoder.encode_frame(verdict.rows.iloc[batch])
+            predicted += scored(model.contract.target, model.score_matrix(matrix))
         return _ScoredPart(int(part.index[-1]), verdict, predicted)
 
     def _keep(self, part: _ScoredPart, progress: Progress) -> list[Row]:
         """Keep the predictions of a part; return the rows of the output."""
         lines: list[Row] = []
         contract, run_id, verdict = self._model.contract, progress.run_id, part.verdict
-        for start in range(0, len(verdict.rows), _BATCH):
-            rows = verdict.rows.iloc[start : start + _BATCH]
+        for batch in _batches(verdict.rows):
+            rows = verdict.rows.iloc[batch]
             customers = table_customers(rows, contract)
             numbers = rows.index.tolist()
             ids = [prediction_id(progress.table_sha256, run_id, row) for row in numbers]
             columns: list[Sequence[object]] = [numbers, ids]
             if contract.key and verdict.keys is not None:
-                keys = verdict.keys[start : start + _BATCH].tolist()
-                columns.insert(1, keys)
+                keys = verdict.keys[batch].tolist()
+                columns = [numbers, keys, ids]
                 for customer, key in zip(customers, keys, strict=True):
                     if key:
                         customer[contract.key.name] = key
             call = ModelCall(run_id, contract, datetime.now(UTC))
             predictions = [
                 Prediction(name, customer, each, _ORIGIN, call)
-                for name, customer, each in zip(
-                    ids, customers, part.predicted[start : start + _BATCH], strict=True
-                )
+                for name, customer, each in zip(ids, customers, part.predicted[batch], strict=True)
             ]
             self._log.keep(predictions)
             columns += zip(*map(_cells, predictions), strict=True)
@@ -160,7 +157,9 @@ class Scoring:
             self._say(f"{done:,} of {total:,} rows")
 
 
-_ORIGIN = Origin(BATCH)
+def _batches(rows: pd.DataFrame) -> Iterator[slice]:
+    """Divide rows into slices: the matrix of a whole part might not fit into memory."""
+    return (slice(start, start + _BATCH) for start in range(0, len(rows), _BATCH))
 
 
 def output_columns(contract: Contract) -> dict[str, str]:
@@ -184,7 +183,7 @@ def _cells(prediction: Prediction) -> tuple[object, ...]:
 
 
 def score(settings: Settings, table: Path, out: Path, say: Say) -> Progress:
-    """Score a table into a file, or go on with that.
+    """Score a table into a file, or go on with a scoring that was killed.
 
     Raises:
         ScoringError: nothing is deployed, or the files do not belong together.
@@ -234,7 +233,7 @@ def _begin(settings: Settings, table: Path, output: Output, say: Say) -> Progres
 
 
 def score_and_tell(settings: Settings, table: Path, out: Path, say: Say) -> None:
-    """Score as `score` does, and say what came of it."""
+    """Score as `score` does, and say how many rows were scored."""
     # Libraries report each connection.
     logging.getLogger("mlstack").setLevel(logging.WARNING)
     began = time.monotonic()

@@ -10,7 +10,7 @@ from pymongo import MongoClient
 
 from mlstack.prediction_log.mongo_database import DATABASE
 from mlstack.settings import Settings
-from operations.backup.archive import ArchiveWriter, unpack
+from operations.backup.archive import ArchiveWriter, Manifest, unpack
 from operations.backup.contents import restore_documents, save_documents
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -27,7 +27,7 @@ def test_documents_of_any_time_are_saved_and_restored(mongo: str, tmp_path: Path
         stream = io.BytesIO()
         with ArchiveWriter(stream) as archive:
             counts = save_documents(Settings(mongo_uri=mongo), archive, NOW)
-            archive.finish(NOW, "3", None, counts)
+            archive.finish(Manifest(began_at=NOW, mlflow_version="3", counts=counts))
         assert counts == {"data": len(days), "somebodys": 2}
         stream.seek(0)
         unpack(stream, tmp_path / "backup")

@@ -21,7 +21,7 @@ from mlstack.quality.drift_history import HISTORY, HistoryStore
 from mlstack.quality.report_head import REPORTS, newest_report
 from mlstack.settings import Settings
 from operations import predictions
-from operations.backup.archive import ArchiveWriter, unpack
+from operations.backup.archive import ArchiveWriter, Manifest, unpack
 from operations.backup.contents import has_documents, restore_documents, save_documents
 from operations.demo.running_stack import RunningStack
 from operations.retention.database import prune_database
@@ -131,7 +131,7 @@ def queries(
     stream = io.BytesIO()
     with ArchiveWriter(stream) as archive:
         counts = save_documents(settings, archive, NOW)
-        archive.finish(NOW, "3", None, counts)
+        archive.finish(Manifest(began_at=NOW, mlflow_version="3", counts=counts))
     stream.seek(0)
     unpack(stream, tmp_path / "backup")
     assert counts == {"data": 30, "outcome": 2, "report": 1, "monitoring": 1}

@@ -157,19 +157,33 @@ def test_backup_is_restored_into_a_new_stack(
         assert there in words
 
 
+@pytest.fixture
+def new(mongo: str, tmp_path: Path) -> Settings:
+    """A stack that is new; MLflow has made no database yet."""
+    (tmp_path / "mlflow").mkdir()
+    return Settings(
+        mongo_uri=mongo,
+        state_dir=tmp_path / "state",
+        mlflow_backend_store_uri=f"sqlite:///{tmp_path}/mlflow/mlflow.db",
+        mlflow_artifacts_destination=str(tmp_path / "mlflow/artifacts"),
+    )
+
+
+def test_entry_quarantined_during_a_backup_is_restored(
+    saved: Saved, new: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The backup may contain an entry that came after it had counted them."""
+    stream = io.BytesIO()
+    with monkeypatch.context() as patched:
+        patched.setattr(Quarantine, "count", lambda _: 1)
+        create_backup(saved.settings, stream, print)
+    stream.seek(0)
+    restore_backup(new, stream)
+    assert Quarantine(new.quarantine_path).count() == 2
+
+
 class TestRefusal:
     """A refused restore says why, and has changed nothing."""
-
-    @pytest.fixture
-    def new(self, mongo: str, tmp_path: Path) -> Settings:
-        """A stack that is new; MLflow has made no database yet."""
-        (tmp_path / "mlflow").mkdir()
-        return Settings(
-            mongo_uri=mongo,
-            state_dir=tmp_path / "state",
-            mlflow_backend_store_uri=f"sqlite:///{tmp_path}/mlflow/mlflow.db",
-            mlflow_artifacts_destination=str(tmp_path / "mlflow/artifacts"),
-        )
 
     def _refused(self, settings: Settings, backup: bytes, kind: type[MlstackError]) -> str:
         with pytest.raises(kind) as refused:

@@ -12,12 +12,16 @@ from operations.backup.archive import ArchiveWriter, BackupError, Manifest, unpa
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
+def _about(count: int) -> Manifest:
+    return Manifest(began_at=NOW, mlflow_version="3.0", counts={"things": count})
+
+
 def _backup(**members: bytes) -> bytes:
     stream = io.BytesIO()
     with ArchiveWriter(stream) as archive:
         for name, content in members.items():
             archive.add(f"part/{name}", content)
-        archive.finish(NOW, "3.0", None, {"things": len(members)})
+        archive.finish(_about(len(members)))
     return stream.getvalue()
 
 
@@ -45,7 +49,7 @@ def test_members_are_unpacked_unchanged(tmp_path: Path) -> None:
         archive.add("a/one", b"")
         archive.add("a/b/two", bytes(3_000_000))
         archive.add_file("three", file)
-        written = archive.finish(NOW, "3.0", None, {"things": 3})
+        written = archive.finish(_about(3))
     stream.seek(0)
     manifest = unpack(stream, tmp_path / "out")
     assert manifest == written
@@ -111,7 +115,7 @@ def test_unpack_writes_only_into_folder(tmp_path: Path, above: str) -> None:
     stream = io.BytesIO()
     with ArchiveWriter(stream) as archive:
         archive.add(name, b"1")
-        archive.finish(NOW, "3.0", None, {})
+        archive.finish(_about(1))
     stream.seek(0)
     with pytest.raises(BackupError, match=r"unexpected member .*outside'"):
         unpack(stream, tmp_path / "out")

@@ -10,7 +10,7 @@ from mlstack.data.feature_store import durable_bucket
 from mlstack.data.kept_tables import KeptTables
 from mlstack.data.training_table import _save_copy, current_tables
 from mlstack.settings import Settings
-from operations.backup.archive import ArchiveWriter, unpack
+from operations.backup.archive import ArchiveWriter, Manifest, unpack
 from operations.backup.contents import restore_tables, save_tables
 
 MAY, JUNE = b"a,b\n1,2\n", b"a,b\n3,4\n"
@@ -26,10 +26,13 @@ def test_tables_come_back_from_a_backup(tmp_path: Path) -> None:
     stream = BytesIO()
     with ArchiveWriter(stream) as archive:
         counts = save_tables(old, archive)
-        archive.finish(datetime.now(UTC), "3", None, counts)
+        archive.finish(
+            Manifest(began_at=datetime.now(UTC), mlflow_version="3", counts=counts)
+        )
     stream.seek(0)
     unpack(stream, tmp_path / "unpacked")
-    assert restore_tables(new.state_path, tmp_path / "unpacked") == counts == {"tables": 2}
+    assert counts == {"tables": 2}
+    restore_tables(new.state_path, tmp_path / "unpacked")
     current = {table.key: table.path.read_bytes() for table in current_tables(new)}
     assert current == {"one.csv": JUNE, "two.csv": MAY}
     assert [path.read_bytes() for path in KeptTables(new).paths()] == [

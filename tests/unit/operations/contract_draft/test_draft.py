@@ -24,6 +24,7 @@ from operations.contract_draft.features import most_values, range_with_room
 from tests.support.contracts import binary
 
 ROWS = 400
+LEAK = "predicts the target alone, as if it were known only afterwards"
 Cell = Callable[[random.Random, int, bool], object]
 
 CELLS: dict[str, Cell] = {
@@ -119,6 +120,35 @@ def test_single_date_is_left_out() -> None:
     draft = draft_contract(read_raw(text.encode()), "target", "dates", "dates.csv")
     reason = "left out: is a date without another one to count days from: is it the time?"
     assert ("seen", reason) in draft.decisions
+
+
+def test_date_that_predicts_the_target_alone_is_no_base() -> None:
+    """It is left out, although it is the earliest; the others are counted from the next one."""
+    draws = random.Random(4)
+    rows = ["closed,joined,seen,target"]
+    for _ in range(300):
+        left = draws.random() < 0.3
+        closed = f"2001-0{draws.randint(1, 9)}-01" if left else ""
+        joined, seen = (f"{year}-0{draws.randint(1, 9)}-15" for year in (2010, 2020))
+        rows.append(f"{closed},{joined},{seen},{'yes' if left else 'no'}")
+    draft = draft_contract(read_raw("\n".join(rows).encode()), "target", "dates", "dates.csv")
+    assert ("closed", f"left out: {LEAK}") in draft.decisions
+    dates = Contract.parse(draft.contract).features
+    assert [(date.name, getattr(date, "since", "")) for date in dates] == [
+        ("joined", None),
+        ("seen", "joined"),
+    ]
+
+
+def test_texts_among_a_targets_numbers_hide_no_column_that_predicts_it() -> None:
+    """Rows without a target are left out of the comparison."""
+    draws = random.Random(5)
+    rows = ["rooms,copy,price"]
+    for number in range(600):
+        price = draws.randint(1, 60) * 1.5
+        rows.append(f"{draws.randint(1, 9)},{2 * price},{price if number % 50 else 'Unknown'}")
+    draft = draft_contract(read_raw("\n".join(rows).encode()), "price", "homes", "homes.csv")
+    assert ("copy", f"left out: {LEAK}") in draft.decisions
 
 
 def test_positive_class_says_yes(contract: Contract) -> None:

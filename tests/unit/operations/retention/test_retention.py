@@ -190,6 +190,15 @@ def test_prune_leftovers_keeps_those_of_live_servers(settings: Settings) -> None
         assert {path.name for path in folder.iterdir()} == {"heartbeat-lately", "shards"}
 
 
+def test_prune_goes_on_if_a_file_is_renamed_meanwhile(settings: Settings) -> None:
+    """A heartbeat that is being written is listed, and then gone; here it is a dangling link."""
+    killed = _write(settings.state_path / "stream" / "heartbeat-killed", days=100)
+    killed.with_name("heartbeat-living.new").symlink_to("gone")
+    (removed,) = prune_leftovers(settings, NOW)
+    assert removed.count == 1
+    assert not killed.exists()
+
+
 def test_prune_logs_removes_only_closed_files(settings: Settings, tmp_path: Path) -> None:
     stay = ("mlflow.log", "access.log.1", "mlflow.log.1.gz", "supervisord.log")
     for name in (*stay, "mlflow.log.1", "supervisord.log.1"):
