@@ -38,7 +38,7 @@ class ConditionalTrees:
         for column in table.of_role("category", "number"):
             relation = table.relations.get(column.name)
             if relation is None:
-                before = self._matrix(rows, len(rows))
+                before = self._matrix(rows, self._steps)
                 self._steps.append(_Tree(column, before, rows, table.rows[column.name]))
             else:
                 self._steps.append(_Computed(column, relation))
@@ -48,16 +48,16 @@ class ConditionalTrees:
         rows = pd.DataFrame({self._target: np.full(count, self._class, dtype=object)})
         for done, step in enumerate(self._steps):
             if isinstance(step, _Tree):
-                rows[step.column.name] = step.draw(self._matrix(rows, count, done), rng)
+                rows[step.column.name] = step.draw(self._matrix(rows, self._steps[:done]), rng)
             else:
                 rows[step.column.name] = step.compute(rows)
         return rows
 
-    def _matrix(self, rows: pd.DataFrame, count: int, done: int | None = None) -> Numbers:
-        """Encode the first columns for the trees; shape (count, width)."""
+    def _matrix(self, rows: pd.DataFrame, steps: "Sequence[_Step]") -> Numbers:
+        """Encode the columns of these steps for the next tree; shape (n_rows, width)."""
         # The first step has no previous columns, so give its tree a constant one.
-        blocks: list[Numbers] = [np.zeros((count, 1))]
-        for step in self._steps[:done]:
+        blocks: list[Numbers] = [np.zeros((len(rows), 1))]
+        for step in steps:
             name = step.column.name
             values = rows[name].to_numpy()
             levels = self._categories.get(name)

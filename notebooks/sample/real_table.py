@@ -19,6 +19,9 @@ Numbers = NDArray[np.float64]
 Role = Literal["target", "identifier", "category", "number"]
 
 _SEPARATOR = "\x1f"
+_FEW_VALUES = 20
+_PROBE = 50
+"""Most rules already fail on this many rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +223,3 @@ def _relation(
             if (np.abs(relation.apply(rows) - values) <= tolerance).all():
                 return relation
     return None
-
-
-_FEW_VALUES = 20
-# Most rules already fail on this many rows.
-_PROBE = 50

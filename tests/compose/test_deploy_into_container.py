@@ -18,16 +18,11 @@ import pytest
 from mlstack.settings import ROOT
 from operations.containers.credentials import container_uid
 from tests.support.containers import build_image, docker
+from tests.support.deploy_machine import A, Answer, B, Machine, Worker, keep_models
 from tests.support.deploy_over_ssh import (
-    A,
-    Answer,
-    B,
-    Machine,
     WhatIsRefused,
     WhatMainDecides,
     WhileADeploymentIsUnderWay,
-    Worker,
-    keep_models,
 )
 from tests.support.ports import free_port
 from tests.support.project_copy import ProjectCopy, project_copy

@@ -8,14 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.deploy_machine import A, B, Machine, keep_models
 from tests.support.deploy_over_ssh import (
-    A,
-    B,
-    Machine,
     WhatIsRefused,
     WhatMainDecides,
     WhileADeploymentIsUnderWay,
-    keep_models,
 )
 from tests.support.project_copy import project_copy
 from tests.support.sshd import SSHD, sshd
