@@ -9,9 +9,9 @@ from msgspec.json import encode
 
 from mlstack.contract import Contract
 from mlstack.errors import SettingsError
+from mlstack.prediction_log.entry import PREDICTION
 from mlstack.prediction_log.kept_predictions import SPOOLED, STORED, KeptPredictions
 from mlstack.prediction_log.mongo_sink import MongoSink
-from mlstack.prediction_log.entry import PREDICTION
 from mlstack.settings import Settings
 from operations import predictions
 from tests.support.every_kind import TEXT

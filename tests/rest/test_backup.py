@@ -19,10 +19,10 @@ from mlstack.data.customer_generator import CustomerGenerator
 from mlstack.deployment.record import DEPLOYED, DeploymentState, HistoryEntry, Statement
 from mlstack.errors import MlstackError
 from mlstack.model.model_store import ModelStore
+from mlstack.prediction_log.entry import Entry
 from mlstack.prediction_log.mongo_database import DATABASE, StorageUnavailable
 from mlstack.prediction_log.mongo_sink import MongoSink
 from mlstack.prediction_log.quarantine import Quarantine, Rejected
-from mlstack.prediction_log.entry import Entry
 from mlstack.settings import Settings
 from operations.backup import create
 from operations.backup.archive import BackupError

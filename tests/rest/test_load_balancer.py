@@ -26,8 +26,8 @@ from mlstack.contract import Contract
 from mlstack.deployment.deployer import Deployer
 from mlstack.deployment.record import DeploymentState
 from mlstack.model.model_store import ModelStore
-from mlstack.prediction_log.prediction import ID
 from mlstack.prediction_log.entry import PREDICTION
+from mlstack.prediction_log.prediction import ID
 from mlstack.prediction_log.segment import Segment
 from mlstack.prediction_log.segment_view import bodies_with
 from mlstack.settings import ROOT, Settings

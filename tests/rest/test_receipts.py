@@ -22,10 +22,10 @@ from mlstack.errors import MlstackError
 from mlstack.model.contributions import Contributor
 from mlstack.model.mlflow_api import DATA_KEY_TAG, DATA_TAG, REVISION_TAG
 from mlstack.model.model_store import ModelStore
+from mlstack.prediction_log.entry import Entry
 from mlstack.prediction_log.kept_predictions import KeptPredictions
 from mlstack.prediction_log.mongo_database import DATABASE, PREDICTIONS
 from mlstack.prediction_log.quarantine import Quarantine, Rejected
-from mlstack.prediction_log.entry import Entry
 from mlstack.settings import ROOT
 from operations.receipts import command
 from operations.receipts.origin import find_origin

@@ -10,11 +10,11 @@ import pytest
 
 from mlstack.heartbeat import deployment_member
 from mlstack.prediction_log import keeper as keeper_module
+from mlstack.prediction_log.entry import OUTCOME, PREDICTION, Entry
 from mlstack.prediction_log.keeper import Keeper
 from mlstack.prediction_log.metrics import KeeperMetrics
 from mlstack.prediction_log.mongo_database import StorageUnavailable
 from mlstack.prediction_log.quarantine import Quarantine
-from mlstack.prediction_log.entry import OUTCOME, PREDICTION, Entry
 from mlstack.prediction_log.segment import Segment, SpoolError
 from mlstack.settings import Settings
 from mlstack.waiting import Stop

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mlstack.prediction_log.quarantine import Quarantine, QuarantineError, Rejected
 from mlstack.prediction_log.entry import PREDICTION, Entry
+from mlstack.prediction_log.quarantine import Quarantine, QuarantineError, Rejected
 from mlstack.prediction_log.segment import Segment
 from operations import quarantine as command
 

@@ -12,8 +12,8 @@ from dotenv import dotenv_values
 
 from mlstack.deployment.record import DEPLOYED, DeploymentState, HistoryEntry, Statement
 from mlstack.errors import MlstackError
-from mlstack.prediction_log.quarantine import Quarantine, Rejected
 from mlstack.prediction_log.entry import Entry
+from mlstack.prediction_log.quarantine import Quarantine, Rejected
 from mlstack.settings import ROOT, Settings
 from operations.maintenance import MaintenanceError, maintenance
 from operations.retention import local_files
