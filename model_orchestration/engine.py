@@ -6,7 +6,6 @@ from typing import Any, Protocol
 from mlstack.contract.target import Target
 from model_orchestration.trials import Rows, Trial
 
-
 PendingTrial = Callable[[], Trial]
 """Waits for a trial that was started, which may have failed; an exception ends the search."""
 

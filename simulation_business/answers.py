@@ -22,8 +22,9 @@ def read_prediction(answer: Mapping[str, Any], contract: Contract) -> Scored | N
             given = answer.get(PROBABILITIES)
             if prediction not in target.classes or not isinstance(given, dict):
                 return None
-            probabilities = tuple(given.get(label) for label in target.classes)
-            if not all(map(_is_probability, probabilities)):
+            found = [given.get(label) for label in target.classes]
+            probabilities = tuple(each for each in found if _is_probability(each))
+            if len(probabilities) < len(found):
                 return None
             return Scored(prediction, probabilities)
 

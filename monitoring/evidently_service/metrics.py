@@ -132,8 +132,12 @@ class Metrics:
                 "missing_share",
             ),
         ):
-            values = {(feature.column,): getattr(feature, field) for feature in drift.features}
-            yield self._family(name, about, ("feature",), values)
+            yield self._family(
+                name,
+                about,
+                ("feature",),
+                {(feature.column,): getattr(feature, field) for feature in drift.features},
+            )
         if prediction is not None:
             for name, about, value in (
                 ("score", "Distance of the predictions from the reference's.", prediction.score),
