@@ -1,7 +1,7 @@
 """Build the API's description (OpenAPI 3.1) from the contract in use."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from mlstack.contract import Contract
 from mlstack.contract.customer_schema import customer_schema
@@ -28,7 +28,7 @@ _BODY_STATUSES = sorted({kind.status for kind in KINDS.values()} - {_UNAUTHORIZE
 """Statuses of all problems that a request body can cause."""
 
 # Alternatives: a server that only its own machine can reach needs no token.
-_WITH_TOKEN: Final[list[dict[str, list[str]]]] = [{"feedbackToken": []}, {}]
+_WITH_TOKEN: list[dict[str, list[str]]] = [{"feedbackToken": []}, {}]
 
 
 def openapi_document(contract: Contract, run_id: str | None) -> dict[str, Any]:
