@@ -26,9 +26,7 @@ def test_tables_come_back_from_a_backup(tmp_path: Path) -> None:
     stream = BytesIO()
     with ArchiveWriter(stream) as archive:
         counts = save_tables(old, archive)
-        archive.finish(
-            Manifest(began_at=datetime.now(UTC), mlflow_version="3", counts=counts)
-        )
+        archive.finish(Manifest(began_at=datetime.now(UTC), mlflow_version="3", counts=counts))
     stream.seek(0)
     unpack(stream, tmp_path / "unpacked")
     assert counts == {"tables": 2}
