@@ -14,6 +14,8 @@
 # key; 5 its host key is not the known one.
 set -euo pipefail
 
+readonly RUN_ID_FORM='^[0-9a-f]{32}$'
+
 fail() {
   printf '%s\n' "$2" >&2
   exit "$1"
@@ -29,7 +31,7 @@ done
 [[ ${DEPLOY_SECONDS:=600} =~ ^[0-9]{1,5}$ ]] || fail 2 'DEPLOY_SECONDS is not a number of seconds'
 case "$#:${1:-}" in
   1:served) ;;
-  4:follow | 4:deploy) [[ $2 =~ ^[0-9a-f]{32}$ ]] || fail 2 "RUN_ID must be 32 digits and letters a to f, not '${2:0:64}'" ;;
+  4:follow | 4:deploy) [[ $2 =~ $RUN_ID_FORM ]] || fail 2 "RUN_ID must be 32 digits and letters a to f, not '${2:0:64}'" ;;
   *) fail 2 'usage: deploy_over_ssh.sh served | follow|deploy RUN_ID REQUEST BY' ;;
 esac
 

@@ -28,6 +28,12 @@ refuse() {
   exit 2
 }
 
+# Prints the messages of a finished deployment and exits with its code.
+report() {
+  tail -n +2 "$1"
+  exit "$(head -n 1 "$1")"
+}
+
 [[ $REQUESTED != *$'\n'* ]] || refuse 'a request is one line'
 read -r verb run_id request by more <<<"$REQUESTED" || true
 case $verb in
@@ -73,6 +79,4 @@ exec 8<&-
   tail -n 5 "$NOTES/errors" >&2
   exit 1
 }
-# The exit code, then the messages.
-tail -n +2 "$RESULT"
-exit "$(head -n 1 "$RESULT")"
+report "$RESULT"

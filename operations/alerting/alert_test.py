@@ -113,7 +113,7 @@ def _alert(settings: Settings, moment: datetime) -> dict[str, Any]:
         # The moment makes it an alert of its own, and so a message of its own.
         "labels": {"alertname": TEST_ALERT, "severity": "warning", "sent": moment.isoformat()},
         "annotations": {
-            "summary": "This is a test of the way in which alerts reach you",
+            "summary": "This is a test of the way on which alerts reach you",
             "description": "Nothing is wrong. Somebody has run make alert-test.",
             "runbook": "Nothing.",
             "page": settings.monitor_page,

@@ -99,7 +99,7 @@ def test_test_alert_reaches_everybody(desk: Desk) -> None:
     for way in ("email", "slack", "webhook"):
         assert f"  {way:<8} delivered after " in done.stdout
     (mail,) = desk.inbox.mails
-    assert mail["Subject"] == ("WARNING: This is a test of the way in which alerts reach you")
+    assert mail["Subject"] == ("WARNING: This is a test of the way on which alerts reach you")
     assert mail["To"] == "ops@example.org, it@example.org"
     (text,) = desk.inbox.texts()
     (slack,) = desk.hooks.posted["/slack"]
