@@ -20,27 +20,17 @@ import pandas as pd
 from evidently.legacy.calculations.stattests import get_stattest
 from evidently.legacy.core import ColumnType
 
-from benchmarks.training_quality import table_file
-from mlstack.contract import Contract
-from mlstack.contract.customer_schema import Customer
-from mlstack.contract.drifts import Drift, DriftingCustomers, drifts_path, load_drifts
+from benchmarks.drift_data import Draw, DriftData
+from mlstack.contract import Contract, contract_files
 from mlstack.contract.prediction_fields import PREDICTION, TARGET
-from mlstack.data import dataset
-from mlstack.data.customer_generator import CustomerGenerator
-from mlstack.data.customer_table import customer_table
-from mlstack.model.encoder import Encoder
 from mlstack.quality.drift import DriftDetector, comparison_method, threshold, with_labels
-from mlstack.quality.figures import estimate_quality, measure_quality
-from mlstack.quality.results import BinaryQuality, Method
+from mlstack.quality.results import Method
 from mlstack.settings import ROOT, Settings
-from model_orchestration.search import search
-from model_orchestration.trials import Rows
 from reporting.evidently_page import drift_html
 
 SIZES = (100, 1000)
 P_VALUES = ("ks", "chisquare")
-SEED, TRIALS, SIGNIFICANCE = 20221, 10, 0.05
-Draw = Callable[[int], list[Customer]]
+SIGNIFICANCE = 0.05
 
 
 @dataclass(frozen=True)
@@ -64,87 +54,22 @@ class Rule:
         self, scores: Mapping[str, float], methods: Mapping[str, str], n: int, m: int
     ) -> bool:
         """Return whether the data set has drifted."""
-        hits = sum(
-            scores[name] < limit if methods[name] in P_VALUES else scores[name] >= limit
-            for name in scores
-            for limit in [self.limit(methods[name], n, m)]
-        )
+        hits = 0
+        for name, score in scores.items():
+            limit = self.limit(methods[name], n, m)
+            hits += score < limit if methods[name] in P_VALUES else score >= limit
         return hits >= max(1, self.least * len(scores))
 
 
 def main() -> None:
     """Print the tables."""
     windows = int(sys.argv[1]) if len(sys.argv) > 1 else 20
-    for path in sorted((ROOT / "contracts").glob("*.yaml")):
-        if not path.name.endswith(".drifts.yaml"):
-            _measure(path, windows)
-
-
-class _Data:
-    """A reference, and customers to draw windows from."""
-
-    def __init__(self, path: Path) -> None:
-        self.contract = contract = Contract.load(path)
-        self.file = table_file(contract)
-        parts = dataset.split(dataset.clean(dataset.read_raw(self.file), contract), contract)
-        train, validation, _ = (Rows.encode(part, contract) for part in parts)
-        best = search(train, validation, contract.target, trials=TRIALS, seed=SEED)
-        assert best.booster is not None  # noqa: S101 - a winner has a model
-        self._booster, self._encoder = best.booster, Encoder(contract)
-        self.reference = customer_table(parts.train, contract).assign(
-            **{PREDICTION: self._scores(train.matrix), TARGET: train.outcomes.astype("float64")}
-        )
-        self._chance = np.random.default_rng(SEED)
-        unseen = pd.concat([parts.validation, parts.test])
-        values = unseen[list(contract.feature_names)].astype(object)
-        whole = {f.name for f in contract.features if f.kind in ("integer", "ordinal")}
-        self._unseen: list[Customer] = [
-            {
-                str(name): int(value) if name in whole and value is not None else value
-                for name, value in row.items()
-            }
-            for row in values.where(values.notna(), None).to_dict("records")
-        ]
-        self._unseen_outcomes = unseen[contract.target.name].to_numpy(dtype="float64")
-        self._simulated = CustomerGenerator(contract, SEED)
-        self.drifts: dict[str, Drift | None] = {
-            "none": None,
-            **load_drifts(contract, drifts_path(path)),
-        }
-
-    def sources(self) -> dict[str, Draw]:
-        """Return the functions that draw customers, by source."""
-        return {"real": self._draw_real, "simulated": self._simulated.draw}
-
-    def window(self, draw: Draw, rows: int, drift: Drift | None, seed: int) -> pd.DataFrame:
-        """Draw customers and return them with their predictions."""
-        customers = draw(rows)
-        if drift is not None:
-            customers = DriftingCustomers(self.contract, drift, seed).apply(customers)
-        chances = self._scores(self._encoder.encode(customers))
-        return customer_table(customers, self.contract).assign(**{PREDICTION: chances})
-
-    def qualities(self, rows: int) -> tuple[BinaryQuality, BinaryQuality]:
-        """Return measured and estimated quality on real customers unseen by any model."""
-        chosen = self._chance.choice(len(self._unseen), rows, replace=False)
-        customers = [self._unseen[number] for number in chosen]
-        chances = self._scores(self._encoder.encode(customers))
-        measured = measure_quality(self._unseen_outcomes[chosen], chances)
-        estimated = estimate_quality(chances, rows)
-        assert measured is not None  # noqa: S101 - every outcome is known
-        assert estimated is not None  # noqa: S101 - as above
-        return measured, estimated
-
-    def _draw_real(self, rows: int) -> list[Customer]:
-        chosen = self._chance.choice(len(self._unseen), rows, replace=rows > len(self._unseen))
-        return [self._unseen[number] for number in chosen]
-
-    def _scores(self, matrix: np.ndarray) -> np.ndarray:
-        return self._booster.inplace_predict(matrix).astype("float64")
+    for path in contract_files(ROOT / "contracts"):
+        _measure(path, windows)
 
 
 def _measure(path: Path, windows: int) -> None:
-    data = _Data(path)
+    data = DriftData(path)
     contract = data.contract
     print(
         f"\n### {contract.name}: {len(contract.features)} features, {data.file.name}, reference "
@@ -156,7 +81,7 @@ def _measure(path: Path, windows: int) -> None:
     _cost(data)
 
 
-def _false_alarms_and_misses(data: _Data, windows: int) -> None:
+def _false_alarms_and_misses(data: DriftData, windows: int) -> None:
     contract, count = data.contract, len(data.reference)
     detector = DriftDetector(contract, data.reference)
     reference = with_labels(data.reference, contract)
@@ -167,7 +92,7 @@ def _false_alarms_and_misses(data: _Data, windows: int) -> None:
     print("\nWindows reported as drifted: features / prediction\n")
     print("| customers | drift | " + " | ".join(f"{size:,} rows" for size in SIZES) + " |")
     print("|---|---|" + "---|" * len(SIZES))
-    for source, draw in data.sources().items():
+    for source, draw in data.sources.items():
         for name, drift in data.drifts.items():
             cells = []
             for size in SIZES:
@@ -206,7 +131,7 @@ def _rules(contract: Contract) -> dict[str, Rule]:
     }
 
 
-def _other_rules(data: _Data, windows: int) -> None:
+def _other_rules(data: DriftData, windows: int) -> None:
     """Apply other rules to these windows, and to drift-free ones of report size."""
     contract = data.contract
     reference = with_labels(data.reference, contract)
@@ -214,11 +139,11 @@ def _other_rules(data: _Data, windows: int) -> None:
     weakest = next(name for name, drift in data.drifts.items() if drift is not None)
     columns: list[tuple[str, Draw, int, str]] = [
         (f"{source}, {size:,} rows, none", draw, size, "none")
-        for source, draw in data.sources().items()
+        for source, draw in data.sources.items()
         for size in sizes
     ]
     columns += [
-        (f"real, {size:,} rows, {weakest}", data.sources()["real"], size, weakest)
+        (f"real, {size:,} rows, {weakest}", data.sources["real"], size, weakest)
         for size in (100, 1000)
     ]
     tables = {
@@ -265,10 +190,10 @@ def _scores(
     return scores
 
 
-def _estimates(data: _Data, windows: int) -> None:
+def _estimates(data: DriftData, windows: int) -> None:
     """Compare estimated with measured quality."""
     pairs = [data.qualities(1000) for _ in range(windows)]
-    print("\nBinaryQuality on real windows of 1,000 rows: mean (lowest to highest)\n")
+    print("\nQuality on real windows of 1,000 rows: mean (lowest to highest)\n")
     print("| | rmse | logloss | AUC | calibration error |\n|---|---|---|---|---|")
     for label, side in (("measured", 0), ("estimated", 1)):
         cells = []
@@ -278,8 +203,8 @@ def _estimates(data: _Data, windows: int) -> None:
         print(f"| {label} | " + " | ".join(cells) + " |", flush=True)
 
 
-def _cost(data: _Data) -> None:
-    draw = data.sources()["real"]
+def _cost(data: DriftData) -> None:
+    draw = data.sources["real"]
     started = time.perf_counter()
     detector = DriftDetector(data.contract, data.reference)
     print(f"\nReference prepared in {time.perf_counter() - started:.2f} s. Best of 5, one core:\n")
@@ -292,7 +217,7 @@ def _cost(data: _Data) -> None:
     print(f"The service's window has {Settings().monitor_window_rows:,} rows.")
 
 
-def _costs_of(data: _Data, detector: DriftDetector, window: pd.DataFrame) -> str:
+def _costs_of(data: DriftData, detector: DriftDetector, window: pd.DataFrame) -> str:
     window[TARGET] = np.arange(len(window)) % 5 // 4
     page = drift_html(data.contract, data.reference, window)
     works: dict[Callable[[], object], int] = {

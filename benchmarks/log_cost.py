@@ -16,15 +16,12 @@ from pathlib import Path
 
 from mlstack.contract import Contract
 from mlstack.data.customer_generator import CustomerGenerator
-from mlstack.deployment.record import DeploymentState
 from mlstack.settings import ROOT
 from tests.support.api_server import ApiServer, send
 from tests.support.keeper import LogKeeper
-from tests.support.models import keep_model
+from tests.support.models import deploy_model
 from tests.support.mongo import MongoServer
-from tests.support.ports import free_port
 
-RUN_ID = "a" * 32
 MAX_RATIO = 1.10
 WARM_UP = 500
 
@@ -38,10 +35,9 @@ def main() -> None:
         folder = Path(name)
         states = [folder / "logged", folder / "unlogged"]
         for state in states:
-            keep_model(state, RUN_ID, contract, seed=0)
-            DeploymentState(state).write_record(RUN_ID, "benchmark")
+            deploy_model(state, contract)
         with (
-            MongoServer(folder / "mongo", free_port()) as mongo,
+            MongoServer(folder / "mongo") as mongo,
             LogKeeper(states[0], MONGO_URI=mongo.uri),
             ApiServer(states[0]) as logged,
             ApiServer(states[1], app="benchmarks.unlogged_app:app") as bare,

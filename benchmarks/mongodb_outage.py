@@ -13,17 +13,14 @@ import time
 from pathlib import Path
 
 from mlstack.contract import Contract
-from mlstack.deployment.record import DeploymentState
 from mlstack.settings import ROOT
 from tests.support.api_server import ApiServer
 from tests.support.keeper import LogKeeper
 from tests.support.ledger import Client, assert_ledger_holds
-from tests.support.models import keep_model
+from tests.support.models import deploy_model
 from tests.support.mongo import MongoServer
-from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
-RUN_ID = "a" * 32
 SPOOL = "mlstack_spool_records"
 DRAIN_SECONDS = 120
 # Under load the spool is never empty.
@@ -36,10 +33,9 @@ def main() -> None:
     contract = Contract.load(ROOT / "contracts" / "credit_card_churn.yaml")
     with tempfile.TemporaryDirectory() as name:
         state = Path(name) / "state"
-        keep_model(state, RUN_ID, contract, seed=0)
-        DeploymentState(state).write_record(RUN_ID, "benchmark")
+        deploy_model(state, contract)
         with (
-            MongoServer(Path(name) / "mongo", free_port()) as mongo,
+            MongoServer(Path(name) / "mongo") as mongo,
             LogKeeper(state, MONGO_URI=mongo.uri) as keeper,
             ApiServer(state) as server,
         ):

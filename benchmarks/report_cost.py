@@ -28,13 +28,11 @@ from mlstack.prediction_log.mongo_sink import MongoSink
 from mlstack.settings import ROOT, Settings
 from reporting.report import Window
 from tests.support.browser import open_browser
-from tests.support.models import keep_model
-from tests.support.mongo import mongo_server
-from tests.support.ports import free_port
+from tests.support.models import RUN_ID, keep_model
+from tests.support.mongo import MongoServer
 from tests.support.references import keep_reference
 
 PREDICTIONS = 100_000
-RUN_ID = "a" * 32
 _BATCH = 5000
 _LASTING = timedelta(minutes=30)
 
@@ -44,7 +42,7 @@ def main(predictions: int) -> None:
     contract = Contract.load(Settings().contract_path)
     with (
         tempfile.TemporaryDirectory() as scratch,
-        mongo_server(Path(scratch) / "mongo", free_port()) as server,
+        MongoServer(Path(scratch) / "mongo") as server,
     ):
         settings = Settings(
             mongo_uri=server.uri,

@@ -10,11 +10,13 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from benchmarks.training_quality import table_file
 from mlstack.contract import Contract, contract_files
+from mlstack.contract.target import Target
 from mlstack.data import dataset
 from mlstack.settings import ROOT, Settings
 from model_orchestration import hopeless
@@ -23,6 +25,17 @@ from model_orchestration.search import search
 from model_orchestration.trials import Rows, Trial
 
 SEEDS = (1, 2, 3, 4, 5)
+_RULE = hopeless.is_hopeless
+
+
+class _Result(NamedTuple):
+    """A search: losses of its winner, and what its trials took together."""
+
+    loss: float
+    test_loss: float
+    trees: float
+    seconds: float
+    stops: int
 
 
 def main() -> None:
@@ -42,42 +55,57 @@ def _compare(contract: Contract, trials: int) -> None:
     print(f"| seed | {name}, all | stopped | test, all | stopped | trees | seconds | stops |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
     differences = []
-    rule = hopeless.is_hopeless
     for seed in SEEDS:
-        found = []
-        for used in (_never, rule):
-            hopeless.is_hopeless = used
-            seen: list[Trial] = []
-
-            def on_trial(trial: Trial, _: Trial | None, seen: list[Trial] = seen) -> None:
-                seen.append(trial)
-
-            start = time.perf_counter()
-            best = search(
-                train,
-                validation,
-                contract.target,
-                trials=trials,
-                seed=seed,
-                on_trial=on_trial,
-            )
-            spent = time.perf_counter() - start
-            assert best.booster is not None  # noqa: S101 - a winner has a model
-            scores = best.booster.inplace_predict(test.matrix)
-            loss = evaluate(contract.target, test.outcomes, scores)[name]
-            trees = sum(trial.metrics["trees"] for trial in seen)
-            found.append((best.loss, loss, trees, spent, sum(trial.stopped for trial in seen)))
-        (loss, test_loss, trees, spent, _), (own, own_test, own_trees, own_spent, stops) = found
-        differences.append((own - loss, own_test - test_loss, own_trees / trees))
+        full, cut = (
+            _search(train, validation, test, contract.target, trials=trials, seed=seed, stop=stop)
+            for stop in (False, True)
+        )
+        differences.append(
+            (cut.loss - full.loss, cut.test_loss - full.test_loss, cut.trees / full.trees)
+        )
         print(
-            f"| {seed} | {loss:.4f} | {own:.4f} | {test_loss:.4f} | {own_test:.4f} | "
-            f"{trees:,.0f} to {own_trees:,.0f} | {spent:.1f} to {own_spent:.1f} | {stops} |",
+            f"| {seed} | {full.loss:.4f} | {cut.loss:.4f} | {full.test_loss:.4f} | "
+            f"{cut.test_loss:.4f} | {full.trees:,.0f} to {cut.trees:,.0f} | "
+            f"{full.seconds:.1f} to {cut.seconds:.1f} | {cut.stops} |",
             flush=True,
         )
     means = np.mean(differences, axis=0)
     print(
         f"\nmean difference: validation {means[0]:+.5f}, test {means[1]:+.5f}; "
         f"{means[2]:.0%} of the trees"
+    )
+
+
+def _search(
+    train: Rows,
+    validation: Rows,
+    test: Rows,
+    target: Target,
+    *,
+    trials: int,
+    seed: int,
+    stop: bool,
+) -> _Result:
+    hopeless.is_hopeless = _RULE if stop else _never
+    seen: list[Trial] = []
+    start = time.perf_counter()
+    best = search(
+        train,
+        validation,
+        target,
+        trials=trials,
+        seed=seed,
+        on_trial=lambda trial, _: seen.append(trial),
+    )
+    seconds = time.perf_counter() - start
+    assert best.booster is not None  # noqa: S101 - a winner has a model
+    scores = best.booster.inplace_predict(test.matrix)
+    return _Result(
+        best.loss,
+        evaluate(target, test.outcomes, scores)[loss_name(target)],
+        sum(trial.metrics["trees"] for trial in seen),
+        seconds,
+        sum(trial.stopped for trial in seen),
     )
 
 

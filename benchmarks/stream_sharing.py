@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 import psutil
 
 from mlstack.contract import Contract
-from mlstack.deployment.record import DeploymentState
 from mlstack.settings import ROOT
 from tests.support.aws import StreamTail, moto
 from tests.support.keeper import LogKeeper
@@ -34,11 +33,10 @@ from tests.support.kinesis_local import (
     merge_first,
     split_first,
 )
-from tests.support.models import keep_model
-from tests.support.mongo import mongo_server
-from tests.support.ports import free_port
+from tests.support.models import deploy_model
+from tests.support.mongo import MongoServer
 from tests.support.stream_fleet import Fleet
-from tests.support.stream_server import RUN_ID, Ledger, Load, StreamServer, where
+from tests.support.stream_server import Ledger, Load, StreamServer, where
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
@@ -61,10 +59,9 @@ def main() -> None:
         except NotInstalled as error:
             print(f"skipped: {error}")
             return
-        keep_model(folder / "state", RUN_ID, contract, seed=0)
-        DeploymentState(folder / "state").write_record(RUN_ID, "benchmark")
+        deploy_model(folder / "state", contract)
         with (
-            mongo_server(folder / "mongo", free_port()) as mongo,
+            MongoServer(folder / "mongo") as mongo,
             emulator,
             moto(folder) as leases,
             LogKeeper(folder / "state", MONGO_URI=mongo.uri),

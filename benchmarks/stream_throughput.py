@@ -24,15 +24,13 @@ import psutil
 from pymongo import MongoClient
 
 from mlstack.contract import Contract
-from mlstack.deployment.record import DeploymentState
 from mlstack.prediction_log.mongo_database import DATABASE
 from mlstack.settings import ROOT
 from tests.support.aws import moto, put, running
 from tests.support.keeper import LogKeeper
-from tests.support.models import keep_model
-from tests.support.mongo import mongo_server
-from tests.support.ports import free_port
-from tests.support.stream_server import RUN_ID, StreamServer, customers
+from tests.support.models import deploy_model
+from tests.support.mongo import MongoServer
+from tests.support.stream_server import StreamServer, customers
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -55,13 +53,11 @@ def main() -> None:
     records = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
     contract = Contract.load(ROOT / "contracts" / "credit_card_churn.yaml")
     with tempfile.TemporaryDirectory() as name:
-        folder, port, emulator = Path(name), free_port(), moto(Path(name))
-        keep_model(folder / "state", RUN_ID, contract, seed=0)
-        DeploymentState(folder / "state").write_record(RUN_ID, "benchmark")
-        with mongo_server(folder / "mongo", port), running(emulator) as kinesis:
-            uri = f"mongodb://127.0.0.1:{port}"
+        folder, emulator = Path(name), moto(Path(name))
+        deploy_model(folder / "state", contract)
+        with MongoServer(folder / "mongo") as mongo, running(emulator) as kinesis:
             server = StreamServer(folder / "state", **emulator.environment)
-            keeper = LogKeeper(folder / "state", MONGO_URI=uri)
+            keeper = LogKeeper(folder / "state", MONGO_URI=mongo.uri)
             with keeper, server:
                 latencies = latency(kinesis, customers(contract, RATE * LATENCY_SECONDS))
             median, last = statistics.median(latencies), statistics.quantiles(latencies, n=100)[98]
@@ -71,7 +67,7 @@ def main() -> None:
             read = plain_loop(kinesis, total)
             print(f"plain loop, reads:                    {read:8,.0f} records/s")
             turns, stored_turns, costs = [], [], []
-            with MongoClient[dict[str, Any]](uri) as client:
+            with MongoClient[dict[str, Any]](mongo.uri) as client:
                 for number in range(ROUNDS):
                     answering = plain_loop(kinesis, total, f"answers-{number}")
                     print(f"plain loop, reads and answers:        {answering:8,.0f} records/s")

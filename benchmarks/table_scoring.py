@@ -21,12 +21,10 @@ from mlstack.contract import Contract
 from mlstack.data.dataset import clean, read_raw
 from mlstack.deployment.record import DeploymentState
 from mlstack.model.encoder import Encoder
-from mlstack.model.model_files import EXTRA_FOLDER, MODEL_FILE
-from mlstack.model.model_writer import write_extra_files
 from mlstack.settings import ROOT, Settings
 from operations.scoring.score import score
+from tests.support.models import RUN_ID, write_booster
 
-_RUN_ID = "a" * 32
 _TREES = 300
 _CONTRACT = Path("contracts/credit_card_churn_full.yaml")
 
@@ -55,12 +53,9 @@ def _keep_model(contract: Contract, state: Path) -> None:
         encoder.encode_frame(rows), rows[contract.target.name], feature_names=names
     )
     booster = xgboost.train({"objective": "binary:logistic"}, data, num_boost_round=_TREES)
-    model = state / "models" / _RUN_ID
-    model.mkdir(parents=True)
-    booster.save_model(model / MODEL_FILE)
     text = (ROOT / _CONTRACT).read_text(encoding="utf-8")
-    write_extra_files(booster, contract, text, model / EXTRA_FOLDER)
-    DeploymentState(state).write_record(_RUN_ID, "benchmark")
+    write_booster(state / "models" / RUN_ID, booster, contract, text)
+    DeploymentState(state).write_record(RUN_ID, "benchmark")
 
 
 def _measure(folder: Path) -> None:

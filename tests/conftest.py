@@ -11,8 +11,7 @@ from mlstack.contract import Contract
 from mlstack.environments import OWN_VARIABLES
 from mlstack.settings import ROOT
 from tests.support.contracts import CONTRACTS
-from tests.support.mongo import mongo_server
-from tests.support.ports import free_port
+from tests.support.mongo import MongoServer
 
 # Prefect reads `.env` in the working folder, but does not replace variables in it as we do: after
 # `make demo` its home would be at the root of the file system.
@@ -46,7 +45,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def mongo(tmp_path: Path) -> Iterator[str]:
     """Address of a MongoDB with nothing in it."""
-    with mongo_server(tmp_path / "mongo", free_port()) as server:
+    with MongoServer(tmp_path / "mongo") as server:
         yield server.uri
 
 

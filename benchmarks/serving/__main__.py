@@ -18,7 +18,7 @@ import psutil
 
 from benchmarks.serving.closed_loop import require_wrk
 from benchmarks.serving.contestants import OURS, QUICK, Contestant, contestants
-from benchmarks.serving.environments import FOLDER, NotInstallable, ensure_environment
+from benchmarks.serving.environments import FOLDER, ensure_environment
 from benchmarks.serving.inputs import Inputs
 from benchmarks.serving.ledger import drain
 from benchmarks.serving.measuring import CAPACITY, Kept, Loads, take_turn
@@ -100,11 +100,7 @@ def _install(contestant: Contestant) -> str | None:
     if contestant.lock is None:
         return None
     print(f"packages of {contestant.title}", flush=True)
-    try:
-        ensure_environment(contestant.lock)
-    except NotInstallable as failure:
-        return str(failure)
-    return None
+    return ensure_environment(contestant.lock)
 
 
 def _machine(load_before: float) -> Machine:

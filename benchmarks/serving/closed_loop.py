@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from benchmarks.serving.errors import NotMeasurable
-from benchmarks.serving.results import Latencies, Measured
+from benchmarks.serving.results import Latencies, Measured, NotMeasurable
 
 _SCRIPT = Path(__file__).with_name("wrk.lua")
 _MARK = "figures "

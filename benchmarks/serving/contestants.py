@@ -31,7 +31,7 @@ QUICK = frozenset({OURS, CONSTANT, BARE, FASTAPI, INSERTING, MLSERVER})
 
 _ASGI_WORKER = "mlstack.web.asgi_worker.Worker"
 _GUNICORN = ("{bin}/gunicorn", "--bind", "127.0.0.1:{port}", "--workers", "2")
-_NOT_KEPT = "no"
+_UVICORN = (*_GUNICORN, "-k", "uvicorn_worker.UvicornWorker")
 
 Settings = Mapping[str, str]
 
@@ -69,7 +69,7 @@ class Contestant:
     started: str
     command: tuple[str, ...]
     form: Form
-    keeps: str = _NOT_KEPT
+    keeps: str = "no"
     path: str = "/predict"
     batch_path: str | None = None
     predicts: bool = True
@@ -143,7 +143,7 @@ def contestants(inputs: Inputs) -> list[Contestant]:
             FASTAPI,
             "FastAPI, typed",
             "gunicorn, 2 uvicorn workers",
-            (*_GUNICORN, "-k", "uvicorn_worker.UvicornWorker", _fastapi("typed")),
+            (*_UVICORN, "benchmarks.serving.apps.typed_fastapi:app"),
             Objects(),
             batch_path="/predict/batch",
             lock="fastapi",
@@ -152,7 +152,7 @@ def contestants(inputs: Inputs) -> list[Contestant]:
             INSERTING,
             "FastAPI, inserts and posts",
             "the same; MongoDB and a monitor beside it",
-            (*_GUNICORN, "-k", "uvicorn_worker.UvicornWorker", _fastapi("inserting")),
+            (*_UVICORN, "benchmarks.serving.apps.inserting_fastapi:app"),
             Objects(),
             keeps="inserted",
             lock="fastapi",
@@ -211,10 +211,6 @@ def contestants(inputs: Inputs) -> list[Contestant]:
     ]
 
 
-def _fastapi(name: str) -> str:
-    return f"benchmarks.serving.apps.{name}_fastapi:app"
-
-
 @contextmanager
 def _database_and_monitor(folder: Path) -> Iterator[Settings]:
     """Run MongoDB's stand-in, and the cheapest monitor: a constant."""
@@ -225,7 +221,7 @@ def _database_and_monitor(folder: Path) -> Iterator[Settings]:
     ]
     environment = server_environment(folder, PYTHONPATH=str(ROOT))
     with (
-        MongoServer(folder / "mongo", free_port()) as mongo,
+        MongoServer(folder / "mongo") as mongo,
         ServerProcess(command, environment, port, folder / "monitor.log") as monitor,
     ):
         monitor.seconds_to_first_answer("/", b"")

@@ -13,21 +13,17 @@ FOLDER = ROOT / ".bench-peers"
 _LOCKS = ROOT / "requirements" / "peers"
 
 
-class NotInstallable(Exception):
-    """The packages of a peer cannot be installed on this machine."""
-
-
 def bin_folder(lock: str | None) -> Path:
     """Return the folder with the commands of an environment; None is the project's own."""
     return Path(sys.executable).parent if lock is None else FOLDER / lock / "bin"
 
 
-def ensure_environment(name: str) -> None:
-    """Create the environment of a lock unless it exists already. Raises NotInstallable."""
+def ensure_environment(name: str) -> str | None:
+    """Create the environment of a lock unless it exists; return the reason if that fails."""
     lock, folder = _LOCKS / f"{name}.txt", FOLDER / name
     stamp, digest = folder / "installed", file_sha256(lock)
     if stamp.exists() and stamp.read_text() == digest:
-        return
+        return None
     python = folder / "bin" / "python"
     for command in (
         ["venv", "--clear", str(folder)],
@@ -43,8 +39,9 @@ def ensure_environment(name: str) -> None:
         )
         if done.returncode:
             print(done.stdout, flush=True)
-            raise NotInstallable(_reason(done.stdout))
+            return _reason(done.stdout)
     stamp.write_text(digest)
+    return None
 
 
 def _reason(output: str) -> str:

@@ -17,11 +17,10 @@ from mlstack.contract.features import CategoryFeature, IntegerFeature, NumberFea
 from mlstack.data.customer_generator import CustomerGenerator
 from mlstack.deployment.record import DeploymentState
 from mlstack.model.encoder import Encoder
-from mlstack.model.model_files import EXTRA_FOLDER, MODEL_FILE
-from mlstack.model.model_writer import write_extra_files
+from mlstack.model.model_files import MODEL_FILE
 from mlstack.settings import ROOT
+from tests.support.models import RUN_ID, write_booster
 
-RUN_ID = "a" * 32
 CONTRACT_FILE = ROOT / "contracts" / "credit_card_churn.yaml"
 
 _TREES, _DEPTH = 200, 6
@@ -73,11 +72,8 @@ class Inputs:
 
     def deploy(self, state: Path) -> None:
         """Put the model into the state folder of our server, and deploy it."""
-        folder = state / "models" / RUN_ID
-        folder.mkdir(parents=True)
-        self.booster.save_model(folder / MODEL_FILE)
         text = CONTRACT_FILE.read_text(encoding="utf-8")
-        write_extra_files(self.booster, self.contract, text, folder / EXTRA_FOLDER)
+        write_booster(state / "models" / RUN_ID, self.booster, self.contract, text)
         DeploymentState(state).write_record(RUN_ID, "benchmark")
 
     def bodies(self, form: Form, name: str) -> Bodies:

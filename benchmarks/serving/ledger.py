@@ -13,7 +13,6 @@ from mlstack.prediction_log.mongo_database import DATABASE, PREDICTIONS
 from mlstack.prediction_log.segment import Segment
 from tests.support.keeper import LogKeeper
 from tests.support.mongo import MongoServer
-from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 _DRAIN_SECONDS = 1800
@@ -22,10 +21,7 @@ _DRAIN_SECONDS = 1800
 def drain(state: Path, folder: Path, number: int, answered: int, cut_off: int) -> Ledger:
     """Let a keeper store all that a stopped server kept; compare with what it answered."""
     spool = state / "spool"
-    with (
-        MongoServer(folder, free_port()) as mongo,
-        LogKeeper(state, MONGO_URI=mongo.uri),
-    ):
+    with MongoServer(folder) as mongo, LogKeeper(state, MONGO_URI=mongo.uri):
         begun = time.monotonic()
         wait_until(lambda: not Segment.paths(spool), "the spool is empty", _DRAIN_SECONDS)
         seconds = time.monotonic() - begun

@@ -5,10 +5,9 @@ from pathlib import Path
 
 from benchmarks.serving.closed_loop import ClosedLoop
 from benchmarks.serving.contestants import Contestant
-from benchmarks.serving.errors import NotMeasurable
 from benchmarks.serving.inputs import Bodies, Inputs
 from benchmarks.serving.open_loop import send_at_rate
-from benchmarks.serving.results import BATCH_ROWS, Measured, Turn
+from benchmarks.serving.results import BATCH_ROWS, Measured, NotMeasurable, Turn
 from benchmarks.serving.server_process import ServerProcess
 
 BATCHES, HALF, BESIDE = "batches", "half", "beside"

@@ -5,6 +5,7 @@ requests that were due meanwhile, as it does to callers who do not wait for each
 """
 
 import gc
+import math
 import select
 import socket
 import time
@@ -14,9 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from itertools import cycle
 from typing import NamedTuple, Self
 
-from benchmarks.serving.errors import NotMeasurable
-from benchmarks.serving.percentiles import latencies
-from benchmarks.serving.results import Measured
+from benchmarks.serving.results import Latencies, Measured, NotMeasurable
 
 _CONNECTIONS = 64
 _GRACE_SECONDS = 30.0
@@ -67,6 +66,16 @@ def send_at_rate(
         # Those without an answer have waited at least so long.
         latencies=latencies(taken + [_GRACE_SECONDS] * unanswered),
     )
+
+
+def latencies(seconds: Sequence[float]) -> Latencies:
+    """Return the percentiles, in milliseconds, of durations in seconds (at least one).
+
+    A percentile is the smallest duration that this share of them does not exceed.
+    """
+    ordered = sorted(seconds)
+    p50, p99 = (ordered[math.ceil(len(ordered) * per / 100) - 1] * 1000 for per in (50, 99))
+    return Latencies(p50=p50, p99=p99)
 
 
 class _Connection:

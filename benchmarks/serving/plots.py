@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from benchmarks.serving.contestants import OURS
 from benchmarks.serving.measuring import CAPACITY
 from benchmarks.serving.results import Run
-from benchmarks.serving.summary import Spread, Summary
+from benchmarks.serving.summary import Spread, Summary, p99, rate
 
 _OURS, _OTHERS = "tab:blue", "tab:gray"
 _DPI = 90
@@ -32,12 +32,11 @@ def _draw_bars(run: Run, path: Path) -> None:
     summary, load = Summary(run), str(CAPACITY)
     rates, slowest, titles, colors = [], [], [], []
     for each in reversed(run.contestants):
-        rate = summary.load(each.name, load, lambda measured: measured.per_second)
-        p99 = summary.load(each.name, load, lambda measured: measured.latencies.p99)
-        if rate is None or p99 is None:
+        speed, tail = (summary.load(each.name, load, figure) for figure in (rate, p99))
+        if speed is None or tail is None:
             continue
-        rates.append(rate)
-        slowest.append(p99)
+        rates.append(speed)
+        slowest.append(tail)
         titles.append(each.title)
         colors.append(_OURS if each.name == OURS else _OTHERS)
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), sharey=True)
@@ -69,12 +68,9 @@ def _draw_lines(run: Run, path: Path) -> None:
     for each in run.contestants:
         loads = {load for turn in summary.turns(each.name) for load in turn.loads}
         numbers = sorted(int(load) for load in loads if load.isdigit())
-        rates = [
-            summary.load(each.name, str(number), lambda measured: measured.per_second)
-            for number in numbers
-        ]
+        rates = [summary.load(each.name, str(number), rate) for number in numbers]
         width = 3 if each.name == OURS else 1.2
-        medians = [rate.median for rate in rates if rate]
+        medians = [found.median for found in rates if found]
         axes.plot(numbers, medians, marker="o", linewidth=width, label=each.title)
     axes.set(xscale="log", yscale="log", xlabel="connections", ylabel="requests a second")
     axes.set_xticks([1, 8, 32, 64], labels=["1", "8", "32", "64"])

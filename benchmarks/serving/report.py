@@ -8,8 +8,8 @@ from pathlib import Path
 
 from benchmarks.serving.measuring import BATCHES, BESIDE, CAPACITY, HALF
 from benchmarks.serving.plots import draw
-from benchmarks.serving.results import Measured, Run
-from benchmarks.serving.summary import Spread, Summary
+from benchmarks.serving.results import Run
+from benchmarks.serving.summary import Spread, Summary, p50, p99, rate
 from mlstack.files import write_atomically
 from mlstack.settings import ROOT
 
@@ -55,7 +55,7 @@ def _where(run: Run) -> str:
     return (
         f"{kind} of {run.began:%Y-%m-%d %H:%M} UTC: {machine.processor}, {machine.cores} cores, "
         f"{machine.memory_gib:.0f} GiB, {machine.kernel}, Python {machine.python}; load "
-        f"{machine.load_before:.1f} at its begin; {run.rounds} rounds, {run.load_seconds:g} s for "
+        f"{machine.load_before:.1f} at its start; {run.rounds} rounds, {run.load_seconds:g} s for "
         "each load. Medians over the rounds, lowest and highest in brackets.\n"
     )
 
@@ -69,7 +69,7 @@ def _main_table(run: Run) -> str:
     rows = []
     for each in run.contestants:
         name = each.name
-        rates = found.load(name, _CAPACITY, _rate)
+        rates = found.load(name, _CAPACITY, rate)
         if rates is None:
             rows.append([f"{each.title}: {_why_not(run, name)}", *[_NONE] * (len(header) - 1)])
             continue
@@ -80,8 +80,8 @@ def _main_table(run: Run) -> str:
                 each.keeps,
                 f"**{_number(rates.median)}** ({_number(rates.low)} to {_number(rates.high)})",
                 f"{ratio.median:.2f} x" if ratio else _NONE,
-                _cell(found.load(name, _CAPACITY, _p50)),
-                _cell(found.load(name, _CAPACITY, _p99)),
+                _cell(found.load(name, _CAPACITY, p50)),
+                _cell(found.load(name, _CAPACITY, p99)),
                 _cell(found.load(name, _CAPACITY, lambda load: load.cpu_per_thousand)),
                 _cell(found.over_rounds(name, lambda turn: turn.pss_mib)),
                 _cell(found.over_rounds(name, lambda turn: turn.first_answer_seconds)),
@@ -99,9 +99,8 @@ def _connections(run: Run) -> str:
     for each in run.contestants:
         cells = []
         for number in numbers:
-            rates = found.load(each.name, number, _rate)
-            p50, p99 = (found.load(each.name, number, figure) for figure in (_p50, _p99))
-            cells.append(f"{_cell(rates)}; {_cell(p50)} / {_cell(p99)}" if rates else _NONE)
+            rates, fast, slow = (found.load(each.name, number, f) for f in (rate, p50, p99))
+            cells.append(f"{_cell(rates)}; {_cell(fast)} / {_cell(slow)}" if rates else _NONE)
         rows.append([each.title, *cells])
     header = [f"{number} connection{'s' if number != '1' else ''}" for number in numbers]
     return _table(["requests/s; p50 / p99 in ms", *header], rows)
@@ -114,9 +113,9 @@ def _others(run: Run) -> str:
     for each in run.contestants:
         row = [each.title]
         for load, figures in (
-            (HALF, (_rate, _p50, _p99)),
-            (BATCHES, (_rate, _p50, _p99)),
-            (BESIDE, (_p99,)),
+            (HALF, (rate, p50, p99)),
+            (BATCHES, (rate, p50, p99)),
+            (BESIDE, (p99,)),
         ):
             row += [_cell(found.load(each.name, load, figure)) for figure in figures]
         rows.append(row)
@@ -146,13 +145,12 @@ def _ledger(run: Run) -> str:
     lines = []
     for each in run.ledgers:
         verdict = "the ledger agrees" if each.agrees else "**THE LEDGER DOES NOT AGREE**"
-        rate = each.stored / each.seconds
         lines.append(
             f"- Round {each.round + 1}: {each.answered:,} customers answered, {each.stored:,} "
             f"predictions stored; at most {each.cut_off:,} more were under way when a load ended: "
-            f"{verdict}. The keeper stored {rate:,.0f} a second and needed, with "
-            f"MongoDB's stand-in, {each.cpu_seconds * 1000 / max(1, each.stored):.2f} CPU seconds "
-            "for 1,000."
+            f"{verdict}. The keeper stored {each.stored / each.seconds:,.0f} a second and "
+            f"needed, with MongoDB's stand-in, "
+            f"{each.cpu_seconds * 1000 / max(1, each.stored):.2f} CPU seconds for 1,000."
         )
     return "\n".join([*lines, ""])
 
@@ -177,18 +175,6 @@ def _cell(spread: Spread | None) -> str:
 def _number(value: float) -> str:
     digits = 0 if value >= _MIDDLE else 1 if value >= _SMALL else 2
     return f"{value:,.{digits}f}"
-
-
-def _rate(load: Measured) -> float:
-    return load.per_second
-
-
-def _p50(load: Measured) -> float:
-    return load.latencies.p50
-
-
-def _p99(load: Measured) -> float:
-    return load.latencies.p99
 
 
 if __name__ == "__main__":

@@ -10,6 +10,10 @@ BATCH_ROWS = 1000
 """Customers in a batch."""
 
 
+class NotMeasurable(Exception):
+    """A server does not start, ended, or does not answer as it should: it has no figures."""
+
+
 class _Document(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -6,12 +6,11 @@ import time
 from collections.abc import Mapping, Sequence
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import psutil
 
-from benchmarks.serving.errors import NotMeasurable
+from benchmarks.serving.results import NotMeasurable
 from mlstack.settings import ROOT
 from tests.support.api_server import Answer, send
 
@@ -43,12 +42,7 @@ class ServerProcess:
             )
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         processes = self._tree()
         self._process.send_signal(signal.SIGTERM)
         try:

@@ -13,6 +13,21 @@ from benchmarks.serving.results import Measured, Run, Turn
 _CAPACITY = str(CAPACITY)
 
 
+def rate(load: Measured) -> float:
+    """Return the customers predicted a second."""
+    return load.per_second
+
+
+def p50(load: Measured) -> float:
+    """Return the median latency in milliseconds."""
+    return load.latencies.p50
+
+
+def p99(load: Measured) -> float:
+    """Return the latency in milliseconds that 99 % of the requests do not exceed."""
+    return load.latencies.p99
+
+
 @dataclass(frozen=True, slots=True)
 class Spread:
     """A figure over the rounds."""
@@ -100,15 +115,15 @@ class Summary:
         add("times typed FastAPI", 3, self.ratio(names.FASTAPI, _CAPACITY))
         add("times insert and post", 20, self.ratio(names.INSERTING, _CAPACITY))
         add("times bare ASGI", 0.3, self.ratio(names.BARE, _CAPACITY))
-        slowest = self.load(names.OURS, _CAPACITY, _p99)
+        slowest = self.load(names.OURS, _CAPACITY, p99)
         add(f"p99 at {_CAPACITY} connections", 10, slowest, " ms", most=True)
         # The bare callable does nothing with a request, so only the cost beside it counts.
         others = [c.name for c in self._run.contestants if c.name not in (names.OURS, names.BARE)]
-        found_p99 = [self.load(name, _CAPACITY, _p99) for name in others]
+        found_p99 = [self.load(name, _CAPACITY, p99) for name in others]
         if lowest := min((each.median for each in found_p99 if each), default=None):
             add("p99 below all but bare ASGI's", lowest, slowest, " ms", most=True)
-        add("p50 at 1 connection", 1, self.load(names.OURS, "1", _p50), " ms", most=True)
-        batches = self.load(names.OURS, BATCHES, lambda load: load.per_second)
+        add("p50 at 1 connection", 1, self.load(names.OURS, "1", p50), " ms", most=True)
+        batches = self.load(names.OURS, BATCHES, rate)
         add("rows a second in batches", 100_000, batches)
         start = self.over_rounds(names.OURS, lambda turn: turn.first_answer_seconds)
         add("first answer", 3, start, " s", most=True)
@@ -128,11 +143,3 @@ class Summary:
 
 def _spread(values: list[float]) -> Spread | None:
     return Spread(statistics.median(values), min(values), max(values)) if values else None
-
-
-def _p50(load: Measured) -> float:
-    return load.latencies.p50
-
-
-def _p99(load: Measured) -> float:
-    return load.latencies.p99

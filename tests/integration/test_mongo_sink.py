@@ -10,7 +10,7 @@ from pymongo.errors import BulkWriteError, OperationFailure
 
 from mlstack.prediction_log.mongo_database import DATABASE, StorageUnavailable
 from mlstack.prediction_log.mongo_sink import MongoSink
-from tests.support.mongo import empty_sink, mongo_server
+from tests.support.mongo import MongoServer, empty_sink
 from tests.support.ports import free_port
 
 EARLY, LATE = "2026-01-01T10:00:00+00:00", "2026-01-02T10:00:00+00:00"
@@ -18,9 +18,8 @@ EARLY, LATE = "2026-01-01T10:00:00+00:00", "2026-01-02T10:00:00+00:00"
 
 @pytest.fixture(scope="module")
 def uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    port = free_port()
-    with mongo_server(tmp_path_factory.mktemp("mongo") / "data", port):
-        yield f"mongodb://127.0.0.1:{port}"
+    with MongoServer(tmp_path_factory.mktemp("mongo") / "data") as mongo:
+        yield mongo.uri
 
 
 @pytest.fixture

@@ -18,8 +18,7 @@ from mlstack.prediction_log.mongo_database import StorageUnavailable
 from mlstack.prediction_log.mongo_sink import MongoSink
 from mlstack.prediction_log.prediction_store import PredictionStore
 from tests.support.customers import contract_named
-from tests.support.mongo import mongo_server
-from tests.support.ports import free_port
+from tests.support.mongo import MongoServer
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ROWS = 20
@@ -42,10 +41,8 @@ def uri(
     contract: Contract, customers: list[Customer], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """A prediction a minute, every other one with an outcome, and some of other contracts."""
-    port = free_port()
-    with mongo_server(tmp_path_factory.mktemp("mongo") / "data", port):
-        uri = f"mongodb://127.0.0.1:{port}"
-        sink = MongoSink(uri)
+    with MongoServer(tmp_path_factory.mktemp("mongo") / "data") as mongo:
+        sink = MongoSink(mongo.uri)
         sink.prepare()
         documents = [_document(contract, i, customer) for i, customer in enumerate(customers)]
         # They are not stored in the order in which they were made.
@@ -65,7 +62,7 @@ def uri(
             ]
         )
         sink.close()
-        yield uri
+        yield mongo.uri
 
 
 @pytest.fixture
@@ -173,7 +170,7 @@ def test_outcomes_of_many_ids_are_all_found(store: PredictionStore) -> None:
 def test_prediction_store_raises_when_mongodb_hangs(documented: Contract, tmp_path: Path) -> None:
     """A MongoDB that takes connections but answers nothing ends a read after its own time."""
     with (
-        mongo_server(tmp_path / "mongo", free_port()) as mongo,
+        MongoServer(tmp_path / "mongo") as mongo,
         closing(PredictionStore(mongo.uri, documented, seconds=1.0)) as store,
     ):
         assert len(store.newest(1)) == 0

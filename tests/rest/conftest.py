@@ -8,13 +8,12 @@ import pytest
 from playwright.sync_api import Browser
 
 from mlstack.contract import Contract
-from mlstack.deployment.record import DeploymentState
 from tests.support.aws import Emulator, moto, running
 from tests.support.browser import open_browser
 from tests.support.keeper import LogKeeper
 from tests.support.kinesis_local import NotInstalled, install
-from tests.support.models import keep_model
-from tests.support.stream_server import RUN_ID, StreamServer
+from tests.support.models import deploy_model
+from tests.support.stream_server import StreamServer
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
@@ -30,8 +29,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def deployed(tmp_path: Path, documented: Contract) -> Path:
     """A state folder in which a model is deployed."""
-    keep_model(tmp_path / "state", RUN_ID, documented, seed=0)
-    DeploymentState(tmp_path / "state").write_record(RUN_ID, "test")
+    deploy_model(tmp_path / "state", documented)
     return tmp_path / "state"
 
 

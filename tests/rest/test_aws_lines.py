@@ -14,8 +14,9 @@ import pytest
 
 from mlstack.settings import ROOT
 from tests.support.aws import Emulator, running
+from tests.support.models import RUN_ID
 from tests.support.readme import commands_of
-from tests.support.stream_server import RUN_ID, StreamServer
+from tests.support.stream_server import StreamServer
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:

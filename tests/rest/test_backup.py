@@ -31,7 +31,7 @@ from operations.backup.restore import restore_backup
 from operations.maintenance import MaintenanceError, maintenance
 from tests.support.customers import contract_named
 from tests.support.models import predictions
-from tests.support.mongo import mongo_server
+from tests.support.mongo import MongoServer
 from tests.support.ports import free_port
 from tests.support.tracking_server import Searched, small_search, tracking_server
 
@@ -57,7 +57,7 @@ def contract() -> Contract:
 def saved(contract: Contract, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Saved]:
     folder = tmp_path_factory.mktemp("saved")
     with (
-        mongo_server(folder / "mongo", free_port()) as mongo,
+        MongoServer(folder / "mongo") as mongo,
         tracking_server(folder / "mlflow") as tracking,
     ):
         settings = tracking.settings(folder / "state", mongo_uri=mongo.uri)
@@ -132,7 +132,7 @@ def test_backup_is_restored_into_a_new_stack(
 ) -> None:
     """Documents, runs, models and the deployment are there again."""
     with (
-        mongo_server(tmp_path / "mongo", free_port()) as mongo,
+        MongoServer(tmp_path / "mongo") as mongo,
         tracking_server(tmp_path / "mlflow") as tracking,
     ):
         settings = tracking.settings(tmp_path / "state", mongo_uri=mongo.uri)

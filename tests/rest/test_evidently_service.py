@@ -27,7 +27,7 @@ from tests.support.api_server import ApiServer, MonitorService
 from tests.support.customers import contract_named, customers, with_outcomes
 from tests.support.keeper import LogKeeper
 from tests.support.models import keep_model, predictions
-from tests.support.mongo import MongoServer, mongo_server
+from tests.support.mongo import MongoServer
 from tests.support.ports import free_port
 from tests.support.references import QUALITY, keep_reference
 from tests.support.server_environment import server_environment
@@ -255,7 +255,7 @@ def test_monitoring_survives_a_missing_mongodb(
     """Outcomes come once MongoDB is there, and the history is stored then."""
     model = _state(tmp_path / "state", contract)[RUN_ID]
     DeploymentState(tmp_path / "state").write_record(RUN_ID, "test")
-    mongo = MongoServer(tmp_path / "mongo", free_port())
+    mongo = MongoServer(tmp_path / "mongo")
     rows = business.rows(model, business.draw(200))
     with _service(tmp_path / "state", MONGO_URI=mongo.uri) as service:
         service.post(f"/iterate/{contract.name}", rows)
@@ -313,7 +313,7 @@ def watching(
     folder = tmp_path_factory.mktemp("monitor")
     model = _state(folder / "state", contract)[RUN_ID]
     DeploymentState(folder / "state").write_record(RUN_ID, "test")
-    with mongo_server(folder / "mongo", free_port()) as mongo:
+    with MongoServer(folder / "mongo") as mongo:
         stored = business.rows(model, business.draw(STORED))
         business.store(mongo.uri, stored)
         business.tell_outcomes(mongo.uri, stored[: STORED // 2])

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import boto3
 import psutil
 import pytest
 import requests
@@ -23,6 +22,7 @@ from urllib3.util import Retry
 
 from mlstack.contract import Contract
 from mlstack.settings import ROOT
+from tests.support.aws import aws_client
 from tests.support.project_copy import ProjectCopy, project_copy
 from tests.support.waiting import wait_until
 
@@ -217,13 +217,7 @@ def _sample() -> bytes:
 
 def _send(stack: ProjectCopy, table: bytes) -> None:
     """Put a raw table into the feature store."""
-    s3 = boto3.client(
-        "s3",
-        endpoint_url=f"http://127.0.0.1:{stack.port('AWS_PORT')}",
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
+    s3 = aws_client("s3", stack.port("AWS_PORT"))
     s3.create_bucket(Bucket="feature-store")
     s3.put_object(Bucket="feature-store", Key=_contract().data.key, Body=table)
 

@@ -15,19 +15,15 @@ from typing import Self
 import pytest
 
 from mlstack.contract import Contract
-from mlstack.deployment.record import DeploymentState
 from tests.support.api_server import ApiServer, send
 from tests.support.bad_requests import JSON
-from tests.support.models import keep_model
+from tests.support.models import RUN_ID, deploy_model
 from tests.support.waiting import wait_until
-
-RUN_ID = "a" * 32
 
 
 @pytest.fixture
 def state(tmp_path: Path, documented: Contract) -> Path:
-    keep_model(tmp_path, RUN_ID, documented, seed=1)
-    DeploymentState(tmp_path).write_record(RUN_ID, "test")
+    deploy_model(tmp_path, documented)
     return tmp_path
 
 

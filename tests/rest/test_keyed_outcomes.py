@@ -10,8 +10,7 @@ from pymongo import MongoClient
 
 from mlstack.prediction_log.mongo_database import DATABASE
 from mlstack.prediction_log.mongo_sink import MongoSink
-from tests.support.mongo import empty_sink, mongo_server
-from tests.support.ports import free_port
+from tests.support.mongo import MongoServer, empty_sink
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 Document = dict[str, Any]
@@ -19,9 +18,8 @@ Document = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    port = free_port()
-    with mongo_server(tmp_path_factory.mktemp("mongo") / "data", port):
-        yield f"mongodb://127.0.0.1:{port}"
+    with MongoServer(tmp_path_factory.mktemp("mongo") / "data") as mongo:
+        yield mongo.uri
 
 
 @pytest.fixture

@@ -19,19 +19,16 @@ import pytest
 from pymongo import MongoClient
 
 from mlstack.contract import Contract
-from mlstack.deployment.record import DeploymentState
 from mlstack.prediction_log.mongo_database import DATABASE
 from mlstack.prediction_log.quarantine import Quarantine
 from mlstack.prediction_log.segment import Segment
 from tests.support.api_server import ApiServer
 from tests.support.keeper import LogKeeper, leave
 from tests.support.ledger import RATE, Client, assert_ledger_holds, kept
-from tests.support.models import keep_model
+from tests.support.models import deploy_model
 from tests.support.mongo import MongoServer
-from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
-RUN_ID = "a" * 32
 SECONDS = float(os.environ.get("LEDGER_SECONDS", "6"))
 RECORDS = int(os.environ.get("LEDGER_RECORDS", "2000"))
 KILLS = int(os.environ.get("LEDGER_KILLS", "4"))
@@ -41,15 +38,14 @@ MARK = 300 * 1024
 
 @pytest.fixture
 def mongo(tmp_path: Path) -> Iterator[MongoServer]:
-    with MongoServer(tmp_path / "mongo", free_port()) as server:
+    with MongoServer(tmp_path / "mongo") as server:
         yield server
 
 
 @pytest.fixture
 def state(tmp_path: Path, documented: Contract) -> Path:
     state = tmp_path / "state"
-    keep_model(state, RUN_ID, documented, seed=1)
-    DeploymentState(state).write_record(RUN_ID, "a test")
+    deploy_model(state, documented)
     return state
 
 

@@ -9,18 +9,15 @@ from playwright.sync_api import Browser, Page, expect
 from mlstack.contract import Contract
 from mlstack.contract.drifts import DriftingCustomers, drifts_path, load_drift
 from mlstack.data.customer_generator import CustomerGenerator
-from mlstack.deployment.record import DeploymentState
 from mlstack.model.model import Model
 from mlstack.settings import ROOT
 from tests.support.api_server import MonitorService
 from tests.support.browser import DESKTOP, PHONE, needs_chromium
 from tests.support.customers import contract_named, customers, with_outcomes
-from tests.support.models import keep_model, predictions
+from tests.support.models import RUN_ID, deploy_model, predictions
 from tests.support.ports import free_port
 from tests.support.references import keep_reference
 from tests.support.waiting import wait_until
-
-RUN_ID = "a" * 32
 
 pytestmark = needs_chromium
 
@@ -35,9 +32,8 @@ def service(
     contract: Contract, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[MonitorService]:
     state = tmp_path_factory.mktemp("monitor") / "state"
-    keep_model(state, RUN_ID, contract, seed=1)
+    deploy_model(state, contract)
     keep_reference(state, RUN_ID, contract, with_outcomes(customers(contract, 2000)))
-    DeploymentState(state).write_record(RUN_ID, "test")
     nowhere = f"mongodb://127.0.0.1:{free_port()}"
     with MonitorService(state, MONITOR_PERIOD_SECONDS="0.3", MONGO_URI=nowhere) as service:
         yield service

@@ -9,7 +9,6 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from mlstack.contract import CategoryFeature, Contract, IntegerFeature, OrdinalFeature
-from mlstack.deployment.record import DeploymentState
 from mlstack.model.model import Model
 from mlstack.model.model_files import EXTRA_FOLDER
 from mlstack.model.model_writer import write_extra_files
@@ -17,9 +16,8 @@ from mlstack.settings import ROOT
 from tests.support.api_server import ApiServer
 from tests.support.browser import DESKTOP, PHONE, needs_chromium
 from tests.support.contracts import CONTRACTS
-from tests.support.models import keep_model, predictions, train
+from tests.support.models import RUN_ID, deploy_model, predictions, train
 
-RUN_ID = "a" * 32
 MOST_BARS = 12
 ODD_NAMES = (
     "answer",
@@ -43,8 +41,7 @@ def serving(
 ) -> Iterator[tuple[ApiServer, Contract, Model]]:
     contract = Contract.load(ROOT / "contracts" / f"{request.param}.yaml")
     state = tmp_path_factory.mktemp(request.param)
-    folder = keep_model(state, RUN_ID, contract, seed=1)
-    DeploymentState(state).write_record(RUN_ID, "test")
+    folder = deploy_model(state, contract)
     name = f"contracts/{request.param}.yaml"
     with ApiServer(state, CONTRACT=name, API_WORKERS="1") as server:
         yield server, contract, Model.load(folder, RUN_ID)
@@ -178,11 +175,10 @@ def test_form_takes_features_named_like_its_own_parts(browser: Browser, tmp_path
     for old, new in zip(documented.feature_names, ODD_NAMES, strict=False):
         text = re.sub(rf"\b(name|feature): {old}\b", rf"\1: {new}", text)
     (tmp_path / "odd.yaml").write_text(text, encoding="utf-8")
-    folder = keep_model(tmp_path, RUN_ID, documented, seed=1)
+    folder = deploy_model(tmp_path, documented)
     write_extra_files(train(documented, seed=1), Contract.parse(text), text, folder / EXTRA_FOLDER)
     model = Model.load(folder, RUN_ID)
     assert set(ODD_NAMES) <= set(model.contract.feature_names)
-    DeploymentState(tmp_path).write_record(RUN_ID, "test")
     settings = {"CONTRACT": str(tmp_path / "odd.yaml"), "API_WORKERS": "1"}
     with ApiServer(tmp_path, **settings) as server, browser.new_context() as context:
         watched = Watched(context, server)

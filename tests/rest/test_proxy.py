@@ -20,12 +20,11 @@ import pytest
 import yaml
 from playwright.sync_api import Browser, expect
 
-from mlstack.deployment.record import DeploymentState
 from mlstack.settings import ROOT
 from tests.support.api_server import ApiServer, MonitorService
 from tests.support.browser import needs_chromium
 from tests.support.customers import contract_named
-from tests.support.models import keep_model
+from tests.support.models import RUN_ID, deploy_model
 from tests.support.ports import free_ports
 from tests.support.waiting import wait_until
 
@@ -35,7 +34,6 @@ pytestmark = pytest.mark.skipif(NGINX is None, reason="needs nginx (apt-get inst
 NAME = "stack.example.org"
 PASSWORD = "a-long-enough-one"
 LOGIN = {"Authorization": f"Basic {base64.b64encode(f'ana:{PASSWORD}'.encode()).decode()}"}
-RUN_ID = "a" * 32
 BEHIND = ("api", "grafana", "mlflow", "prefect", "reports")
 
 
@@ -292,8 +290,7 @@ def prefixed(folder: Path, **ports: int) -> Iterator[int]:
 def test_pages_work_under_a_prefix(browser: Browser, tmp_path: Path) -> None:
     """Form, API page and monitoring page load all they need, and predict, below /churn/."""
     contract = contract_named("credit_card_churn")
-    keep_model(tmp_path, RUN_ID, contract, seed=1)
-    DeploymentState(tmp_path).write_record(RUN_ID, "test")
+    deploy_model(tmp_path, contract)
     nowhere = {"MONGO_URI": f"mongodb://127.0.0.1:{free_ports(1)[0]}"}
     with (
         ApiServer(tmp_path, API_WORKERS="1", **nowhere) as api,

@@ -33,8 +33,7 @@ from operations.receipts.receipt import make_receipt
 from operations.retention.tracking import prune_tracking
 from tests.support.api_server import ApiServer
 from tests.support.keeper import LogKeeper, leave
-from tests.support.mongo import mongo_server
-from tests.support.ports import free_port
+from tests.support.mongo import MongoServer
 from tests.support.tracking_server import (
     OnServer,
     Searched,
@@ -65,7 +64,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     contract = Contract.load(ROOT / "contracts" / "credit_card_churn_full.yaml")
     with (
         tracking_server(folder / "mlflow") as server,
-        mongo_server(folder / "mongo", free_port()) as mongo,
+        MongoServer(folder / "mongo") as mongo,
         MongoClient[dict[str, Any]](mongo.uri, tz_aware=True) as client,
     ):
         settings = server.settings(

@@ -24,9 +24,7 @@ from mlstack.data.table_files import table_content
 from mlstack.deployment.record import DeploymentState
 from mlstack.errors import DataError
 from mlstack.failpoints import VARIABLE
-from mlstack.model.model_files import EXTRA_FOLDER, MODEL_FILE
 from mlstack.model.model_store import ModelStore
-from mlstack.model.model_writer import write_extra_files
 from mlstack.prediction_log.prediction import is_prediction_id
 from mlstack.prediction_log.segment import Segment
 from mlstack.settings import ROOT, Settings
@@ -35,7 +33,7 @@ from operations.scoring import remote
 from operations.scoring.progress import Progress, ScoringError
 from operations.scoring.remote import score_stream
 from operations.scoring.score import score
-from tests.support.models import keep_model
+from tests.support.models import keep_model, write_booster
 from tests.support.raw_tables import raw_table
 from tests.support.target_kinds import contract_of, contract_text, raw_rows, trained
 
@@ -273,9 +271,7 @@ def test_output_has_what_each_target_says(tmp_path: Path, kind: str, more: str) 
     model = settings.state_path / "models" / RUN
     booster = trained(kind).best.booster
     assert booster is not None
-    model.mkdir(parents=True)
-    booster.save_model(model / MODEL_FILE)
-    write_extra_files(booster, contract_of(kind), contract_text(kind), model / EXTRA_FOLDER)
+    write_booster(model, booster, contract_of(kind), contract_text(kind))
     DeploymentState(settings.state_path).write_record(RUN, "test")
     raw_rows(kind, ROWS, seed=2).iloc[:, :3].to_csv(tmp_path / "t.csv", index=False)
     for name in ("out.csv", "out.parquet"):

@@ -22,8 +22,8 @@ from mlstack.settings import ROOT
 from mlstack.streams.stream import Stream
 from tests.support.aws import Emulator, Put, put, running
 from tests.support.keeper import LogKeeper
-from tests.support.models import predictions
-from tests.support.stream_server import RUN_ID, Ledger, Load, StreamServer, customers, where, whole
+from tests.support.models import RUN_ID, predictions
+from tests.support.stream_server import Ledger, Load, StreamServer, customers, where, whole
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:

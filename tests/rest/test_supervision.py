@@ -14,12 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import boto3
 import psutil
 import pytest
 
 from mlstack.probes import mongo_answers, url_answers
 from operations.embedded import processes
+from tests.support.aws import aws_client
 from tests.support.ports import free_ports
 from tests.support.project_copy import ProjectCopy, project_copy
 from tests.support.waiting import wait_until
@@ -328,13 +328,8 @@ def test_concurrent_puts_lose_no_record(stack: ProjectCopy) -> None:
     """What Kinesis has acknowledged is there, with several producers at once."""
 
     def client() -> "KinesisClient":
-        return boto3.client(
-            "kinesis",
-            endpoint_url=f"http://127.0.0.1:{stack.port('AWS_PORT')}",
-            region_name="us-east-1",
-            aws_access_key_id="any",
-            aws_secret_access_key="any",
-        )
+        made: KinesisClient = aws_client("kinesis", stack.port("AWS_PORT"))
+        return made
 
     client().create_stream(StreamName="many", ShardCount=1)
 

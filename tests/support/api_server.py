@@ -65,9 +65,7 @@ class _Gunicorn:
     def __enter__(self) -> Self:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "gunicorn", "-c", self._config, self._app),
-                ],
+                [sys.executable, "-m", "gunicorn", "-c", self._config, self._app],
                 cwd=ROOT,
                 env=self._environment,
                 stdout=log,

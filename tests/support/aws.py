@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import boto3
 from botocore.config import Config
@@ -76,14 +76,9 @@ class Emulator:
 
     def client(self) -> "KinesisClient":
         """Make a client."""
-        return boto3.client(
-            "kinesis",
-            endpoint_url=self.url,
-            aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
-            region_name=KEYS["AWS_DEFAULT_REGION"],
-            config=Config(connect_timeout=2, read_timeout=60, retries={"total_max_attempts": 1}),
-        )
+        config = Config(connect_timeout=2, read_timeout=60, retries={"total_max_attempts": 1})
+        client: KinesisClient = aws_client("kinesis", self.port, config)
+        return client
 
     @property
     def environment(self) -> dict[str, str]:
@@ -105,6 +100,18 @@ class Emulator:
         except (BotoCoreError, ClientError):
             return False
         return True
+
+
+def aws_client(service: Any, port: int, config: Config | None = None) -> Any:
+    """Make a boto3 client of an emulator's port on this machine."""
+    return boto3.client(
+        service,
+        endpoint_url=f"http://127.0.0.1:{port}",
+        aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
+        region_name=KEYS["AWS_DEFAULT_REGION"],
+        config=config,
+    )
 
 
 def moto(folder: Path) -> Emulator:
@@ -169,7 +176,7 @@ class StreamTail:
 
 
 @contextmanager
-def running(emulator: Emulator, shards: int = 2) -> Iterator["KinesisClient"]:
+def running(emulator: Emulator) -> Iterator["KinesisClient"]:
     """Run an emulator with the project's streams until the block ends."""
     with emulator:
-        yield emulator.make_streams(shards)
+        yield emulator.make_streams()

@@ -7,12 +7,10 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import boto3
+from typing import TYPE_CHECKING
 
 from mlstack.settings import ROOT
-from tests.support.aws import KEYS
+from tests.support.aws import aws_client
 from tests.support.containers import docker
 
 if TYPE_CHECKING:
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 
 FOLDER = ROOT / "tests/compose/aws"
 ROLE_KEY = "ASIA"
-"""Temporary keys begin so; nobody but the double hands out any here."""
+"""Temporary keys begin with this; only the double hands out any here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +74,12 @@ class Aws:
 
     @property
     def s3(self) -> "S3Client":
-        client: S3Client = self._client("s3")
+        client: S3Client = aws_client("s3", self._port)
         return client
 
     @property
     def kinesis(self) -> "KinesisClient":
-        client: KinesisClient = self._client("kinesis")
+        client: KinesisClient = aws_client("kinesis", self._port)
         return client
 
     def objects(self, bucket: str) -> set[str]:
@@ -96,15 +94,6 @@ class Aws:
             *("--filter", "label=com.docker.compose.service=aws"),
         ).strip()
         return [Asked(**json.loads(line)) for line in docker("logs", container).splitlines()]
-
-    def _client(self, service: Any) -> Any:
-        return boto3.client(
-            service,
-            endpoint_url=f"http://127.0.0.1:{self._port}",
-            aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
-            region_name=KEYS["AWS_DEFAULT_REGION"],
-        )
 
 
 @contextmanager

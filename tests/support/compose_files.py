@@ -9,7 +9,7 @@ from mlstack.settings import ROOT
 
 
 def read_services(*files: str) -> dict[str, Any]:
-    """Services of compose files by name, with what they extend merged in."""
+    """Read the services of compose files by name, with what they extend merged in."""
     found: dict[str, Any] = {}
     for file in files:
         named = yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))["services"]

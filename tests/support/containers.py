@@ -25,7 +25,7 @@ def no_engine() -> str:
 
 
 def docker(*arguments: str) -> str:
-    """Run docker and returns what it prints."""
+    """Run docker; return what it prints."""
     done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True)
     return done.stdout
 

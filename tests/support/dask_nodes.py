@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from mlstack.heartbeat import dask_worker
@@ -34,16 +33,11 @@ class DaskNodes:
         try:
             self.start_scheduler()
         except BaseException:
-            self.__exit__(None, None, None)
+            self.__exit__()
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for process in (*self.workers.values(), self.scheduler):
             process.kill()
         for process in (*self.workers.values(), self.scheduler):

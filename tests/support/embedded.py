@@ -34,7 +34,7 @@ class EmbeddedStack(Stack):
         self.monitor = f"http://127.0.0.1:{project.port('EVIDENTLY_PORT')}"
 
     def report_outcomes(self) -> None:
-        """Predict the customers that were left out, and tell what became of them."""
+        """Predict the customers that were left out, and report their outcomes."""
         outcomes = [
             {"prediction_id": answer["prediction_id"], "churned": bool(churned)}
             for answer, churned in zip(self.answers(), self.held_out["churned"], strict=True)

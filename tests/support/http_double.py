@@ -72,15 +72,17 @@ class HttpDouble:
 
     Args:
         contract: What it takes for a customer.
-        chance: What it answers.
     """
 
-    def __init__(self, contract: Contract, chance: float = 0.25) -> None:
+    chance = 0.25
+    """What it answers."""
+
+    def __init__(self, contract: Contract) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.book = Book()
         self.faults: deque[Fault] = deque()
-        self.contract, self.chance = contract, chance
+        self.contract = contract
         self.marginals = b"null"
         """What it answers to GET /marginals."""
         self.validator = CustomerValidator(contract)

@@ -12,7 +12,7 @@ from pymongo import MongoClient
 
 from mlstack.contract import Contract
 from mlstack.data.customer_generator import CustomerGenerator
-from mlstack.prediction_log.mongo_database import DATABASE
+from mlstack.prediction_log.mongo_database import DATABASE, PREDICTIONS
 from tests.support.api_server import ApiServer, send
 from tests.support.mongo import MongoServer
 from tests.support.waiting import wait_until
@@ -64,7 +64,7 @@ class Client:
                 connection, "POST", "/predict", body, [("Content-Type", "application/json")]
             )
         except (OSError, HTTPException):
-            # Not answered: whether it was kept is nobody's promise.
+            # Not answered, so nothing promises that it is kept.
             self.broken += 1
             connection.close()
             return
@@ -77,8 +77,9 @@ class Client:
 
 
 def kept(mongo: MongoServer) -> dict[str, float]:
+    """Read the value of each stored prediction, by id."""
     with MongoClient[dict[str, Any]](mongo.uri, timeoutMS=20_000) as client:
-        documents = list(client[DATABASE]["data"].find({}, {"prediction": 1}))
+        documents = list(client[DATABASE][PREDICTIONS].find({}, {"prediction": 1}))
     assert len({document["_id"] for document in documents}) == len(documents)
     return {document["_id"]: document["prediction"] for document in documents}
 

@@ -3,7 +3,6 @@
 import threading
 import time
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Self
 
 import requests
@@ -29,8 +28,8 @@ class Load:
     """Client that sends one customer again and again until its block ends.
 
     Args:
-        url: Where to.
-        customer: Whom.
+        url: Address of the requests.
+        customer: Their body.
         rate: Requests a second.
     """
 
@@ -48,12 +47,7 @@ class Load:
             thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         for thread in self._threads:
             thread.join()

@@ -10,6 +10,7 @@ import xgboost
 
 from mlstack.contract import Contract
 from mlstack.data.customer_generator import CustomerGenerator
+from mlstack.deployment.record import DeploymentState
 from mlstack.model.encoder import Encoder, Matrix
 from mlstack.model.model import Model
 from mlstack.model.model_files import (
@@ -24,6 +25,8 @@ from mlstack.settings import ROOT
 from tests.support.every_kind import TEXT, every_kind
 
 ROWS = 300
+RUN_ID = "a" * 32
+"""Run of the model, where one is enough."""
 
 
 def contract_text(contract: Contract) -> str:
@@ -50,16 +53,27 @@ def train(contract: Contract, seed: int, objective: str = "binary:logistic") -> 
 
 def write_model(folder: Path, contract: Contract, seed: int) -> Path:
     """Write a model's folder; return it."""
-    folder.mkdir(parents=True)
-    booster = train(contract, seed)
+    return write_booster(folder, train(contract, seed), contract, contract_text(contract))
+
+
+def write_booster(folder: Path, booster: xgboost.Booster, contract: Contract, text: str) -> Path:
+    """Write the folder of a trained model, without marginals; return it."""
+    folder.mkdir(parents=True, exist_ok=True)
     booster.save_model(folder / MODEL_FILE)
-    write_extra_files(booster, contract, contract_text(contract), folder / EXTRA_FOLDER)
+    write_extra_files(booster, contract, text, folder / EXTRA_FOLDER)
     return folder
 
 
 def keep_model(state: Path, run_id: str, contract: Contract, seed: int) -> Path:
     """Put a model where `model_store` keeps verified copies."""
     return write_model(state / "models" / run_id, contract, seed)
+
+
+def deploy_model(state: Path, contract: Contract) -> Path:
+    """Keep a model and deploy it, both as RUN_ID; return the model's folder."""
+    folder = keep_model(state, RUN_ID, contract, seed=1)
+    DeploymentState(state).write_record(RUN_ID, "test")
+    return folder
 
 
 def remove_onnx_form(folder: Path) -> None:

@@ -14,15 +14,16 @@ from pymongo.errors import PyMongoError
 
 from mlstack.prediction_log.mongo_database import DATABASE
 from mlstack.prediction_log.mongo_sink import MongoSink
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 
 class MongoServer:
     """A server that can be killed and started again; its data stays in the folder."""
 
-    def __init__(self, folder: Path, port: int) -> None:
-        self.uri = f"mongodb://127.0.0.1:{port}"
-        self._folder, self._port = folder, port
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._port = folder, free_port()
+        self.uri = f"mongodb://127.0.0.1:{self._port}"
 
     def __enter__(self) -> Self:
         self.start()
@@ -69,15 +70,8 @@ class MongoServer:
 
 
 @contextmanager
-def mongo_server(folder: Path, port: int) -> Iterator[MongoServer]:
-    """Run a server until the block ends."""
-    with MongoServer(folder, port) as server:
-        yield server
-
-
-@contextmanager
 def empty_sink(uri: str) -> Iterator[MongoSink]:
-    """A sink of the keeper's, which is prepared, in a database with nothing in it."""
+    """Empty the database and yield the keeper's sink for it, which is prepared."""
     with MongoClient[dict[str, Any]](uri) as client:
         client.drop_database(DATABASE)
     sink = MongoSink(uri)

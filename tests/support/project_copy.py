@@ -57,20 +57,20 @@ class ProjectCopy:
         self, *targets: str, timeout: float = 300, **variables: str
     ) -> subprocess.CompletedProcess[str]:
         """Run make in the copy; output and errors are together in `stdout`."""
-        return self._run("make", *targets, timeout=timeout, **variables)
-
-    def start_make(self, *targets: str) -> subprocess.Popen[str]:
-        """Start make in the copy."""
-        return subprocess.Popen(
-            [*self.prefix, "make", *targets, *self._given({})],
+        given = (f"{key}={value}" for key, value in {**self.variables, **variables}.items())
+        return subprocess.run(
+            [*self.prefix, "make", *targets, *given],
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            timeout=timeout,
+            umask=self.umask,
+            check=False,
         )
 
-    def supervise(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    def supervise(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the embedded environment's own command line in the copy."""
         python = str(self.folder / ".venv/bin/python")
         module = ("-m", "mlstack.with_environment", "--given", " ".join(self.variables))
@@ -81,7 +81,7 @@ class ProjectCopy:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=timeout,
+            timeout=300,
             check=False,
         )
 
@@ -93,24 +93,6 @@ class ProjectCopy:
         """Look up the pid of a service; None: it does not run."""
         process = processes.find_recorded(self.folder / ".embedded", service)
         return process.pid if process else None
-
-    def _run(
-        self, *command: str, timeout: float, **variables: str
-    ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*self.prefix, *command, *self._given(variables)],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=timeout,
-            umask=self.umask,
-            check=False,
-        )
-
-    def _given(self, variables: dict[str, str]) -> list[str]:
-        return [f"{key}={value}" for key, value in {**self.variables, **variables}.items()]
 
 
 @contextmanager

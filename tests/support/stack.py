@@ -7,11 +7,12 @@ import requests
 from mlflow import MlflowClient
 
 from mlstack.contract import Contract
+from mlstack.contract.customer_schema import Customer
+from mlstack.data.customer_table import table_customers
 from mlstack.data.dataset import clean
 from mlstack.settings import ROOT
 from tests.support.project_copy import ProjectCopy
 
-Customers = list[dict[str, Any]]
 _BATCH = 1000
 
 
@@ -54,10 +55,8 @@ class Stack:
     def client(self) -> MlflowClient:
         return MlflowClient(self.mlflow)
 
-    def customers(self) -> Customers:
-        rows = self.held_out[list(self.contract.feature_names)].astype(object)
-        customers: Any = rows.to_dict("records")
-        return list(customers)
+    def customers(self) -> list[Customer]:
+        return table_customers(self.held_out, self.contract)
 
     def answers(self) -> list[dict[str, Any]]:
         """Predict the customers that were left out of the training."""
@@ -80,8 +79,9 @@ class Stack:
             return None
         return answer.json()["model_run_id"] if answer.status_code == 200 else None
 
-    def champion(self, model: str = "credit_card_churn") -> str:
-        return str(self.client.get_model_version_by_alias(model, "champion").run_id)
+    def champion(self) -> str:
+        version = self.client.get_model_version_by_alias("credit_card_churn", "champion")
+        return str(version.run_id)
 
     def trials(self) -> list[Any]:
         """List the runs of the newest registered search, its winner among them."""

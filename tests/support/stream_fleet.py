@@ -9,10 +9,7 @@ from typing import Self
 from tests.support.stream_server import StreamServer
 from tests.support.waiting import wait_until
 
-START_SECONDS = 120
-"""Time for kcl-rs to read its first record: it makes tables and takes leases by turns."""
-
-SPREAD_SECONDS = 180
+_SPREAD_SECONDS = 180
 """Time until each instance has shards, or all shards have an instance."""
 
 
@@ -49,7 +46,7 @@ class Fleet:
         wait_until(
             lambda: sum(self.shards()) == shards and min(self.shards()) > 0,
             f"{len(self.servers)} instances share {shards} shards",
-            SPREAD_SECONDS,
+            _SPREAD_SECONDS,
         )
 
     def kill_one(self, seconds: float, meanwhile: Callable[[], None] = lambda: None) -> None:

@@ -15,7 +15,7 @@ from pymongo import MongoClient
 
 from mlstack.contract import Contract
 from mlstack.data.customer_generator import CustomerGenerator
-from mlstack.prediction_log.mongo_database import DATABASE
+from mlstack.prediction_log.mongo_database import DATABASE, PREDICTIONS
 from mlstack.settings import ROOT
 from tests.support.aws import Put, StreamTail, put
 from tests.support.service_process import ServiceProcess
@@ -23,9 +23,6 @@ from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
-
-RUN_ID = "a" * 32
-"""Of the model that is deployed."""
 
 
 def customers(contract: Contract, count: int) -> list[bytes]:
@@ -98,14 +95,14 @@ class Ledger:
     def stored(self) -> dict[Put, dict[str, Any]]:
         """Read every stored prediction, by its record."""
         with MongoClient[dict[str, Any]](self._mongo_uri) as client:
-            documents = list(client[DATABASE]["data"].find({"source": "kinesis"}))
+            documents = list(client[DATABASE][PREDICTIONS].find({"source": "kinesis"}))
         found = {Put(d["shard_id"], d["sequence_number"]): d for d in documents}
         assert len(found) == len(documents), "a record is stored twice"
         return found
 
     def _count(self) -> int:
         with MongoClient[dict[str, Any]](self._mongo_uri) as client:
-            return client[DATABASE]["data"].count_documents({"source": "kinesis"})
+            return client[DATABASE][PREDICTIONS].count_documents({"source": "kinesis"})
 
     def check(self, good: Iterable[Put], poison: Iterable[Put] = (), seconds: float = 60) -> None:
         """Wait until all is stored and published, then compare it with what was put."""

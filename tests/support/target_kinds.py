@@ -20,13 +20,12 @@ from mlstack.data.customer_table import customer_table
 from mlstack.data.outcome_table import outcome_column
 from mlstack.model.encoder import Encoder
 from mlstack.model.model import Model
-from mlstack.model.model_files import EXTRA_FOLDER, MODEL_FILE
-from mlstack.model.model_writer import write_extra_files
 from mlstack.model.targets import Scores, objective
 from mlstack.quality.reference import Reference
 from mlstack.quality.targets import quality_at_training
 from model_orchestration.search import search
 from model_orchestration.trials import Rows, Trial
+from tests.support.models import write_booster
 
 RUN_ID = "a" * 32
 KINDS = ("binary", "regression", "multiclass")
@@ -121,16 +120,8 @@ def trained(kind: str) -> Trained:
     best = search(train, validation, contract.target, trials=2, seed=1)
     assert best.booster is not None
     with tempfile.TemporaryDirectory() as scratch:
-        model = Model.load(write_kind(Path(scratch), kind, best.booster), RUN_ID)
-        return Trained(contract, parts, best, model)
-
-
-def write_kind(folder: Path, kind: str, booster: xgboost.Booster) -> Path:
-    """Write the folder of a model with this kind of target; return it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    booster.save_model(folder / MODEL_FILE)
-    write_extra_files(booster, contract_of(kind), contract_text(kind), folder / EXTRA_FOLDER)
-    return folder
+        folder = write_booster(Path(scratch), best.booster, contract, contract_text(kind))
+        return Trained(contract, parts, best, Model.load(folder, RUN_ID))
 
 
 def small_model(folder: Path, kind: str) -> Model:
@@ -141,7 +132,7 @@ def small_model(folder: Path, kind: str) -> Model:
     learnt = {"binary": numbers > 70, "regression": numbers, "multiclass": numbers // 25 % 3}[kind]
     params = {**objective(contract.target), "nthread": 1}
     booster = xgboost.train(params, xgboost.DMatrix(matrix, learnt), num_boost_round=8)
-    return Model.load(write_kind(folder, kind, booster), RUN_ID)
+    return Model.load(write_booster(folder, booster, contract, contract_text(kind)), RUN_ID)
 
 
 def reference_of(found: Trained) -> Reference:

@@ -12,7 +12,7 @@ class Churn:
     def __init__(self) -> None:
         self._model = Model()
 
-    @bentoml.api  # type: ignore[untyped-decorator] # as above
+    @bentoml.api  # type: ignore[untyped-decorator] # it has no types here
     def predict(self, customer: Customer) -> float:  # type: ignore[valid-type] # made at run time
         """Predict one customer."""
         return self._model.predict([customer])[0]

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks.serving.closed_loop import figures
-from benchmarks.serving.errors import NotMeasurable
-from benchmarks.serving.open_loop import read_answer, send_at_rate
-from benchmarks.serving.percentiles import latencies
+from benchmarks.serving.open_loop import latencies, read_answer, send_at_rate
+from benchmarks.serving.results import NotMeasurable
 
 STALL_SECONDS = 0.2
 ANSWER = b"HTTP/1.1 %d OK\r\nContent-Length: 2\r\n\r\n{}"
