@@ -1,13 +1,10 @@
 """Store reports in MongoDB, each as a document of `prediction_service.report`."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Self
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
-from pymongo.errors import PyMongoError
 
-from mlstack.prediction_log.mongo_database import DATABASE, StorageUnavailable, mongo_client
+from mlstack.prediction_log.mongo_database import DATABASE, mongo_client, mongo_errors
 from mlstack.quality.report_head import REPORTS
 from reporting.report import Report
 
@@ -41,18 +38,21 @@ class ReportStore:
     def save(self, report: Report) -> None:
         """Store a report, replacing one of the same name."""
         document = {"_id": report.name, **report.model_dump()}
-        with _mongo_errors():
+        with mongo_errors():
             self._reports.create_indexes(INDEXES)
             self._reports.replace_one({"_id": report.name}, document, upsert=True)
 
     def newest(self, count: int) -> list[Report]:
         """Return the newest reports, newest first."""
-        with _mongo_errors():
+        with mongo_errors():
             found = list(self._reports.find(sort=[("created_at", DESCENDING)], limit=count))
         return [Report.model_validate(document) for document in found]
 
     def before(self, report: Report) -> Report | None:
-        """Return the last report of the same contract before this one; None among the newest."""
+        """Return the last report of the same contract before this one.
+
+        None if it is not among the newest `_RECENT` reports.
+        """
         return next(
             (
                 each
@@ -65,19 +65,11 @@ class ReportStore:
 
     def count(self) -> int:
         """Count all reports, without reading them."""
-        with _mongo_errors():
+        with mongo_errors():
             return self._reports.estimated_document_count()
 
     def of_flow_run(self, flow_run_id: str) -> Report | None:
         """Return a flow run's report; None if it made none."""
-        with _mongo_errors():
+        with mongo_errors():
             found = self._reports.find_one({"flow_run_id": flow_run_id})
         return None if found is None else Report.model_validate(found)
-
-
-@contextmanager
-def _mongo_errors() -> Iterator[None]:
-    try:
-        yield
-    except PyMongoError as error:
-        raise StorageUnavailable(f"MongoDB: {error}") from error
