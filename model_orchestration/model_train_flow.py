@@ -21,6 +21,7 @@ from mlstack.data.kept_tables import KeptTables
 from mlstack.data.marginals import Marginals
 from mlstack.data.outcome_table import summary
 from mlstack.errors import listing
+from mlstack.model.card_names import card_name
 from mlstack.model.matrix_size import check_matrix_size
 from mlstack.model.targets import Scores
 from mlstack.quality.results import explain_outcomes
@@ -29,9 +30,9 @@ from model_orchestration import registration
 from model_orchestration import search as searching
 from model_orchestration.engine_choice import choose_engine
 from model_orchestration.metrics import HEADLINES, loss_name
-from model_orchestration.model_card import write as model_card
-from model_orchestration.model_card.card import Origin
+from model_orchestration.model_card.card import Origin, make_card
 from model_orchestration.model_card.coverage import CleanUp
+from model_orchestration.model_card.publish import keep_card, publish_cards
 from model_orchestration.names import FLOW_RUN
 from model_orchestration.registration import Registration
 from model_orchestration.schedule import FLOW
@@ -99,19 +100,17 @@ def load(contract: Contract) -> bytes:
 @task(cache_policy=NO_CACHE)
 def clean(raw: bytes, contract: Contract) -> tuple[pd.DataFrame, CleanUp]:
     """Clean and validate the raw table; the flow fails if it violates the contract."""
-    log = get_run_logger()
-    table = dataset.read_raw(raw)
-    notes = list(table.notes)
-    for left_out in notes:
-        log.warning("%s", left_out)
-    unlisted = dataset.unlisted_columns(table, contract)
-    if unlisted:
-        log.warning("columns missing from the contract: %s", listing(unlisted))
+    log, notes = get_run_logger(), list[str]()
 
     def note(left_out: str) -> None:
         log.warning("%s", left_out)
         notes.append(left_out)
 
+    table = dataset.read_raw(raw)
+    for left_out in table.notes:
+        note(left_out)
+    if unlisted := dataset.unlisted_columns(table, contract):
+        log.warning("columns missing from the contract: %s", listing(unlisted))
     rows = dataset.clean(table, contract, note)
     target = contract.target
     log.info(
@@ -244,6 +243,20 @@ def write_card(
     parts: dataset.SplitRows,
     scores: Scores,
 ) -> None:
-    """Write the model card of a registered version, into MLflow and the reports' folder."""
-    log = get_run_logger()
-    model_card.write_card(contract, registered, origin, parts, scores=scores, log=log)
+    """Write the model card of a registered version into MLflow and the reports' folder.
+
+    `scores` are those of the test rows. A failure is only logged: the model is registered and can
+    be used without its card.
+    """
+    settings, log = Settings.load(), get_run_logger()
+    try:
+        card = make_card(contract, registered, origin, parts, scores)
+        keep_card(settings, registered, origin.run_id, card)
+        publish_cards(settings)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it must not fail the training
+        log.error(  # noqa: TRY400 - one sentence for the reader of the run's log
+            "version %s is registered, but its model card is missing or incomplete: %s: %s",
+            *(registered.version, type(error).__name__, error),
+        )
+        return
+    log.info("model card: %s/%s", settings.reports_url, card_name(origin.run_id))

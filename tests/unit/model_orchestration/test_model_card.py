@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from mlstack.model.target_columns import labels
+from model_orchestration import model_train_flow as training
 from model_orchestration.metrics import evaluate
-from model_orchestration.model_card import write
 from model_orchestration.model_card.measured import measure_model
 from tests.support.model_cards import ORIGIN, REGISTERED, card_of, example
 from tests.support.target_kinds import KINDS, contract_text
@@ -57,14 +57,13 @@ def test_card_shows_slices_with_enough_rows() -> None:
     """Others have their number of rows alone, among the limits."""
     found = example("binary")
     measured = measure_model(found.contract, found.parts.test, found.scores)
-    everybody = measure_model(found.contract, found.parts.test, found.scores).figures
     shown, small = ([str(each) for each in some] for some in (measured.slices, measured.small))
     assert len(shown) + len(small) == 2 + 3 + 1
     assert any(each.startswith("distance 99 or more (") for each in small)
     assert any(each.startswith("distance not given (") for each in small)
     assert not shown
     assert all(each.figures == () for each in measured.small)
-    assert everybody
+    assert measured.figures
     page = card_of(found).page
     assert f"Slices with fewer than 200 test rows have no figures: {small[0]}" in page
 
@@ -119,11 +118,8 @@ def test_failed_card_is_said_and_fails_nothing(
     def fail(*_: object) -> None:
         raise ValueError("no room for the axes")
 
-    monkeypatch.setattr(write, "make_card", fail)
-    write.write_card(
-        *(found.contract, REGISTERED, ORIGIN, found.parts),
-        scores=found.scores,
-        log=logging.getLogger("a run"),
-    )
+    monkeypatch.setattr(training, "make_card", fail)
+    monkeypatch.setattr(training, "get_run_logger", lambda: logging.getLogger("a run"))
+    training.write_card.fn(found.contract, REGISTERED, ORIGIN, found.parts, found.scores)
     assert "version 3 is registered, but its model card is missing or incomplete: " in caplog.text
     assert "ValueError: no room for the axes" in caplog.text
