@@ -71,7 +71,8 @@ def search(
     def finish_oldest() -> None:
         nonlocal best, trial
         with times.time("train"):
-            trial = running.popleft().result()
+            wait_for_oldest = running.popleft()
+            trial = wait_for_oldest()
         proposals.tell(trial.number, trial.loss)
         if trial.failure is None and (best is None or trial.loss < best.loss):
             best = trial
