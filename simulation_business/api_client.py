@@ -34,7 +34,6 @@ _MAX_BYTES = 16 * 1024 * 1024
 _JSON = {"Content-Type": "application/json"}
 _MAX_INVALID = 5
 _MAX_RETRY_AFTER = 30.0
-_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.2, 10.0
 
 _COME_BACK = frozenset({408, 425, 429, 502, 503, 504})
 """Statuses of a server that is not ready yet or is overloaded."""
@@ -79,8 +78,8 @@ class ApiClient:
         self._retry = Retry(
             *(log, f"asking {self._url}"),
             stop=stop,
-            first=_FIRST_RETRY_SECONDS,
-            longest=_LAST_RETRY_SECONDS,
+            first=0.2,
+            longest=10.0,
             give_up=give_up,
         )
         self._session = requests.Session()

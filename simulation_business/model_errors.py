@@ -1,4 +1,4 @@
-"""How far the model in use is off, where it predicts a number: an answer does not tell."""
+"""Draw errors of the model in use, if it predicts a number: its answers do not have them."""
 
 import logging
 import random

@@ -4,7 +4,6 @@ import json
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlstack.contract.customer_schema import Customer
@@ -19,13 +18,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """Records that were acknowledged together, at a monotonic time."""
-
-    prediction_ids: tuple[str, ...]
-    at: float
+Note = Callable[[Sequence[str], float], None]
+"""Gets the prediction ids of records that were acknowledged together, at a monotonic time."""
 
 
 class RecordSender(Publisher):
@@ -41,9 +35,9 @@ class RecordSender(Publisher):
         super().__init__(client, stream_name, stop, give_up)
         self._identity = StreamIdentity(client, stream_name, stop, give_up)
         self._stream: Stream | None = None
-        self._note: Callable[[Sent], None] = lambda _: None
+        self._note: Note = lambda *_: None
 
-    def send(self, customers: Sequence[Customer], note: Callable[[Sent], None]) -> None:
+    def send(self, customers: Sequence[Customer], note: Note) -> None:
         """Put customers in order; call `note` after each request with the records put.
 
         Raises Stopped, Unavailable if Kinesis has been unavailable for too long, and StreamError if
@@ -78,7 +72,7 @@ class RecordSender(Publisher):
             raise RetryLater("the stream was recreated")
         self._stream = stream
         taken = filter(is_taken, entries)
-        ids = tuple(stream.prediction_id(e["ShardId"], e["SequenceNumber"]) for e in taken)
+        ids = [stream.prediction_id(e["ShardId"], e["SequenceNumber"]) for e in taken]
         if ids:
-            self._note(Sent(ids, at))
+            self._note(ids, at)
         return entries

@@ -27,7 +27,7 @@ from simulation_business.api_client import ApiClient
 from simulation_business.ledger import Ledger
 from simulation_business.options import Options
 from simulation_business.outcomes import Outcomes
-from simulation_business.record_sender import RecordSender, Sent
+from simulation_business.record_sender import RecordSender
 from simulation_business.stream_reader import StreamReader
 
 NAME = "send_data_kinesis"
@@ -113,19 +113,17 @@ class StreamSimulator:
         """Log the last batch if it was not logged yet."""
         self._log_batch()
 
-    def _note_sent(self, sent: Sent) -> None:
-        self._ledger.put(sent.prediction_ids, sent.at)
-        self._batch.sent += len(sent.prediction_ids)
+    def _note_sent(self, prediction_ids: Sequence[str], at: float) -> None:
+        self._ledger.put(prediction_ids, at)
+        self._batch.sent += len(prediction_ids)
         self._read()
 
     def _read(self) -> None:
         """Read new records of both streams."""
         for data in self._results.read():
             result = _document(data)
-            scored, prediction_id = (
-                read_prediction(result, self._contract),
-                result.get(PREDICTION_ID),
-            )
+            scored = read_prediction(result, self._contract)
+            prediction_id = result.get(PREDICTION_ID)
             if scored is not None and is_prediction_id(prediction_id):
                 self._settle(prediction_id, scored)
         # If no records wait, all letters belong to other senders.

@@ -24,8 +24,6 @@ _RECORDS = 1000
 _MAX_READS = 5
 """Maximum consecutive reads of a shard: AWS allows five a second."""
 
-_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.2, 10.0
-
 
 class StreamReader:
     """Reads records that arrive after `begin`; not thread-safe.
@@ -40,8 +38,8 @@ class StreamReader:
         self._retry = Retry(
             *(log, f"reading stream {stream_name}", BotoCoreError, ClientError),
             stop=stop,
-            first=_FIRST_RETRY_SECONDS,
-            longest=_LAST_RETRY_SECONDS,
+            first=0.2,
+            longest=10.0,
             give_up=give_up,
         )
         self._stream: Stream | None = None

@@ -40,7 +40,7 @@ def sender_of(kinesis: FakeKinesis, stop: Stop, give_up: float = math.inf) -> Re
 def send(sender: RecordSender, customers: list[Customer]) -> list[str]:
     """Send customers; return the ids of their predictions."""
     found: list[str] = []
-    sender.send(customers, lambda sent: found.extend(sent.prediction_ids))
+    sender.send(customers, lambda prediction_ids, _: found.extend(prediction_ids))
     return found
 
 
