@@ -1,4 +1,4 @@
-"""Axes without ticks: those take most of a small chart's time, so texts are written by hand."""
+"""Draw axes without ticks, which take most of a small chart's drawing time, and write texts."""
 
 from typing import Final
 

@@ -1,6 +1,6 @@
 """Prepare the values of the stack's front page.
 
-A request reads only what threads have asked before; see `watch`.
+A request only reads answers that threads have received before; see `watch`.
 """
 
 import threading
@@ -26,9 +26,7 @@ from monitoring.evidently_service.stack_services import MLFLOW, StackService, re
 from monitoring.evidently_service.watch import Watch
 
 QUALITY_FELL = 1.2
-"""Ratio of the error to that at training from which quality has fallen, as in the alert's rule."""
-
-OWN_NAME = "evidently_service"
+"""Quality has fallen if the error is over this many times that at training, as in the alert."""
 
 _MONGO_SECONDS = 5.0
 _MAX_ALERTS = 20
@@ -56,7 +54,9 @@ class ServiceRow:
         """The state in one word."""
         if self.service.left_out:
             return "absent"
-        return "unknown" if self.ready is None else "ready" if self.ready else "bad"
+        if self.ready is None:
+            return "unknown"
+        return "ready" if self.ready else "bad"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class FrontPage:
         record, record_fault = self._record()
         tracked = self._tracked.read()[0] or TrackedModel()
         mlflow_page = experiment_address(self._settings.mlflow_url, tracked.experiment_id)
-        links = {OWN_NAME: own_address, **dict.fromkeys(MLFLOW, mlflow_page)}
+        links = {"evidently_service": own_address, **dict.fromkeys(MLFLOW, mlflow_page)}
         services = [self._row(service, watch, links) for service, watch in self._probes]
         alerts, alerts_fault = self._alerts.read()
         if alerts is None or alerts_fault:
@@ -156,7 +156,7 @@ class FrontPage:
         except (DeploymentError, OSError) as error:
             return None, str(error)
 
-    def _find_tracked(self) -> "TrackedModel":
+    def _find_tracked(self) -> TrackedModel:
         record, _ = self._record()
         if record is None:
             return TrackedModel(experiment_id=find_experiment(self._contract.name))

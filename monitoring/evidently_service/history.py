@@ -1,4 +1,4 @@
-"""What the service found in the last 30 days: in memory for the page, in MongoDB for restarts."""
+"""Keep the results of the last 30 days: in memory for the page, in MongoDB for restarts."""
 
 import threading
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from monitoring.evidently_service.calculation import Calculation
 
 INTERVAL: Final = timedelta(minutes=5)
-"""Time between two moments; a change is noted sooner."""
+"""Time between two moments; a change is noted sooner, after `_CHANGE_INTERVAL`."""
 
 _CHANGE_INTERVAL = timedelta(minutes=1)
 SPAN: Final = timedelta(days=30)
@@ -90,10 +90,12 @@ class History:
 
 
 def _is_due(last: Moment, moment: Moment) -> bool:
-    changed = (last.run_id, last.drifted, last.prediction_drifted) != (
-        *(moment.run_id, moment.drifted, moment.prediction_drifted),
-    )
+    changed = _verdict(moment) != _verdict(last)
     return moment.at - last.at >= (_CHANGE_INTERVAL if changed else INTERVAL)
+
+
+def _verdict(moment: Moment) -> tuple[object, ...]:
+    return moment.run_id, moment.drifted, moment.prediction_drifted
 
 
 def _newest(moments: tuple[Moment, ...], now: datetime) -> tuple[Moment, ...]:

@@ -27,25 +27,25 @@ if TYPE_CHECKING:
 
 __all__ = ["CONTENT_TYPE", "Metrics"]
 
-_COVERAGE = "Share of the rows that the figures are based on."
+_COVERAGE = "Share of the rows that the figures are based on"
 _QUALITY: Mapping[type[Quality], Mapping[str, str]] = {
     BinaryQuality: {
-        "rmse": "Root mean squared error of the predicted probabilities.",
-        "logloss": "Logarithmic loss of the predicted probabilities.",
-        "auc": "Area under the ROC curve.",
-        "calibration_error": "Expected calibration error, ten bins.",
+        "rmse": "Root mean squared error of the predicted probabilities",
+        "logloss": "Logarithmic loss of the predicted probabilities",
+        "auc": "Area under the ROC curve",
+        "calibration_error": "Expected calibration error, ten bins",
         "coverage": _COVERAGE,
     },
     RegressionQuality: {
-        "mae": "Mean absolute error of the predicted numbers.",
-        "rmse": "Root mean squared error of the predicted numbers.",
-        "r2": "Share of the outcomes' variance that is predicted.",
+        "mae": "Mean absolute error of the predicted numbers",
+        "rmse": "Root mean squared error of the predicted numbers",
+        "r2": "Share of the outcomes' variance that is predicted",
         "coverage": _COVERAGE,
     },
     MulticlassQuality: {
-        "logloss": "Logarithmic loss of the predicted probabilities.",
-        "auc": "Mean area under the ROC curves of each class against the others.",
-        "accuracy": "Share of the outcomes that are the predicted class.",
+        "logloss": "Logarithmic loss of the predicted probabilities",
+        "auc": "Mean area under the ROC curves of each class against the others",
+        "accuracy": "Share of the outcomes that are the predicted class",
         "coverage": _COVERAGE,
     },
 }
@@ -96,13 +96,12 @@ class Metrics:
 
     def _reference(self, calculator: "Calculator") -> Iterator[Metric]:
         reference = calculator.reference
-        rows = GaugeMetricFamily(
-            "evidently:reference_rows",
+        yield self._family(
+            "reference_rows",
             "Rows of the reference: training rows of this run.",
-            labels=("dataset", "model_run_id"),
+            ("model_run_id",),
+            {(reference.run_id,): len(reference.rows)},
         )
-        rows.add_metric((self._dataset, reference.run_id), len(reference.rows))
-        yield rows
         if reference.quality is not None:
             about = "at training, on validation rows"
             yield from self._quality("reference_quality", about, reference.quality)
@@ -133,17 +132,11 @@ class Metrics:
                 "missing_share",
             ),
         ):
-            family = GaugeMetricFamily(f"evidently:{name}", about, labels=("dataset", "feature"))
-            for feature in drift.features:
-                family.add_metric((self._dataset, feature.column), float(getattr(feature, field)))
-            yield family
+            values = {(feature.column,): getattr(feature, field) for feature in drift.features}
+            yield self._family(name, about, ("feature",), values)
         if prediction is not None:
             for name, about, value in (
-                (
-                    "score",
-                    "Distance of the predictions from the reference's.",
-                    prediction.score,
-                ),
+                ("score", "Distance of the predictions from the reference's.", prediction.score),
                 (
                     "threshold",
                     "Smallest distance at which the predictions have drifted.",
@@ -158,7 +151,7 @@ class Metrics:
         elif calculation.predictions:
             # It tells how far the outcomes are from being enough.
             share = calculation.outcomes / calculation.predictions
-            yield self._gauge("quality:coverage", f"{_COVERAGE[:-1]}; {about}.", share)
+            yield self._gauge("quality:coverage", f"{_COVERAGE}; {about}.", share)
         if calculation.estimated is not None:
             about = "estimated from the model's own predicted probabilities"
             yield from self._quality("estimated_quality", about, calculation.estimated)
@@ -169,7 +162,7 @@ class Metrics:
         for name, meaning in _QUALITY[type(quality)].items():
             value = getattr(quality, name)
             if value is not None:
-                yield self._gauge(f"{prefix}:{name}", f"{meaning[:-1]}; {about}.", value)
+                yield self._gauge(f"{prefix}:{name}", f"{meaning}; {about}.", value)
         if isinstance(quality, RegressionQuality) and quality.deviations:
             yield self._family(
                 f"{prefix}:deviation_share",
@@ -189,23 +182,18 @@ class Metrics:
                     ("no", "positive"): made.wrong_no,
                 },
             )
-        if isinstance(quality, MulticlassQuality) and quality.confusion:
-            yield from self._confusion(prefix, about, quality)
-
-    def _confusion(self, prefix: str, about: str, quality: MulticlassQuality) -> Iterator[Metric]:
-        classes = self._classes
-        if len(classes) > _MOST_CLASSES:
-            return
-        yield self._family(
-            f"{prefix}:confusion",
-            f"Rows by outcome and predicted class; {about}.",
-            ("outcome", "predicted"),
-            {
-                (outcome, predicted): count
-                for outcome, counts in zip(classes, quality.confusion, strict=True)
-                for predicted, count in zip(classes, counts, strict=True)
-            },
-        )
+        has_few_classes = len(self._classes) <= _MOST_CLASSES
+        if isinstance(quality, MulticlassQuality) and quality.confusion and has_few_classes:
+            yield self._family(
+                f"{prefix}:confusion",
+                f"Rows by outcome and predicted class; {about}.",
+                ("outcome", "predicted"),
+                {
+                    (outcome, predicted): count
+                    for outcome, counts in zip(self._classes, quality.confusion, strict=True)
+                    for predicted, count in zip(self._classes, counts, strict=True)
+                },
+            )
 
     def _predictions(self, prefix: str, predictions: "Predictions") -> Iterator[Metric]:
         from monitoring.evidently_service.calculation import ClassCounts  # noqa: PLC0415 - as above
@@ -235,13 +223,11 @@ class Metrics:
     ) -> Metric:
         family = GaugeMetricFamily(f"evidently:{name}", about, labels=("dataset", *labels))
         for names, value in values.items():
-            family.add_metric((self._dataset, *names), value)
+            family.add_metric((self._dataset, *names), float(value))
         return family
 
     def _gauge(self, name: str, about: str, value: float) -> Metric:
-        family = GaugeMetricFamily(f"evidently:{name}", about, labels=("dataset",))
-        family.add_metric((self._dataset,), float(value))
-        return family
+        return self._family(name, about, (), {(): value})
 
     def _counter(self, name: str, about: str, value: float) -> Metric:
         family = CounterMetricFamily(f"evidently:{name}", about, labels=("dataset",))

@@ -51,6 +51,7 @@ class Page:
         """Return the values for the template."""
         monitor, state = self._monitor, self._monitor.state
         calculation = state.calculation
+        reference = state.calculator.reference if state.calculator else None
         return {
             "contract": self._contract,
             "state": state,
@@ -62,7 +63,7 @@ class Page:
             "history": self._timelines.draw(state, monitor.storage_fault),
             "pictures": self._pictures.of(calculation) if calculation else [],
             "monitor": monitor,
-            "reference_rows": len(state.calculator.reference.rows) if state.calculator else None,
+            "reference_rows": len(reference.rows) if reference else None,
             "seconds_ago": (
                 (datetime.now(UTC) - calculation.at).total_seconds() if calculation else None
             ),
@@ -70,7 +71,7 @@ class Page:
             "no_estimate": self._no_estimate(calculation) if calculation else "",
             "confusion": self._confusion(calculation.measured if calculation else None),
             "quality": _table(
-                state.calculator.reference.quality if state.calculator else None,
+                reference.quality if reference else None,
                 calculation.measured if calculation else None,
                 calculation.estimated if calculation else None,
             ),

@@ -120,7 +120,7 @@ def row_schema(contract: Contract) -> dict[str, Any]:
         "properties": {
             **schema["properties"],
             PREDICTION: target.prediction_schema,
-            TARGET: {"anyOf": [{"type": "null"}, _stored_schema(target)]},
+            TARGET: {"anyOf": [{"type": "null"}, _outcome_schema(target)]},
             MORE: _more_schema(target),
             PREDICTION_ID: {"type": ["string", "null"], "pattern": PREDICTION_ID_PATTERN},
             RUN_ID: {"type": ["string", "null"], "pattern": RUN_ID_PATTERN},
@@ -128,10 +128,10 @@ def row_schema(contract: Contract) -> dict[str, Any]:
     }
 
 
-def _stored_schema(target: Target) -> dict[str, Any]:
-    return (
-        {"enum": [0, 1, False, True]} if isinstance(target, BinaryTarget) else target.outcome_schema
-    )
+def _outcome_schema(target: Target) -> dict[str, Any]:
+    if isinstance(target, BinaryTarget):
+        return {"enum": [0, 1, False, True]}
+    return target.outcome_schema
 
 
 def _more_schema(target: Target) -> dict[str, Any]:
@@ -149,35 +149,19 @@ def _more_schema(target: Target) -> dict[str, Any]:
 
 
 def _rules(target: Target) -> dict[str, FieldRule]:
+    match target:
+        case BinaryTarget():
+            prediction = "a number from 0 to 1, the probability of the positive class"
+            outcome, more = "0, 1", f"an object with {DECISION}, true or false"
+        case RegressionTarget():
+            prediction, outcome, more = "a number", target.wanted, "an object without fields"
+        case MulticlassTarget():
+            prediction = outcome = target.wanted
+            more = f"{PROBABILITIES} of all classes"
     return {
-        PREDICTION: FieldRule(_wanted_prediction(target), lambda _: "out_of_range"),
-        TARGET: FieldRule(_wanted_outcome(target), lambda _: "out_of_range"),
-        MORE: FieldRule(_wanted_more(target), lambda _: "out_of_range"),
+        PREDICTION: FieldRule(prediction, lambda _: "out_of_range"),
+        TARGET: FieldRule(f"{outcome}, or null while it is unknown", lambda _: "out_of_range"),
+        MORE: FieldRule(more, lambda _: "out_of_range"),
         PREDICTION_ID: FieldRule("a prediction_id that was answered", lambda _: "wrong_format"),
         RUN_ID: FieldRule("the id of an MLflow run", lambda _: "wrong_format"),
     }
-
-
-def _wanted_more(target: Target) -> str:
-    match target:
-        case BinaryTarget():
-            return f"an object with {DECISION}, true or false"
-        case RegressionTarget():
-            return "an object without fields"
-        case MulticlassTarget():
-            return f"{PROBABILITIES} of all classes"
-
-
-def _wanted_prediction(target: Target) -> str:
-    match target:
-        case BinaryTarget():
-            return "a number from 0 to 1, the probability of the positive class"
-        case RegressionTarget():
-            return "a number"
-        case MulticlassTarget():
-            return target.wanted
-
-
-def _wanted_outcome(target: Target) -> str:
-    wanted = "0, 1" if isinstance(target, BinaryTarget) else target.wanted
-    return f"{wanted}, or null while it is unknown"

@@ -1,9 +1,8 @@
 """The services of the stack: what people call them, where they open them, and their probes.
 
-`STACK_SERVICES` and its like list them, one a line: the service's name, then a probe of
-`mlstack.probes` and its target, or several such pairs. Two more words may stand there instead of a
-probe: `heartbeat`, followed by a service of `mlstack.heartbeat`, and `left_out`, followed by the
-reason.
+`STACK_SERVICES` and similar settings list them, one a line: the service's name, then one or more
+pairs of a probe of `mlstack.probes` and its target. Instead of a probe there may be `heartbeat`,
+followed by a service of `mlstack.heartbeat`, or `left_out`, followed by the reason.
 """
 
 import re
@@ -27,8 +26,7 @@ class Shown:
         purpose: What it is there for, as part of a sentence.
         address: Where people find it; empty if it has no port.
         opens: Whether a browser shows something there.
-        optional: Whether everything else works without it, as it may have to: its image cannot be
-            pulled everywhere.
+        optional: Whether everything else works without it. Not every machine can pull its image.
     """
 
     title: str
@@ -45,7 +43,7 @@ class StackService:
     Args:
         name: Its name in commands, such as `make logs service=NAME`.
         shown: How it is shown.
-        probes: Tell whether it is ready: all of them have to.
+        probes: All of them must say that it is ready.
         left_out: Why it does not run here; empty if it should.
     """
 

@@ -22,7 +22,7 @@ from mlstack.probes import Answer
 from mlstack.quality.report_head import ReportHead
 from mlstack.quality.results import BinaryQuality
 from mlstack.settings import ROOT, Settings
-from monitoring.evidently_service import alerts, app, front_page
+from monitoring.evidently_service import alerts, app
 from monitoring.evidently_service.alerts import Alert, AlertsUnknown, firing_alerts
 from monitoring.evidently_service.front_page import (
     QUALITY_FELL,
@@ -310,4 +310,3 @@ def test_report_fault_is_no_absence(pages: Pages) -> None:
     assert "There is no report yet" in pages.html()
     pages.answer(report=RegistryUnavailable("MongoDB: timed out"))
     assert "There is no report yet" not in pages.html()
-    assert front_page.OWN_NAME in {service.name for service, _ in pages.front._probes}
