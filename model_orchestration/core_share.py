@@ -1,4 +1,4 @@
-"""Share the cores among trials: side by side first, then threads within each for large tables."""
+"""Share the cores: trials side by side first, then threads of each for large tables."""
 
 import os
 from typing import Final, NamedTuple
@@ -11,8 +11,8 @@ class CoreShare(NamedTuple):
 
     Args:
         trials: How many train at the same time.
-        most_threads: Threads that are of use to one of them.
-        cores: What they share.
+        most_threads: Most threads that speed up one of them.
+        cores: Number of cores that they share.
     """
 
     trials: int

@@ -35,8 +35,8 @@ class Cluster:
         """Return the terms of every connection; raise SettingsError without a certificate."""
         if not self.certificate.is_file():
             raise SettingsError(
-                f"DASK_CERTIFICATE={self.certificate}: there is no such file: make draws it at "
-                "set-up with TRAIN_ENGINE=dask"
+                f"DASK_CERTIFICATE={self.certificate}: there is no such file: set-up with "
+                "TRAIN_ENGINE=dask creates it"
             )
         file = str(self.certificate)
         members = {f"tls_{role}_cert": file for role in ("scheduler", "worker", "client")}

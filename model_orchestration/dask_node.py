@@ -26,7 +26,7 @@ from model_orchestration.dask_cluster import Cluster
 from model_orchestration.dask_trials import rows_name
 
 _CONFIGURATION: Final = {
-    # More deaths of workers than this, and the trial is taken for their cause.
+    # After more deaths of its workers than this, a trial counts as their cause.
     "distributed.scheduler.allowed-failures": 9,
     # The trials of a worker that hangs begin again elsewhere.
     "distributed.scheduler.worker-ttl": "60s",
@@ -47,7 +47,7 @@ class NodeError(MlstackError):
 
 
 class ForgetRows(SchedulerPlugin):
-    """Frees the rows of a search on every worker when its process has ended, however it did."""
+    """Frees the rows of a search on every worker once its process has ended, even by a crash."""
 
     def remove_client(self, scheduler: Scheduler, client: str) -> None:
         """Unregister the rows that the client has sent, if any."""
@@ -125,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = command_line.argument_parser("model_orchestration.dask_node", __doc__)
     kinds = parser.add_subparsers(dest="kind", required=True)
     kinds.add_parser("scheduler")
-    # Containers have names of their own.
+    # Each container has another host name.
     kinds.add_parser("worker").add_argument("name", nargs="?", default=os.uname().nodename)
     options = parser.parse_args(arguments)
     settings = Settings.load()
@@ -141,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             beats.remove()
 
     asyncio.run(run())
-    # The thread of a trial would hold up the end.
+    # Otherwise the process would wait for the thread of a trial.
     os._exit(0)
 
 

@@ -1,4 +1,4 @@
-"""What a Dask worker has of a search: its rows, and how to train a trial on them."""
+"""What a Dask worker has of a search: the rows, and how to train a trial on them."""
 
 from threading import Lock
 from typing import Any
@@ -12,7 +12,7 @@ from model_orchestration.trainer import Trainer
 from model_orchestration.trials import Rows, Trial
 
 _THREADS = 1
-"""Dask takes a task for the work of one core. The number does not change the models."""
+"""Dask counts a task as the work of one core. The number does not change the models."""
 
 
 def rows_name(client: str) -> str:
@@ -25,9 +25,10 @@ class VersionsDiffer(Exception):
 
 
 class SearchRows(WorkerPlugin):
-    """The rows of a search, which each worker gets once, also one that joins later.
+    """The rows of a search; each worker gets them once, even if it joins later.
 
-    The first trial of a worker bins them. Dask drops them when the search unregisters them.
+    The first trial of a worker bins them. The scheduler drops them when the search has ended; see
+    `dask_node.ForgetRows`.
     """
 
     def __init__(self, train: Rows, validation: Rows, target: Target) -> None:

@@ -11,7 +11,7 @@ from model_orchestration.thread_engine import ThreadEngine
 
 
 def choose_engine(name: str, cells: int, lag: int) -> tuple[OpenEngine, str]:
-    """Return the engine of a name in `Settings.train_engine`, and what to say about it.
+    """Return the engine that `Settings.train_engine` names, and a sentence about it.
 
     `cells` are those of the training matrix. Raises SettingsError if it is not installed.
     """
@@ -19,8 +19,8 @@ def choose_engine(name: str, cells: int, lag: int) -> tuple[OpenEngine, str]:
         return _choose_dask()
     share = CoreShare.for_table(cells, lag)
     threads = share.threads(share.trials)
-    said = f"trials at the same time: {share.trials}, with {threads} thread(s) each"
-    return partial(ThreadEngine, share=share), said
+    description = f"trials at the same time: {share.trials}, with {threads} thread(s) each"
+    return partial(ThreadEngine, share=share), description
 
 
 def _choose_dask() -> tuple[OpenEngine, str]:

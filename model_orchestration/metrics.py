@@ -21,7 +21,7 @@ from mlstack.quality.regression import measure_numbers
 from mlstack.quality.targets import deviation_name
 
 DEVIATION_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-"""Thresholds of probabilities; a contract lists those of numbers."""
+"""Thresholds for probabilities; a contract lists those for numbers."""
 
 HEADLINES: Final[Mapping[type, tuple[str, str]]] = {
     BinaryTarget: ("rmse", "auc"),
@@ -77,7 +77,7 @@ def evaluate_chances(outcomes: Outcomes, chances: Chances) -> dict[str, float]:
         "auc": roc_auc_score(outcomes, chances),
         "average_precision": average_precision_score(outcomes, chances),
         "ece": calibration_error(outcomes, chances),
-        **{f"deviates_over_{t}": np.mean(deviation > t) for t in DEVIATION_THRESHOLDS},
+        **{deviation_name(t): np.mean(deviation > t) for t in DEVIATION_THRESHOLDS},
     }
     return {name: float(value) for name, value in figures.items()}
 
@@ -98,7 +98,7 @@ def _evaluate_numbers(
 def _evaluate_classes(outcomes: NDArray[np.int64], scores: Scores) -> dict[str, float]:
     quality = measure_classes(outcomes, scores, coverage=1)
     found = {"logloss": quality.logloss, "accuracy": quality.accuracy}
-    # A metric is logged however few rows there are; quality that is shown needs more of them.
+    # Not `quality.auc`, which is None with few rows: metrics are logged for any number of them.
     if len(np.unique(outcomes)) == scores.shape[1]:
         found["auc"] = macro_auc(outcomes, normalised(scores))
     return found

@@ -14,6 +14,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, r2_
 from mlstack.charts import ACCENT, ALARM, INK, SOFT, style_axes
 from mlstack.contract import Contract
 from mlstack.contract.target import BinaryTarget, MulticlassTarget, RegressionTarget, Target
+from mlstack.errors import shortened
 from mlstack.model.encoder import Encoder
 from mlstack.model.targets import Scores
 from mlstack.quality.figures import Chances, Outcomes, calibration_bins, calibration_error
@@ -23,7 +24,7 @@ from model_orchestration.metrics import loss_name
 from model_orchestration.trials import Trial
 
 _MAX_BARS = 20
-_MAX_LABEL = 24
+_MAX_LABEL = 27
 
 
 def all_plots(
@@ -196,10 +197,7 @@ def plot_confusion(target: MulticlassTarget, outcomes: NDArray[np.int64], scores
     size = len(target.classes)
     figure.set_size_inches(3 + 0.7 * min(size, _MAX_BARS), 2.5 + 0.6 * min(size, _MAX_BARS))
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    names = [
-        label if len(label) <= _MAX_LABEL else f"{label[:_MAX_LABEL]}..."
-        for label in target.classes
-    ]
+    names = [shortened(label, _MAX_LABEL) for label in target.classes]
     axes.set_xticks(range(size), names, rotation=45, ha="right")
     axes.set_yticks(range(size), names)
     axes.grid(visible=False)

@@ -44,10 +44,9 @@ class Proposals:
     def tell(self, number: int, loss: float) -> None:
         """Report the loss of a trial, counted from 1; infinite if it failed."""
         trial = self._trials.trials[number - 1]
-        failed = not np.isfinite(loss)
         trial["result"] = (
-            {"status": hyperopt.STATUS_FAIL}
-            if failed
-            else {"status": hyperopt.STATUS_OK, "loss": loss}
+            {"status": hyperopt.STATUS_OK, "loss": loss}
+            if np.isfinite(loss)
+            else {"status": hyperopt.STATUS_FAIL}
         )
         trial["state"] = hyperopt.JOB_STATE_DONE

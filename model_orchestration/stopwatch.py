@@ -1,6 +1,7 @@
 """Measure where a process spends its time."""
 
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,7 +10,7 @@ class Stopwatch:
     """Adds up the seconds of named parts, which do not overlap."""
 
     def __init__(self) -> None:
-        self._seconds: dict[str, float] = {}
+        self._seconds = defaultdict[str, float](float)
 
     @contextmanager
     def time(self, part: str) -> Iterator[None]:
@@ -18,8 +19,7 @@ class Stopwatch:
         try:
             yield
         finally:
-            spent = time.perf_counter() - start
-            self._seconds[part] = self._seconds.get(part, 0) + spent
+            self._seconds[part] += time.perf_counter() - start
 
     def __str__(self) -> str:
         parts = ", ".join(f"{part} {spent:.1f}" for part, spent in self._seconds.items())

@@ -20,7 +20,7 @@ _PATIENCE_ROUNDS: Final = 30
 
 
 class _Threads(xgboost.callback.TrainingCallback):
-    """Gives XGBoost as many threads for each round as it may have by then."""
+    """Sets the number of threads before each round."""
 
     def __init__(self, threads: Callable[[], int]) -> None:
         super().__init__()
@@ -49,8 +49,8 @@ class Trainer:
     def __init__(self, train: Rows, validation: Rows, target: Target, threads: int) -> None:
         self._validation_rows, self._target, self._threads = validation, target, threads
         self._fixed = {"tree_method": "hist", "nthread": threads, **objective(target)}
-        # The parameters are made for errors around 1, and XGBoost makes no split that gains less
-        # than 1e-6. Weighted so, numbers of any unit are learnt as if their variance were 1.
+        # The search space suits errors around 1, and XGBoost makes no split that gains less than
+        # 1e-6. With this weight, numbers of any unit are learnt as if their variance were 1.
         self._weight = 1.0
         if isinstance(target, RegressionTarget):
             self._weight = 1 / float(np.var(train.outcomes))
@@ -81,8 +81,8 @@ class Trainer:
     ) -> Trial:
         """Train a model with drawn parameters; stop if it can no longer beat the rival's loss.
 
-        It also stops, with a result of no use, once `is_unwanted` returns true. `threads` returns
-        how many threads it may have by now, if not always the same.
+        It also stops once `is_unwanted` returns true; its result is then useless. `threads` returns
+        how many threads it may use now, if that changes.
         """
         start = time.perf_counter()
         params = {**self._fixed, **drawn}

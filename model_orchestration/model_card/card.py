@@ -26,7 +26,7 @@ class Origin:
         tags: As `tracking.provenance` returns them.
         trials: Number of models that were searched.
         seed: Seed of the search.
-        clean_up: What became of the raw table.
+        clean_up: What cleaning did to the raw table.
         made_at: When it was registered, in UTC.
     """
 

@@ -20,7 +20,7 @@ _MIDDLE = (0.1, 0.9)
 
 
 def calibration_chart(target: Target, found: Measured) -> str:
-    """Draw the calibration as SVG; no single row can be read from it.
+    """Draw the calibration as SVG, without revealing a single row.
 
     A binary target has the share of positive outcomes by predicted probability, one with more
     classes the share of right predictions by their probability. A number has the mean outcome by
@@ -51,11 +51,11 @@ def _shares(happened: NDArray[Any], chances: NDArray[Any], predicted: str, outco
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1, decimals=0))
     _finish(axes)
-    told = "; ".join(
+    description = "; ".join(
         f"{count:,} rows: predicted {mean:.0%}, {outcome} {share:.0%}"
         for mean, share, count in zip(means, shares, counts, strict=True)
     )
-    return inline_svg(figure, "calibration", "Calibration on the test rows", told)
+    return inline_svg(figure, "calibration", "Calibration on the test rows", description)
 
 
 def _bounds(share: float, count: int) -> tuple[float, float]:
@@ -72,7 +72,7 @@ def _numbers(
     means = np.array([predicted[group].mean() for group in groups])
     actual = np.array([outcomes[group].mean() for group in groups])
     ends = np.array([np.quantile(outcomes[group], _MIDDLE) for group in groups]).T
-    # The mean of a skewed group may be outside of its middle.
+    # The mean of a skewed group may be outside its middle.
     spread = np.maximum([actual - ends[0], ends[1] - actual], 0)
     figure = new_figure(*_SIZE)
     axes = figure.add_subplot()
@@ -85,10 +85,11 @@ def _numbers(
     axes.set(xlabel=f"mean prediction{unit}", ylabel=f"mean outcome{unit}")
     axes.xaxis.set_major_locator(MaxNLocator(6))
     _finish(axes)
-    told = "; ".join(
+    description = "; ".join(
         f"predicted {mean:.4g}, outcome {is_:.4g}" for mean, is_ in zip(means, actual, strict=True)
     )
-    return inline_svg(figure, "calibration", "Predictions and outcomes of the test rows", told)
+    title = "Predictions and outcomes of the test rows"
+    return inline_svg(figure, "calibration", title, description)
 
 
 def _finish(axes: Axes) -> None:

@@ -1,4 +1,4 @@
-"""Say what a model has learnt from, and what its test says nothing about."""
+"""Describe what a model has learnt from, and what its test does not cover."""
 
 from typing import Any, Final, NamedTuple
 
@@ -27,14 +27,14 @@ class Covered(NamedTuple):
 
 
 class CleanUp(NamedTuple):
-    """What became of the raw table."""
+    """What cleaning did to the raw table."""
 
     raw_rows: int
     notes: tuple[str, ...]
 
 
 def covered(contract: Contract, train: pd.DataFrame) -> tuple[Covered, ...]:
-    """Describe the training rows, feature by feature; no row can be read from it."""
+    """Describe the training rows, feature by feature, without revealing a single row."""
     return tuple(_covered(feature, train[feature.name]) for feature in contract.features)
 
 
@@ -60,39 +60,39 @@ def _span(feature: Feature, low: Any, high: Any) -> str:
 
 def limits(contract: Contract, parts: SplitRows, clean_up: CleanUp, found: Measured) -> list[str]:
     """List what the figures do not say, each in a sentence."""
-    said = [
+    sentences = [
         _about_time(contract, parts),
         (
-            "The intervals say what another choice of test rows would change. What another "
-            "training or another table would change is not in them."
+            "The intervals show how much the figures vary with the choice of test rows. They do "
+            "not show what another training or another table would change."
         ),
     ]
     if few := explain_outcomes(len(parts.test)):
-        said.append(f"The model was hardly tested: {few}.")
+        sentences.append(f"The model was hardly tested: {few}.")
     left_out = clean_up.raw_rows - sum(map(len, parts))
     if left_out:
-        said.append(
+        sentences.append(
             f"{left_out:,} of {clean_up.raw_rows:,} raw rows were left out by the contract's "
             "clean-up. The model was neither trained nor tested on such customers."
         )
-    said += [f"Of the raw table: {note}." for note in clean_up.notes]
+    sentences += [f"Of the raw table: {note}." for note in clean_up.notes]
     if found.small:
-        said.append(
+        sentences.append(
             f"Slices with fewer than {MIN_SLICE} test rows have no figures: {listing(found.small)}."
         )
     counts = _value_counts(contract, parts.train)
     if never := [value for value, count in counts.items() if count == 0]:
-        said.append(f"No training row has {listing(never)}.")
+        sentences.append(f"No training row has {listing(never)}.")
     if rare := [f"{value} ({count})" for value, count in counts.items() if 0 < count < _RARE]:
-        said.append(f"Few training rows have {listing(rare)}.")
+        sentences.append(f"Few training rows have {listing(rare)}.")
     optional = [feature.name for feature in contract.features if feature.may_be_missing]
     if untested := [name for name in optional if parts.test[name].notna().all()]:
-        said.append(f"No test row lacks {listing(untested)}, which requests may.")
-    said.append(
+        sentences.append(f"No test row lacks {listing(untested)}, which requests may.")
+    sentences.append(
         "Requests may have any value that the contract allows. Outside of what the training rows "
         "cover, the model was not tested."
     )
-    return said
+    return sentences
 
 
 def _about_time(contract: Contract, parts: SplitRows) -> str:

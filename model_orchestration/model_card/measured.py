@@ -20,7 +20,7 @@ from mlstack.quality.targets import estimate, measure
 
 
 class Figure(NamedTuple):
-    """A measured figure as people read it; without an interval the text of it is empty."""
+    """A measured figure as people read it; `interval` is empty if there is none."""
 
     title: str
     value: str
@@ -28,7 +28,7 @@ class Figure(NamedTuple):
 
 
 class Slice(NamedTuple):
-    """A slice of the test rows; with fewer than `MIN_SLICE` it has no figures."""
+    """A slice of the test rows; it has no figures if it has fewer than `MIN_SLICE` rows."""
 
     feature: str
     label: str
@@ -40,7 +40,7 @@ class Slice(NamedTuple):
 
 
 class ClassFigures(NamedTuple):
-    """How often a class was predicted on average, and how often it was right."""
+    """A class: the mean of its predicted probability, and the share of rows that are of it."""
 
     label: str
     rows: int
