@@ -18,7 +18,7 @@ _MOST_ROWS = 12
 _TICKS = (0, 0.5, 1, 2, 5, 10, 100, 1000, 1e4, 1e6)
 _MAX_NAME = 24
 _NOTICEABLE: Final = 0.05
-"""Relative change of the error from which it is mentioned: chance alone moves it by less."""
+"""Smallest relative change of the error that is mentioned; chance alone causes smaller ones."""
 
 
 def change_sentence(report: Report, previous: Report | None) -> str:
@@ -74,7 +74,7 @@ def change_chart(report: Report, previous: Report | None) -> str:
         axes.plot(ratio, place, "s" if each.drifted else "o", color=color, markersize=7)
     axes.set_yticks(range(len(rows)), [_short(each.column) for each in rows])
     axes.set_ylim(-0.6, len(rows) - 0.4)
-    # Even up to the threshold, beyond it in ever larger steps: one feature may be far away.
+    # Linear up to the threshold, logarithmic beyond it: one feature may be far away.
     axes.set_xscale("symlog", linthresh=1)
     farthest = max(1.5, *(_ratio(each) for each in rows), *before.values())
     axes.set_xlim(-0.03, farthest * 1.1)

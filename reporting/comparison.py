@@ -62,7 +62,10 @@ def read_comparison(settings: Settings, contract: Contract, window: Window) -> C
     try:
         now = predictions.sample(window.start, window.end, MAX_ROWS)
         if len(now.rows) < MIN_ROWS:
-            raise TooFewRows(_too_few(contract, window, len(now.rows)))
+            raise TooFewRows(
+                f"a report on {contract.name} needs {MIN_ROWS} predictions, but has only "
+                f"{len(now.rows)} in {window} UTC"
+            )
         earlier = predictions.sample(before.start, before.end, MAX_ROWS)
     finally:
         predictions.close()
@@ -99,13 +102,6 @@ def read_comparison(settings: Settings, contract: Contract, window: Window) -> C
 def count_known(rows: pd.DataFrame) -> int:
     """Count the rows with a known outcome."""
     return int(rows[TARGET].notna().sum())
-
-
-def _too_few(contract: Contract, window: Window, count: int) -> str:
-    return (
-        f"a report on {contract.name} needs {MIN_ROWS} predictions, but has only {count} in "
-        f"{window} UTC"
-    )
 
 
 def _rescore(rows: pd.DataFrame, run_id: str, models: ModelStore) -> tuple[pd.DataFrame, int]:

@@ -160,7 +160,6 @@ def _quality(target: Target, reference: pd.DataFrame, rows: pd.DataFrame) -> Sna
                 numerical_columns=[PREDICTION],
                 categorical_columns=[TARGET],
             )
-            sides = [side[[TARGET, PREDICTION]].astype({TARGET: int}) for side in (rows, reference)]
         case RegressionTarget():
             # Its preset has percentages too, which explode near an outcome of 0.
             metrics = [
@@ -174,7 +173,6 @@ def _quality(target: Target, reference: pd.DataFrame, rows: pd.DataFrame) -> Sna
                 regression=[Regression(target=TARGET, prediction=PREDICTION)],
                 numerical_columns=[PREDICTION, TARGET],
             )
-            sides = [side[[TARGET, PREDICTION]] for side in (rows, reference)]
         case MulticlassTarget():
             definition = DataDefinition(
                 classification=[
@@ -182,6 +180,8 @@ def _quality(target: Target, reference: pd.DataFrame, rows: pd.DataFrame) -> Sna
                 ],
                 categorical_columns=[PREDICTION, TARGET],
             )
-            sides = [side[[TARGET, PREDICTION]] for side in (rows, reference)]
-    current, before = (Dataset.from_pandas(side, data_definition=definition) for side in sides)
-    return Report(metrics).run(current, before)
+    types = {TARGET: int} if isinstance(target, BinaryTarget) else {}
+    sides = (side[[TARGET, PREDICTION]].astype(types) for side in (rows, reference))
+    return Report(metrics).run(
+        *(Dataset.from_pandas(side, data_definition=definition) for side in sides)
+    )

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 
 from mlstack.errors import SettingsError
@@ -88,7 +87,7 @@ def report_page(report: Report, drawn: str, previous: Report | None = None) -> s
 
     It says what changed since the previous report of the contract, if there is one.
     """
-    # Importing matplotlib takes a second, and the index does without.
+    # Importing matplotlib takes a second, and the index does not need it.
     from reporting.change import change_chart, change_sentence  # noqa: PLC0415 - see above
 
     page_head, head_tag, rest = drawn.partition("<head>")
@@ -123,6 +122,7 @@ def write_index(store: ReportStore, folder: Path) -> None:
 
 def _by_contract(reports: Sequence[Report]) -> Mapping[str, Sequence[Report]]:
     """Group by contract; the newest report's contract comes first."""
-    names = list(dict.fromkeys(report.contract.name for report in reports))
-    ordered = sorted(reports, key=lambda report: names.index(report.contract.name))
-    return {name: list(group) for name, group in groupby(ordered, lambda r: r.contract.name)}
+    found: dict[str, list[Report]] = {}
+    for report in reports:
+        found.setdefault(report.contract.name, []).append(report)
+    return found
