@@ -7,7 +7,7 @@ any moment: its trial begins again elsewhere, and no half-finished run is left i
 import logging
 import time
 from concurrent.futures import CancelledError
-from functools import partial
+from dataclasses import dataclass
 from typing import Any, Final
 
 from distributed import Client, Future, KilledWorker, wait
@@ -17,7 +17,6 @@ from mlstack.contract.target import Target
 from mlstack.errors import MlstackError
 from model_orchestration.dask_cluster import Cluster
 from model_orchestration.dask_trials import SearchRows, rows_name, run_trial
-from model_orchestration.engine import PendingTrial
 from model_orchestration.trials import Rows, Trial
 
 _CONNECT_SECONDS: Final = 30
@@ -72,13 +71,13 @@ class DaskEngine:
             self.close()
             raise
 
-    def start(self, number: int, of: int, drawn: dict[str, Any], rival: float) -> PendingTrial:
+    def start(self, number: int, of: int, drawn: dict[str, Any], rival: float) -> "_Task":
         """Queue a trial for the next free worker."""
         key = f"trial-{number}-{self._client.id}"
         arguments = (self._rows, number, of, drawn, rival)
-        return partial(self._wait, number, self._client.submit(run_trial, *arguments, key=key))
+        return _Task(self, number, self._client.submit(run_trial, *arguments, key=key))
 
-    def _wait(self, number: int, future: Future[Trial]) -> Trial:
+    def wait(self, number: int, future: Future[Trial]) -> Trial:
         """Wait for a trial; raise ClusterError if the cluster will not finish it."""
         try:
             while not self._is_done(future):
@@ -91,7 +90,7 @@ class DaskEngine:
         except KilledWorker as error:
             raise ClusterError(
                 f"trial {number} began on {error.allowed_failures + 1} Dask workers, and all of "
-                "them died: give them more memory, or look at their logs"
+                "them died: give them more memory, or look into their logs"
             ) from error
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
@@ -117,7 +116,7 @@ class DaskEngine:
         return True
 
     def _require_workers(self) -> None:
-        """Raise ClusterError if the scheduler is gone, or has had no workers for too long."""
+        """Raise ClusterError if the scheduler is gone, or has had no workers for long."""
         if self._ask(_ANSWER_SECONDS, "identity", n_workers=0)["n_workers"]:
             self._had_workers = time.monotonic()
         elif time.monotonic() > self._had_workers + _WORKERLESS_SECONDS:
@@ -127,7 +126,7 @@ class DaskEngine:
             )
 
     def _ask(self, seconds: float, what: str, **arguments: Any) -> Any:
-        """Call the scheduler; raise ClusterError if it does not answer in time."""
+        """Call the scheduler, which may have stopped to answer."""
         call = getattr(self._client.scheduler, what)
         try:
             return self._client.sync(call, callback_timeout=seconds, **arguments)
@@ -139,3 +138,16 @@ class DaskEngine:
             f"the Dask scheduler {self._address} is gone, or was restarted, during the search: "
             "start it, then train again"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A trial on the cluster."""
+
+    engine: DaskEngine
+    number: int
+    future: Future[Trial]
+
+    def result(self) -> Trial:
+        """Wait for the trial; raise ClusterError if the cluster will not finish it."""
+        return self.engine.wait(self.number, self.future)

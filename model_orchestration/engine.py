@@ -1,4 +1,4 @@
-"""What a search needs from an engine, which trains its trials."""
+"""What a search needs from whatever trains its trials."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -7,8 +7,11 @@ from mlstack.contract.target import Target
 from model_orchestration.trials import Rows, Trial
 
 
-PendingTrial = Callable[[], Trial]
-"""Waits for a trial that was started, which may have failed; an exception ends the search."""
+class PendingTrial(Protocol):
+    """A trial that was started."""
+
+    def result(self) -> Trial:
+        """Wait for the trial, which may have failed; an exception ends the search."""
 
 
 class Engine(Protocol):
@@ -18,7 +21,7 @@ class Engine(Protocol):
         """Start a trial with drawn parameters; it stops if it can no longer beat the rival."""
 
     def close(self) -> None:
-        """End the trials that are training; nobody needs their results."""
+        """End the trials that are training; their results are of no use."""
 
 
 OpenEngine = Callable[[Rows, Rows, Target], Engine]

@@ -100,17 +100,19 @@ def load(contract: Contract) -> bytes:
 @task(cache_policy=NO_CACHE)
 def clean(raw: bytes, contract: Contract) -> tuple[pd.DataFrame, CleanUp]:
     """Clean and validate the raw table; the flow fails if it violates the contract."""
-    log, notes = get_run_logger(), list[str]()
+    log = get_run_logger()
+    table = dataset.read_raw(raw)
+    notes = list(table.notes)
+    for left_out in notes:
+        log.warning("%s", left_out)
+    unlisted = dataset.unlisted_columns(table, contract)
+    if unlisted:
+        log.warning("columns missing from the contract: %s", listing(unlisted))
 
     def note(left_out: str) -> None:
         log.warning("%s", left_out)
         notes.append(left_out)
 
-    table = dataset.read_raw(raw)
-    for left_out in table.notes:
-        note(left_out)
-    if unlisted := dataset.unlisted_columns(table, contract):
-        log.warning("columns missing from the contract: %s", listing(unlisted))
     rows = dataset.clean(table, contract, note)
     target = contract.target
     log.info(

@@ -79,17 +79,17 @@ def show_winner(run: FlowRun) -> None:
             f"choose a trial at {address}, or start again: make train"
         )
     version = versions[0]
-    metrics = parent.data.metrics
-    figures = "  ".join(
-        f"{name} {metrics[TEST_PREFIX + name]:.4f}"
+    figures = {
+        name: parent.data.metrics[f"{TEST_PREFIX}{name}"]
         for name in _SHOWN
-        if TEST_PREFIX + name in metrics
-    )
+        if f"{TEST_PREFIX}{name}" in parent.data.metrics
+    }
     say("")
     say(f"search    {address}")
     say(f"winner    {winner}")
     too_few = explain_outcomes(int(parent.data.params.get("test_rows", MIN_OUTCOMES)))
-    say(f"on test   {too_few or figures}")
+    shown = "  ".join(f"{name} {value:.4f}" for name, value in figures.items())
+    say(f"on test   {too_few or shown}")
     say(f"version   {version.name} {version.version}: {', '.join(sorted(version.aliases))}")
     say(f"deploy it: make deploy RUN_ID={winner}")
 

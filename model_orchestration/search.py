@@ -71,8 +71,7 @@ def search(
     def finish_oldest() -> None:
         nonlocal best, trial
         with times.time("train"):
-            wait_for_oldest = running.popleft()
-            trial = wait_for_oldest()
+            trial = running.popleft().result()
         proposals.tell(trial.number, trial.loss)
         if trial.failure is None and (best is None or trial.loss < best.loss):
             best = trial

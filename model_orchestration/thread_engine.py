@@ -1,12 +1,11 @@
 """Train trials in threads of this process."""
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event, Lock
 from typing import Any
 
 from mlstack.contract.target import Target
 from model_orchestration.core_share import CoreShare
-from model_orchestration.engine import PendingTrial
 from model_orchestration.trainer import Trainer
 from model_orchestration.trials import Rows, Trial
 
@@ -25,9 +24,9 @@ class ThreadEngine:
         self._ended = Event()
         self._training, self._lock = 0, Lock()
 
-    def start(self, number: int, of: int, drawn: dict[str, Any], rival: float) -> PendingTrial:
+    def start(self, number: int, of: int, drawn: dict[str, Any], rival: float) -> Future[Trial]:
         """Queue a trial for the next free thread."""
-        return self._pool.submit(self._run, number, of, drawn, rival).result
+        return self._pool.submit(self._run, number, of, drawn, rival)
 
     def close(self) -> None:
         """End the trials that are training, and drop those in the queue."""

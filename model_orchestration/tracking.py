@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
+from types import TracebackType
 from typing import Any, Self
 
 import pandas as pd
@@ -141,7 +142,12 @@ class SearchTracking:
         )
         return self
 
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._sender.close()
         if error is None:
             with _tracking_errors("does not accept the search's end"):

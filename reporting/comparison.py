@@ -62,10 +62,7 @@ def read_comparison(settings: Settings, contract: Contract, window: Window) -> C
     try:
         now = predictions.sample(window.start, window.end, MAX_ROWS)
         if len(now.rows) < MIN_ROWS:
-            raise TooFewRows(
-                f"a report on {contract.name} needs {MIN_ROWS} predictions, but has only "
-                f"{len(now.rows)} in {window} UTC"
-            )
+            raise TooFewRows(_too_few(contract, window, len(now.rows)))
         earlier = predictions.sample(before.start, before.end, MAX_ROWS)
     finally:
         predictions.close()
@@ -102,6 +99,13 @@ def read_comparison(settings: Settings, contract: Contract, window: Window) -> C
 def count_known(rows: pd.DataFrame) -> int:
     """Count the rows with a known outcome."""
     return int(rows[TARGET].notna().sum())
+
+
+def _too_few(contract: Contract, window: Window, count: int) -> str:
+    return (
+        f"a report on {contract.name} needs {MIN_ROWS} predictions, but has only {count} in "
+        f"{window} UTC"
+    )
 
 
 def _rescore(rows: pd.DataFrame, run_id: str, models: ModelStore) -> tuple[pd.DataFrame, int]:

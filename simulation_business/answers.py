@@ -1,4 +1,4 @@
-"""Check responses of the servers, and compute their statistics."""
+"""Check responses of the servers, and compute statistics of them."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,31 +10,30 @@ from mlstack.contract.prediction_fields import PROBABILITIES
 from mlstack.contract.target import BinaryTarget, MulticlassTarget, RegressionTarget, Scored
 
 
+def is_chance(value: object) -> TypeGuard[float]:
+    """Return whether a value of a JSON document is a probability."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+
 def read_prediction(answer: Mapping[str, Any], contract: Contract) -> Scored | None:
     """Return the prediction of a server's answer; None if it has none."""
     prediction, target = answer.get(contract.answer), contract.target
     match target:
         case BinaryTarget():
-            return Scored(prediction) if _is_probability(prediction) else None
+            return Scored(prediction) if is_chance(prediction) else None
         case RegressionTarget():
-            return Scored(prediction) if _is_number(prediction) else None
+            if isinstance(prediction, bool) or not isinstance(prediction, int | float):
+                return None
+            return Scored(prediction)
         case MulticlassTarget():
             given = answer.get(PROBABILITIES)
             if prediction not in target.classes or not isinstance(given, dict):
                 return None
-            probabilities = tuple(given.get(label) for label in target.classes)
-            if not all(map(_is_probability, probabilities)):
+            chances = [given.get(label) for label in target.classes]
+            probabilities = tuple(chance for chance in chances if is_chance(chance))
+            if len(probabilities) < len(chances):
                 return None
             return Scored(prediction, probabilities)
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    """Return whether a value of a JSON document is a number."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_probability(value: object) -> TypeGuard[float]:
-    return _is_number(value) and 0 <= value <= 1
 
 
 def as_number(scored: Scored) -> float:

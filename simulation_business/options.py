@@ -3,8 +3,10 @@
 import argparse
 import math
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+_RATE = 60.0
 _ONCE_SECONDS = 60.0
 
 
@@ -20,9 +22,9 @@ class Options:
     """
 
     once: bool = False
-    rate: float
+    rate: float = _RATE
     drift: str | None = None
-    seed: int
+    seed: int = 0
 
     @property
     def give_up(self) -> float:
@@ -30,7 +32,7 @@ class Options:
         return _ONCE_SECONDS if self.once else math.inf
 
 
-def parse_options(description: str) -> Options:
+def parse_options(description: str, arguments: Sequence[str] | None = None) -> Options:
     """Parse the command line; exit with a message if it is invalid."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument(
@@ -41,18 +43,18 @@ def parse_options(description: str) -> Options:
     parser.add_argument(
         "--rate",
         type=_positive,
-        default=60.0,
+        default=_RATE,
         help="average customers per minute (default: %(default)g)",
     )
     parser.add_argument("--drift", help="name of a drift in the file next to the contract")
     parser.add_argument(
         "--seed",
         type=_seed,
-        default=secrets.randbits(32),
         help="seed of the random numbers; to repeat a run, use the seed in its log",
     )
-    found = parser.parse_args()
-    return Options(once=found.once, rate=found.rate, drift=found.drift, seed=found.seed)
+    found = parser.parse_args(arguments)
+    seed = secrets.randbits(32) if found.seed is None else found.seed
+    return Options(once=found.once, rate=found.rate, drift=found.drift, seed=seed)
 
 
 def _positive(text: str) -> float:

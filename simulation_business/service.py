@@ -1,9 +1,10 @@
 """Shared runtime of both simulators: command line, logging, shutdown, batches."""
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import NoReturn, Protocol
+from typing import Protocol
 
 from mlstack import command_line, heartbeat
 from mlstack.contract import Contract
@@ -38,20 +39,21 @@ class Simulator(Protocol):
 Build = Callable[[Settings, Contract, Options, Stop], Simulator]
 
 
-def run(name: str, description: str, build: Build) -> NoReturn:
-    """Run a simulator as the entry point of the process.
+def main(name: str, description: str, build: Build, arguments: Sequence[str] | None = None) -> int:
+    """Run a simulator; return 1 if `--once` left customers unanswered, else 0.
 
     Args:
         name: Name of the heartbeat.
         description: Text for `--help`.
         build: Creates the simulator.
+        arguments: The command line; None means that of the process.
     """
-    command_line.run(lambda: _main(name, parse_options(description), build), f"{name}: ")
-
-
-def _main(name: str, options: Options, build: Build) -> int:
-    """Run a simulator; return 1 if `--once` left customers unanswered, else 0."""
-    command_line.log_to_stderr()
+    options = parse_options(description, arguments)
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s[%(process)d]: %(message)s",
+    )
     logging.getLogger("botocore").setLevel(logging.WARNING)
     settings = Settings.load()
     heartbeat_file = heartbeat.simulator(name, settings)
@@ -64,6 +66,11 @@ def _main(name: str, options: Options, build: Build) -> int:
         heartbeat_file.remove()
     log.info("shut down cleanly" if stop.requested else "done")
     return 0 if complete or not options.once else 1
+
+
+def run(name: str, description: str, build: Build) -> None:
+    """Run `main` as the entry point of the process."""
+    command_line.run(lambda: main(name, description, build), f"{name}: ")
 
 
 def _simulate(settings: Settings, options: Options, stop: Stop, build: Build) -> bool:

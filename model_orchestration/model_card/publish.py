@@ -1,11 +1,10 @@
 """Keep model cards in MLflow, and show them in the report browser.
 
-The cards are files of runs in MLflow; `publish_cards` copies them into the reports' folder. So a
-card is backed up and removed together with its version.
+MLflow has the cards, as files of runs; the reports' folder has copies, which `publish_cards`
+completes from there. So a card is backed up and removed together with its version.
 """
 
 import tempfile
-from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,14 +31,14 @@ CARD_FILE = "model_card/card.html"
 """Artifact of the run of a registered version."""
 
 _NAV = "<!-- nav -->"
-"""Where a copy gets its link to the other cards, which would not work in MLflow."""
+"""Where a copy gets its link to the other cards, which does not work in MLflow."""
 
 _AS_WRITTEN = {"auc": "AUC", "mae": "MAE", "r2": "R2"}
-"""Words in figures' names that pages write differently than tags do."""
+"""Parts of figures' names that pages write otherwise than tags."""
 
 
 class Listed(NamedTuple):
-    """A version in the list of cards; `page` is empty if it has no card."""
+    """A version in the list of cards; without a card its page is empty."""
 
     model: str
     version: str
@@ -91,12 +90,18 @@ def publish_cards(settings: Settings) -> int:
 
 def _versions(client: MlflowClient) -> Iterator[tuple[ModelVersion, tuple[str, ...]]]:
     """Yield every version with its aliases, which MLflow's search leaves out."""
-    aliases = defaultdict[tuple[str, str], list[str]](list)
-    for model in pages(client.search_registered_models):
-        for alias, version in model.aliases.items():
-            aliases[model.name, str(version)].append(alias)
+    aliases = {
+        (model.name, alias): str(version)
+        for model in pages(client.search_registered_models)
+        for alias, version in model.aliases.items()
+    }
     for found in pages(client.search_model_versions):
-        yield found, tuple(sorted(aliases[found.name, str(found.version)]))
+        own = (
+            alias
+            for (model, alias), version in aliases.items()
+            if (model, version) == (found.name, str(found.version))
+        )
+        yield found, tuple(sorted(own))
 
 
 def _listed(found: ModelVersion, aliases: tuple[str, ...], folder: Path) -> Listed:

@@ -132,8 +132,10 @@ class Metrics:
                 "missing_share",
             ),
         ):
-            values = {(feature.column,): getattr(feature, field) for feature in drift.features}
-            yield self._family(name, about, ("feature",), values)
+            family = GaugeMetricFamily(f"evidently:{name}", about, labels=("dataset", "feature"))
+            for feature in drift.features:
+                family.add_metric((self._dataset, feature.column), float(getattr(feature, field)))
+            yield family
         if prediction is not None:
             for name, about, value in (
                 ("score", "Distance of the predictions from the reference's.", prediction.score),

@@ -79,8 +79,9 @@ class Monitor:
         self.history = History(self._moments)
         self.deployment = DeploymentState(settings.state_path)
         self.fired = Watch("fired alerts", lambda: fired_alerts(settings.prometheus_url, SPANS))
-        self._models = ModelStore.of(settings)
-        self._references = ReferenceStore(settings.state_path / "references", self._models)
+        models = ModelStore.of(settings)
+        self._references = ReferenceStore(settings.state_path / "references", models)
+        self._models = models
         self.window = Window(settings.monitor_window_rows)
         self.state = State()
         self.storage_fault = ""

@@ -44,9 +44,7 @@ class Watch(Generic[T]):
     def start(self, stopping: threading.Event) -> None:
         """Start to ask, until the event is set."""
         # A daemon, because a question that hangs must not delay the end of the process.
-        threading.Thread(
-            target=self._repeat, args=[stopping], name=self._name, daemon=True
-        ).start()
+        threading.Thread(target=self._repeat, args=[stopping], name=self._name, daemon=True).start()
 
     def read(self) -> tuple[T | None, str]:
         """Return the last answer, and why it is not up to date; empty if it is."""
