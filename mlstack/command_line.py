@@ -4,7 +4,7 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn, TextIO
@@ -53,6 +53,21 @@ def _other_owner(error: PermissionError) -> str | None:
 def say(line: object = "", stream: TextIO | None = None) -> None:
     """Print a line to stdout, or to another stream, and flush it."""
     print(line, file=stream, flush=True)
+
+
+def columns(rows: Sequence[Sequence[str]], align: str = "") -> list[str]:
+    """Lay rows out in columns as wide as their cells, as lines.
+
+    `align` has < (left) or > (right) for each column; all are left if it is empty.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    signs = align or "<" * len(widths)
+    return [
+        "  ".join(
+            f"{cell:{at}{width}}" for cell, at, width in zip(row, signs, widths, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
 
 
 def argument_parser(module: str, description: str | None) -> argparse.ArgumentParser:

@@ -61,10 +61,8 @@ def main() -> None:
         )
     ]
     rows += [_row(document) for document in found[:_MOST]]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
-        command_line.say("  ".join(cells).rstrip())
+    for line in command_line.columns(rows):
+        command_line.say(line)
     if len(found) > _MOST:
         command_line.say(f"these are the newest {_MOST:,} of more that MongoDB has")
 

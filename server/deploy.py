@@ -8,7 +8,7 @@ import signal
 from collections.abc import Sequence
 from types import FrameType
 
-from mlstack.command_line import argument_parser, run, say
+from mlstack.command_line import argument_parser, columns, run, say
 from mlstack.deployment.deployer import Deployer
 from mlstack.deployment.record import HistoryEntry
 from mlstack.errors import DeploymentError
@@ -96,11 +96,7 @@ def _table(history: Sequence[HistoryEntry]) -> str:
         )
         for entry in history
     ]
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    return "\n".join(
-        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in (header, *rows)
-    )
+    return "\n".join(columns((header, *rows)))
 
 
 if __name__ == "__main__":

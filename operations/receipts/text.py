@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mlstack.command_line import columns
 from mlstack.contract import ChoiceFeature, Contract, Feature
 from mlstack.contract.prediction_fields import (
     CREATED_AT,
@@ -78,9 +79,7 @@ def _customer(receipt: Receipt, contract: Contract | None) -> Iterator[str]:
     if why:
         rows.append(("before anything is known", "", f"{why.base:+.6f}"))
         rows.append((f"margin{f' of {why.label}' if why.label else ''}", "", f"{why.margin:+.6f}"))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for name, value, number in rows:
-        yield f"{name:<{widths[0]}}  {value:<{widths[1]}}  {number:>{widths[2]}}".rstrip()
+    yield from columns(rows, "<<>")
     if why:
         yield f"The margin is {contract.target.margin_meaning}."
 

@@ -66,3 +66,10 @@ def test_parser_shows_module(capsys: pytest.CaptureFixture[str]) -> None:
         command_line.argument_parser("server.deploy", "First.\n\nSecond.").parse_args(["--help"])
     assert "python -m server.deploy" in (out := capsys.readouterr().out)
     assert "First.\n\nSecond." in out
+
+
+def test_columns_are_as_wide_as_their_cells() -> None:
+    """Nothing is cut off, and no line ends with spaces."""
+    rows = [("name", "value"), ("a", ""), ("long name", "-1.5")]
+    assert command_line.columns(rows) == ["name       value", "a", "long name  -1.5"]
+    assert command_line.columns(rows, "<>") == ["name       value", "a", "long name   -1.5"]
