@@ -56,7 +56,7 @@ def say(line: object = "", stream: TextIO | None = None) -> None:
 
 
 def columns(rows: Sequence[Sequence[str]], align: str = "") -> list[str]:
-    """Lay rows out in columns as wide as their cells, as lines.
+    """Return each row as a line, in columns that are as wide as their widest cell.
 
     `align` has < (left) or > (right) for each column; all are left if it is empty.
     """

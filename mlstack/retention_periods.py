@@ -1,4 +1,4 @@
-"""How long everything is kept that the stack collects."""
+"""How long the stack keeps what it collects."""
 
 from functools import partial
 from typing import Annotated, Final

@@ -1,6 +1,7 @@
 """An entry of the spool: a prediction or an outcome on its way to MongoDB."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -10,7 +11,8 @@ PREDICTION: Final = "prediction"
 OUTCOME: Final = "outcome"
 KINDS: Final = (PREDICTION, OUTCOME)
 
-Document = dict[str, Any]
+Document = Mapping[str, Any]
+"""A prediction or an outcome, as MongoDB has it."""
 
 
 class UnreadableEntry(MlstackError):

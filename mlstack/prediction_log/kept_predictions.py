@@ -1,15 +1,15 @@
 """Find kept predictions wherever they are: in the spool, in quarantine or in MongoDB."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from pymongo import DESCENDING
 
 from mlstack.contract.prediction_fields import CREATED_AT
-from mlstack.prediction_log.entry import PREDICTION
+from mlstack.prediction_log.entry import PREDICTION, Document
 from mlstack.prediction_log.indexes import CONTRACT_NAME, KEY_PATH, create_keyed_indexes
 from mlstack.prediction_log.keyed_outcomes import identity_of
 from mlstack.prediction_log.mongo_database import PREDICTIONS, StorageUnavailable, open_database
@@ -22,8 +22,6 @@ from mlstack.settings import Settings
 STORED = "in MongoDB"
 SPOOLED = "in this machine's spool: it was answered, and the log keeper moves it to MongoDB"
 _QUARANTINED = "in quarantine, because MongoDB cannot store it"
-
-Document = Mapping[str, Any]
 
 
 class Kept(NamedTuple):

@@ -20,11 +20,10 @@ from mlstack.contract.prediction_fields import (
     TARGET,
     TARGET_AT,
 )
+from mlstack.prediction_log.entry import Document
 from mlstack.prediction_log.indexes import CONTRACT_NAME, KEY_PATH, create_keyed_indexes
 from mlstack.prediction_log.mongo_database import OUTCOMES, PREDICTIONS
 from mlstack.prediction_log.prediction import ID
-
-Document = Mapping[str, Any]
 
 _OUTCOME = f"{MORE}.outcome"
 """Id of the outcome that a prediction got by its key."""

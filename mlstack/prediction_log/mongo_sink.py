@@ -3,7 +3,7 @@
 Whichever of the two arrives later copies the outcome into its prediction.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +19,7 @@ from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, OperationFailure
 
 from mlstack.contract.prediction_fields import CREATED_AT, RUN_ID, TARGET, TARGET_AT
+from mlstack.prediction_log.entry import Document
 from mlstack.prediction_log.indexes import create_indexes
 from mlstack.prediction_log.keyed_outcomes import KeyedOutcomes, identity_of
 from mlstack.prediction_log.mongo_database import (
@@ -49,7 +50,6 @@ _PASSING = frozenset(
 # parsed, wrong type, nested too deeply, invalid BSON, too large.
 _ABOUT_A_DOCUMENT = frozenset({2, 9, 14, 15, 22, 10334, 17419})
 
-Document = Mapping[str, Any]
 _T = TypeVar("_T")
 
 

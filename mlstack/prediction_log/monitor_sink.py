@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import requests
@@ -18,6 +18,7 @@ from mlstack.contract.prediction_fields import (
     RESERVED_NAMES,
     RUN_ID,
 )
+from mlstack.prediction_log.entry import Document
 from mlstack.prediction_log.prediction import ID
 from mlstack.waiting import Outage, Stop
 
@@ -45,7 +46,7 @@ class MonitorSink:
 
     def __init__(self, url: str, count_accepted: Callable[[int], None], token: str = "") -> None:
         self._url, self._count_accepted = url.rstrip("/"), count_accepted
-        self._waiting: deque[dict[str, Any]] = deque(maxlen=MAX_WAITING)
+        self._waiting: deque[Document] = deque(maxlen=MAX_WAITING)
         self._given = threading.Event()
         self._stop = Stop()
         self._outage = Outage(log, "posting to the monitoring service")
@@ -65,7 +66,7 @@ class MonitorSink:
         self._thread.join()
         self._session.close()
 
-    def tell(self, predictions: Sequence[dict[str, Any]]) -> None:
+    def tell(self, predictions: Sequence[Document]) -> None:
         """Queue stored predictions; return at once."""
         # A replayed document may lack the contract, without which nothing can be compared.
         self._waiting.extend(p for p in predictions if "name" in (p.get(CONTRACT) or {}))
@@ -83,7 +84,7 @@ class MonitorSink:
                     self._waiting.extendleft(reversed(batch[-free:] if free else []))
                     self._stop.wait(_RETRY_SECONDS)
 
-    def _post(self, predictions: list[dict[str, Any]]) -> bool:
+    def _post(self, predictions: list[Document]) -> bool:
         """Post predictions by contract; return False if they must be posted again."""
         by_contract: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for prediction in predictions:
@@ -107,7 +108,7 @@ class MonitorSink:
         return True
 
 
-def monitored_row(prediction: Mapping[str, Any]) -> dict[str, Any]:
+def monitored_row(prediction: Document) -> dict[str, Any]:
     """Return what the monitoring service takes of a stored prediction."""
     row = {key: value for key, value in prediction.items() if key not in _NOT_MONITORED}
     row[PREDICTION_ID] = prediction[ID]
@@ -129,5 +130,5 @@ def _accepted(answer: requests.Response, sent: int) -> int:
 class NoMonitor:
     """Used where no monitoring service runs."""
 
-    def tell(self, predictions: Sequence[dict[str, Any]]) -> None:
+    def tell(self, predictions: Sequence[Document]) -> None:
         """Do nothing."""

@@ -64,6 +64,7 @@ class Segment:
 
     def __init__(self, path: Path, *, existing: bool = False) -> None:
         self.path = path
+        _, self._log_path, _ = database_files(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             # A thread other than this one may release it.
@@ -198,10 +199,6 @@ class Segment:
             # A process that waits for this lock then sees that the segment no longer exists.
             Path(self._owner.lock_file).unlink(missing_ok=True)
         self._owner.release()
-
-    @property
-    def _log_path(self) -> Path:
-        return self.path.with_name(f"{self.path.name}-wal")
 
 
 def _open(path: Path, *, checkpoints: bool) -> sqlite3.Connection:

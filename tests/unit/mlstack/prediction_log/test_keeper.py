@@ -10,7 +10,7 @@ import pytest
 
 from mlstack.heartbeat import deployment_member
 from mlstack.prediction_log import keeper as keeper_module
-from mlstack.prediction_log.entry import OUTCOME, PREDICTION, Entry
+from mlstack.prediction_log.entry import OUTCOME, PREDICTION, Document, Entry
 from mlstack.prediction_log.keeper import Keeper
 from mlstack.prediction_log.metrics import KeeperMetrics
 from mlstack.prediction_log.mongo_database import StorageUnavailable
@@ -36,13 +36,13 @@ class Storage:
     def prepare(self) -> None:
         self._check()
 
-    def store_predictions(self, documents: Sequence[dict[str, Any]]) -> dict[int, str]:
+    def store_predictions(self, documents: Sequence[Document]) -> dict[int, str]:
         return self._store(PREDICTION, documents)
 
-    def store_outcomes(self, documents: Sequence[dict[str, Any]]) -> dict[int, str]:
+    def store_outcomes(self, documents: Sequence[Document]) -> dict[int, str]:
         return self._store(OUTCOME, documents)
 
-    def _store(self, kind: str, documents: Sequence[dict[str, Any]]) -> dict[int, str]:
+    def _store(self, kind: str, documents: Sequence[Document]) -> dict[int, str]:
         self._check()
         if any(d["_id"] == "defect" for d in documents):
             raise TypeError("unhashable")
@@ -60,7 +60,7 @@ class Monitor:
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    def tell(self, predictions: Sequence[dict[str, Any]]) -> None:
+    def tell(self, predictions: Sequence[Document]) -> None:
         self.told += [each["_id"] for each in predictions]
 
 
