@@ -17,8 +17,9 @@ DELIMITERS = ",;\t|"
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _SEP_LINE = re.compile(rb'\s*"?sep=([^\w\s"]|\t)"?\s*', re.IGNORECASE)
 # A field that begins with a quote, or with a space and a quote, under any delimiter.
-_QUOTED = rb'(?:\A|(?<=[,;\t|\n])|(?<=[,;\t|\n] ))"(?:[^"]++|"")*+(?:"|\Z)'
-_LINE = re.compile(rb'(?:[^"\n]++|%b|")++' % _QUOTED)
+_QUOTED = rb'(?:\A|(?<=[,;\t|\n])|(?<=[,;\t|\n] ))"(?:[^"]++|"")*(?:"|\Z)'
+# Neither group may be possessive: Python 3.11.2, which Debian 12 has, matches these wrongly.
+_LINE = re.compile(rb'(?:[^"\n]++|%b|")+' % _QUOTED)
 _PROBED_LINES = 20
 _LONGEST_ROW = 16 * 1024 * 1024
 _MOST_NULS = 1000
